@@ -1,0 +1,195 @@
+"""Fields that all experiments share, with the defaults of the paper or of the field.
+
+Structure comes through the config argument (`configs/dubai.py:control=bilinear,stages=10`), scalars through flags
+(`--config.optimizer.learning_rate=1e-4`).
+"""
+
+from fractions import Fraction
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+from jointseg_jax.errors import InputError
+
+CONTROLS = ("joint", "capacity", "sequential", "bilinear", "fine", "coarse")
+
+
+def parse_arg(arg: str | None, **known: str) -> ConfigDict:
+    """`key=value,key=value` behind the config's path; defaults in `known`.
+
+    Raises:
+        InputError: an unknown key, or something that is not key=value.
+    """
+    given = dict(known)
+    for part in filter(None, (arg or "").split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or key not in known:
+            raise InputError(
+                f"config argument {part!r} is unknown; known: " + ", ".join(f"{k}={v}" for k, v in known.items())
+            )
+        given[key] = value
+    return ConfigDict(given)
+
+
+def apply_control(config: ConfigDict, control: str) -> None:
+    """Sets what the segmenter sees. "capacity" is the joint network without SR supervision.
+
+    Raises:
+        InputError: an unknown control.
+    """
+    if control not in CONTROLS:
+        raise InputError(f"control={control} is unknown; known: {', '.join(CONTROLS)}")
+    config.model.control = "joint" if control == "capacity" else control
+    if control == "capacity":
+        config.loss.sr = 0.0
+
+
+def model(
+    stages: str, *, blocks: tuple[int, ...], features: int, growth: int, tail: int, finest_trunk: float
+) -> ConfigDict:
+    """The network.
+
+    Args:
+        stages: factors such as "4x2.5", "10", "2x5".
+        blocks: RRDBs per stage; the last entry serves any further stage.
+        features: trunk channels of every stage.
+        growth: growth of its dense blocks.
+        tail: channels behind the trunk.
+        finest_trunk: trunks run no finer than this spacing in metres, by pixel unshuffle.
+    """
+    factors = tuple(stages.split("x"))
+    try:
+        spacings, before = [], Fraction(10)
+        for factor in factors:
+            unshuffle = next((u for u in (1, 2, 4, 5, 10) if before * u >= Fraction(str(finest_trunk))), 1)
+            spacings.append(str(float(before * unshuffle)))
+            before /= Fraction(factor)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"stages={stages} is not a list of factors such as 4x2.5 ({error})") from error
+    count = len(factors)
+    return ConfigDict(
+        {
+            "stages": factors,
+            "blocks": tuple(blocks[min(i, len(blocks) - 1)] for i in range(count)),
+            "features": (features,) * count,
+            "growth": (growth,) * count,
+            "tail_features": (tail,) * count,
+            "trunk_spacing": tuple(spacings),  # metres; the stage's own input lattice or a whole multiple of it
+            "lattices": ("1", "2.5", "10"),  # of the segmenter, metres
+            "widths": (16, 32, 64),
+            "segmenter_blocks": 1,
+            "control": "joint",
+            "dtype": "float32",
+            "scan": placeholder(bool),  # loop over blocks instead of unrolling them; unset: by platform
+            "remat": False,
+        }
+    )
+
+
+def experiment(name: str) -> ConfigDict:
+    """Everything but the dataset and the network."""
+    config = ConfigDict()
+    config.name = name
+    config.seed = 0
+    config.steps = 10_000
+    config.log_every = 20
+    config.validate_every = 500
+    config.validate_patches = placeholder(int)  # so many, evenly spread; unset: all
+    config.checkpoint_every = 500
+    config.keep = 2
+    config.panels = 4
+
+    config.data = ConfigDict()
+    config.data.inputs = ()  # modalities, the first holding the image bands; empty: all of the dataset
+    config.data.batch = 16
+    config.data.threads = 2
+    config.data.workers = 0
+    config.data.augment = True
+    config.data.sensor_spread = placeholder(
+        ConfigDict
+    )  # re-simulate the input per patch (datasets simulated from the image)
+
+    config.loss = ConfigDict()
+    config.loss.sr = 1.0
+    config.loss.stages = (1.0,)  # one per stage, or one for all
+    config.loss.cross_entropy = 1.0
+    config.loss.dice = 1.0
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 2e-4
+    config.optimizer.betas = (0.9, 0.99)
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup = 100
+    config.optimizer.end_factor = 0.02
+    config.optimizer.clip = 1.0
+    config.optimizer.ema = 0.999
+
+    config.mesh = ConfigDict()
+    config.mesh.data = -1  # devices; -1: all
+    return config
+
+
+def dataset(name: str) -> ConfigDict:
+    """What `prepare.py` makes and `train.py` reads."""
+    config = ConfigDict()
+    config.name = name
+    config.path = f"datasets/{name}"
+    config.licence = ""
+    config.provenance = ""
+    config.composite = "single acquisition"
+    config.seed = 0
+
+    config.source = ConfigDict()
+    config.source.kind = "table"  # "table": root/sites.csv; "scenes": root/<scene>/; "landscape": made by the program
+    config.source.root = placeholder(str)
+    config.source.missing = "give its folder with --config.dataset.source.root=DIR"
+    config.source.only = ()
+    config.source.image = "image.*"
+    config.source.label = "label.tif"
+    config.source.vectors = ()
+    config.source.cloud = ""
+    config.source.layers = ConfigDict()  # modality -> file names, one per date
+
+    config.inputs = ()
+    config.modalities = ConfigDict()
+    config.image_bands = ("B04", "B03", "B02")
+    config.match_image = True
+    config.warp = False
+    config.clear = (4, 5, 6, 7)  # SCL; 7 (unclassified) is mostly bright roofs over cities
+
+    config.label = ConfigDict()
+    config.label.name = "impervious"
+    config.label.classes = ((0, 0), (1, 1), (255, 255))  # code in the raster -> 0, 1 or 255 (ignore)
+
+    config.simulate = ConfigDict()
+    config.simulate.enabled = False
+    config.simulate.mtf = ()  # per band; empty: as published
+    config.simulate.snr = ()
+
+    config.patch = 32  # side of a patch in 10 m pixels
+    config.stride = 16  # between training patches
+    config.min_valid = 0.5  # labelled share a patch needs
+
+    config.split = ConfigDict()
+    config.split.by = "site"  # or "block"
+    config.split.table = ConfigDict({"train": (), "validation": (), "test": ()})
+    config.split.shares = ConfigDict({"train": 0.7, "validation": 0.1, "test": 0.2})
+    config.split.block = 128  # 10 m pixels
+    config.split.gap = 64  # at least a patch plus the halo
+    config.split.seed = 0
+    return config
+
+
+def sentinel2() -> ConfigDict:
+    """The modalities of the embedded landscape and of the paper's kind of data, by name."""
+    return ConfigDict(
+        {
+            "s2": {"bands": ("B02", "B03", "B04", "B08"), "spacing": 10.0, "units": "reflectance"},
+            "s2_20m": {"bands": ("B11", "B12"), "spacing": 20.0, "units": "reflectance"},
+            "s1": {"bands": ("VV", "VH"), "spacing": 10.0, "units": "dB"},
+            "dem": {"bands": ("elevation",), "spacing": 10.0, "units": "m"},
+        }
+    )
+
+
+SENTINEL2_FILES = {"s2": ("s2.tif",), "s2_20m": ("s2_20m.tif",), "s1": ("s1.tif",), "dem": ("dem.tif",)}

@@ -1,0 +1,48 @@
+"""Any folder of 1 m scenes with a label, their 10 m partner simulated.
+
+    python prepare.py --config=configs/scenes.py:root=DIR --config.dataset.split.table.train="('a','b')" ...
+    python train.py --config=configs/scenes.py:root=DIR --workdir=runs/scenes
+
+DIR holds <scene>/image.tif (or .vrt; red, green, blue, uint8, 1 m, UTM) and <scene>/landcover.tif on the same pixels.
+The label is called `built_proxy`: land-cover classes of such scenes are blocks and leave out paved yards, so no area
+is claimed from them. The 10 m input is SIMULATED Sentinel-2: the published MTF and SNR applied in linear light.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    """Config argument: root=DIR, stages=4x2.5, control=joint."""
+    given = common.parse_arg(arg, root="", stages="4x2.5", control="joint")
+    return build("scenes", given)
+
+
+def build(name: str, given: ConfigDict) -> ConfigDict:
+    """The config of a scene dataset called `name`."""
+    config = common.experiment(name)
+    config.dataset = common.dataset(name)
+    d = config.dataset
+    d.source.kind = "scenes"
+    if given.root:
+        d.source.root = given.root
+    d.source.missing = "Put <scene>/image.tif and <scene>/landcover.tif into a folder and run `python prepare.py "
+    "--config=configs/scenes.py:root=FOLDER`"
+    d.source.label = "landcover.tif"
+    d.inputs = ("s2",)
+    d.modalities.s2 = ConfigDict({"bands": ("R", "G", "B"), "spacing": 10.0, "units": "display"})
+    d.image_bands = ("R", "G", "B")
+    d.label.name = "built_proxy"
+    # 0 ignore, 1 building, 2 unpaved land, 3 road, 4 vegetation, 5 water
+    d.label.classes = ((0, 255), (1, 1), (2, 0), (3, 1), (4, 0), (5, 0))
+    d.simulate.enabled = True
+    d.composite = "simulated Sentinel-2 from an 8-bit display stretch"
+
+    config.model = common.model(given.stages, blocks=(4, 2), features=32, growth=16, tail=16, finest_trunk=5.0)
+    config.model.lattices = ("1", "5", "10")
+    config.model.widths = (16, 32, 48)
+    config.data.batch = 8
+    config.data.sensor_spread = ConfigDict({"mtf": 0.06, "shift": 0.05, "gain": 0.03, "snr": 2.0})
+    common.apply_control(config, given.control)
+    return config

@@ -1,0 +1,36 @@
+"""Evaluates: python evaluate.py --workdir=runs/demo; the mapping predictor over the whole test sites."""
+
+import pathlib
+
+from absl import flags
+
+from jointseg_jax import door
+from jointseg_jax.errors import InputError
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
+_DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset; the one it was trained on by default.")
+_SPLIT = flags.DEFINE_string("split", "test", "Whose ground to judge: train, validation or test.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
+_WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
+_TILE = flags.DEFINE_integer("tile", 64, "Core of a tile in input pixels; changes speed and memory, not the figures.")
+flags.mark_flag_as_required("workdir")
+
+
+def main() -> None:
+    """Runs the evaluation."""
+    from jointseg_jax.data import dataset
+    from jointseg_jax.evaluation.report import evaluate
+    from jointseg_jax.training import parallel
+    from jointseg_jax.training.trained import load_trained
+
+    if _SPLIT.value not in ("train", "validation", "test"):
+        raise InputError(f"--split={_SPLIT.value} is unknown; known: train, validation, test")
+    parallel.use_compilation_cache()
+    trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
+    data = dataset.load(_DATASET.value or trained.meta.config["dataset"]["path"])
+    name = _SPLIT.value if _DATASET.value is None else f"{data.description['name']}-{_SPLIT.value}"
+    evaluate(trained, data, _SPLIT.value, pathlib.Path(str(_WORKDIR.value)) / "evaluation" / name, tile=_TILE.value)
+
+
+if __name__ == "__main__":
+    door.run(main)

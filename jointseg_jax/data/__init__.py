@@ -1,0 +1,1 @@
+"""From rasters to batches: preparation, dataset index, sensor model, synthetic landscape, Grain pipeline."""

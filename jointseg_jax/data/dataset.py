@@ -1,0 +1,164 @@
+"""A prepared dataset on disk: what it holds, and the patches in it.
+
+DATASET/dataset.json     contract, sites, split rule, licence, provenance
+        index.parquet    one row per patch
+        sites/NAME/      site rasters, tiled 256, ZSTD: one file per modality, image, label, split
+"""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import pandas as pd
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import read_json
+from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
+from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.scene import ImageLayer, Layer, Scene
+
+SCHEMA_VERSION = 1
+INDEX_COLUMNS = (
+    "site", "region", "split", "date", "crs", "row", "col", "height", "width", "impervious_fraction", "valid_fraction",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """One site of a prepared dataset; paths are relative to the dataset.
+
+    Attributes:
+        crs, left, top, height, width: its 10 m lattice.
+        layers: modality -> one file per date.
+        image_gain, image_offset: per band, from the image file's numbers to the units of the input bands.
+        image_nodata: number that marks an invalid image pixel, in all bands, or None.
+        image_dtype: of the image file.
+        pixels: split -> 10 m pixels of its ground.
+        notes: what was decided or changed while preparing it.
+    """
+
+    name: str
+    region: str
+    date: str
+    crs: str
+    left: float
+    top: float
+    height: int
+    width: int
+    layers: dict[str, tuple[str, ...]]
+    image: str
+    label: str
+    split: str
+    image_gain: tuple[float, ...]
+    image_offset: tuple[float, ...]
+    image_nodata: float | None
+    image_dtype: str
+    pixels: dict[str, int]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Site":
+        """Inverse of `to_dict`."""
+        layers = {k: tuple(v) for k, v in fields["layers"].items()}
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        plain.pop("layers")
+        return cls(layers=layers, **plain)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset; `load` opens one.
+
+    Attributes:
+        root: its folder.
+        contract: what its numbers mean, with statistics over the training split.
+        sites: by name.
+        index: one row per patch, columns `INDEX_COLUMNS`.
+        simulated: for a modality that was simulated from the image, the sensor's settings; else None.
+        description: everything else in dataset.json.
+    """
+
+    root: pathlib.Path
+    contract: Contract
+    sites: dict[str, Site]
+    index: pd.DataFrame
+    simulated: dict[str, Any] | None
+    description: dict[str, Any]
+
+    def scene(self, name: str, contract: Contract | None = None) -> Scene:
+        """The inputs and the image of a site, for all modalities of `contract` (the dataset's own by default)."""
+        site, contract = self.sites[name], contract or self.contract
+        layers = {
+            m.name: tuple(
+                Layer(str(self.root / path), tuple(range(1, len(m.bands) + 1)), m)
+                for path in site.layers.get(m.name, ())
+            )
+            for m in self.contract.modalities
+            if m.name in {wanted.name for wanted in contract.modalities}
+        }
+        lattice = make_lattice(site.crs, site.left, site.top, COARSE_SPACING, site.height, site.width)
+        image = ImageLayer(str(self.root / site.image), site.image_gain, site.image_offset, site.image_nodata)
+        return Scene(name, lattice, layers, contract, image)
+
+    def patches(self, split: str) -> pd.DataFrame:
+        """The patches of a split, in index order; raises `InputError` when there are none."""
+        rows = self.index[self.index["split"] == split].reset_index(drop=True)
+        if rows.empty:
+            counts = self.index["split"].value_counts().to_dict()
+            raise InputError(f"{self.root} has no patches in split {split!r}; it has {counts}")
+        return rows
+
+    def sites_of(self, split: str) -> list[Site]:
+        """Sites that have ground in a split; raises `InputError` when there are none."""
+        sites = [s for s in self.sites.values() if s.pixels.get(split)]
+        if not sites:
+            raise InputError(
+                f"{self.root} has no ground in split {split!r}; choose one of "
+                f"{sorted({k for s in self.sites.values() for k, v in s.pixels.items() if v})}"
+            )
+        return sites
+
+
+def load(root: str | os.PathLike[str]) -> Dataset:
+    """Opens a prepared dataset.
+
+    Raises:
+        InputError: it is not there, incomplete, or of another schema version.
+    """
+    root = pathlib.Path(root)
+    path = root / "dataset.json"
+    if not path.exists():
+        raise InputError(f"{path} is missing: prepare the dataset first with `python prepare.py --config=...`")
+    description = read_json(path)
+    version = description.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}: prepare the dataset again"
+        )
+    sites = {s["name"]: Site.from_dict(s) for s in description.pop("sites")}
+    contract = Contract.from_dict(description.pop("contract"))
+    simulated = description.pop("simulated")
+    return Dataset(root, contract, sites, pd.read_parquet(root / "index.parquet"), simulated, description)
+
+
+def select(contract: Contract, names: tuple[str, ...]) -> Contract:
+    """The contract restricted to some modalities, in the order given; an empty tuple keeps all.
+
+    Raises:
+        InputError: a name is unknown, or the first does not hold the image bands.
+    """
+    if not names:
+        return contract
+    known = {m.name: m for m in contract.modalities}
+    unknown = [n for n in names if n not in known]
+    if unknown:
+        raise InputError(f"data.inputs names modalities {unknown}; the dataset has {sorted(known)}")
+    try:
+        return contract.replace(modalities=tuple(known[n] for n in names))
+    except ValueError as error:
+        raise InputError(f"data.inputs={names}: {error}") from error

@@ -1,0 +1,166 @@
+"""Reading one training sample: the inputs, the image and the label of a patch."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jointseg_jax.data.dataset import Dataset
+from jointseg_jax.data.sensor import Sensor, SensorSpread
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles, read_window
+from jointseg_jax.rasters.scene import ImageLayer
+
+Sample = dict[str, Any]
+
+
+class PatchReader:
+    """Reads patches of one split.
+
+    A sample is a dict of fixed keys: `inputs` (modality -> `values` float32 `[dates, h, w, bands]` and `valid` bool
+    `[dates, h, w]`, physical units), `image` float32 `[10h, 10w, 3]` in the units of the input bands, `image_valid`,
+    `label` uint8 `[10h, 10w]` (255 ignored), `patch` (its number) and `readable`.
+
+    A patch that cannot be read comes as an all-masked sample with `readable` False: it is never dropped, so that
+    batches stay a pure function of dataset, seed and step.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, contract: Contract, spread: SensorSpread | None = None):
+        rows = dataset.patches(split)
+        self._names: list[str] = rows["site"].tolist()
+        self._windows = rows[["row", "col", "height", "width"]].to_numpy()
+        self._root = str(dataset.root)
+        self._scenes = {name: dataset.scene(name, contract) for name in dict.fromkeys(self._names)}
+        self._labels = {name: dataset.sites[name].label for name in self._scenes}
+        self._contract = contract
+        self._sensor: Sensor | None = None
+        if spread is not None:
+            if dataset.simulated is None:
+                raise InputError(
+                    "data.sensor_spread re-simulates the input per patch, but this dataset's inputs were not "
+                    "simulated: set it to None"
+                )
+            self._sensor = Sensor.from_dict(dataset.simulated["sensor"])
+        self._spread = spread
+        self._handles = Handles()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a patch in 10 m pixels."""
+        return int(self._windows[0, 2]), int(self._windows[0, 3])
+
+    def describe(self, patch: int) -> str:
+        """Site and window of a patch, for messages."""
+        row, col, height, width = self._windows[patch]
+        return f"site {self._names[patch]}, rows {row}-{row + height}, columns {col}-{col + width} (10 m pixels)"
+
+    def read(self, patch: int, rng: np.random.Generator | None = None) -> Sample:
+        """Reads a patch; with `rng` (training), simulated inputs are observed anew by an instrument drawn at random."""
+        try:
+            return self._read(patch, rng)
+        except InputError as error:
+            _complain(str(error), self.describe(patch))
+            return {**self.masked(), "patch": np.int32(patch)}
+
+    def masked(self) -> Sample:
+        """A sample in which nothing is valid."""
+        height, width = self.size
+        dates = self._contract.dates
+        inputs = {
+            m.name: {
+                "values": np.zeros((dates, height, width, len(m.bands)), np.float32),
+                "valid": np.zeros((dates, height, width), bool),
+            }
+            for m in self._contract.modalities
+        }
+        fine = (height * FINE_FACTOR, width * FINE_FACTOR)
+        return {
+            "inputs": inputs,
+            "image": np.zeros((*fine, len(self._contract.image_bands)), np.float32),
+            "image_valid": np.zeros(fine, bool),
+            "label": np.full(fine, IGNORE, np.uint8),
+            "patch": np.int32(-1),
+            "readable": np.bool_(False),
+        }
+
+    def _read(self, patch: int, rng: np.random.Generator | None) -> Sample:
+        name = self._names[patch]
+        window = Window(*(int(v) for v in self._windows[patch]))
+        scene = self._scenes[name]
+        image_layer = scene.image
+        assert image_layer is not None
+        inputs = scene.read(window, self._handles)
+        if self._sensor is not None and rng is not None:
+            inputs[self._contract.primary.name] = self._observe(image_layer, window, rng)
+        image, image_valid = image_layer.read(window.scale(FINE_FACTOR), self._handles)
+        label, _ = read_window(self._handles.get(f"{self._root}/{self._labels[name]}"), window.scale(FINE_FACTOR))
+        return {
+            "inputs": inputs,
+            "image": image,
+            "image_valid": image_valid,
+            "label": label[..., 0],
+            "patch": np.int32(patch),
+            "readable": np.bool_(True),
+        }
+
+    def _observe(self, image_layer: ImageLayer, window: Window, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The first modality as an instrument drawn from the spread sees the image, quantised as it is stored."""
+        assert self._sensor is not None
+        assert self._spread is not None
+        sensor = self._spread.draw(self._sensor, rng)
+        margin = -(-sensor.margin // FINE_FACTOR)
+        image, valid = image_layer.read(window.pad(margin).scale(FINE_FACTOR), self._handles)
+        values, seen = sensor.observe(image, valid, rng=rng)
+        core = np.s_[margin : margin + window.height, margin : margin + window.width]
+        modality = self._contract.primary
+        top = np.iinfo(modality.dtype).max
+        stored = np.clip(np.round(values[core] / modality.scale - modality.offset), 1, top)
+        return {
+            "values": np.where(seen[core][..., None], modality.decode(stored), 0)[None].astype(np.float32),
+            "valid": seen[core][None],
+        }
+
+
+_reported: set[str] = set()
+_reported_lock = threading.Lock()
+
+
+def _complain(message: str, patch: str) -> None:
+    """Says once per file and place that a patch is unreadable; the loop counts them."""
+    from absl import logging
+
+    with _reported_lock:
+        if patch not in _reported:
+            _reported.add(patch)
+            logging.error("patch of %s is masked: %s", patch, message)
+
+
+def dihedral(sample: Sample, turns: int, flip: bool) -> Sample:
+    """Turns all rasters of a sample by `turns` right angles and mirrors them, together."""
+
+    def turn(x: np.ndarray, axes: tuple[int, int]) -> np.ndarray:
+        x = np.rot90(x, turns, axes=axes)
+        return np.ascontiguousarray(np.flip(x, axes[1]) if flip else x)
+
+    turned = dict(sample)
+    turned["inputs"] = {
+        name: {k: turn(v, (1, 2)) for k, v in parts.items()} for name, parts in sample["inputs"].items()
+    }
+    for key in ("image", "image_valid", "label"):
+        turned[key] = turn(sample[key], (0, 1))
+    return turned
+
+
+def stack(samples: Sequence[Sample]) -> Sample:
+    """Samples stacked along a new leading axis."""
+    first = samples[0]
+    return {
+        k: stack([s[k] for s in samples]) if isinstance(v, dict) else np.stack([s[k] for s in samples])
+        for k, v in first.items()
+    }

@@ -1,0 +1,206 @@
+"""What Sentinel-2 would have seen of a 1 m image: blur, sampling, noise, quantisation.
+
+The published modulation transfer function (MTF) at the Nyquist frequency is that of the whole system, detector
+included. So the simulated point spread is Gaussian x pixel box, with the Gaussian chosen such that the *product* of
+both transfer
+functions has the published value: at 0.25 and 10 m its sigma is 4.35 m (blurring with 5.30 m and then averaging would
+    blur twice).
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+# System MTF at Nyquist of the MSI bands, as used in the Sentinel-2 sharpening literature (Ulfarsson et al., "Sentinel-2
+# Sharpening Using a Reduced-Rank Method", IEEE TGRS 57(9), 2019).
+MTF_AT_NYQUIST = {
+    "B01": 0.32, "B02": 0.26, "B03": 0.28, "B04": 0.24, "B05": 0.38, "B06": 0.34, "B07": 0.34, "B08": 0.26, "B8A": 0.33,
+    "B09": 0.26, "B11": 0.22, "B12": 0.23,
+}  # fmt: skip
+# Signal-to-noise ratio at the reference radiance [W m-2 sr-1 um-1]: ESA, Sentinel-2 User Handbook, issue 1 rev 2, 2015.
+SNR_AT_REFERENCE = {
+    "B02": (154, 128.0),
+    "B03": (168, 128.0),
+    "B04": (142, 108.0),
+    "B08": (174, 103.0),
+    "B11": (100, 4.0),
+    "B12": (100, 1.5),
+}
+# Solar irradiance [W m-2 um-1] of the bands of Sentinel-2A, as in its product metadata.
+SOLAR_IRRADIANCE = {"B02": 1959.72, "B03": 1823.24, "B04": 1512.06, "B08": 1041.63, "B11": 245.59, "B12": 85.25}
+_COS_SUN_ZENITH = math.cos(math.radians(45.0))  # at which reference radiance becomes reference reflectance [ours]
+
+
+def gaussian_sigma(mtf: float, spacing: float) -> float:
+    """Sigma [metres] of the Gaussian whose product with the box of a `spacing` metre pixel has `mtf` at Nyquist."""
+    box = 2 / math.pi  # sinc(1/2)
+    if not 0 < mtf < box:
+        raise ValueError(f"a system MTF at Nyquist of {mtf} is impossible: a bare pixel box has {box:.3f}")
+    nyquist = 1 / (2 * spacing)
+    return math.sqrt(-math.log(mtf / box) / (2 * math.pi**2 * nyquist**2))
+
+
+def to_linear(display: np.ndarray) -> np.ndarray:
+    """SRGB decoding (IEC 61966-2-1): display values 0..1 to linear light."""
+    return np.where(display <= 0.04045, display / 12.92, ((np.maximum(display, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def to_display(linear: np.ndarray) -> np.ndarray:
+    """SRGB encoding: linear light to display values 0..1."""
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensor:
+    """One state of the instrument, per band.
+
+    Attributes:
+        mtf: system MTF at Nyquist.
+        snr: signal-to-noise ratio at `reference`; infinite for no noise.
+        reference: signal at which `snr` holds, in the image's units (linear light where `linear_light`).
+        spacing: pixel size, metres.
+        shift: misregistration (down, right) of the observation, metres.
+        gain: factor on the signal.
+        linear_light: the image is a display stretch; blur and noise act on its linear light.
+    """
+
+    mtf: tuple[float, ...]
+    snr: tuple[float, ...]
+    reference: tuple[float, ...]
+    spacing: float = 10.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    gain: tuple[float, ...] | None = None
+    linear_light: bool = False
+
+    @classmethod
+    def sentinel2(cls, bands: tuple[str, ...], spacing: float = 10.0) -> "Sensor":
+        """The published instrument for reflectance in bands named B02, B03, ..."""
+        snr, reference = [], []
+        for band in bands:
+            ratio, radiance = SNR_AT_REFERENCE[band]
+            snr.append(float(ratio))
+            reference.append(math.pi * radiance / (SOLAR_IRRADIANCE[band] * _COS_SUN_ZENITH))
+        return cls(tuple(MTF_AT_NYQUIST[b] for b in bands), tuple(snr), tuple(reference), spacing)
+
+    @classmethod
+    def display(cls, bands: tuple[str, ...], spacing: float = 10.0) -> "Sensor":
+        """The instrument applied to an 8-bit display stretch;
+
+        unknown band names take the visible bands' median figures.
+        """
+        known = {"R": "B04", "G": "B03", "B": "B02"}
+        names = [known.get(b, b) for b in bands]
+        mtf = tuple(MTF_AT_NYQUIST.get(n, 0.26) for n in names)
+        snr = tuple(float(SNR_AT_REFERENCE.get(n, (154, 0.0))[0]) for n in names)
+        return cls(mtf, snr, (0.3,) * len(bands), spacing, linear_light=True)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Sensor":
+        """Inverse of `dataclasses.asdict`, also after a trip through JSON."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**plain)
+
+    @property
+    def margin(self) -> int:
+        """Metres of image beyond a coarse pixel's edge that contribute to it (four sigmas and the shift)."""
+        widest = max(gaussian_sigma(m, self.spacing) for m in self.mtf)
+        return math.ceil(4 * widest + max(abs(s) for s in self.shift))
+
+    def observe(
+        self, image: np.ndarray, valid: np.ndarray, *, pixel: float = 1.0, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The image as this instrument sees it.
+
+        Args:
+            image: `[height, width, bands]` at `pixel` metres; sides are multiples of `spacing / pixel`. Its outer
+                `margin` metres lack neighbours and come out slightly wrong: give a larger window and crop.
+            valid: bool `[height, width]`; invalid pixels carry no weight.
+            pixel: spacing of the image, metres.
+            rng: noise; none when None.
+
+        Returns:
+            Values `[height / n, width / n, bands]` float32 in the image's units, n = spacing / pixel, and valid: at
+            least half of the point spread's weight fell on valid pixels.
+        """
+        factor = round(self.spacing / pixel)
+        signal = (to_linear(image) if self.linear_light else image).astype(np.float32)
+        weight = np.broadcast_to(valid[..., None], signal.shape).astype(np.float32)
+        rows, cols = (self._kernel(factor, pixel, s / pixel) for s in self.shift)
+        total = _decimate(_decimate(signal * weight, rows, factor, 0), cols, factor, 1)
+        mass = _decimate(_decimate(weight, rows, factor, 0), cols, factor, 1)
+        seen = total / np.maximum(mass, 1e-6)
+        if self.gain is not None:
+            seen = seen * np.asarray(self.gain, np.float32)
+        if rng is not None:
+            seen = seen + self._noise(seen, rng)
+        if self.linear_light:
+            seen = to_display(np.maximum(seen, 0))
+        return seen.astype(np.float32), mass.mean(-1) >= 0.5
+
+    def _kernel(self, factor: int, pixel: float, shift: float) -> np.ndarray:
+        """Weights `[taps, bands]` of image pixels around a coarse pixel:
+
+        the box blurred by the Gaussian, summing to one.
+        """
+        reach = math.ceil(self.margin / pixel)
+        position = np.arange(-reach, factor + reach) - (factor - 1) / 2 - shift
+        sigma = np.array([gaussian_sigma(m, self.spacing) / pixel for m in self.mtf])
+        weights = ndtr((position[:, None] + factor / 2) / sigma) - ndtr((position[:, None] - factor / 2) / sigma)
+        return (weights / weights.sum(0)).astype(np.float32)
+
+    def _noise(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Gaussian noise whose variance is half read noise, half photon noise at the reference signal [ours]."""
+        reference, snr = np.asarray(self.reference, np.float32), np.asarray(self.snr, np.float32)
+        sigma = reference / snr * np.sqrt(0.5 + 0.5 * np.maximum(signal, 0) / reference)
+        return sigma * rng.standard_normal(signal.shape, np.float32)
+
+
+def _decimate(x: np.ndarray, kernel: np.ndarray, factor: int, axis: int) -> np.ndarray:
+    """Weighted sums around every `factor`-th pixel along one axis; zeros beyond the edges."""
+    reach = (len(kernel) - factor) // 2
+    count = x.shape[axis] // factor
+    pad = [(0, 0)] * x.ndim
+    pad[axis] = (reach, reach)
+    padded = np.pad(x, pad)
+    total: np.ndarray | None = None
+    for tap, weight in enumerate(kernel):
+        at = [slice(None)] * x.ndim
+        at[axis] = slice(tap, tap + (count - 1) * factor + 1, factor)
+        part = weight * padded[tuple(at)]
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+@dataclasses.dataclass(frozen=True)
+class SensorSpread:
+    """How far the instrument may stray from its nominal state, drawn anew for each training patch.
+
+    Attributes:
+        mtf: half-width of a uniform change of the MTF at Nyquist.
+        shift: standard deviation of the misregistration, in coarse pixels.
+        gain: standard deviation of a gain common to all bands.
+        snr: the SNR is divided by a uniform factor between 1 and this.
+    """
+
+    mtf: float = 0.06
+    shift: float = 0.05
+    gain: float = 0.03
+    snr: float = 2.0
+
+    def draw(self, nominal: Sensor, rng: np.random.Generator) -> Sensor:
+        """One state of the instrument."""
+        change = rng.uniform(-self.mtf, self.mtf)
+        down, right = rng.normal(0, self.shift, 2) * nominal.spacing
+        gain = float(np.exp(rng.normal(0, self.gain)))
+        noise = rng.uniform(1, self.snr)
+        return dataclasses.replace(
+            nominal,
+            mtf=tuple(min(0.6, max(0.05, m + change)) for m in nominal.mtf),
+            snr=tuple(s / noise for s in nominal.snr),
+            shift=(down, right),
+            gain=tuple(g * gain for g in nominal.gain or (1.0,) * len(nominal.mtf)),
+        )

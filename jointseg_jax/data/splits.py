@@ -1,0 +1,103 @@
+"""Which ground belongs to which split: whole sites, or whole blocks with a gap between them.
+
+The result is a raster per site on the 10 m lattice (0 none, 1 train, 2 validation, 3 test). Patches of a split lie
+wholly on its ground, evaluation counts only its ground; both read the same raster, and so can you in a GIS.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from jointseg_jax.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+CODES = {name: code for code, name in enumerate(SPLITS, start=1)}
+_PRECEDENCE = ("test", "validation", "train")  # who keeps its ground at a boundary
+
+
+def split_sites(names: Sequence[str], table: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Site name -> split, from a table of split -> site names.
+
+    Raises:
+        InputError: a site is in no split or in two, or the table names a site that does not exist.
+    """
+    found: dict[str, str] = {}
+    for split, members in table.items():
+        if split not in SPLITS:
+            raise InputError(f"split {split!r} is none of {SPLITS}")
+        for name in members:
+            if name in found:
+                raise InputError(f"site {name!r} is in split {found[name]!r} and in {split!r}: a site belongs to one")
+            if name not in names:
+                raise InputError(f"split {split!r} names site {name!r}, which is not among {sorted(names)}")
+            found[name] = split
+    left = sorted(set(names) - set(found))
+    if left:
+        raise InputError(
+            f"sites {left} are in no split: name them in dataset.split.table or leave them out with dataset.source.only"
+        )
+    return found
+
+
+def blocks(
+    height: int, width: int, block: int, shares: Mapping[str, float], gap: int, seed: Sequence[int]
+) -> np.ndarray:
+    """Assigns square blocks to splits at random, leaving a gap between different ones.
+
+    Args:
+        height: of the site in 10 m pixels.
+        width: likewise.
+        block: side of a block in 10 m pixels.
+        shares: split -> share of the blocks.
+        gap: 10 m pixels to leave free between two splits (at least a patch plus the halo).
+        seed: entropy; the site's name belongs in it.
+
+    Returns:
+        Codes `[height, width]` uint8.
+    """
+    rows, cols = -(-height // block), -(-width // block)
+    order = np.random.default_rng(np.random.SeedSequence(list(seed))).permutation(rows * cols)
+    counts = _apportion(rows * cols, [shares.get(s, 0.0) for s in SPLITS])
+    codes = np.repeat([CODES[s] for s in SPLITS], counts).astype(np.uint8)
+    grid = np.empty(rows * cols, np.uint8)
+    grid[order] = codes
+    full = np.repeat(np.repeat(grid.reshape(rows, cols), block, 0), block, 1)[:height, :width]
+    return leave_gaps(full, gap)
+
+
+def leave_gaps(codes: np.ndarray, gap: int) -> np.ndarray:
+    """Frees ground within `gap` pixels (in the larger of row and column distance) of a split that takes precedence."""
+    result = codes.copy()
+    for rank, split in enumerate(_PRECEDENCE[:-1]):
+        near = ndimage.maximum_filter(result == CODES[split], size=2 * gap + 1, mode="constant")
+        for lower in _PRECEDENCE[rank + 1 :]:
+            result[near & (result == CODES[lower])] = 0
+    return result
+
+
+def _apportion(total: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers that sum to `total`, as near to the shares as can be (largest remainder)."""
+    whole = sum(shares)
+    if whole <= 0:
+        raise InputError("dataset.split.shares are all zero: give train, validation and test a share each")
+    exact = [total * s / whole for s in shares]
+    counts = [int(e) for e in exact]
+    by_remainder = sorted(range(len(shares)), key=lambda i: exact[i] - counts[i], reverse=True)
+    for i in by_remainder[: total - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def gap_between(codes: np.ndarray) -> int | None:
+    """The smallest distance in pixels between ground of two different splits, None where only one is present.
+
+    Distance counts the free pixels between them, in the larger of row and column distance.
+    """
+    present = [c for c in CODES.values() if (codes == c).any()]
+    distances = [
+        int(ndimage.distance_transform_cdt(codes != a, metric="chessboard")[codes == b].min()) - 1
+        for i, a in enumerate(present)
+        for b in present[i + 1 :]
+    ]
+    return min(distances, default=None)

@@ -1,0 +1,47 @@
+"""What the command-line programs share: flags, one-sentence errors, exit status."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags, logging
+
+from jointseg_jax.errors import InputError
+
+INPUT_ERROR_STATUS = 2
+
+
+def define_config() -> Any:
+    """The `--config=FILE[:key=value,...]` flag."""
+    from ml_collections import config_flags
+
+    return config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "configs/NAME.py, with structure behind a colon: configs/dubai.py:control=bilinear",
+        lock_config=True,
+    )
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses flags and runs; an `InputError` becomes one line on stderr and exit status 2."""
+
+    def guarded(arguments: list[str]) -> None:
+        logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant, some 25 lines per save
+        try:
+            if len(arguments) > 1:
+                raise InputError(f"unexpected argument {arguments[1]!r}: every option begins with --")
+            main()
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(INPUT_ERROR_STATUS)
+
+    try:
+        app.run(guarded, flags_parser=_parse)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(INPUT_ERROR_STATUS)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    return flags.FLAGS(arguments)

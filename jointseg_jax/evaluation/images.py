@@ -1,0 +1,99 @@
+"""PSNR and SSIM of super-resolved images over a whole site, however it was tiled.
+
+Squared errors add up. SSIM needs windows of 11 pixels, so rows of tiles are joined to strips that overlap by ten
+rows: every window of the site is counted once.
+"""
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+_WINDOW = 11  # pixels, a Gaussian of sigma 1.5 (Wang et al. 2004)
+STRIP_OVERLAP = _WINDOW - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageScore:
+    """Sums over pixels (for PSNR) and over windows (for SSIM)."""
+
+    squared_error: float = 0.0
+    values: float = 0.0
+    ssim: float = 0.0
+    windows: float = 0.0
+
+    def __add__(self, other: "ImageScore") -> "ImageScore":
+        return ImageScore(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+    def psnr(self, data_range: float) -> float | None:
+        """Peak signal-to-noise ratio [dB] for a signal that spans `data_range`."""
+        if not self.values:
+            return None
+        return 10 * math.log10(data_range**2 / max(self.squared_error / self.values, 1e-12))
+
+    def mean_ssim(self) -> float | None:
+        """Mean structural similarity over windows whose pixels are all valid."""
+        return self.ssim / self.windows if self.windows else None
+
+
+def score_strip(
+    image: np.ndarray, target: np.ndarray, valid: np.ndarray, data_range: float, overlap: int
+) -> ImageScore:
+    """Scores a strip of a site.
+
+    Args:
+        image: [h, w, 3].
+        target: [h, w, 3].
+        valid: bool [h, w].
+        data_range: of the signal.
+        overlap: rows at the top that the strip before has counted already; its windows ended there.
+
+    Returns:
+        Squared errors of the rows after the overlap, and SSIM of all windows inside the strip.
+    """
+    image, target = image.astype(np.float64), target.astype(np.float64)
+    error = np.square(image[overlap:] - target[overlap:]) * valid[overlap:][..., None]
+    squared, values = float(error.sum()), float(valid[overlap:].sum()) * image.shape[-1]
+    if min(image.shape[:2]) < _WINDOW:
+        return ImageScore(squared, values)
+    filled = np.where(valid[..., None], image, target)  # invalid pixels touch only windows that are left out
+    _, similarity = structural_similarity(
+        filled,
+        target,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=data_range,
+        channel_axis=-1,
+        full=True,
+    )
+    reach = _WINDOW // 2
+    inner = similarity.mean(-1)[reach:-reach, reach:-reach]
+    whole = _all_valid_windows(valid)
+    return ImageScore(squared, values, float((inner * whole).sum()), float(whole.sum()))
+
+
+def _all_valid_windows(valid: np.ndarray) -> np.ndarray:
+    """For every window position, whether all its pixels are valid: bool [h - 10, w - 10]."""
+    views = np.lib.stride_tricks.sliding_window_view
+    return np.asarray(views(np.asarray(views(valid, _WINDOW, axis=0).all(-1)), _WINDOW, axis=1).all(-1))
+
+
+def area_mean(x: np.ndarray, valid: np.ndarray, spacing: Fraction) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the valid 1 m pixels under each pixel of `spacing` metres, and where at least half of them are valid.
+
+    x: [h, w, 3]; valid: bool [h, w]. Returns [h / spacing, w / spacing, 3] float32 and bool.
+    """
+    if spacing == 1:
+        return x, valid
+    p, q = spacing.denominator, spacing.numerator  # a pixel of q / p metres
+    weight = valid.astype(np.float32)[..., None]
+
+    def mean(y: np.ndarray) -> np.ndarray:
+        fine = np.repeat(np.repeat(y, p, 0), p, 1)
+        return fine.reshape(fine.shape[0] // q, q, fine.shape[1] // q, q, -1).mean((1, 3))
+
+    share = mean(weight)
+    return (mean(x * weight) / np.maximum(share, 1e-6)).astype(np.float32), share[..., 0] >= 0.5

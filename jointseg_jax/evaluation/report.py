@@ -1,0 +1,205 @@
+"""Evaluation as files and text: metrics.json, a table on the terminal, panels."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.evaluation.evaluate import Statistics, check_contract, data_range, evaluate_site, sites_by_region
+from jointseg_jax.jobs.files import write_json
+from jointseg_jax.mapping.halo import halo_for
+from jointseg_jax.mapping.predictor import Predictor, Tile
+from jointseg_jax.mapping.product import classes_of
+from jointseg_jax.models import cost
+from jointseg_jax.rasters import pictures
+from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles, read_window
+from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.training.experiment import forward_flops
+from jointseg_jax.training.trained import Trained
+
+_PANEL = 32  # coarse pixels on the side of a panel's crop
+
+
+def evaluate(
+    trained: Trained, data: Dataset, split: str, folder: pathlib.Path, *, tile: int, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Evaluates a network on a split and writes what it finds.
+
+    Args:
+        trained: the network.
+        data: a dataset whose contract fits it.
+        split: "train", "validation" or "test".
+        folder: receives metrics.json and one PNG of panels per site.
+        tile: core size of the predictor in coarse pixels.
+        say: receives the lines of the report.
+
+    Returns:
+        What stands in metrics.json.
+
+    Raises:
+        InputError: the dataset does not fit, or has no ground in the split.
+    """
+    check_contract(trained.meta.contract, data)
+    sites = data.sites_of(split)
+    signal = data_range(trained.meta.contract)
+    halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract))
+    predictor = Predictor(trained, halo, tile=tile)
+    by_site: dict[str, Statistics] = {}
+    for number, site in enumerate(sites, start=1):
+        drawer = _Panels(data, site, trained)
+        by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
+        drawer.save(folder / f"{site.name}.png")
+        say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
+    metrics = _assemble(trained, data, split, sites, by_site, signal, halo)
+    write_json(folder / "metrics.json", metrics)
+    say(table(metrics))
+    say(f"written to {folder}")
+    return metrics
+
+
+def _assemble(
+    trained: Trained,
+    data: Dataset,
+    split: str,
+    sites: Sequence[Site],
+    by_site: dict[str, Statistics],
+    signal: float,
+    halo: int,
+) -> dict[str, Any]:
+    overall = sum(by_site.values(), Statistics())
+    regions = {
+        region: sum((by_site[s.name] for s in members), Statistics())
+        for region, members in sites_by_region(list(sites))
+    }
+    side = 64
+    flops = forward_flops(trained.model, trained.params, side, side) / (side * side)
+    return {
+        "overall": overall.figures(signal),
+        "regions": {name: s.figures(signal) for name, s in regions.items()},
+        "sites": {name: s.figures(signal) for name, s in by_site.items()},
+        "pixels": overall.confusion.pixels,
+        "split": split,
+        "dataset": str(data.description["name"]),
+        "label": trained.meta.contract.label,
+        "composite": data.contract.composite,
+        "experiment": trained.name,
+        "control": _control(trained),
+        "step": trained.step,
+        "weights": trained.weights,
+        "calibration": trained.meta.calibration.to_dict(),
+        "halo": halo,
+        "data_range": signal,
+        "parameters": cost.parameters(trained.params),
+        "mega_flops_per_input_pixel": flops / 1e6,
+    }
+
+
+def _control(trained: Trained) -> str:
+    """What the segmenter sees, and "capacity" for a joint network without SR supervision."""
+    control = str(trained.model.control)
+    return "capacity" if control == "joint" and trained.meta.config["loss"]["sr"] == 0 else control
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The figures of an evaluation as text: one row per sub-region, one for all, and the images below."""
+    head = f"{'':<14} {'km2':>7} {'precision':>9} {'recall':>7} {'ISA F1':>7} {'IoU':>7} {'macro F1':>8} "
+    f"{'OA':>7} {'kappa':>7} {'area':>6} {'ECE':>6}"
+    rows = [head]
+    for name, figures in [
+        *metrics["regions"].items(),
+        ("all", metrics["overall"]),
+        ("10 m oracle", metrics["overall"]["oracle_10m"]),
+    ]:
+        isa = figures["isa"]
+        km2 = f"{figures['pixels'] / 1e6:7.2f}" if "pixels" in figures else " " * 7
+        ece = _cell(figures.get("calibration_error"), 6) if "calibration_error" in figures else " " * 6
+        rows.append(
+            f"{name:<14.14} {km2} {_cell(isa['precision'], 9)} {_cell(isa['recall'], 7)} {_cell(isa['f1'], 7)} "
+            f"{_cell(isa['iou'], 7)} "
+            f"{_cell(figures['macro_f1'], 8)} {_cell(figures['oa'], 7)} {_cell(figures['kappa'], 7)} "
+            f"{_cell(figures['area_ratio'], 6)} {ece}"
+        )
+    for stage in metrics["overall"]["stages"]:
+        rows.append(
+            f"image x{stage['scale']:g}: PSNR {_cell(stage['psnr'], 0)} dB (bicubic "
+            f"{_cell(stage['psnr_bicubic'], 0)}), "
+            f"SSIM {_cell(stage['ssim'], 0)} (bicubic {_cell(stage['ssim_bicubic'], 0)}), data range "
+            f"{metrics['data_range']:.3g}"
+        )
+    return "\n".join(rows)
+
+
+def _cell(value: float | None, width: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.3f}"
+
+
+class _Panels:
+    """Keeps the most mixed crops of a site and draws them: input, stages, target, label, map, errors."""
+
+    def __init__(self, data: Dataset, site: Site, trained: Trained, count: int = 4):
+        self._data, self._site, self._trained, self._count = data, site, trained, count
+        self._kept: list[tuple[float, Window, Tile]] = []
+
+    def offer(self, tile: Tile) -> None:
+        """Considers the top-left crop of a tile."""
+        side = min(_PANEL, tile.window.height, tile.window.width)
+        if side < 8:
+            return
+        crop = tile.probability[: side * FINE_FACTOR, : side * FINE_FACTOR]
+        share = float((crop >= self._trained.meta.calibration.threshold).mean()) * float(tile.valid.mean())
+        self._kept.append((min(share, 1 - share), Window(tile.window.row, tile.window.col, side, side), tile))
+        self._kept.sort(key=lambda item: item[0], reverse=True)
+        del self._kept[self._count :]
+
+    def save(self, path: pathlib.Path) -> None:
+        """Draws what was kept."""
+        if not self._kept:
+            return
+        scene = self._data.scene(self._site.name, self._trained.meta.contract)
+        handles = Handles()
+        rows, titles = [], []
+        for _, window, tile in self._kept:
+            cells = self._cells(scene, window, tile, handles)
+            titles = [title for title, _ in cells]
+            rows.append([rgb for _, rgb in cells])
+        handles.close()
+        pictures.save_png(path, pictures.panels(rows, titles))
+
+    def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
+        fine = window.scale(FINE_FACTOR)
+        assert scene.image is not None
+        target, target_valid = scene.image.read(fine, handles)
+        limits = pictures.stretch_limits(target, target_valid)
+        primary = scene.read(window, handles)[scene.contract.primary.name]
+        coarse = primary["values"][0][..., list(scene.contract.image_index)]
+        label = read_window(handles.get(str(self._data.root / self._site.label)), fine)[0][..., 0]
+        mapped = classes_of(tile, self._trained.meta.calibration.threshold)[: fine.height, : fine.width]
+        cells = [
+            (
+                "input 10 m",
+                pictures.resize_nearest(pictures.stretch(coarse, limits, primary["valid"][0]), fine.height, fine.width),
+            )
+        ]
+        for image in tile.images:
+            n = image.shape[0] // tile.window.height
+            crop = pictures.stretch(image[: window.height * n, : window.width * n], limits)
+            cells.append((f"SR {10 / n:g} m", pictures.resize_nearest(crop, fine.height, fine.width)))
+        cells.append(("target 1 m", pictures.stretch(target, limits, target_valid)))
+        cells.append(("label", pictures.colour_classes(label)))
+        cells.append(("map", pictures.colour_classes(mapped)))
+        cells.append(("missed / false", errors(mapped, label)))
+        return cells
+
+
+def errors(mapped: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Missed impervious ground blue, falsely mapped orange, the rest as in the label but pale. uint8 [h, w, 3]."""
+    rgb = np.where(label[..., None] == 1, np.array((190, 190, 190), np.uint8), np.array((245, 245, 245), np.uint8))
+    known = (label != IGNORE) & (mapped != IGNORE)
+    rgb[known & (label == 1) & (mapped == 0)] = (31, 119, 180)
+    rgb[known & (label == 0) & (mapped == 1)] = (255, 127, 14)
+    rgb[~known] = pictures.NODATA_COLOUR
+    return rgb

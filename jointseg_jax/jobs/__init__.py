@@ -1,0 +1,1 @@
+"""Units of work that survive being killed: atomic files (later: ledger, executors, retries)."""

@@ -1,0 +1,123 @@
+"""How much context a tile needs: measured on the trained weights, to a stated tolerance on the probability.
+
+The theoretical reach of a deep trunk is hundreds of pixels, the effective one some tens. Guessing it wrong is what
+makes seams in other people's maps, so it is measured on crops of a real scene and kept beside the checkpoint.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from jointseg_jax.jobs.files import read_json, write_json
+from jointseg_jax.mapping.predictor import Predictor
+from jointseg_jax.models.attention import ChannelAttention, SpatialAttention
+from jointseg_jax.models.jointseg import JointSeg
+from jointseg_jax.models.rrdb import DENSE_BLOCKS, DENSE_CONVS
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles
+from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.training.trained import Trained
+
+TOLERANCE = 0.0025  # half a step of the probability product
+_CANDIDATES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_REFERENCE = 48  # coarse pixels of context that stand for "all of it", where theory does not say less
+_CORE = 16  # coarse pixels whose probability is compared
+_CROPS = 4
+FILE = "halo.json"
+
+
+def theoretical_reach(model: JointSeg) -> int:
+    """Coarse pixels beyond which no input can change an output pixel, an upper bound from the layers' sizes."""
+    metres = 0.0
+    if model.has_sr:
+        before = 10.0
+        for stage in model.stages:
+            trunk = before * stage.unshuffle
+            convs = 2 + stage.blocks * DENSE_BLOCKS * DENSE_CONVS
+            metres += 2 * 10.0 + trunk * (convs + 1)  # bicubic of the input, then conv_first, blocks, conv_body
+            before = before / float(stage.factor)
+            metres += 4 * trunk  # the tail's convolutions lie on lattices at most half as coarse, one after the other
+    else:
+        metres += 10.0
+    for spacing in model.lattices:
+        metres += float(spacing) * (2 * (2 + 2 * model.segmenter_blocks) + SpatialAttention.size // 2)
+        metres += 10.0 * ((3**ChannelAttention.levels) // 2 + 2)  # windows lie at 10 m
+    return math.ceil(metres / 10.0) + 1
+
+
+def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE) -> int:
+    """The halo kept beside the checkpoint, or measured on `scene` and kept.
+
+    Args:
+        trained: the network.
+        scene: any scene of the kind to be mapped.
+        tolerance: on the probability.
+
+    Returns:
+        Coarse pixels.
+    """
+    path = trained.workdir / FILE
+    key = {"step": trained.step, "weights": trained.weights, "tolerance": tolerance}
+    known = read_json(path) if path.exists() else {}
+    if all(known.get(k) == v for k, v in key.items()):
+        return int(known["halo"])
+    measured = measure(trained, scene, tolerance)
+    write_json(
+        path,
+        {
+            **key,
+            **dataclasses.asdict(measured),
+            "scene": scene.name,
+            "crops": _CROPS,
+            "theory": theoretical_reach(trained.model),
+        },
+    )
+    return measured.halo
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A halo, and the largest change of the probability that it (and each smaller candidate) leaves."""
+
+    halo: int
+    errors: dict[str, float]
+
+
+def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured:
+    """The smallest candidate whose probabilities differ from those under full context by no more than the tolerance."""
+    theory = theoretical_reach(trained.model)
+    reference = min(theory, _REFERENCE)
+    windows = _crops(scene, reference)
+    full = _probabilities(trained, scene, windows, reference)
+    errors: dict[str, float] = {}
+    for halo in (c for c in _CANDIDATES if c < reference):
+        errors[str(halo)] = float(np.abs(_probabilities(trained, scene, windows, halo) - full).max())
+        if errors[str(halo)] <= tolerance:
+            return Measured(halo, errors)
+    return Measured(reference, errors)
+
+
+def _crops(scene: Scene, context: int) -> list[Window]:
+    """Some cores with the most contrast, among those spread over the scene: flat ground would hide an influence."""
+    handles = Handles()
+    height, width = scene.shape
+    found = []
+    rows = np.unique(np.linspace(0, max(0, height - _CORE), 8).astype(int))
+    cols = np.unique(np.linspace(0, max(0, width - _CORE), 8).astype(int))
+    for row in rows:
+        for col in cols:
+            window = Window(int(row), int(col), _CORE, _CORE)
+            primary = scene.read(window.pad(min(context, _CORE)), handles)[scene.contract.primary.name]
+            values = primary["values"][primary["valid"]]
+            found.append((float(values.std(0).mean()) if len(values) else -1.0, window))
+    handles.close()
+    found.sort(key=lambda item: item[0], reverse=True)
+    return [window for _, window in found[:_CROPS]]
+
+
+def _probabilities(trained: Trained, scene: Scene, windows: Sequence[Window], halo: int) -> np.ndarray:
+    """[crops, fine, fine] over the cores."""
+    predictor = Predictor(trained, halo, tile=_CORE, batch=len(windows), images=False)
+    return np.stack([tile.probability for tile in predictor.run_windows(scene, windows)])

@@ -1,0 +1,68 @@
+"""One scene from opening to finished map: what predict.py runs."""
+
+import pathlib
+import sys
+from collections.abc import Callable
+
+import tqdm
+
+from jointseg_jax.mapping.halo import halo_for
+from jointseg_jax.mapping.predictor import Predictor
+from jointseg_jax.mapping.product import Product, write_product
+from jointseg_jax.rasters.contract import FINE_FACTOR
+from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.training.trained import Trained
+
+
+def map_scene(
+    trained: Trained,
+    path: pathlib.Path,
+    folder: pathlib.Path,
+    *,
+    mode: str = "contract",
+    keep_grid: bool = False,
+    bands: tuple[int, ...] = (),
+    tile: int = 64,
+    say: Callable[[str], None] = print,
+) -> Product:
+    """Opens a scene under the network's contract, maps it and says what the map holds.
+
+    Args:
+        trained: the network.
+        path: raster or folder, see `open_scene`.
+        folder: for the product.
+        mode: how its radiometry is taken, see `open_scene`.
+        keep_grid: see `open_scene`.
+        bands: see `open_scene`.
+        tile: core size in coarse pixels.
+        say: receives the lines of the report.
+
+    Raises:
+        InputError: the scene breaks the contract or cannot be read, or the product cannot be written.
+    """
+    opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands)
+    scene = opened.scene
+    halo = halo_for(trained, scene)
+    height, width = scene.shape
+    say(
+        f"scene   {path}: {width} x {height} input pixels; "
+        + "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
+    )
+    say(
+        f"network {trained.name}, step {trained.step}, {trained.weights} weights; tiles of {tile} input pixels, "
+        f"halo {halo}"
+    )
+    terminal = sys.stderr.isatty()
+    with tqdm.tqdm(unit="tile", mininterval=0.5 if terminal else 15) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        product = write_product(Predictor(trained, halo, tile=tile), scene, folder, opened.decisions, advance)
+    nodata = 1 - product.valid_pixels / (height * width * FINE_FACTOR**2)
+    share = product.impervious_pixels / product.valid_pixels if product.valid_pixels else 0.0
+    say(f"map     {share:.1%} of the valid ground is {trained.meta.contract.label}, {nodata:.1%} is nodata")
+    for name, file in product.files.items():
+        say(f"{name:<12}{file}")
+    return product

@@ -1,0 +1,174 @@
+"""The composition: normalise, super-resolve, segment. Training, evaluation and mapping all run this one object.
+
+Normalisation is inside, so that the three cannot disagree about units.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Literal, cast, get_args
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jointseg_jax.models.layers import area_mean, resample
+from jointseg_jax.models.progressive import Features, ProgressiveSR, Stage, stage_spacings
+from jointseg_jax.models.segmentation import Segmenter
+
+Control = Literal["joint", "sequential", "bilinear", "fine", "coarse"]
+CONTROLS: tuple[str, ...] = get_args(Control)
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """One modality as the network needs to know it: name, mean and standard deviation per band."""
+
+    name: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What a network returns.
+
+    Attributes:
+        logits: [b, 10h, 10w, classes] float32.
+        images: one per stage, [b, h_k, w_k, 3] float32, in the units of the input; empty without an SR branch.
+        spacings: of the images, metres.
+    """
+
+    logits: jax.Array
+    images: tuple[jax.Array, ...]
+    spacings: tuple[Fraction, ...]
+
+
+jax.tree_util.register_dataclass(Outputs, data_fields=["logits", "images"], meta_fields=["spacings"])
+
+
+class JointSeg(nn.Module):
+    """Joint super-resolution and segmentation, and its controls, which are other inputs to the same segmenter.
+
+    Attributes:
+        inputs: the modalities, the first holding the image bands.
+        image_index: positions of the three image bands in the first modality.
+        dates: acquisitions per modality.
+        stages: of the SR branch.
+        lattices, widths, classes, segmenter_blocks: see `Segmenter`.
+        control: what the segmenter sees:
+            "joint": the last stage's image and the SR branch's features;
+            "sequential": that image alone, gradients stopped, so that SR learns from its own loss only;
+            "bilinear": the input enlarged bilinearly; no SR branch;
+            "fine": the true 1 m image (an upper bound, not a product); no SR branch;
+            "coarse": the input repeated, and logits averaged back to 10 m: segmentation at 10 m. No SR branch.
+        scan, remat, dtype: see `rrdb.Trunk`.
+    """
+
+    inputs: tuple[InputSpec, ...]
+    image_index: tuple[int, ...]
+    dates: int = 1
+    stages: tuple[Stage, ...] = (Stage(Fraction(4)), Stage(Fraction(5, 2)))
+    lattices: tuple[Fraction, ...] = (Fraction(1), Fraction(5, 2), Fraction(10))
+    widths: tuple[int, ...] = (16, 32, 64)
+    classes: int = 2
+    segmenter_blocks: int = 1
+    control: Control = "joint"
+    scan: bool | None = None
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @property
+    def has_sr(self) -> bool:
+        """Whether there is an SR branch."""
+        return self.control in ("joint", "sequential")
+
+    @property
+    def spacings(self) -> tuple[Fraction, ...]:
+        """Spacings of the stage images, metres."""
+        return stage_spacings(self.stages, Fraction(10)) if self.has_sr else ()
+
+    def image_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the image bands, float32 [3]."""
+        first, index = self.inputs[0], list(self.image_index)
+        return np.asarray(first.mean, np.float32)[index], np.asarray(first.std, np.float32)[index]
+
+    @nn.compact
+    def __call__(self, modalities: Mapping[str, Mapping[str, jax.Array]], image: jax.Array | None = None) -> Outputs:
+        """Runs the network.
+
+        Args:
+            modalities: name -> {"values": [b, dates, h, w, bands], "valid": [b, dates, h, w]} in physical units.
+            image: [b, 10h, 10w, 3], read by the control "fine" only.
+
+        Raises:
+            ValueError: the control needs an image and none is given.
+        """
+        inputs, base, valid = self._normalise(modalities)
+        mean, std = self.image_statistics()
+        images: tuple[jax.Array, ...] = ()
+        features: tuple[Features, ...] = ()
+        if self.has_sr:
+            resolved = ProgressiveSR(self.stages, Fraction(10), self.scan, self.remat, self.dtype, name="sr")(
+                inputs, base
+            )
+            images, features = resolved.images, resolved.features
+        match self.control:
+            case "joint":
+                seen = images[-1]
+            case "sequential":
+                seen, features = jax.lax.stop_gradient(images[-1]), ()
+            case "bilinear":
+                seen = resample(base, 10, "bilinear")
+            case "coarse":
+                seen = resample(base, 10, "nearest")
+            case "fine":
+                if image is None:
+                    raise ValueError("the control 'fine' segments the true 1 m image, and none was given")
+                seen = (image - mean) / std
+            case _:
+                raise ValueError(f"unknown control {self.control!r}; known: {CONTROLS}")
+        logits = Segmenter(self.lattices, self.widths, self.classes, self.segmenter_blocks, self.dtype, name="seg")(
+            seen, inputs, valid, features
+        )
+        if self.control == "coarse":
+            logits = resample(area_mean(logits, Fraction(1, 10)), 10, "nearest")
+        return Outputs(logits, tuple(i * std + mean for i in images), self.spacings)
+
+    def _normalise(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """What the branches see.
+
+        Returns:
+            All inputs [b, h, w, dates * bands], the image bands' mean over valid dates [b, h, w, 3], and where any
+            input is valid [b, h, w, 1].
+        """
+        channels, anywhere = [], []
+        base = None
+        for spec in self.inputs:
+            values, valid = (
+                modalities[spec.name]["values"],
+                modalities[spec.name]["valid"].astype(jnp.float32)[..., None],
+            )
+            normal = (
+                (values.astype(jnp.float32) - np.asarray(spec.mean, np.float32))
+                / np.asarray(spec.std, np.float32)
+                * valid
+            )
+            if base is None:
+                base = normal[..., list(self.image_index)].sum(1) / jnp.maximum(valid.sum(1), 1)
+            b, dates, h, w, bands = normal.shape
+            channels.append(normal.transpose(0, 2, 3, 1, 4).reshape(b, h, w, dates * bands))
+            anywhere.append(valid.max(1))
+        assert base is not None
+        return jnp.concatenate(channels, -1), base, jnp.stack(anywhere).max(0)
+
+
+def run(
+    model: JointSeg,
+    params: Mapping[str, Any],
+    modalities: Mapping[str, Mapping[str, jax.Array]],
+    image: jax.Array | None = None,
+) -> Outputs:
+    """The network as a pure function of its parameters {"sr": ..., "seg": ...}; see `JointSeg.__call__`."""
+    return cast(Outputs, model.apply({"params": params}, modalities, image))

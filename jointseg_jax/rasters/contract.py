@@ -1,0 +1,151 @@
+"""The radiometry contract: what the numbers in the rasters mean.
+
+It travels dataset -> checkpoint -> prediction, so that a network never meets values in units it was not trained on.
+This module is plain data and imports without rasterio.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+UNITS = ("reflectance", "display", "dB", "m", "index")
+COARSE_SPACING = 10.0  # metres: the lattice all inputs are brought to
+FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
+IGNORE = 255  # label value that no loss and no score counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Per band, over the training split, in the modality's units: mean, standard deviation, 0.1 and 99.9 percentile."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Modality:
+    """One raster of a site: bands that share a spacing and a way to be read.
+
+    `value = (stored + offset) * scale`, in `units`. A pixel is invalid where a band equals `nodata`; in `display` units
+    where all bands do (an 8-bit stretch saturates single bands at 0 or 255, which is no absence).
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    spacing: float
+    dtype: str
+    units: str
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    statistics: Statistics | None = None
+
+    def __post_init__(self) -> None:
+        if self.units not in UNITS:
+            raise ValueError(f"units {self.units!r} of modality {self.name!r} are none of {UNITS}")
+
+    def decode(self, stored: np.ndarray) -> np.ndarray:
+        """Stored numbers [..., bands] to float32 values in `units`."""
+        return (stored.astype(np.float32) + np.float32(self.offset)) * np.float32(self.scale)
+
+    def valid(self, stored: np.ndarray) -> np.ndarray:
+        """Where stored numbers [..., bands] are measurements: bool [...]."""
+        if np.issubdtype(stored.dtype, np.floating):
+            finite = np.isfinite(stored).all(-1)
+        else:
+            finite = np.ones(stored.shape[:-1], bool)
+        if self.nodata is None or np.isnan(self.nodata):
+            return finite
+        absent = stored == np.asarray(self.nodata).astype(stored.dtype)
+        return finite & ~(absent.all(-1) if self.units == "display" else absent.any(-1))
+
+    def normalisation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation, float32 [bands]; raises `ValueError` before statistics are known."""
+        if self.statistics is None:
+            raise ValueError(f"modality {self.name!r} has no statistics yet")
+        return np.asarray(self.statistics.mean, np.float32), np.asarray(self.statistics.std, np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """What a dataset holds and a network expects.
+
+    `image_bands` are the names of the three bands, found in the first modality, that the 1 m image shows; the image
+    is in that modality's units. `dates` is the number of acquisitions per modality.
+    """
+
+    modalities: tuple[Modality, ...]
+    image_bands: tuple[str, ...]
+    label: str = "impervious"
+    classes: tuple[str, ...] = ("pervious", "impervious")
+    composite: str = "single acquisition"
+    dates: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.modalities:
+            raise ValueError("a contract needs at least one modality")
+        missing = [b for b in self.image_bands if b not in self.primary.bands]
+        if missing:
+            raise ValueError(
+                f"image bands {missing} are not in the first modality {self.primary.name!r} {self.primary.bands}"
+            )
+
+    @property
+    def primary(self) -> Modality:
+        """The modality that the image bands are taken from."""
+        return self.modalities[0]
+
+    @property
+    def image_index(self) -> tuple[int, ...]:
+        """Positions of the image bands in the primary modality."""
+        return tuple(self.primary.bands.index(b) for b in self.image_bands)
+
+    @property
+    def coarsest_spacing(self) -> float:
+        """The largest pixel size of any modality, metres."""
+        return max(COARSE_SPACING, *(m.spacing for m in self.modalities))
+
+    def replace(self, **changes: Any) -> "Contract":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Contract":
+        """Inverse of `to_dict`."""
+        modalities = []
+        for m in fields["modalities"]:
+            statistics = m["statistics"] and Statistics(**{k: tuple(v) for k, v in m["statistics"].items()})
+            modalities.append(Modality(**{**m, "bands": tuple(m["bands"]), "statistics": statistics}))
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        plain.pop("modalities")
+        return cls(modalities=tuple(modalities), **plain)
+
+
+def differences(trained: Contract, given: Contract) -> list[str]:
+    """Why data under `given` cannot be fed to a network trained under `trained`: one sentence each, none when it can.
+
+    Statistics may differ (they belong to the training split); names, bands, spacing, units and encoding may not.
+    """
+    found = []
+    by_name = {m.name: m for m in given.modalities}
+    for want in trained.modalities:
+        have = by_name.get(want.name)
+        if have is None:
+            found.append(f"modality {want.name!r} is missing")
+            continue
+        for field in ("bands", "spacing", "units"):
+            a, b = getattr(want, field), getattr(have, field)
+            if a != b:
+                found.append(f"modality {want.name!r} has {field} {b} where the network was trained with {a}")
+    for field in ("image_bands", "label", "classes", "dates"):
+        a, b = getattr(trained, field), getattr(given, field)
+        if a != b:
+            found.append(f"{field} is {b} where the network was trained with {a}")
+    return found

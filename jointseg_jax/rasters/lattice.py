@@ -1,0 +1,135 @@
+"""Lattices: the pixel grids rasters lie on, and windows on them.
+
+A lattice is an `odc.geo.geobox.GeoBox` (CRS, affine transform, shape). All of one site lies on one UTM lattice whose
+origin and size are multiples of the coarsest spacing present, so one 10 m pixel is exactly 10 x 10 pixels at 1 m.
+"""
+
+import math
+from typing import NamedTuple
+
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.errors import InputError
+
+_TOLERANCE = 1e-6  # metres; float noise in the transforms that people's tools write
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels; it may reach beyond the raster it is read from."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    def pad(self, pixels: int) -> "Window":
+        """The window grown by `pixels` on every side."""
+        return Window(self.row - pixels, self.col - pixels, self.height + 2 * pixels, self.width + 2 * pixels)
+
+    def scale(self, factor: int) -> "Window":
+        """The same ground on a lattice `factor` times finer."""
+        return Window(*(factor * v for v in self))
+
+    def slices(self) -> tuple[slice, slice]:
+        """Row and column slices of an array that starts at the lattice's origin."""
+        return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+    def clip(self, height: int, width: int) -> "Window":
+        """The part inside a raster of that size; empty sides come out as zero, never negative."""
+        top, left = min(max(self.row, 0), height), min(max(self.col, 0), width)
+        bottom = min(max(self.row + self.height, top), height)
+        right = min(max(self.col + self.width, left), width)
+        return Window(top, left, bottom - top, right - left)
+
+
+def make_lattice(crs: str, left: float, top: float, spacing: float, height: int, width: int) -> GeoBox:
+    """A north-up lattice with square pixels; `left` and `top` are its outer corner in CRS units."""
+    return GeoBox((height, width), Affine(spacing, 0, left, 0, -spacing, top), crs)
+
+
+def crs_text(lattice: GeoBox) -> str:
+    """The CRS as `EPSG:n` where it has a number, else as WKT; raises `InputError` where there is none."""
+    if lattice.crs is None:
+        raise InputError("a raster without a CRS has no place on the ground: assign one (gdal_edit.py -a_srs EPSG:...)")
+    return f"EPSG:{lattice.crs.epsg}" if lattice.crs.epsg else str(lattice.crs.to_wkt())
+
+
+def refine(lattice: GeoBox, factor: int) -> GeoBox:
+    """The lattice `factor` times finer over the same ground."""
+    height, width = lattice.shape
+    return GeoBox((height * factor, width * factor), lattice.affine * Affine.scale(1 / factor), lattice.crs)
+
+
+def crop(lattice: GeoBox, window: Window) -> GeoBox:
+    """The lattice of a window (which may reach outside)."""
+    return GeoBox(
+        (window.height, window.width), lattice.affine * Affine.translation(window.col, window.row), lattice.crs
+    )
+
+
+def spacing_of(lattice: GeoBox) -> float:
+    """Pixel size in CRS units (of the x axis, where they differ)."""
+    return abs(float(lattice.resolution.x))
+
+
+def is_north_up(lattice: GeoBox) -> bool:
+    """True without rotation or shear, x growing to the right and y upwards."""
+    a, b, _, d, e, _ = lattice.affine[:6]
+    return b == 0 and d == 0 and a > 0 and e < 0
+
+
+def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
+    """Raises `InputError` unless the lattice is projected and north-up, with square pixels of `spacing` metres."""
+    if lattice.crs is None:
+        raise InputError(f"{where} has no CRS: assign one (gdal_edit.py -a_srs EPSG:...) before using it")
+    if not lattice.crs.projected:
+        raise InputError(
+            f"{where} is in {lattice.crs} (degrees), but a lattice in metres is needed: warp it to its UTM zone "
+            f"at {spacing:g} m"
+        )
+    a, _, _, _, e, _ = lattice.affine[:6]
+    if not is_north_up(lattice) or abs(a + e) > _TOLERANCE:
+        raise InputError(
+            f"{where} is rotated, flipped or has non-square pixels ({a:g} x {-e:g}): warp it to a north-up lattice"
+        )
+    if abs(a - spacing) > _TOLERANCE:
+        raise InputError(
+            f"{where} has pixels of {a:g} m where {spacing:g} m are needed: warp it to {spacing:g} m first"
+        )
+
+
+def check_aligned(lattice: GeoBox, multiple: float, where: str) -> None:
+    """Raises `InputError` unless origin and size of a lattice are multiples of `multiple` metres."""
+    left, top = lattice.affine.c, lattice.affine.f
+    for name, value in (("left edge", left), ("top edge", top)):
+        if abs(value / multiple - round(value / multiple)) * multiple > _TOLERANCE:
+            raise InputError(
+                f"{where}: its {name} {value:.3f} m is not a multiple of {multiple:g} m; warp it onto that lattice "
+                f"(gdalwarp -tap -tr {spacing_of(lattice):g} {spacing_of(lattice):g})"
+            )
+    for name, pixels in zip(("height", "width"), lattice.shape, strict=True):
+        metres = pixels * spacing_of(lattice)
+        if abs(metres / multiple - round(metres / multiple)) * multiple > _TOLERANCE:
+            raise InputError(
+                f"{where}: its {name} of {metres:g} m is not a multiple of {multiple:g} m; crop it "
+                "(gdal_translate -srcwin)"
+            )
+
+
+def offset_in(inner: GeoBox, outer: GeoBox, where: str) -> tuple[int, int]:
+    """Row and column, in pixels of `inner`'s spacing, of `inner`'s corner from `outer`'s corner.
+
+    Raises `InputError` when the CRS differ or the corners are not a whole number of pixels apart.
+    """
+    if inner.crs != outer.crs:
+        raise InputError(f"{where} is in {inner.crs} and its partner in {outer.crs}: warp both to one CRS")
+    spacing_x, spacing_y = abs(inner.affine.a), abs(inner.affine.e)
+    col = (inner.affine.c - outer.affine.c) / spacing_x
+    row = (outer.affine.f - inner.affine.f) / spacing_y
+    if abs(row - round(row)) > 1e-3 or abs(col - round(col)) > 1e-3:
+        raise InputError(
+            f"{where} is shifted by a fraction of a pixel ({row - math.floor(row):.3f}, {col - math.floor(col):.3f}) "
+            "against its partner: warp both onto one lattice"
+        )
+    return round(row), round(col)

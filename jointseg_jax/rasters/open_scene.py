@@ -1,0 +1,249 @@
+"""Opening a user's scene under a network's contract: refused where it breaks it, adapted where asked to."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from rasterio.io import DatasetReader
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import radiometry
+from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.lattice import Window, check_metric, is_north_up, offset_in
+from jointseg_jax.rasters.reader import dataset_lattice, explained_read, open_raster
+from jointseg_jax.rasters.scene import Adjustment, Layer, Scene
+
+RADIOMETRY = ("contract", "display", "harmonise")
+_SAMPLE_SIDE = 512  # pixels on a side of the decimated read that ranges are taken from
+_SLACK = 0.5  # share of the training range that a scene may reach beyond it
+# Names under which people's files know the visible bands.
+_ALIASES = ({"B02", "B2", "BLUE", "B"}, {"B03", "B3", "GREEN", "G"}, {"B04", "B4", "RED", "R"}, {"B08", "B8", "NIR"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A scene, and what was decided while opening it (for the product's tags)."""
+
+    scene: Scene
+    decisions: dict[str, str]
+
+
+def open_scene(
+    path: str | os.PathLike[str],
+    contract: Contract,
+    *,
+    mode: str = "contract",
+    keep_grid: bool = False,
+    bands: tuple[int, ...] = (),
+) -> Opened:
+    """Opens a raster, or a folder with one raster per modality (`s2.tif`, `s1.tif`, ...; a site of a dataset is one).
+
+    Args:
+        path: raster file or folder.
+        contract: what the network was trained on.
+        mode: "contract": the scene must be in the contract's units and range; "display": its 8-bit numbers are taken
+            as a display stretch, whatever the contract; "harmonise": each band is shifted and scaled to the training
+            mean and deviation.
+        keep_grid: accept any CRS and pixel size, and produce the map on that grid refined ten times.
+        bands: one-based numbers of the first modality's bands in the file, where names do not tell.
+
+    Raises:
+        InputError: the scene breaks the contract, or cannot be read.
+    """
+    if mode not in RADIOMETRY:
+        raise InputError(f"--radiometry={mode} is unknown; known: {', '.join(RADIOMETRY)}")
+    path = pathlib.Path(path)
+    files = _find_files(path, contract)
+    with open_raster(files[contract.primary.name][0]) as raster:
+        lattice = dataset_lattice(raster)
+    where = str(files[contract.primary.name][0])
+    decisions = {"radiometry": mode}
+    if keep_grid:
+        if not is_north_up(lattice):
+            raise InputError(f"{where} is rotated or flipped: warp it to a north-up grid first")
+        decisions["grid"] = "kept"
+    else:
+        try:
+            check_metric(lattice, COARSE_SPACING, where)
+        except InputError as error:
+            raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
+    layers: dict[str, tuple[Layer, ...]] = {}
+    for modality in contract.modalities:
+        opened = [
+            _open_layer(file, modality, lattice, mode=mode, bands=bands if modality is contract.primary else ())
+            for file in files[modality.name]
+        ]
+        layers[modality.name] = tuple(layer for layer, _ in opened)
+        decisions |= {f"radiometry_{modality.name}": note for _, note in opened}
+    return Opened(Scene(path.stem, lattice, layers, contract), decisions)
+
+
+def _find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
+    if path.is_dir():
+        files = {
+            m.name: sorted([*path.glob(f"{m.name}.tif"), *path.glob(f"{m.name}_[0-9].tif")])
+            for m in contract.modalities
+        }
+    elif path.exists():
+        files = {contract.primary.name: [path]}
+    else:
+        raise InputError(f"{path} does not exist: --input is a raster or a folder with one raster per modality")
+    missing = [m.name for m in contract.modalities if not files.get(m.name)]
+    if missing:
+        raise InputError(
+            f"{path} lacks modality {missing[0]!r}: the network was trained on "
+            f"{[m.name for m in contract.modalities]}; give a folder that "
+            "holds one raster of that name for each, such as s2.tif"
+        )
+    return files
+
+
+def _open_layer(
+    path: pathlib.Path, modality: Modality, lattice: GeoBox, *, mode: str, bands: tuple[int, ...]
+) -> tuple[Layer, str]:
+    with open_raster(path) as raster:
+        own = dataset_lattice(raster)
+        factor = round(modality.spacing / COARSE_SPACING)
+        expected = (-(-lattice.shape[0] // factor), -(-lattice.shape[1] // factor))
+        row, col = offset_in(lattice, own, str(path)) if factor == 1 else (0, 0)
+        if (row, col) != (0, 0) or tuple(own.shape) != expected:
+            raise InputError(
+                f"{path} is {own.shape[1]} x {own.shape[0]} pixels and does not cover the ground of the scene's "
+                "first modality "
+                f"({expected[1]} x {expected[0]} at {modality.spacing:g} m): crop or warp it to the same extent"
+            )
+        indexes = bands or find_bands(raster, modality)
+        _check_count(indexes, raster, modality)
+        sample = _sample(raster, indexes)
+        stored_as, note = _encoding(raster, path, modality, sample, mode)
+        valid = stored_as.valid(sample)
+        own_mask = stored_as.units == "display"
+        if own_mask:
+            valid &= raster.dataset_mask(out_shape=sample.shape[:2]) > 0
+    layer = Layer(str(path), indexes, stored_as, own_mask=own_mask)
+    values = stored_as.decode(sample)
+    if not valid.any():
+        raise InputError(f"{path} holds no valid pixel in a sample of it: check its nodata value")
+    if mode == "harmonise":
+        mean, std = modality.normalisation()
+        gain = std / np.maximum(values[valid].std(0), 1e-6)
+        offset = mean - gain * values[valid].mean(0)
+        adjustment = Adjustment(tuple(float(g) for g in gain), tuple(float(o) for o in offset))
+        return dataclasses.replace(
+            layer, adjustment=adjustment
+        ), f"{note}; harmonised, gain {_list(gain)}, offset {_list(offset)}"
+    if mode == "contract":
+        _check_range(values[valid], modality, path)
+    return layer, note
+
+
+def _encoding(
+    raster: DatasetReader, path: pathlib.Path, modality: Modality, sample: np.ndarray, mode: str
+) -> tuple[Modality, str]:
+    """How the file's numbers are to be read, and why."""
+    dtype = raster.dtypes[0]
+    nodata = raster.nodata
+    if nodata is None and modality.units == "reflectance" and dtype in ("uint16", "int16"):
+        nodata = 0.0
+    base = dataclasses.replace(modality, dtype=dtype, nodata=nodata)
+    scale, offset = raster.scales[0], raster.offsets[0]
+    if dtype == "uint8" and (mode != "contract" or modality.units == "display"):
+        return dataclasses.replace(
+            base, units="display", nodata=None, scale=1 / 255, offset=0.0
+        ), "8-bit display stretch, 1/255"
+    if scale != 1.0 or offset != 0.0:
+        return dataclasses.replace(
+            base, scale=scale, offset=offset / scale
+        ), f"scale {scale:g} and offset {offset:g} from the file"
+    if modality.units == "reflectance":
+        if dtype == "uint8":
+            raise InputError(
+                f"{path} holds 8-bit numbers, but the network was trained on reflectance; give the product's "
+                "digital numbers, or pass "
+                "--radiometry=harmonise (recorded in the map)"
+            )
+        if np.issubdtype(np.dtype(dtype), np.floating):
+            return dataclasses.replace(base, scale=1.0, offset=0.0), "floating-point numbers taken as reflectance"
+        xml = next(iter(sorted(path.parent.glob("MTD_MSI*.xml"))), None)
+        xml_offset = None if xml is None else radiometry.read_product_xml(xml)
+        decision = radiometry.decide_offset(raster.tags(), radiometry.darkest(sample), str(path), xml_offset)
+        return dataclasses.replace(base, scale=1 / radiometry.QUANTIFICATION, offset=decision.offset), decision.evidence
+    if modality.units == "display":
+        if mode == "harmonise":
+            return dataclasses.replace(base, scale=1.0, offset=0.0), f"{dtype} numbers"
+        raise InputError(
+            f"{path} holds {dtype} numbers, but the network was trained on an 8-bit display stretch; give a "
+            "stretched uint8 image, or "
+            "pass --radiometry=harmonise (recorded in the map)"
+        )
+    return dataclasses.replace(base, scale=1.0, offset=0.0), f"{dtype} numbers taken as {modality.units}"
+
+
+def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
+    """One-based numbers of a modality's bands in a file: by band description, or in order where there are none.
+
+    Raises:
+        InputError: a band is missing, or the names do not tell.
+    """
+    names = [set(re.split(r"[^A-Z0-9]+", (d or "").upper())) - {""} for d in raster.descriptions]
+    if not any(names):
+        if raster.count == len(modality.bands):
+            return tuple(range(1, raster.count + 1))
+        raise InputError(
+            f"{raster.name} has {raster.count} unnamed bands, the network needs {list(modality.bands)}: say which "
+            "are which with --bands=1,2,..."
+        )
+    found = []
+    for band in modality.bands:
+        wanted = next((a for a in _ALIASES if band.upper() in a), {band.upper()})
+        exact = [i for i, words in enumerate(names, start=1) if band.upper() in words]
+        matches = exact or [i for i, words in enumerate(names, start=1) if words & wanted]
+        if len(matches) != 1:
+            raise InputError(
+                f"{raster.name} has {'no' if not matches else 'more than one'} band {band} among "
+                f"{list(raster.descriptions)}: "
+                f"say which are {list(modality.bands)} with --bands=1,2,..."
+            )
+        found.append(matches[0])
+    return tuple(found)
+
+
+def _check_count(indexes: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
+    if len(indexes) != len(modality.bands) or not all(1 <= i <= raster.count for i in indexes):
+        raise InputError(
+            f"--bands={','.join(map(str, indexes))} must name {len(modality.bands)} of the {raster.count} bands "
+            f"of {raster.name}, for {list(modality.bands)}"
+        )
+
+
+def _sample(raster: DatasetReader, indexes: tuple[int, ...]) -> np.ndarray:
+    """A decimated read [h, w, bands] of stored numbers."""
+    height, width = raster.shape
+    shape = (len(indexes), min(height, _SAMPLE_SIDE), min(width, _SAMPLE_SIDE))
+    with explained_read(raster, Window(0, 0, height, width)):
+        return np.moveaxis(raster.read(list(indexes), out_shape=shape), 0, -1)
+
+
+def _check_range(values: np.ndarray, modality: Modality, path: pathlib.Path) -> None:
+    """Refuses a scene whose values lie where the training data never were."""
+    statistics = modality.statistics
+    if statistics is None:
+        return
+    low, high = np.percentile(values, (2, 98), axis=0)
+    for i, band in enumerate(modality.bands):
+        span = statistics.high[i] - statistics.low[i]
+        if low[i] < statistics.low[i] - _SLACK * span or high[i] > statistics.high[i] + _SLACK * span:
+            raise InputError(
+                f"{path}: band {band} ranges from {low[i]:.4g} to {high[i]:.4g} {modality.units}, the training "
+                "data from "
+                f"{statistics.low[i]:.4g} to {statistics.high[i]:.4g}; check its scale and offset, or pass "
+                "--radiometry=harmonise (recorded in the map)"
+            )
+
+
+def _list(values: Any) -> str:
+    return "/".join(f"{v:.4g}" for v in values)

@@ -1,0 +1,152 @@
+"""Reading windows: one GDAL handle per thread and file, windows that may reach beyond the raster."""
+
+import collections
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.lattice import Window
+
+# Reading must not list directories nor look for side-car files at every open: on network storage that dominates.
+GDAL_READ_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 256, "NUM_THREADS": "1"}
+
+
+def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
+    """Opens a raster for reading; raises `InputError` when it is missing or not a raster."""
+    try:
+        return rasterio.open(path)
+    except RasterioError as error:
+        raise InputError(
+            f"{path} cannot be opened as a raster ({_first_line(error)}): restore the file or correct the path"
+        ) from error
+
+
+def lattice_of(path: str | os.PathLike[str]) -> GeoBox:
+    """The lattice a raster file lies on (its CRS may be None)."""
+    with open_raster(path) as dataset:
+        return dataset_lattice(dataset)
+
+
+def dataset_lattice(dataset: DatasetReader) -> GeoBox:
+    """The lattice of an open raster."""
+    crs = dataset.crs
+    return GeoBox(dataset.shape, dataset.transform, crs.to_wkt() if crs else None)
+
+
+def warm_drivers() -> None:
+    """Registers GDAL's drivers from the calling thread.
+
+    Call it before starting reader threads: concurrent first calls into GDAL >= 3.11 can deadlock (rasterio issue 3611).
+    """
+    with rasterio.Env(**GDAL_READ_OPTIONS):
+        pass
+
+
+class Handles:
+    """Open datasets, one set per thread, the least recently used closed beyond `limit`.
+
+    GDAL handles are neither picklable nor safe to share between threads, so a pickled copy starts empty and each thread
+    opens its own.
+    """
+
+    def __init__(self, limit: int = 64):
+        self._limit = limit
+        self._local = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"limit": self._limit}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["limit"])  # type: ignore[misc]
+
+    def get(self, path: str) -> DatasetReader:
+        """The calling thread's handle of a file."""
+        if not hasattr(self._local, "open"):
+            self._local.open = collections.OrderedDict()
+            self._local.environment = rasterio.Env(**GDAL_READ_OPTIONS)
+            self._local.environment.__enter__()
+        handles: collections.OrderedDict[str, DatasetReader] = self._local.open
+        if path not in handles:
+            handles[path] = open_raster(path)
+            if len(handles) > self._limit:
+                handles.popitem(last=False)[1].close()
+        handles.move_to_end(path)
+        return handles[path]
+
+    def close(self) -> None:
+        """Closes the calling thread's handles."""
+        for handle in getattr(self._local, "open", {}).values():
+            handle.close()
+        self._local = threading.local()
+
+
+def read_window(
+    dataset: DatasetReader, window: Window, bands: tuple[int, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a window that may reach beyond the raster.
+
+    Args:
+        dataset: open raster.
+        window: rectangle in the raster's pixels.
+        bands: one-based band numbers; all when None.
+
+    Returns:
+        Stored numbers `[height, width, bands]` (zero outside the raster) and `inside`, bool `[height, width]`.
+
+    Raises:
+        InputError: the file is damaged there.
+    """
+    indexes = bands or tuple(range(1, dataset.count + 1))
+    part = window.clip(*dataset.shape)
+    values = np.zeros((window.height, window.width, len(indexes)), dataset.dtypes[indexes[0] - 1])
+    inside = np.zeros((window.height, window.width), bool)
+    if part.height and part.width:
+        target = Window(part.row - window.row, part.col - window.col, part.height, part.width).slices()
+        with explained_read(dataset, part):
+            block = dataset.read(
+                list(indexes), window=rasterio.windows.Window(part.col, part.row, part.width, part.height)
+            )
+        values[target] = np.moveaxis(block, 0, -1)
+        inside[target] = True
+    return values, inside
+
+
+def read_mask(dataset: DatasetReader, window: Window) -> np.ndarray:
+    """Where the raster itself says it has data, bool `[height, width]`:
+
+    alpha, mask band, or not all bands at nodata.
+    """
+    mask = np.zeros((window.height, window.width), bool)
+    part = window.clip(*dataset.shape)
+    if part.height and part.width:
+        target = Window(part.row - window.row, part.col - window.col, part.height, part.width).slices()
+        with explained_read(dataset, part):
+            mask[target] = (
+                dataset.dataset_mask(window=((part.row, part.row + part.height), (part.col, part.col + part.width))) > 0
+            )
+    return mask
+
+
+@contextlib.contextmanager
+def explained_read(dataset: DatasetReader, window: Window) -> Iterator[None]:
+    """Turns GDAL's complaint about a damaged block into an `InputError` that names the file and the place."""
+    try:
+        yield
+    except RasterioError as error:
+        raise InputError(
+            f"{dataset.name} is damaged near row {window.row}, column {window.col} ({_first_line(error)}): restore it"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__

@@ -1,0 +1,61 @@
+"""Bringing a coarser band to the 10 m lattice by absolute coordinates.
+
+A value never depends on the window it is read through: interpolation weights follow from the pixel's position in the
+whole raster, not from the position in the window.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jointseg_jax.rasters.lattice import Window
+
+
+def interpolate(
+    read: Callable[[Window], tuple[np.ndarray, np.ndarray]], window: Window, factor: int, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bilinear values of a raster `factor` times coarser than the lattice `window` is given on.
+
+    Only valid neighbours take part, their weights renormalised; a pixel is valid where the coarse pixel it lies in is.
+    Beyond the raster's edge the edge pixels continue for interpolation, and the pixel is invalid.
+
+    Args:
+        read: coarse window -> float32 values `[h, w, bands]` and valid `[h, w]`, False outside the raster.
+        window: on the fine lattice, whose origin is the coarse raster's.
+        factor: whole number of fine pixels on the side of a coarse pixel.
+        shape: height and width of the coarse raster.
+
+    Returns:
+        Values `[height, width, bands]` float32 and valid `[height, width]`.
+    """
+    rows, cols = _positions(window.row, window.height, factor), _positions(window.col, window.width, factor)
+    coarse = Window(rows[0][0], cols[0][0], rows[0][-1] - rows[0][0] + 2, cols[0][-1] - cols[0][0] + 2)
+    values, valid = read(coarse)
+    weights = valid.astype(np.float32)
+    total = np.zeros((window.height, window.width, values.shape[-1]), np.float32)
+    mass = np.zeros((window.height, window.width, 1), np.float32)
+    for row, row_weight in _neighbours(rows):
+        for col, col_weight in _neighbours(cols):
+            at = np.ix_(row - coarse.row, col - coarse.col)
+            weight = (weights[at] * row_weight[:, None] * col_weight[None, :])[..., None]
+            total += weight * values[at]
+            mass += weight
+    nearest_row = (np.arange(window.row, window.row + window.height)) // factor
+    nearest_col = (np.arange(window.col, window.col + window.width)) // factor
+    inside = ((nearest_row >= 0) & (nearest_row < shape[0]))[:, None] & ((nearest_col >= 0) & (nearest_col < shape[1]))[
+        None, :
+    ]
+    here = valid[np.ix_(nearest_row - coarse.row, nearest_col - coarse.col)] & inside
+    return np.where(here[..., None], total / np.maximum(mass, np.finfo(np.float32).tiny), 0.0).astype(np.float32), here
+
+
+def _positions(start: int, count: int, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lower neighbour and distance from it, for each fine pixel centre."""
+    centre = (np.arange(start, start + count, dtype=np.float64) + 0.5) / factor - 0.5
+    lower = np.floor(centre)
+    return lower.astype(int), (centre - lower).astype(np.float32)
+
+
+def _neighbours(axis: tuple[np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    lower, distance = axis
+    return [(lower, 1 - distance), (lower + 1, distance)]

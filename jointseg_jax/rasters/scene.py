@@ -1,0 +1,127 @@
+"""A scene: the modalities of one place on one 10 m lattice, read window by window in physical units."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles, read_mask, read_window
+from jointseg_jax.rasters.resampling import interpolate
+
+
+@dataclasses.dataclass(frozen=True)
+class Adjustment:
+    """A per-band linear change of decoded values:
+
+    `value * gain + offset` (harmonising a scene to the training data).
+    """
+
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One acquisition of one modality.
+
+    Attributes:
+        path: of the file.
+        indexes: one-based numbers of the modality's bands in it.
+        modality: how its numbers are read.
+        adjustment: applied after decoding.
+        own_mask: validity is what the file says of itself (alpha, mask band, all of its bands at nodata), besides the
+            modality's rule.
+    """
+
+    path: str
+    indexes: tuple[int, ...]
+    modality: Modality
+    adjustment: Adjustment | None = None
+    own_mask: bool = False
+
+    def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
+        """Values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""
+        stored, inside = read_window(handles.get(self.path), window, self.indexes)
+        valid = inside & self.modality.valid(stored)
+        if self.own_mask:
+            valid &= read_mask(handles.get(self.path), window)
+        values = self.modality.decode(stored)
+        if self.adjustment is not None:
+            values = values * np.asarray(self.adjustment.gain, np.float32) + np.asarray(
+                self.adjustment.offset, np.float32
+            )
+        return np.where(valid[..., None], values, np.float32(0)), valid
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageLayer:
+    """The 1 m image of a scene, where it has one.
+
+    Attributes:
+        path: of the file.
+        gain, offset: per band, from stored numbers to the units of the input bands.
+        nodata: number that marks a pixel invalid when all bands hold it, or None.
+    """
+
+    path: str
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+    nodata: float | None = None
+
+    def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
+        """Values `[h, w, 3]` float32 and valid `[h, w]`, for a window of the 1 m lattice."""
+        stored, inside = read_window(handles.get(self.path), window)
+        valid = inside if self.nodata is None else inside & (stored != self.nodata).any(-1)
+        return stored * np.asarray(self.gain, np.float32) + np.asarray(self.offset, np.float32), valid
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Everything a network reads of one place.
+
+    Attributes:
+        name: for messages and file names.
+        lattice: the 10 m lattice (or, with `--keep-grid`, the lattice the pixels came on).
+        layers: modality name -> one layer per date; a modality that is absent has no key.
+        contract: what the layers mean.
+        image: the true 1 m image, for training and for the control that segments it.
+    """
+
+    name: str
+    lattice: GeoBox
+    layers: Mapping[str, tuple[Layer, ...]]
+    contract: Contract
+    image: ImageLayer | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in 10 m pixels."""
+        height, width = self.lattice.shape
+        return int(height), int(width)
+
+    def read(self, window: Window, handles: Handles) -> dict[str, dict[str, np.ndarray]]:
+        """Reads every modality over a window of the 10 m lattice, which may reach beyond the scene.
+
+        Returns:
+            Modality name -> `values` float32 `[dates, h, w, bands]`, zero where invalid, and `valid` bool `[dates, h,
+            w]`. An absent modality or date is a zero mask.
+        """
+        return {m.name: self._read_modality(m, window, handles) for m in self.contract.modalities}
+
+    def _read_modality(self, modality: Modality, window: Window, handles: Handles) -> dict[str, np.ndarray]:
+        dates = self.contract.dates
+        values = np.zeros((dates, window.height, window.width, len(modality.bands)), np.float32)
+        valid = np.zeros((dates, window.height, window.width), bool)
+        factor = round(modality.spacing / COARSE_SPACING)
+        for date, layer in enumerate(self.layers.get(modality.name, ())[:dates]):
+            if factor == 1:
+                values[date], valid[date] = layer.read(window, handles)
+            else:
+                shape = handles.get(layer.path).shape
+                read = functools.partial(layer.read, handles=handles)
+                values[date], valid[date] = interpolate(read, window, factor, shape)
+        return {"values": values, "valid": valid}

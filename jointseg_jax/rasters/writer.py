@@ -1,0 +1,151 @@
+"""Writing GeoTIFFs: tiled rasters for datasets, cloud-optimised ones for products; each appears whole or not at all."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import atomic_path
+from jointseg_jax.rasters.lattice import Window, crs_text
+
+DATASET_PROFILE = {
+    "driver": "GTiff",
+    "tiled": True,
+    "blockxsize": 256,
+    "blockysize": 256,
+    "compress": "ZSTD",
+    "zstd_level": 1,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a raster file says of itself besides its pixels."""
+
+    lattice: GeoBox
+    dtype: str
+    bands: tuple[str, ...]
+    nodata: float | None = None
+    tags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scale: float | None = None  # GDAL's: value = stored * scale + offset
+    offset: float | None = None
+    colormap: Mapping[int, tuple[int, int, int, int]] | None = None
+    rgb: bool = False  # the first three bands are red, green, blue
+
+    def profile(self) -> dict[str, Any]:
+        """Keyword arguments for `rasterio.open(..., "w")`."""
+        height, width = self.lattice.shape
+        crs = crs_text(self.lattice) if self.lattice.crs else None
+        return {
+            "count": len(self.bands), "height": height, "width": width, "dtype": self.dtype, "crs": crs,
+            "transform": self.lattice.affine, "nodata": self.nodata,
+        }  # fmt: skip
+
+    def describe(self, dataset: DatasetWriter) -> None:
+        """Writes band names, tags, scale and colours into an open dataset."""
+        dataset.descriptions = self.bands
+        dataset.update_tags(**{k: str(v) for k, v in self.tags.items()})
+        if self.scale is not None:
+            dataset.scales = (self.scale,) * len(self.bands)
+            dataset.offsets = (self.offset or 0.0,) * len(self.bands)
+        if self.colormap is not None:
+            dataset.write_colormap(1, dict(self.colormap))
+        elif self.rgb:
+            dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue] + [ColorInterp.undefined] * (
+                len(self.bands) - 3
+            )
+
+
+class RasterWriter:
+    """Writes windows of an open raster."""
+
+    def __init__(self, dataset: DatasetWriter):
+        self._dataset = dataset
+
+    def write(self, values: np.ndarray, window: Window) -> None:
+        """Writes `[h, w]` or `[h, w, bands]` at a window that lies inside the raster."""
+        stack = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+        self._dataset.write(stack, window=rasterio.windows.Window(window.col, window.row, window.width, window.height))
+
+
+@contextlib.contextmanager
+def raster_writer(path: str | os.PathLike[str], layout: Layout) -> Iterator[RasterWriter]:
+    """A writer for a GeoTIFF of 256-pixel tiles, ZSTD level 1;
+
+    the file appears when the block ends without an exception.
+    """
+    kind = np.dtype(layout.dtype).kind
+    predictor = 3 if kind == "f" else 1 if layout.dtype == "uint8" else 2
+    with atomic_path(path) as temporary, _explained(path):
+        with rasterio.open(
+            temporary, "w", **{**DATASET_PROFILE, **layout.profile(), "predictor": predictor}
+        ) as dataset:
+            layout.describe(dataset)
+            yield RasterWriter(dataset)
+
+
+def write_raster(path: str | os.PathLike[str], values: np.ndarray, layout: Layout) -> None:
+    """Writes a whole array `[height, width]` or `[height, width, bands]`; see `raster_writer`."""
+    with raster_writer(path, layout) as writer:
+        writer.write(values, Window(0, 0, *values.shape[:2]))
+
+
+@contextlib.contextmanager
+def cog_writer(
+    path: str | os.PathLike[str], layout: Layout, *, overviews: str, predictor: bool = False
+) -> Iterator[RasterWriter]:
+    """A writer for a cloud-optimised GeoTIFF, which appears at `path` when the block ends without an exception.
+
+    Windows go into a plain tiled file first, which is then turned into the COG: overviews need the whole raster.
+
+    Args:
+        path: target.
+        layout: what the file says of itself.
+        overviews: resampling of the overviews: `mode` for classes, `average` for quantities.
+        predictor: horizontal differencing; good for images, bad for classes.
+    """
+    path = pathlib.Path(path)
+    plain = path.with_name(f".partial-{os.getpid()}-plain-{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {
+        "driver": "GTiff",
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "ZSTD",
+        "zstd_level": 1,
+    }
+    try:
+        with _explained(path):
+            with rasterio.open(plain, "w", **{**profile, **layout.profile(), "BIGTIFF": "IF_SAFER"}) as dataset:
+                layout.describe(dataset)
+                yield RasterWriter(dataset)
+            options = {
+                "driver": "COG", "compress": "DEFLATE", "blocksize": 512, "predictor": "YES" if predictor else "NO",
+                "overview_resampling": overviews, "BIGTIFF": "IF_SAFER",
+            }  # fmt: skip
+            with atomic_path(path) as temporary:
+                rasterio.shutil.copy(plain, temporary, **options)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except (RasterioError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be written ({error.__cause__ or error}): check the free space and the permissions there"
+        ) from error

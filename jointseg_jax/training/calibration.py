@@ -1,0 +1,69 @@
+"""Temperature and threshold, fitted on the validation split and stored with the checkpoint."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How logits become a map.
+
+    Attributes:
+        temperature: the logit difference is divided by it (Guo et al. 2017).
+        threshold: a pixel is impervious where the probability is at least this.
+        step: at which it was fitted; -1 for the uncalibrated default.
+        scores: on the validation split, with this calibration: precision, recall, f1, iou, nll.
+    """
+
+    temperature: float = 1.0
+    threshold: float = 0.5
+    step: int = -1
+    scores: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return dataclasses.asdict(self)
+
+
+def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:
+    """Fits both on histograms of the logit difference.
+
+    The temperature minimises the negative log-likelihood; the threshold maximises F1 of the impervious class. Without
+    pixels of both classes there is nothing to fit and the default is returned, marked with `step`.
+
+    Args:
+        histogram: counts [2, bins] over pervious and impervious pixels, bins evenly from -limit to limit.
+        limit: of the histogram.
+        step: of training.
+    """
+    negative, positive = histogram.astype(np.float64)
+    if negative.sum() == 0 or positive.sum() == 0:
+        return Calibration(step=step)
+    bins = histogram.shape[1]
+    centre = (np.arange(bins) + 0.5) / bins * 2 * limit - limit
+    total = histogram.sum()
+
+    def nll(log_temperature: float) -> float:
+        z = centre / np.exp(log_temperature)
+        return float(-(positive * log_expit(z) + negative * log_expit(-z)).sum() / total)
+
+    found = minimize_scalar(nll, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    temperature = float(np.exp(found.x))
+    # Thresholds lie between bins: everything from bin k upwards is called impervious.
+    hits = positive[::-1].cumsum()[::-1]
+    called = hits + negative[::-1].cumsum()[::-1]
+    f1 = 2 * hits / (called + positive.sum())
+    k = int(np.argmax(f1))
+    threshold = float(expit((centre[k] - limit / bins) / temperature))
+    scores = {
+        "precision": float(hits[k] / max(called[k], 1)),
+        "recall": float(hits[k] / positive.sum()),
+        "f1": float(f1[k]),
+        "iou": float(hits[k] / (called[k] + positive.sum() - hits[k])),
+        "nll": float(found.fun),
+    }
+    return Calibration(round(temperature, 6), round(min(max(threshold, 0.005), 0.995), 6), step, scores)

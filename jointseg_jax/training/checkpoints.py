@@ -1,0 +1,154 @@
+"""Checkpoints: the only file that knows Orbax.
+
+    WORKDIR/checkpoints/STEP/   state, and everything needed to use it: config, contract, calibration
+
+A checkpoint is committed as a whole. It restores onto any number of devices, because it is always read onto an abstract
+tree that says shapes, dtypes and shardings.
+"""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.training.calibration import Calibration
+from jointseg_jax.training.state import Params, TrainState
+
+FOLDER = "checkpoints"
+_METRIC = "f1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Meta:
+    """What a checkpoint holds besides the state.
+
+    Attributes:
+        config: the resolved config, as plain dicts and lists.
+        contract: what the network was trained on.
+        calibration: as of the last validation.
+        dataset: name of the dataset and a digest of its index.
+    """
+
+    config: dict[str, Any]
+    contract: Contract
+    calibration: Calibration
+    dataset: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "config": self.config,
+            "contract": self.contract.to_dict(),
+            "calibration": self.calibration.to_dict(),
+            "dataset": self.dataset,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Meta":
+        """Inverse of `to_dict`."""
+        return cls(
+            fields["config"],
+            Contract.from_dict(fields["contract"]),
+            Calibration(**fields["calibration"]),
+            fields["dataset"],
+        )
+
+
+class Checkpoints:
+    """The checkpoints of a run: the last `keep` and the best by validation F1."""
+
+    def __init__(self, workdir: str | os.PathLike[str], *, keep: int = 2, read_only: bool = False):
+        self._folder = pathlib.Path(workdir).resolve() / FOLDER
+        policies = ocp.checkpoint_managers
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(get_metric_fn=lambda m: m[_METRIC], n=1, keep_checkpoints_without_metrics=False),
+                    ]
+                ),
+                enable_async_checkpointing=True,
+                read_only=read_only,
+            ),
+            item_names=("state", "meta"),
+            item_handlers={"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The newest committed step."""
+        return self._manager.latest_step()
+
+    @property
+    def steps(self) -> list[int]:
+        """All committed steps."""
+        return sorted(self._manager.all_steps())
+
+    def best(self) -> int | None:
+        """The committed step with the best validation F1; None when none was validated."""
+        scores = {s: m[_METRIC] for s in self.steps if (m := self._manager.metrics(s))}
+        return max(scores, key=lambda s: (scores[s], s)) if scores else None
+
+    def save(self, state: TrainState, meta: Meta) -> None:
+        """Starts writing a checkpoint; returns as soon as the arrays are copied off the devices."""
+        step = int(jax.device_get(state.step))
+        validated = meta.calibration.step == step and _METRIC in meta.calibration.scores
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta.to_dict())),
+            metrics={_METRIC: meta.calibration.scores[_METRIC]} if validated else None,
+            force=True,
+        )
+
+    def restore(self, abstract_state: TrainState, step: int) -> TrainState:
+        """A whole state, onto the shapes, dtypes and shardings given."""
+        return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state)))[
+            "state"
+        ]
+
+    def meta(self, step: int) -> Meta:
+        """What a checkpoint holds besides the state."""
+        return Meta.from_dict(self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"])
+
+    def restore_weights(self, abstract_params: Params, step: int, which: str) -> Params:
+        """Only the parameters: `which` is "ema" or "params"."""
+        path = self._folder / str(step) / "state"
+        item = {which: abstract_params}
+        restore_args = ocp.checkpoint_utils.construct_restore_args(item)
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            restored = reader.restore(
+                path, args=ocp.args.PyTreeRestore(item=item, restore_args=restore_args, partial_restore=True)
+            )
+        return restored[which]
+
+    def wait(self) -> None:
+        """Until everything started is committed."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, then lets go of the folder."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def choose_step(checkpoints: Checkpoints, wanted: str, workdir: str | os.PathLike[str]) -> int:
+    """The step that "best", "latest" or a number means; raises `InputError` when it is not there."""
+    if not checkpoints.steps:
+        raise InputError(
+            f"{workdir} has no checkpoint: train first with `python train.py --config=... --workdir={workdir}`"
+        )
+    if wanted == "latest":
+        return checkpoints.steps[-1]
+    if wanted == "best":
+        best = checkpoints.best()
+        return checkpoints.steps[-1] if best is None else best
+    if not wanted.isdigit() or int(wanted) not in checkpoints.steps:
+        raise InputError(f"{workdir} has no checkpoint {wanted!r}; it has {checkpoints.steps}, or say best or latest")
+    return int(wanted)

@@ -1,0 +1,191 @@
+"""Everything a run needs before its first step, put together from a config."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from jointseg_jax.data import dataset as datasets
+from jointseg_jax.data.dataset import Dataset
+from jointseg_jax.data.patches import PatchReader
+from jointseg_jax.data.pipeline import Slice
+from jointseg_jax.data.sensor import SensorSpread
+from jointseg_jax.errors import InputError
+from jointseg_jax.models import cost
+from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.training import parallel
+from jointseg_jax.training.build import build_model, build_optimizer, build_schedule
+from jointseg_jax.training.calibration import Calibration
+from jointseg_jax.training.checkpoints import Checkpoints, Meta
+from jointseg_jax.training.losses import LossWeights
+from jointseg_jax.training.state import Params, TrainState, init_state
+from jointseg_jax.training.step import make_evaluation, make_step
+
+# What a run may change when it is continued; anything else would make it another experiment.
+_MAY_CHANGE = (
+    "log_every", "validate_every", "validate_patches", "checkpoint_every", "keep", "panels", "data.threads",
+    "data.workers", "mesh", "dataset",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config made concrete.
+
+    Attributes:
+        config: the config.
+        plain: the same as JSON-ready dicts.
+        mesh: devices.
+        data: the dataset.
+        contract: of the modalities in use.
+        training: reader of the training split.
+        validation: reader of the validation split.
+        model, optimizer, schedule: what trains.
+        slice_: this process's share of a batch.
+    """
+
+    config: Any
+    plain: dict[str, Any]
+    mesh: Mesh
+    data: Dataset
+    contract: Contract
+    training: PatchReader
+    validation: PatchReader
+    model: JointSeg
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    slice_: Slice
+
+    def meta(self, fitted: Calibration) -> Meta:
+        """What a checkpoint of this experiment says besides the state."""
+        return Meta(
+            self.plain, self.contract, fitted, {"name": str(self.data.description["name"]), "index": digest(self.data)}
+        )
+
+    def init(self) -> TrainState:
+        """A fresh state on the devices."""
+        build = jax.jit(
+            lambda: init_state(self.model, self.optimizer, self.config.seed),
+            out_shardings=parallel.replicated(self.mesh),
+        )
+        return build()
+
+    def abstract(self) -> TrainState:
+        """Shapes, dtypes and shardings of the state, without computing it."""
+        shapes = jax.eval_shape(lambda: init_state(self.model, self.optimizer, self.config.seed))
+        return parallel.abstract(shapes, parallel.replicated(self.mesh))
+
+    def compile(self) -> tuple[Any, Any]:
+        """The jitted training step (its state donated) and evaluation step."""
+        everywhere, spread = parallel.replicated(self.mesh), parallel.batch_sharding(self.mesh)
+        step = make_step(
+            self.model, loss_weights(self.config.loss, self.model), self.optimizer, self.config.optimizer.ema
+        )
+        return (
+            jax.jit(step, in_shardings=(everywhere, spread), out_shardings=everywhere, donate_argnums=0),
+            jax.jit(make_evaluation(self.model), in_shardings=(everywhere, spread), out_shardings=everywhere),
+        )
+
+
+def set_up(config: Any) -> Experiment:
+    """Opens the dataset and builds the network that a config describes.
+
+    Raises:
+        InputError: they do not fit together.
+    """
+    mesh = parallel.make_mesh(config.mesh.data)
+    if config.data.batch % mesh.size:
+        raise InputError(f"data.batch is {config.data.batch}, which does not divide over {mesh.size} devices")
+    data = datasets.load(config.dataset.path)
+    contract = datasets.select(data.contract, tuple(config.data.inputs))
+    spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
+    return Experiment(
+        config=config,
+        plain=json.loads(config.to_json_best_effort()),
+        mesh=mesh,
+        data=data,
+        contract=contract,
+        training=PatchReader(data, "train", contract, spread),
+        validation=PatchReader(data, "validation", contract),
+        model=build_model(config.model, contract),
+        optimizer=build_optimizer(config.optimizer, config.steps),
+        schedule=build_schedule(config.optimizer, config.steps),
+        slice_=Slice(jax.process_index(), jax.process_count()),
+    )
+
+
+def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Path) -> tuple[TrainState, Calibration]:
+    """The newest state of the work directory, or a fresh one.
+
+    Raises:
+        InputError: the work directory belongs to another experiment or dataset.
+    """
+    if checkpoints.latest is None:
+        return experiment.init(), Calibration()
+    meta = checkpoints.meta(checkpoints.latest)
+    before, now = _flat(meta.config), _flat(experiment.plain)
+    changed = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k) and not k.startswith(_MAY_CHANGE)]
+    if changed:
+        key = changed[0]
+        raise InputError(
+            f"{workdir} holds a run with {key}={before.get(key)}, this config says {now.get(key)}: take another "
+            "--workdir for another experiment"
+        )
+    known, found = meta.dataset["index"], digest(experiment.data)
+    if known != found:
+        raise InputError(
+            f"{workdir} was trained on another state of dataset {meta.dataset['name']!r} (its patch index "
+            "differs): take another --workdir"
+        )
+    return checkpoints.restore(experiment.abstract(), checkpoints.latest), meta.calibration
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def digest(data: Dataset) -> str:
+    """Identifies the patches of a dataset and their order."""
+    return hashlib.sha256(data.index.to_csv(index=False).encode()).hexdigest()[:16]
+
+
+def loss_weights(config: Any, model: JointSeg) -> LossWeights:
+    """The weights of `config.loss`, one per stage."""
+    count = len(model.spacings)
+    given = tuple(float(w) for w in config.stages)
+    if len(given) not in (1, count) and count:
+        raise InputError(f"loss.stages {given} needs one weight, or one for each of {count} stages")
+    return LossWeights(config.sr, given * count if len(given) == 1 else given, config.cross_entropy, config.dice)
+
+
+def parameter_table(params: Params) -> str:
+    """Parameters per part of the network, as text."""
+    rows = []
+    for branch, parts in params.items():
+        for name, part in parts.items():
+            rows.append((f"{branch}/{name}", cost.parameters(part)))
+    width = max(len(name) for name, _ in rows)
+    rows.append(("total", cost.parameters(params)))
+    return "\n".join(f"{name:<{width}}  {count:>12,}" for name, count in rows)
+
+
+def forward_flops(model: JointSeg, params: Params, height: int, width: int) -> int:
+    """Floating-point operations of one forward pass over one patch of height x width input pixels."""
+    modalities = {
+        spec.name: {
+            "values": jax.ShapeDtypeStruct((1, model.dates, height, width, len(spec.mean)), "float32"),
+            "valid": jax.ShapeDtypeStruct((1, model.dates, height, width), "bool"),
+        }
+        for spec in model.inputs
+    }
+    image = jax.ShapeDtypeStruct((1, 10 * height, 10 * width, len(model.image_index)), "float32")
+    return cost.flops(lambda p, m, i: run(model, p, m, i).logits, params, modalities, image)

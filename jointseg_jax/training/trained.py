@@ -1,0 +1,70 @@
+"""A trained network, ready to be used: what evaluation and mapping take from a work directory."""
+
+import dataclasses
+import os
+import pathlib
+
+import jax
+import ml_collections
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.models.jointseg import JointSeg
+from jointseg_jax.training import parallel
+from jointseg_jax.training.build import build_model
+from jointseg_jax.training.checkpoints import FOLDER, Checkpoints, Meta, choose_step
+from jointseg_jax.training.state import Params, init_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network with its weights and everything it was trained under.
+
+    Attributes:
+        workdir: of the training run.
+        step: of the checkpoint.
+        weights: "ema" or "raw".
+    """
+
+    workdir: pathlib.Path
+    step: int
+    weights: str
+    model: JointSeg
+    params: Params
+    meta: Meta
+
+    @property
+    def name(self) -> str:
+        """The experiment's name, for records."""
+        return str(self.meta.config["name"])
+
+
+def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", weights: str = "ema") -> Trained:
+    """Loads a network onto all devices.
+
+    Args:
+        workdir: of the training run.
+        checkpoint: "best" (by validation F1), "latest", or a step.
+        weights: "ema" or "raw".
+
+    Raises:
+        InputError: no such run or checkpoint.
+    """
+    workdir = pathlib.Path(workdir)
+    if not (workdir / FOLDER).is_dir():
+        raise InputError(
+            f"{workdir} has no checkpoint: train first with `python train.py --config=... --workdir={workdir}`"
+        )
+    if weights not in ("ema", "raw"):
+        raise InputError(f"weights are 'ema' or 'raw', not {weights!r}")
+    checkpoints = Checkpoints(workdir, read_only=True)
+    try:
+        step = choose_step(checkpoints, checkpoint, workdir)
+        meta = checkpoints.meta(step)
+        config = ml_collections.ConfigDict(meta.config)
+        model = build_model(config.model, meta.contract)
+        shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+        target = parallel.abstract(shapes, parallel.replicated(parallel.make_mesh()))
+        params = checkpoints.restore_weights(target, step, "ema" if weights == "ema" else "params")
+    finally:
+        checkpoints.close()
+    return Trained(workdir, step, weights, model, params, meta)

@@ -1,0 +1,98 @@
+"""Judging a network on patches during training: calibration, scores, pictures."""
+
+import functools
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from scipy.special import expit
+
+from jointseg_jax.data.patches import PatchReader
+from jointseg_jax.data.pipeline import Slice, evaluation_batches
+from jointseg_jax.models import jointseg
+from jointseg_jax.models.jointseg import JointSeg, Outputs
+from jointseg_jax.rasters import pictures
+from jointseg_jax.training import calibration, parallel
+from jointseg_jax.training.state import Params
+from jointseg_jax.training.step import LOGIT_LIMIT, Batch, Metrics
+
+
+def validate(
+    evaluate: Callable[[Params, Batch], Metrics],
+    params: Params,
+    reader: PatchReader,
+    mesh: Mesh,
+    *,
+    batch: int,
+    slice_: Slice,
+    step: int,
+    limit: int | None,
+) -> tuple[calibration.Calibration, dict[str, float]]:
+    """Runs over the validation patches.
+
+    Args:
+        evaluate: jitted evaluation step; its sums come back replicated.
+        params: to judge.
+        reader: of the validation split.
+        mesh: devices.
+        batch: global batch size.
+        slice_: this process's share.
+        step: of training, noted in the calibration.
+        limit: number of patches; None for all.
+
+    Returns:
+        The calibration fitted there, and its scores with the RMSE of each stage (in standard deviations of the image).
+    """
+    totals: dict[str, np.ndarray] = {}
+    for part in parallel.prefetch(evaluation_batches(reader, batch=batch, slice_=slice_, limit=limit), mesh):
+        for name, value in jax.device_get(evaluate(params, part)).items():
+            totals[name] = totals.get(name, 0) + np.asarray(value, np.float64)
+    fitted = calibration.fit(totals["logits"], LOGIT_LIMIT, step)
+    scores = dict(fitted.scores)
+    for name in totals:
+        if name.startswith("error_stage"):
+            stage = name.removeprefix("error_")
+            scores[f"rmse_{stage}"] = float(np.sqrt(totals[name] / max(totals[f"pixels_{stage}"], 1)))
+    return fitted, {**scores, "temperature": fitted.temperature, "threshold": fitted.threshold}
+
+
+def run(model: JointSeg, params: Params, batch: Batch) -> Outputs:
+    """The network's outputs for a batch of host arrays, as host arrays."""
+    return jax.device_get(_apply(model, params, batch["inputs"], batch["image"]))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(model: JointSeg, params: Params, inputs: Any, image: Any) -> Outputs:
+    return jointseg.run(model, params, inputs, image)
+
+
+def picture(
+    model: JointSeg, batch: dict[str, Any], outputs: Outputs, fitted: calibration.Calibration, count: int
+) -> np.ndarray:
+    """Panels of some samples: input, each stage, target, label, probability. All arguments are host arrays."""
+    primary = model.inputs[0].name
+    rows, titles = [], []
+    for i in range(min(count, len(batch["label"]))):
+        inputs = batch["inputs"][primary]
+        coarse = inputs["values"][i, 0][..., list(model.image_index)]
+        limits = pictures.stretch_limits(batch["image"][i], batch["image_valid"][i])
+        difference = outputs.logits[i][..., 1] - outputs.logits[i][..., 0]
+        cells = [("input 10 m", pictures.stretch(coarse, limits, inputs["valid"][i, 0]))]
+        cells += [
+            (f"SR {_metres(s)}", pictures.stretch(np.asarray(image[i]), limits))
+            for s, image in zip(outputs.spacings, outputs.images, strict=True)
+        ]
+        cells.append(("target 1 m", pictures.stretch(batch["image"][i], limits, batch["image_valid"][i])))
+        cells.append(("label", pictures.colour_classes(batch["label"][i])))
+        cells.append(("probability", pictures.colour_probability(expit(difference / fitted.temperature))))
+        titles = [title for title, _ in cells]
+        fine = batch["image"][i].shape[0]
+        rows.append([rgb if rgb.shape[0] == fine else pictures.resize_nearest(rgb, fine, fine) for _, rgb in cells])
+    return pictures.panels(rows, titles)
+
+
+def _metres(spacing: Fraction) -> str:
+    return f"{float(spacing):g} m"
