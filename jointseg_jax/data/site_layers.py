@@ -85,7 +85,7 @@ def _read_layer(
     with open_aligned(path, at, warp=recipe.warp) as raster:
         indexes = _band_indexes(raster, modality, path)
         stored, inside = raster.read(Window(0, 0, *at.shape))
-        tags = raster.dataset.tags()
+        tags = raster.tags
     stored = stored[..., indexes]
     if not inside.any():
         raise InputError(f"{path} has no data on site's ground: check its CRS and extent, or leave the site out")

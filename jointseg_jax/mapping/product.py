@@ -14,7 +14,7 @@ from jointseg_jax.mapping.predictor import Predictor, Tile
 from jointseg_jax.rasters import pictures
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Modality
 from jointseg_jax.rasters.lattice import Window, refine
-from jointseg_jax.rasters.reader import explained_read, open_raster
+from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask
 from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.rasters.writer import Layout, RasterWriter, cog_writer
 
@@ -167,8 +167,8 @@ def _read_small(path: str, window: Window, indexes: tuple[int, ...] = ()) -> tup
         at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
         with explained_read(raster, window):
             values = raster.read(bands, window=at, out_shape=(len(bands), height, width))
-            mask = raster.dataset_mask(window=at, out_shape=(height, width))
-    return np.moveaxis(values, 0, -1), mask > 0
+        mask = own_mask(raster, window, (height, width))
+    return np.moveaxis(values, 0, -1), mask
 
 
 def _decoded(path: pathlib.Path, stored: np.ndarray) -> np.ndarray:

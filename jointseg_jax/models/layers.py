@@ -29,6 +29,9 @@ def leaky_relu(x: jax.Array) -> jax.Array:
 
 def conv2d(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     """Same-size convolution, zeros beyond the edges. x: [b, h, w, c], kernel: [kh, kw, c, f], bias: [f]."""
+    if kernel.shape[:2] == (1, 1):
+        y = x @ kernel[0, 0]  # several times faster than a 1 x 1 convolution on CPUs, and the same on accelerators
+        return y if bias is None else y + bias
     y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return y if bias is None else y + bias
 
@@ -275,7 +278,9 @@ def resample(x: jax.Array, scale: Fraction | int, method: str = "bilinear") -> j
             raise ValueError(f"nearest resampling by {scale} is not defined here: take a whole factor")
         return upsample_nearest(x, scale.numerator)
     phases = stencil(scale, method)
-    return apply_stencil(apply_stencil(x, phases, scale.denominator, 1), phases, scale.denominator, 2)
+    # Columns first when enlarging: the pass over the larger array then writes whole rows.
+    first, second = (2, 1) if scale > 1 else (1, 2)
+    return apply_stencil(apply_stencil(x, phases, scale.denominator, first), phases, scale.denominator, second)
 
 
 def area_mean(x: jax.Array, scale: Fraction) -> jax.Array:
@@ -318,16 +323,13 @@ def window_sum(x: jax.Array, levels: int) -> jax.Array:
     A box of side 3**n is n boxes of side 3, each three times more spread: two additions per level and axis whatever the
     size, and each value depends on its window only (a running sum would carry rounding across the tile).
     """
+    reach = 3**levels // 2
+    x = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     for axis in (1, 2):
         for level in range(levels):
             step = 3**level
-            length = x.shape[axis]
-            pad = [(0, 0)] * x.ndim
-            pad[axis] = (step, step)
-            padded = jnp.pad(x, pad)
-            first, second, third = (
-                jax.lax.slice_in_dim(padded, k * step, k * step + length, axis=axis) for k in range(3)
-            )
+            length = x.shape[axis] - 2 * step
+            first, second, third = (jax.lax.slice_in_dim(x, k * step, k * step + length, axis=axis) for k in range(3))
             x = first + second + third
     return x
 

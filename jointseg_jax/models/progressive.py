@@ -111,7 +111,10 @@ class StageNet(nn.Module):
         return residual, trunk, tail
 
     def _upsample(self, x: jax.Array, factor: Fraction) -> jax.Array:
-        """Doublings as in ESRGAN (nearest + conv); then a whole factor by pixel shuffle, or a fraction by bilinear + conv."""
+        """Doublings as in ESRGAN (nearest + conv);
+
+        then a whole factor by pixel shuffle, or a fraction by bilinear + conv.
+        """
         features = self.stage.tail_features
         if factor.denominator != 1:
             return leaky_relu(Conv(features, dtype=self.dtype, name="conv_up1")(resample(x, factor)))

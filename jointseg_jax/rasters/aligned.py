@@ -15,10 +15,15 @@ from jointseg_jax.rasters.reader import dataset_lattice, open_raster, read_mask,
 
 
 class Aligned:
-    """Windows of a raster, counted on another lattice of the same spacing."""
+    """Windows of a raster, counted on another lattice of the same spacing.
 
-    def __init__(self, dataset: DatasetReader, row: int, col: int):
-        self.dataset = dataset
+    Attributes:
+        dataset: the raster, perhaps as a warped view of it.
+        tags: its metadata, which a warped view would have lost.
+    """
+
+    def __init__(self, dataset: DatasetReader, row: int, col: int, tags: dict[str, str]):
+        self.dataset, self.tags = dataset, tags
         self._row, self._col = row, col
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +61,8 @@ def open_aligned(
                 width=width,
                 resampling=resampling,
             ) as warped:
-                yield Aligned(warped, 0, 0)
+                yield Aligned(warped, 0, 0, dataset.tags())
             return
         check_metric(own, spacing_of(lattice), str(path))
         row, col = offset_in(lattice, own, str(path))
-        yield Aligned(dataset, row, col)
+        yield Aligned(dataset, row, col, dataset.tags())

@@ -82,7 +82,10 @@ def is_north_up(lattice: GeoBox) -> bool:
 def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
     """Raises `InputError` unless the lattice is projected and north-up, with square pixels of `spacing` metres."""
     if lattice.crs is None:
-        raise InputError(f"{where} has no CRS: assign one (gdal_edit.py -a_srs EPSG:...) before using it")
+        raise InputError(
+            f"{where} has no CRS (never assigned, or the header is damaged): assign one with gdal_edit.py -a_srs "
+            "EPSG:..."
+        )
     if not lattice.crs.projected:
         raise InputError(
             f"{where} is in {lattice.crs} (degrees), but a lattice in metres is needed: warp it to its UTM zone "

@@ -14,7 +14,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import radiometry
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.lattice import Window, check_metric, is_north_up, offset_in
-from jointseg_jax.rasters.reader import dataset_lattice, explained_read, open_raster
+from jointseg_jax.rasters.reader import dataset_lattice, explained_read, open_raster, own_mask
 from jointseg_jax.rasters.scene import Adjustment, Layer, Scene
 
 RADIOMETRY = ("contract", "display", "harmonise")
@@ -121,10 +121,10 @@ def _open_layer(
         sample = _sample(raster, indexes)
         stored_as, note = _encoding(raster, path, modality, sample, mode)
         valid = stored_as.valid(sample)
-        own_mask = stored_as.units == "display"
-        if own_mask:
-            valid &= raster.dataset_mask(out_shape=sample.shape[:2]) > 0
-    layer = Layer(str(path), indexes, stored_as, own_mask=own_mask)
+        masked = stored_as.units == "display"
+        if masked:
+            valid &= own_mask(raster, Window(0, 0, *raster.shape), sample.shape[:2])
+    layer = Layer(str(path), indexes, stored_as, own_mask=masked)
     values = stored_as.decode(sample)
     if not valid.any():
         raise InputError(f"{path} holds no valid pixel in a sample of it: check its nodata value")

@@ -4,13 +4,14 @@ import collections
 import contextlib
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
@@ -18,6 +19,12 @@ from jointseg_jax.rasters.lattice import Window
 
 # Reading must not list directories nor look for side-car files at every open: on network storage that dominates.
 GDAL_READ_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 256, "NUM_THREADS": "1"}
+
+
+# A raster without a geotransform is refused in our own words (`lattice.check_metric`).
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+# Four 8-bit bands are taken for RGB + alpha; where there is a nodata value too, it decides, as it should.
+warnings.filterwarnings("ignore", category=NodataShadowWarning)
 
 
 def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
@@ -129,11 +136,19 @@ def read_mask(dataset: DatasetReader, window: Window) -> np.ndarray:
     part = window.clip(*dataset.shape)
     if part.height and part.width:
         target = Window(part.row - window.row, part.col - window.col, part.height, part.width).slices()
-        with explained_read(dataset, part):
-            mask[target] = (
-                dataset.dataset_mask(window=((part.row, part.row + part.height), (part.col, part.col + part.width))) > 0
-            )
+        mask[target] = own_mask(dataset, part)
     return mask
+
+
+def own_mask(dataset: DatasetReader, window: Window, out_shape: tuple[int, int] | None = None) -> np.ndarray:
+    """`read_mask` for a window inside the raster, decimated to `out_shape` on request."""
+    at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
+    with explained_read(dataset, window):
+        if dataset.nodata is None:
+            return np.asarray(dataset.dataset_mask(window=at, out_shape=out_shape) > 0)
+        # Not dataset_mask: where GDAL takes a fourth band for alpha, that would look at the first band alone.
+        shape = None if out_shape is None else (dataset.count, *out_shape)
+        return np.asarray((dataset.read_masks(window=at, out_shape=shape) > 0).any(0))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp, Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 
@@ -48,9 +49,15 @@ class Layout:
         height, width = self.lattice.shape
         crs = crs_text(self.lattice) if self.lattice.crs else None
         return {
-            "count": len(self.bands), "height": height, "width": width, "dtype": self.dtype, "crs": crs,
-            "transform": self.lattice.affine, "nodata": self.nodata,
-        }  # fmt: skip
+            "count": len(self.bands),
+            "height": height,
+            "width": width,
+            "dtype": self.dtype,
+            "crs": crs,
+            "transform": self.lattice.affine,
+            "nodata": self.nodata,
+            "photometric": "RGB" if self.rgb else "MINISBLACK",  # else four 8-bit bands would pass for RGB + alpha
+        }
 
     def describe(self, dataset: DatasetWriter) -> None:
         """Writes band names, tags, scale and colours into an open dataset."""
@@ -87,12 +94,13 @@ def raster_writer(path: str | os.PathLike[str], layout: Layout) -> Iterator[Rast
     """
     kind = np.dtype(layout.dtype).kind
     predictor = 3 if kind == "f" else 1 if layout.dtype == "uint8" else 2
-    with atomic_path(path) as temporary, _explained(path):
+    with _explained(path), atomic_path(path) as temporary:
         with rasterio.open(
             temporary, "w", **{**DATASET_PROFILE, **layout.profile(), "predictor": predictor}
         ) as dataset:
             layout.describe(dataset)
             yield RasterWriter(dataset)
+        _check_whole(temporary)
 
 
 def write_raster(path: str | os.PathLike[str], values: np.ndarray, layout: Layout) -> None:
@@ -128,6 +136,7 @@ def cog_writer(
     }
     try:
         with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             with rasterio.open(plain, "w", **{**profile, **layout.profile(), "BIGTIFF": "IF_SAFER"}) as dataset:
                 layout.describe(dataset)
                 yield RasterWriter(dataset)
@@ -137,15 +146,38 @@ def cog_writer(
             }  # fmt: skip
             with atomic_path(path) as temporary:
                 rasterio.shutil.copy(plain, temporary, **options)
+                _check_whole(temporary)
     finally:
         plain.unlink(missing_ok=True)
+
+
+def _check_whole(path: pathlib.Path) -> None:
+    """Raises `OSError` when blocks of a GeoTIFF lie beyond its end.
+
+    Most blocks reach the disk only when the file is closed, and rasterio reports no error from there: on a full disk a
+    file without its tail would pass for a good one.
+    """
+    size = path.stat().st_size
+    with rasterio.open(path) as dataset:
+        rows, cols = dataset.block_shapes[0]
+        height, width = dataset.shape
+        bands = dataset.indexes if dataset.interleaving == Interleaving.band else (1,)
+        for band in bands:
+            for row in range(-(-height // rows)):
+                for col in range(-(-width // cols)):
+                    offset, length = (
+                        dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band)
+                        for what in ("OFFSET", "SIZE")
+                    )
+                    if offset is None or int(offset) + int(length) > size:
+                        raise OSError(f"block {col}, {row} of band {band} did not reach the disk")
 
 
 @contextlib.contextmanager
 def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError, SystemError) as error:  # shutil.copy raises the second and the last
         raise InputError(
             f"{path} cannot be written ({error.__cause__ or error}): check the free space and the permissions there"
         ) from error

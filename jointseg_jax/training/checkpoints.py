@@ -74,6 +74,8 @@ class Checkpoints:
                         policies.BestN(get_metric_fn=lambda m: m[_METRIC], n=1, keep_checkpoints_without_metrics=False),
                     ]
                 ),
+                # Without best_fn metrics are not written, and the best checkpoint is forgotten at the next start.
+                best_fn=lambda m: m[_METRIC],
                 enable_async_checkpointing=True,
                 read_only=read_only,
             ),

@@ -1,0 +1,70 @@
+"""Eight virtual CPU devices, a compilation cache, and a small dataset that all tests share."""
+
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests"))
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from absl import flags, logging  # noqa: E402
+
+jax.config.update("jax_num_cpu_devices", 8)
+
+
+def pytest_configure(config):
+    flags.FLAGS.mark_as_parsed()  # Grain's workers read absl flags
+    logging.set_verbosity(logging.FATAL)
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory):
+    """Raw rasters of four toy sites, as a table."""
+    import toy
+
+    root = tmp_path_factory.mktemp("raw")
+    toy.write_table(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_config(raw, tmp_path_factory):
+    """A config whose dataset is prepared and whose network is tiny; copy it before changing it."""
+    import toy
+
+    from jointseg_jax.data.prepare import prepare
+
+    config = toy.config(raw, tmp_path_factory.mktemp("dataset"))
+    prepare(config.dataset, say=lambda _: None)
+    return config
+
+
+@pytest.fixture
+def config(toy_config):
+    """A private copy of `toy_config`, unlocked."""
+    copied = toy_config.copy_and_resolve_references()
+    copied.unlock()
+    return copied
+
+
+@pytest.fixture(scope="session")
+def data(toy_config):
+    """The prepared toy dataset."""
+    from jointseg_jax.data.dataset import load
+
+    return load(toy_config.dataset.path)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real rasters; tests that need it skip where it is absent."""
+    folder = os.environ.get("JOINTSEG_DATA", "")
+    if not folder or not pathlib.Path(folder).is_dir():
+        pytest.skip("JOINTSEG_DATA is not set to a folder of real rasters")
+    return pathlib.Path(folder).resolve()

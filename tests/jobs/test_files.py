@@ -1,0 +1,36 @@
+"""Files are whole or absent."""
+
+import pytest
+
+from jointseg_jax.jobs import files
+
+
+def test_a_failed_block_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.txt"
+    files.write_text(path, "old")
+    with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_temporary_name_keeps_the_suffix(tmp_path):
+    with files.atomic_path(tmp_path / "deep" / "x.tif") as temporary:
+        assert temporary.suffix == ".tif"
+        temporary.write_bytes(b"1")
+    assert (tmp_path / "deep" / "x.tif").read_bytes() == b"1"
+
+
+def test_json_keeps_order_and_refuses_nan(tmp_path):
+    files.write_json(tmp_path / "x.json", {"b": 1, "a": [1.5, None, "é"]})
+    assert list(files.read_json(tmp_path / "x.json")) == ["b", "a"]
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert files.read_json(tmp_path / "x.json")["b"] == 1
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert files.sha256(tmp_path / "x").startswith("ba7816bf")

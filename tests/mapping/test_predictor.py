@@ -1,0 +1,154 @@
+"""Contract 8: a tiled map is the untiled map, whatever the tiles, at scene edges and in nodata holes too."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+import toy
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import read_json
+from jointseg_jax.mapping import halo as halos
+from jointseg_jax.mapping.predictor import Predictor, cores
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.training.calibration import Calibration
+from jointseg_jax.training.checkpoints import Meta
+from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.trained import Trained
+
+
+@pytest.fixture(scope="module")
+def trained(toy_config, tmp_path_factory):
+    """A network with strong random weights: nothing fades because it is untrained."""
+    experiment = set_up(toy_config)
+    params = jax.device_get(experiment.init().params)
+    leaves, tree = jax.tree.flatten(params)
+    rng = np.random.default_rng(0)
+    params = jax.tree.unflatten(tree, [x + rng.normal(0, 0.12, x.shape).astype(x.dtype) for x in leaves])
+    meta = Meta(experiment.plain, experiment.contract, Calibration(2.0, 0.45, 0), {"name": "toy", "index": ""})
+    return Trained(tmp_path_factory.mktemp("trained"), 0, "ema", experiment.model, params, meta)
+
+
+def whole(trained, scene, halo, tile, **changes):
+    """The probability of a scene, put together from tiles."""
+    height, width = scene.shape
+    result = np.full((10 * height, 10 * width), np.nan, np.float32)
+    for tile_ in Predictor(trained, halo, tile=tile, images=False, **changes).run(scene):
+        result[tile_.window.scale(10).slices()] = tile_.probability
+    return result
+
+
+@pytest.fixture(scope="module")
+def measured(trained, data):
+    return halos.measure(trained, data.scene("d"), halos.TOLERANCE)
+
+
+def test_cores_cover_once():
+    covered = np.zeros((37, 53), int)
+    for window in cores(37, 53, 16):
+        covered[window.slices()] += 1
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("tile", [7, 16, 20])
+def test_tiled_equals_untiled(trained, data, measured, tile):
+    """Odd tiles, scenes whose sides they do not divide, a nodata corner and a cloud."""
+    scene = data.scene("d")
+    untiled = whole(trained, scene, measured.halo, max(scene.shape))
+    tiled = whole(trained, scene, measured.halo, tile, batch=3)
+    assert np.isfinite(tiled).all()
+    assert untiled.std() > 0.05
+    assert np.abs(tiled - untiled).max() <= halos.TOLERANCE
+
+
+def test_too_small_a_halo_would_be_seen(trained, data):
+    """The check above can fail: without a halo the same network leaves seams."""
+    scene = data.scene("d")
+    reach = halos.theoretical_reach(trained.model)
+    assert np.abs(whole(trained, scene, 0, 7) - whole(trained, scene, min(reach, 24), 42)).max() > 10 * halos.TOLERANCE
+
+
+def test_tile_origin_does_not_matter(trained, data, measured):
+    """The same ground cut from scenes that begin elsewhere."""
+    scene = data.scene("d")
+    predictor = Predictor(trained, measured.halo, tile=12, batch=1, images=False)
+    first = {t.window: t.probability for t in predictor.run_windows(scene, [Window(12, 12, 12, 12)])}
+    shifted = {t.window: t.probability for t in predictor.run_windows(scene, [Window(11, 7, 12, 12)])}
+    a, b = first[Window(12, 12, 12, 12)], shifted[Window(11, 7, 12, 12)]
+    np.testing.assert_allclose(a[:110, :70], b[10:, 50:], atol=halos.TOLERANCE)
+
+
+def test_halo_grows_with_the_demand(trained, data, measured):
+    strict = halos.measure(trained, data.scene("d"), 1e-5)
+    assert measured.halo <= strict.halo <= halos.theoretical_reach(trained.model)
+    assert list(strict.errors.values())[0] >= list(strict.errors.values())[-1]
+
+
+def test_halo_is_kept_beside_the_checkpoint(trained, data, measured):
+    path = trained.workdir / halos.FILE
+    path.unlink(missing_ok=True)
+    assert halos.halo_for(trained, data.scene("d")) == measured.halo
+    record = read_json(path)
+    assert record["halo"] == measured.halo
+    assert record["step"] == 0
+    path.write_text(path.read_text().replace(f'"halo": {measured.halo}', '"halo": 99'))
+    assert halos.halo_for(trained, data.scene("d")) == 99
+    newer = dataclasses.replace(trained, step=5)
+    assert halos.halo_for(newer, data.scene("d")) == measured.halo
+    path.unlink()
+
+
+def test_theory_bounds_what_an_input_can_change(trained, data):
+    """Changing one input pixel changes nothing beyond the theoretical reach."""
+    reach = halos.theoretical_reach(trained.model)
+    model = trained.model
+    side = 2 * reach + 41
+    rng = np.random.default_rng(0)
+    modalities = {
+        s.name: {
+            "values": rng.normal(0, 1, (1, 1, side, 9, len(s.mean))).astype(np.float32) * np.asarray(s.std, np.float32)
+            + np.asarray(s.mean, np.float32),
+            "valid": np.ones((1, 1, side, 9), bool),
+        }
+        for s in model.inputs
+    }
+    changed = jax.tree.map(np.copy, modalities)
+    changed["s2"]["values"][0, 0, 20] += 5.0
+    apply = jax.jit(lambda m: model.apply({"params": trained.params}, m).logits)
+    difference = np.abs(np.asarray(apply(modalities)) - np.asarray(apply(changed)))[0].max((1, 2))
+    touched = np.flatnonzero(difference > 0)
+    assert touched.max() < 10 * (20 + reach + 1)
+    assert touched.max() > 10 * 25
+
+
+def test_images_come_at_every_stage(trained, data, measured):
+    scene = data.scene("d")
+    tile = next(Predictor(trained, measured.halo, tile=16).run(scene))
+    assert [i.shape for i in tile.images] == [(64, 64, 3), (160, 160, 3)]
+    last = list(Predictor(trained, measured.halo, tile=16).run(scene))[-1]
+    assert last.window == Window(32, 32, 4, 10)
+    assert [i.shape for i in last.images] == [(16, 40, 3), (40, 100, 3)]
+    assert last.valid.shape == (4, 10)
+
+
+def test_fine_needs_the_true_image(trained, data, config):
+    config.model.control = "fine"
+    experiment = set_up(config)
+    fine = dataclasses.replace(trained, model=experiment.model, params=jax.device_get(experiment.init().params))
+    scene = data.scene("d")
+    assert np.isfinite(whole(fine, scene, 4, 16)).all()
+    with pytest.raises(InputError, match="no 1 m image"):
+        whole(fine, dataclasses.replace(scene, image=None), 4, 16)
+
+
+def test_silly_sizes_are_refused(trained):
+    for changes in ({"tile": 0}, {"batch": 0}):
+        with pytest.raises(InputError, match="at least"):
+            Predictor(trained, 4, **changes)
+
+
+def test_toy_is_what_it_says():
+    image, label = toy.ground(0, 12, 12)
+    assert 0.05 < label.mean() < 0.95
+    assert image.shape == (120, 120, 3)

@@ -1,0 +1,235 @@
+"""Shapes, parameter counts, exact bicubic at the start, controls, masks, translation by input pixels."""
+
+import dataclasses
+import functools
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jointseg_jax.models import cost
+from jointseg_jax.models.jointseg import CONTROLS, InputSpec, JointSeg, run
+from jointseg_jax.models.progressive import ProgressiveSR, Stage, StageNet, image_resample, stage_spacings
+from jointseg_jax.models.rrdb import Trunk
+
+F = Fraction
+SMALL = {"blocks": 1, "features": 6, "growth": 4, "tail_features": 4}
+CHAINS = [("4", "2.5"), ("10",), ("2", "5"), ("5", "2"), ("2", "2", "2.5")]
+
+
+def stages(factors, **changes):
+    return tuple(Stage(F(f), **{**SMALL, **changes}) for f in factors)
+
+
+def network(control="joint", factors=("4", "2.5"), inputs=2, **changes):
+    specs = (InputSpec("s2", (0.2, 0.3, 0.25, 0.4), (0.1, 0.12, 0.15, 0.2)), InputSpec("s1", (-12.0,), (4.0,)))
+    unshuffled = tuple(
+        dataclasses.replace(s, unshuffle=2 if i and f == "2.5" else 1)
+        for i, (s, f) in enumerate(zip(stages(factors), factors))
+    )
+    fields = {"stages": unshuffled, "lattices": (F(1), F(5), F(10)), "widths": (4, 6, 8), **changes}
+    return JointSeg(inputs=specs[:inputs], image_index=(2, 1, 0), control=control, **fields)
+
+
+def example(model, batch=2, height=6, width=8, seed=0):
+    keys = jax.random.split(jax.random.key(seed), 2 * len(model.inputs))
+    modalities = {}
+    for spec, key, other in zip(model.inputs, keys[::2], keys[1::2], strict=True):
+        shape = (batch, model.dates, height, width)
+        values = jnp.asarray(spec.mean) + jnp.asarray(spec.std) * jax.random.normal(key, (*shape, len(spec.mean)))
+        modalities[spec.name] = {"values": values, "valid": jax.random.uniform(other, shape) > 0.1}
+    return modalities, jax.random.uniform(keys[0], (batch, 10 * height, 10 * width, 3))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def apply(model, params, modalities, image=None):
+    return run(model, params, modalities, image)
+
+
+@functools.cache
+def initialise(model, seed=1):
+    """Parameters that are all non-zero, so that nothing hides behind a zero initialisation."""
+    modalities, image = example(model)
+    params = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    return jax.tree.unflatten(
+        tree, [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    )
+
+
+def test_parameters_of_the_published_generator():
+    """RRDBNet x4 with 23 blocks, 64 features, growth 32 has 16,697,987 parameters (BasicSR)."""
+    net = StageNet(Stage(F(4)))
+    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3))))
+    assert cost.parameters(shapes) == 16_697_987
+
+
+@pytest.mark.parametrize("factors", CHAINS, ids="x".join)
+def test_an_untrained_network_is_exactly_bicubic(factors):
+    net = ProgressiveSR(stages(factors))
+    inputs, base = (
+        jax.random.normal(jax.random.key(0), (1, 6, 7, 5)),
+        jax.random.normal(jax.random.key(1), (1, 6, 7, 3)),
+    )
+    params = jax.jit(net.init)(jax.random.key(2), inputs, base)
+    out = jax.jit(lambda p: tuple(net.apply(p, inputs, base).images))(params)
+    for image, spacing in zip(out, stage_spacings(stages(factors), F(10)), strict=True):
+        np.testing.assert_array_equal(image, image_resample(base, 10 / spacing))
+        assert image.dtype == jnp.float32
+    assert out[-1].shape == (1, 60, 70, 3)
+
+
+def test_stages_must_multiply_to_ten():
+    with pytest.raises(ValueError, match="not to 10"):
+        stage_spacings(stages(("4", "2")), F(10))
+    with pytest.raises(ValueError, match="whole parts"):
+        stage_spacings(stages(("2.5", "4")), F(10))
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_scanned_equals_unrolled(remat):
+    x = jax.random.normal(jax.random.key(0), (1, 8, 8, 6))
+    unrolled, scanned = Trunk(3, 6, 4, scan=False), Trunk(3, 6, 4, scan=True, remat=remat)
+    params = unrolled.init(jax.random.key(1), x)
+    assert jax.tree.structure(params) == jax.tree.structure(scanned.init(jax.random.key(1), x))
+
+    def loss(net):
+        return jax.jit(jax.value_and_grad(lambda p: jnp.sum(net.apply(p, x) ** 2)))(params)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), loss(unrolled), loss(scanned))
+
+
+def test_dense_initialisation_is_a_tenth_of_kaiming():
+    params = Trunk(2, 64, 32).init(jax.random.key(0), jnp.zeros((1, 4, 4, 64)))["params"]
+    for i, inputs in enumerate((64, 96, 128, 160, 192), start=1):
+        assert params[f"kernel{i}"].std() == pytest.approx(0.1 * np.sqrt(2 / (9 * inputs)), rel=0.03)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_every_control_returns_the_same_shapes(control):
+    model = network(control)
+    params = initialise(model)
+    modalities, image = example(model)
+    out = apply(model, params, modalities, image)
+    assert out.logits.shape == (2, 60, 80, 2)
+    assert out.logits.dtype == jnp.float32
+    assert len(out.images) == (2 if control in ("joint", "sequential") else 0)
+    assert set(params) == ({"sr", "seg"} if control in ("joint", "sequential") else {"seg"})
+
+
+def test_controls_share_the_segmenter_but_for_projections():
+    def names(control):
+        flat = jax.tree_util.tree_flatten_with_path(initialise(network(control))["seg"])[0]
+        return {jax.tree_util.keystr(path): leaf.shape for path, leaf in flat}
+
+    joint, bilinear = names("joint"), names("bilinear")
+    extra = {k for k in joint if k not in bilinear}
+    assert extra
+    assert all("project" in k for k in extra)
+    assert {k: joint[k] for k in bilinear} == bilinear
+    assert names("fine") == names("coarse") == names("sequential") == bilinear
+
+
+def test_sequential_stops_segmentation_gradients():
+    model = network("sequential")
+    params = initialise(model)
+    modalities, image = example(model)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(run(model, p, modalities, image).logits ** 2)))(params)
+    assert all(not np.any(g) for g in jax.tree.leaves(gradient["sr"]))
+    assert any(np.any(g) for g in jax.tree.leaves(gradient["seg"]))
+
+
+def test_coarse_is_constant_within_an_input_pixel():
+    model = network("coarse")
+    modalities, image = example(model)
+    logits = np.asarray(apply(model, initialise(model), modalities, image).logits)
+    cells = logits.reshape(2, 6, 10, 8, 10, 2)
+    np.testing.assert_allclose(cells, np.broadcast_to(cells[:, :, :1, :, :1], cells.shape), atol=1e-6)
+
+
+def test_fine_needs_an_image():
+    model = network("fine")
+    modalities, _ = example(model)
+    with pytest.raises(ValueError, match="none was given"):
+        run(model, initialise(model), modalities)
+
+
+@pytest.mark.parametrize("control", ["joint", "bilinear"])
+def test_invalid_values_do_not_matter(control):
+    """Whatever stands under an invalid mask, the output is the same."""
+    model = network(control)
+    params = initialise(model)
+    modalities, image = example(model)
+    changed = {
+        name: {"values": jnp.where(m["valid"][..., None], m["values"], 1e3), "valid": m["valid"]}
+        for name, m in modalities.items()
+    }
+    np.testing.assert_array_equal(
+        apply(model, params, modalities, image).logits, apply(model, params, changed, image).logits
+    )
+
+
+@pytest.mark.parametrize("control", ["joint", "bilinear", "coarse"])
+def test_moving_the_input_moves_the_output(control):
+    """Translation by any number of input pixels: no operator sees the whole tile or the position in it."""
+    model = network(control, lattices=(F(1), F(5, 2), F(10)))
+    params = initialise(model)
+    modalities, _ = example(model, batch=1, height=56, width=12, seed=3)
+    first = apply(model, params, jax.tree.map(lambda x: x[:, :, :53], modalities)).logits
+    second = apply(model, params, jax.tree.map(lambda x: x[:, :, 3:], modalities)).logits
+    # Equal where neither sees an edge: far from the top of the second and from the bottom of the first.
+    inner = 22 * 10
+    np.testing.assert_allclose(first[:, 30 + inner : -inner], second[:, inner : -inner - 30], atol=1e-4)
+
+
+def test_bfloat16_computes_but_keeps_float32_where_it_matters():
+    model = network(dtype=jnp.bfloat16)
+    params = initialise(model)
+    modalities, image = example(model)
+    out = apply(model, params, modalities, image)
+    assert out.logits.dtype == out.images[-1].dtype == jnp.float32
+    assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(params))
+    exact = apply(network(), params, modalities, image)
+    assert float(jnp.max(jnp.abs(out.logits - exact.logits))) < 0.3 * float(jnp.std(exact.logits)) + 0.05
+
+
+def test_dates_are_channels_and_average_into_the_base():
+    model = network(dates=2)
+    modalities, image = example(model)
+    out = apply(model, initialise(model), modalities, image)
+    assert out.logits.shape == (2, 60, 80, 2)
+    fresh = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
+    same = {
+        n: {"values": jnp.repeat(m["values"][:, :1], 2, 1), "valid": jnp.repeat(m["valid"][:, :1], 2, 1)}
+        for n, m in modalities.items()
+    }
+    single = network()
+    one = {n: {"values": m["values"][:, :1], "valid": m["valid"][:, :1]} for n, m in modalities.items()}
+    untrained = jax.jit(single.init)(jax.random.key(0), one, image)["params"]
+    both = apply(model, fresh, same, image).images[-1]
+    np.testing.assert_allclose(both, apply(single, untrained, one, image).images[-1], atol=1e-6)
+
+
+def test_flops_by_hand():
+    def net(x, kernel, other):
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        y, _ = jax.lax.scan(lambda c, _: (c @ other, None), y, None, length=5)
+        return y
+
+    x, kernel, other = jnp.zeros((2, 6, 7, 3)), jnp.zeros((3, 3, 3, 4)), jnp.zeros((4, 4))
+    pixels = 2 * 6 * 7
+    assert cost.flops(jax.jit(net), x, kernel, other) == pixels * (2 * 9 * 3 * 4 + 5 * 2 * 4 * 4)
+
+
+def test_flops_of_scanned_and_unrolled_agree():
+    x = jnp.zeros((1, 8, 8, 6))
+    counts = []
+    for scan in (False, True):
+        net = Trunk(3, 6, 4, scan=scan)
+        params = net.init(jax.random.key(0), x)
+        counts.append(cost.flops(net.apply, params, x))
+    one_rdb = sum((6 + 4 * i) * (4 if i < 4 else 6) for i in range(5))
+    assert counts[0] == counts[1] == 2 * 9 * 64 * 3 * 3 * one_rdb

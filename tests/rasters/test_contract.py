@@ -1,0 +1,64 @@
+"""What numbers mean, and when two datasets mean different things."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from jointseg_jax.rasters.contract import Contract, Modality, Statistics, differences
+
+S2 = Modality("s2", ("B02", "B03", "B04"), 10.0, "uint16", "reflectance", 0.0, 1e-4, -1000.0)
+RGB = Modality("s2", ("R", "G", "B"), 10.0, "uint8", "display", 0.0, 1 / 255)
+CONTRACT = Contract((S2,), ("B04", "B03", "B02"))
+
+
+def test_decoding_is_the_stated_formula():
+    np.testing.assert_allclose(S2.decode(np.array([[1000, 2000, 11000]], np.uint16)), [[0, 0.1, 1.0]], atol=1e-7)
+
+
+def test_one_band_at_nodata_spoils_reflectance_but_not_a_display_stretch():
+    stored = np.array([[0, 5, 9], [0, 0, 0], [1, 2, 3]])
+    np.testing.assert_array_equal(S2.valid(stored.astype(np.uint16)), [False, False, True])
+    np.testing.assert_array_equal(RGB.valid(stored.astype(np.uint8)), [True, False, True])
+
+
+def test_nan_is_never_valid():
+    sar = Modality("s1", ("VV", "VH"), 10.0, "float32", "dB")
+    np.testing.assert_array_equal(
+        sar.valid(np.array([[1, np.nan], [1, 2.0], [np.inf, 0]], np.float32)), [False, True, False]
+    )
+
+
+def test_round_trip_through_json():
+    full = CONTRACT.replace(
+        modalities=(dataclasses.replace(S2, statistics=Statistics((0.1,) * 3, (0.2,) * 3, (0.0,) * 3, (1.0,) * 3)),),
+        dates=2,
+    )
+    assert Contract.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+
+
+def test_image_bands_must_be_in_the_first_modality():
+    with pytest.raises(ValueError, match="B08"):
+        Contract((S2,), ("B08", "B03", "B02"))
+    assert CONTRACT.image_index == (2, 1, 0)
+
+
+def test_units_are_known():
+    with pytest.raises(ValueError, match="lumens"):
+        dataclasses.replace(S2, units="lumens")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (CONTRACT, None),
+        (Contract((dataclasses.replace(S2, bands=("B04", "B03", "B02")),), ("B04", "B03", "B02")), "bands"),
+        (Contract((dataclasses.replace(S2, units="display"),), CONTRACT.image_bands), "units display"),
+        (Contract((dataclasses.replace(S2, name="other"),), CONTRACT.image_bands), "'s2' is missing"),
+        (CONTRACT.replace(label="built_proxy"), "label is built_proxy"),
+    ],
+)
+def test_differences_are_sentences(given, message):
+    found = differences(CONTRACT, given)
+    assert (found == []) if message is None else any(message in f for f in found)

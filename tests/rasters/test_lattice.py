@@ -1,0 +1,69 @@
+"""Lattices, windows, and the sentences that refuse a raster off its lattice."""
+
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import lattice as lattices
+from jointseg_jax.rasters.lattice import Window, make_lattice
+
+BASE = make_lattice("EPSG:32650", 500_000, 3_400_020, 10, 30, 40)
+ints = st.integers(-50, 50)
+
+
+@given(ints, ints, st.integers(0, 60), st.integers(0, 60))
+def test_clip_stays_inside(row, col, height, width):
+    part = Window(row, col, height, width).clip(30, 40)
+    assert 0 <= part.row <= part.row + part.height <= 30
+    assert 0 <= part.col <= part.col + part.width <= 40
+    inside = {(r, c) for r in range(row, row + height) for c in range(col, col + width) if 0 <= r < 30 and 0 <= c < 40}
+    assert part.height * part.width == len(inside)
+
+
+def test_refine_keeps_the_ground():
+    fine = lattices.refine(BASE, 10)
+    assert fine.shape == (300, 400)
+    assert fine.boundingbox.bbox == BASE.boundingbox.bbox
+    assert lattices.spacing_of(fine) == 1
+
+
+def test_crop_moves_the_corner():
+    part = lattices.crop(BASE, Window(2, 3, 4, 5))
+    assert (part.affine.c, part.affine.f) == (500_030, 3_400_000)
+    assert part.shape == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        (GeoBox((3, 3), Affine(10, 0, 0, 0, -10, 0), None), "no CRS"),
+        (make_lattice("EPSG:4326", 10, 50, 1e-4, 3, 3), "degrees"),
+        (GeoBox((3, 3), Affine(10, 0, 0, 0, -12, 0), "EPSG:32650"), "non-square"),
+        (GeoBox((3, 3), Affine(10, 1, 0, 0, -10, 0), "EPSG:32650"), "rotated"),
+        (GeoBox((3, 3), Affine(10, 0, 0, 0, 10, 0), "EPSG:32650"), "flipped"),
+        (make_lattice("EPSG:32650", 0, 0, 20, 3, 3), "pixels of 20 m where 10 m"),
+    ],
+)
+def test_refusals_name_the_file(box, message):
+    with pytest.raises(InputError, match=message) as caught:
+        lattices.check_metric(box, 10, "here.tif")
+    assert "here.tif" in str(caught.value)
+    lattices.check_metric(BASE, 10, "here.tif")
+
+
+def test_offset_between_lattices():
+    inner = make_lattice("EPSG:32650", 500_030, 3_400_000, 10, 5, 5)
+    assert lattices.offset_in(inner, BASE, "x.tif") == (2, 3)
+    with pytest.raises(InputError, match="fraction of a pixel"):
+        lattices.offset_in(make_lattice("EPSG:32650", 500_033, 3_400_000, 10, 5, 5), BASE, "x.tif")
+    with pytest.raises(InputError, match="EPSG:32651"):
+        lattices.offset_in(make_lattice("EPSG:32651", 500_030, 3_400_000, 10, 5, 5), BASE, "x.tif")
+
+
+def test_crs_text():
+    assert lattices.crs_text(BASE) == "EPSG:32650"
+    with pytest.raises(InputError, match="CRS"):
+        lattices.crs_text(GeoBox((3, 3), Affine(10, 0, 0, 0, -10, 0), None))

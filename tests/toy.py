@@ -1,0 +1,115 @@
+"""Small made-up rasters and a tiny network, for tests that need no scenery."""
+
+import pathlib
+
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+from scipy import ndimage
+
+from configs import common
+from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.writer import Layout, write_raster
+
+CRS = "EPSG:32650"
+LEFT, TOP = 500040.0, 3400020.0  # multiples of 60 m, not of 100 m
+
+
+def ground(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A 1 m image in 0..1 [10h, 10w, 3] and its label: bright rectangles and a road on textured ground."""
+    rng = np.random.default_rng(seed)
+    fine = (10 * height, 10 * width)
+    texture = ndimage.gaussian_filter(rng.standard_normal((*fine, 3)), (6, 6, 0)) * 0.6
+    image = np.clip(0.25 + texture, 0.02, 0.6)
+    label = np.zeros(fine, np.uint8)
+    for _ in range(height * width // 12):
+        row, col = rng.integers(0, fine[0] - 12), rng.integers(0, fine[1] - 12)
+        tall, wide = rng.integers(6, 30, 2)
+        label[row : row + tall, col : col + wide] = 1
+    road = int(rng.integers(10, fine[0] - 20))
+    label[road : road + 8] = 1
+    image[label == 1] = rng.uniform(0.5, 0.9) + rng.standard_normal((int(label.sum()), 3)) * 0.03
+    return np.clip(image, 0.01, 0.98).astype(np.float32), label
+
+
+def write_site(folder: pathlib.Path, seed: int, height: int = 36, width: int = 42) -> None:
+    """All rasters of one site, `height` x `width` input pixels (multiples of 6)."""
+    image, label = ground(seed, height, width)
+    coarse = make_lattice(CRS, LEFT + 600 * seed, TOP, 10, height, width)
+    fine = make_lattice(CRS, LEFT + 600 * seed, TOP, 1, 10 * height, 10 * width)
+    twenty = make_lattice(CRS, LEFT + 600 * seed, TOP, 20, height // 2, width // 2)
+    rng = np.random.default_rng(seed + 100)
+    mean = image.reshape(height, 10, width, 10, 3).mean((1, 3))
+    share = label.reshape(height, 10, width, 10).mean((1, 3))
+    reflectance = np.stack([mean[..., 2], mean[..., 1], mean[..., 0], 0.4 - 0.2 * share], -1) * 0.5
+    dn = np.round(reflectance * 10000 + 1000).astype(np.uint16)
+    dn[:2, :3] = 0  # a nodata corner
+    tags = {"RADIO_ADD_OFFSET": -1000}
+    write_raster(folder / "s2.tif", dn, Layout(coarse, "uint16", ("B02", "B03", "B04", "B08"), 0, tags))
+    swir = reflectance[..., 3:].reshape(height // 2, 2, width // 2, 2, 1).mean((1, 3))
+    swir = np.round(np.concatenate([swir, swir * 0.7], -1) * 10000 + 1000).astype(np.uint16)
+    write_raster(folder / "s2_20m.tif", swir, Layout(twenty, "uint16", ("B11", "B12"), 0, tags))
+    backscatter = np.stack([-12 + 6 * share, -18 + 6 * share], -1) + rng.standard_normal((height, width, 2))
+    write_raster(folder / "s1.tif", backscatter.astype(np.float32), Layout(coarse, "float32", ("VV", "VH"), np.nan))
+    dem = np.add.outer(np.arange(height), np.arange(width))[..., None].astype(np.float32)
+    write_raster(folder / "dem.tif", dem, Layout(coarse, "float32", ("elevation",), np.nan))
+    scl = np.full((height // 2, width // 2), 4, np.uint8)
+    scl[-2:, -3:] = 9  # a cloud
+    write_raster(folder / "scl.tif", scl, Layout(twenty, "uint8", ("SCL",), 0))
+    stretched = np.round(image * 250 + 2).astype(np.uint8)
+    write_raster(folder / "image.tif", stretched, Layout(fine, "uint8", ("R", "G", "B"), rgb=True))
+    write_raster(folder / "label.tif", label, Layout(fine, "uint8", ("label",), 255))
+
+
+def write_table(root: pathlib.Path) -> None:
+    """Four sites in two regions, and the table that lists them."""
+    rows = []
+    for seed, name in enumerate(("a", "b", "c", "d")):
+        write_site(root / name, seed)
+        rows.append({"site": name, "region": "north" if seed % 2 else "south", "date": "2021-06-01", "folder": name})
+    pd.DataFrame(rows).to_csv(root / "sites.csv", index=False)
+
+
+def network(stages: str = "4x2.5", **changes: object) -> ConfigDict:
+    """A network of a few thousand parameters."""
+    config = common.model(stages, blocks=(1, 1), features=6, growth=4, tail=4, finest_trunk=5.0)
+    config.lattices = ("1", "5", "10")
+    config.widths = (4, 6, 8)
+    config.update(changes)
+    return config
+
+
+def config(raw: pathlib.Path, dataset: pathlib.Path) -> ConfigDict:
+    """An experiment on the toy sites: two to train, one to validate, one to test."""
+    made = common.experiment("toy")
+    made.dataset = common.dataset("toy")
+    d = made.dataset
+    d.path = str(dataset)
+    d.source.root = str(raw)
+    d.source.layers = ConfigDict(common.SENTINEL2_FILES)
+    d.source.cloud = "scl.tif"
+    d.modalities = common.sentinel2()
+    d.inputs = ("s2", "s2_20m", "s1", "dem")
+    d.patch = 12
+    d.stride = 6
+    d.split.table.train = ("a", "b")
+    d.split.table.validation = ("c",)
+    d.split.table.test = ("d",)
+    made.model = network()
+    made.data.batch = 8
+    made.steps = 4
+    made.log_every = 1
+    made.validate_every = 2
+    made.checkpoint_every = 2
+    made.panels = 2
+    made.optimizer.learning_rate = 4e-3
+    made.optimizer.schedule = "constant"
+    made.optimizer.warmup = 0
+    return made
+
+
+def batch(reader, count: int) -> dict:
+    """The first `count` patches of a reader, stacked."""
+    from jointseg_jax.data.patches import stack
+
+    return stack([reader.read(i % len(reader)) for i in range(count)])

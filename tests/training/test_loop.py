@@ -1,0 +1,132 @@
+"""The run: resumes to the bit, refuses another experiment, logs, and masks what it cannot read."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.loop import train
+from jointseg_jax.training.trained import load_trained
+
+
+@pytest.fixture(scope="module")
+def finished(toy_config, tmp_path_factory):
+    """A work directory with all four steps done at once."""
+    workdir = tmp_path_factory.mktemp("run")
+    train(toy_config, workdir)
+    return workdir
+
+
+def final_state(config, workdir):
+    checkpoints = Checkpoints(workdir)
+    state = checkpoints.restore(set_up(config).abstract(), checkpoints.steps[-1])
+    checkpoints.close()
+    return jax.device_get(state)
+
+
+def test_log_and_first_lines(finished, capsys):
+    lines = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    kinds = [line["kind"] for line in lines]
+    assert kinds[0] == "start"
+    assert kinds.count("train") == 4
+    assert kinds.count("validation") == 2
+    train_lines = [line for line in lines if line["kind"] == "train"]
+    assert all(np.isfinite(line["loss"]) and line["patches_per_second"] > 0 for line in train_lines)
+    assert json.loads((finished / "config.json").read_text())["name"] == "toy"
+    assert "total" in (finished / "parameters.txt").read_text()
+    events = list((finished / "tensorboard").glob("events*"))
+    assert len(events) == 1
+    assert b"validation" in events[0].read_bytes()
+
+
+def test_a_finished_run_has_nothing_to_do(toy_config, finished, capsys):
+    before = final_state(toy_config, finished)
+    train(toy_config, finished)
+    jax.tree.map(np.testing.assert_array_equal, before, final_state(toy_config, finished))
+    assert "4 of 4 steps done" in capsys.readouterr().out
+
+
+def test_continuing_from_the_middle_ends_on_the_same_bits(toy_config, finished, tmp_path):
+    """Throw the last checkpoint away, run again: the same bits come back."""
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "4")
+    train(toy_config, tmp_path / "run")
+    jax.tree.map(
+        np.testing.assert_array_equal, final_state(toy_config, finished), final_state(toy_config, tmp_path / "run")
+    )
+
+
+@pytest.mark.parametrize(("field", "value"), [("optimizer.learning_rate", 1e-5), ("seed", 3), ("data.batch", 16)])
+def test_another_experiment_needs_another_folder(config, finished, field, value):
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=rf"{field}.*another --workdir"):
+        train(config, finished)
+
+
+def test_other_threads_are_the_same_experiment(config, finished):
+    config.data.threads = 1
+    config.log_every = 3
+    train(config, finished)
+
+
+def test_a_trained_network_is_loaded_with_its_contract(toy_config, finished):
+    trained = load_trained(finished)
+    assert trained.step in (2, 4)
+    assert trained.meta.contract.primary.name == "s2"
+    assert trained.meta.calibration.step == trained.step
+    raw = load_trained(finished, checkpoint="latest", weights="raw")
+    state = final_state(toy_config, finished)
+    jax.tree.map(np.testing.assert_array_equal, raw.params, state.params)
+
+
+def test_loading_nothing_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match=r"train\.py"):
+        load_trained(tmp_path)
+    with pytest.raises(InputError, match=r"train\.py"):
+        load_trained(pathlib.Path("/nonexistent"))
+
+
+def test_unreadable_patches_are_counted(config, tmp_path, capsys):
+    import shutil
+
+    root = tmp_path / "dataset"
+    shutil.copytree(config.dataset.path, root)
+    path = root / "sites" / "a" / "image.tif"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    config.dataset.path = str(root)
+    train(config, tmp_path / "run")
+    out = capsys.readouterr().out
+    assert "samples were masked" in out
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert any(line["kind"] == "masked" and line["samples"] > 0 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data.batch": 12}, "does not divide over 8 devices"),
+        ({"mesh.data": 9}, "there are 8 devices"),
+        ({"data.inputs": ("s2", "radar")}, "radar"),
+        ({"model.control": "magic"}, "model.control"),
+        ({"model.dtype": "float8"}, "model.dtype"),
+        ({"model.lattices": ("1", "10")}, "model.lattices"),
+        ({"model.stages": ("4", "2")}, "not to 10"),
+        ({"model.trunk_spacing": ("10", "4")}, "whole multiple"),
+        ({"model.blocks": (1,)}, "model.blocks"),
+        ({"loss.stages": (1.0, 1.0, 1.0)}, "loss.stages"),
+        ({"optimizer.schedule": "zigzag"}, "optimizer.schedule"),
+        ({"dataset.path": "/nonexistent"}, r"prepare\.py"),
+    ],
+    ids=str,
+)
+def test_configs_that_contradict_themselves_are_refused(config, tmp_path, change, message):
+    config.update_from_flattened_dict(change)
+    with pytest.raises(InputError, match=message):
+        train(config, tmp_path)
