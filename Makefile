@@ -1,0 +1,66 @@
+# From a fresh clone `make demo` and `make test` need nothing else first.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+DEMO_SITE ?= downstream-4
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
+
+.PHONY: help setup demo quick test test-slow lint clean
+
+help:
+	@echo "make demo       set up, then the main job on embedded data: landscape, train, map, evaluate (minutes)"
+	@echo "make test       set up, then all tests but those marked slow"
+	@echo "make quick      set up, then lint, types and the fast tests"
+	@echo "make test-slow  set up, then the tests marked slow"
+	@echo "make setup      only the virtual environment, in $(VENV)"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@echo "== setting up $(VENV) with $$($(PYTHON) --version) =="
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup
+	@echo "== 1/5 a landscape, as raw rasters, and the dataset made of it =="
+	$(RUN) prepare.py --config=configs/demo.py
+	@echo "== 2/5 the joint network =="
+	$(RUN) train.py --config=configs/demo.py --workdir=runs/demo
+	@echo "== 3/5 the bilinear control: same budget, same seed =="
+	$(RUN) train.py --config=configs/demo.py:control=bilinear --workdir=runs/demo-bilinear
+	@echo "== 4/5 a map of one test site =="
+	$(RUN) predict.py --workdir=runs/demo --input=datasets/demo/sites/$(DEMO_SITE) --output=maps/demo
+	@echo "== 5/5 both judged on the test sites =="
+	$(RUN) evaluate.py --workdir=runs/demo
+	$(RUN) evaluate.py --workdir=runs/demo-bilinear
+	@echo
+	@echo "== what came out (made-up ground: a check of the software, no evidence about real cities) =="
+	@$(RUN) -m jointseg_jax.evaluation.compare runs/demo runs/demo-bilinear
+	@echo "look at    maps/demo/quicklook.png                     input, super-resolved image, map"
+	@echo "           runs/demo/evaluation/test/*.png             panels of each test site"
+	@echo "the map    maps/demo/impervious.tif                    open it in QGIS"
+	@echo "figures    runs/demo/evaluation/test/metrics.json      curves: tensorboard --logdir runs"
+
+lint: setup
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+quick: lint
+	$(RUN) -m pytest -m "quick and not slow" -n 2
+
+test: setup
+	@echo "== all tests but those marked slow =="
+	$(RUN) -m pytest -m "not slow" -n 2
+
+test-slow: setup
+	@echo "== the tests marked slow: soak, chaos, several processes =="
+	$(RUN) -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache

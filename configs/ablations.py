@@ -1,0 +1,38 @@
+"""The ablations of the method, as arguments of any config that knows `stages` and `control`.
+
+    python -m configs.ablations configs/dubai.py runs/ablation      prints the commands
+
+paper.md's controls: is it the supervision (joint) or only the capacity (capacity)? one step or several? fused or in sequence?
+How far is it to a 1 m image (fine), and what would 10 m give (coarse)?
+"""
+
+import sys
+
+ABLATIONS = {
+    "joint": "",
+    "capacity": "control=capacity",
+    "bilinear": "control=bilinear",
+    "sequential": "control=sequential",
+    "coarse": "control=coarse",
+    "fine": "control=fine",
+    "stages-10": "stages=10",
+    "stages-2x5": "stages=2x5",
+    "stages-5x2": "stages=5x2",
+    "stages-2x2x2.5": "stages=2x2x2.5",
+}
+
+
+def commands(config: str, folder: str) -> list[str]:
+    """The command lines that train and evaluate every ablation of a config file."""
+    lines = []
+    for name, arg in ABLATIONS.items():
+        lines.append(f"python train.py --config={config}{':' + arg if arg else ''} --workdir={folder}/{name}")
+        lines.append(f"python evaluate.py --workdir={folder}/{name}")
+    names = " ".join(f"{folder}/{n}" for n in ABLATIONS)
+    return [*lines, f"python -m jointseg_jax.evaluation.compare {names}"]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m configs.ablations CONFIG_FILE FOLDER")
+    print("\n".join(commands(*sys.argv[1:])))

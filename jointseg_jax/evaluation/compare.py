@@ -1,0 +1,85 @@
+"""Several evaluated runs side by side: python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown]."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import read_json
+
+_COLUMNS = ("run", "control", "params", "MFLOP/px", "P", "R", "ISA F1", "IoU", "macro F1", "area", "ECE", "PSNR")
+
+
+def rows(workdirs: Sequence[pathlib.Path], split: str) -> list[dict[str, str]]:
+    """One row of text cells per run.
+
+    Raises:
+        InputError: a run was not evaluated on the split.
+    """
+    found = []
+    for workdir in workdirs:
+        path = workdir / "evaluation" / split / "metrics.json"
+        if not path.exists():
+            raise InputError(f"{path} is missing: run `python evaluate.py --workdir={workdir} --split={split}` first")
+        found.append(_row(workdir.name, read_json(path)))
+    return found
+
+
+def _row(name: str, metrics: dict[str, Any]) -> dict[str, str]:
+    overall = metrics["overall"]
+    isa = overall["isa"]
+    stages = overall["stages"]
+    cells = (
+        name,
+        metrics["control"],
+        f"{metrics['parameters']:,}",
+        f"{metrics['mega_flops_per_input_pixel']:.2f}",
+        *(_figure(isa[k]) for k in ("precision", "recall", "f1", "iou")),
+        _figure(overall["macro_f1"]),
+        _figure(overall["area_ratio"]),
+        _figure(overall["calibration_error"]),
+        f"{stages[-1]['psnr']:.2f} ({stages[-1]['psnr_bicubic']:.2f})" if stages else "-",
+    )
+    return dict(zip(_COLUMNS, cells, strict=True))
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def plain(table: Sequence[dict[str, str]]) -> str:
+    """The table for a terminal."""
+    width = {c: max(len(c), *(len(r[c]) for r in table)) for c in _COLUMNS}
+    lines = ["  ".join(f"{c:<{width[c]}}" for c in _COLUMNS)]
+    lines += ["  ".join(f"{r[c]:<{width[c]}}" for c in _COLUMNS) for r in table]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown(table: Sequence[dict[str, str]]) -> str:
+    """The table for a document."""
+    lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + " --- |" * len(_COLUMNS)]
+    lines += ["| " + " | ".join(r[c] for c in _COLUMNS) + " |" for r in table]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table; 2 when a run was not evaluated."""
+    parser = argparse.ArgumentParser(prog="python -m jointseg_jax.evaluation.compare", description=__doc__)
+    parser.add_argument("workdirs", nargs="+", type=pathlib.Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--markdown", action="store_true")
+    given = parser.parse_args(arguments)
+    try:
+        table = rows(given.workdirs, given.split)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(markdown(table) if given.markdown else plain(table))
+    print("MFLOP/px: one forward pass, per 10 m input pixel. PSNR: of the 1 m image, bicubic in brackets.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
