@@ -2,8 +2,8 @@
 
     python -m configs.ablations configs/dubai.py runs/ablation      prints the commands
 
-paper.md's controls: is it the supervision (joint) or only the capacity (capacity)? one step or several? fused or in sequence?
-How far is it to a 1 m image (fine), and what would 10 m give (coarse)?
+paper.md's controls: is it the supervision (joint) or only the capacity (capacity)? one step or several? fused or in
+sequence? How far is it to a 1 m image (fine), and what would 10 m give (coarse)?
 """
 
 import sys

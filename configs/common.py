@@ -55,14 +55,17 @@ def model(
         features: trunk channels of every stage.
         growth: growth of its dense blocks.
         tail: channels behind the trunk.
-        finest_trunk: trunks run no finer than this spacing in metres, by pixel unshuffle.
+        finest_trunk: trunks run no finer than this spacing in metres (at most 10), by pixel unshuffle.
     """
     factors = tuple(stages.split("x"))
     try:
         spacings, before = [], Fraction(10)
         for factor in factors:
-            unshuffle = next((u for u in (1, 2, 4, 5, 10) if before * u >= Fraction(str(finest_trunk))), 1)
-            spacings.append(str(float(before * unshuffle)))
+            # The coarsest lattice is 10 m, and all must divide it: tiles may begin at any 10 m pixel.
+            fine_enough = [
+                s for u in (1, 2, 4, 5, 10) if (10 / (s := before * u)).denominator == 1 and s >= finest_trunk
+            ]
+            spacings.append(str(float(fine_enough[0])))
             before /= Fraction(factor)
     except (ValueError, ZeroDivisionError) as error:
         raise InputError(f"stages={stages} is not a list of factors such as 4x2.5 ({error})") from error

@@ -4,15 +4,17 @@
     python train.py --config=configs/yreb.py --workdir=runs/yreb
     python train.py --config=configs/yreb.py:control=bilinear --workdir=runs/yreb-bilinear
 
-Nobody may pass the paper's data on (Sentinel-2, Jilin-1 imagery of 2022, labels from OpenStreetMap, footprints and SAM), so
-you bring your own: DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04 B08, 10 m, the
-product's numbers), image.tif (red, green, blue, 1 m), label.tif (0, 1, 255 unknown, on the image's pixels) and, where you
-have it, scl.tif. docs/your-own-data.md says it in full.
+Nobody may pass the paper's data on (Sentinel-2, Jilin-1 imagery of 2022, labels from OpenStreetMap, footprints and
+SAM), so
+you bring your own: DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04 B08, 10
+    m, the product's numbers), image.tif (red, green, blue, 1 m), label.tif (0, 1, 255 unknown, on the image's pixels)
+    and, where you have it, scl.tif. docs/your-own-data.md says it in full.
 
-What is the paper's: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4 first, a second stage that sees the input
-enlarged and the first stage's image, joint training, sub-regions. What is ours: the x2.5 of the second stage (arithmetic),
-every size and weight below (ESRGAN's and BasicSR's defaults), the segmenter, losses and schedules. The adversarial phase is
-not there yet. 23 + 23 blocks are for accelerators; XLA unrolls them on CPUs, where compiling alone takes minutes.
+What is the paper's: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4 first, a second stage that sees the
+input enlarged and the first stage's image, joint training, sub-regions. What is ours: the x2.5 of the second stage
+(arithmetic), every size and weight below (ESRGAN's and BasicSR's defaults), the segmenter, losses and schedules. The
+adversarial phase is not there yet. 23 + 23 blocks are for accelerators; XLA unrolls them on CPUs, where compiling
+alone takes minutes.
 """
 
 from ml_collections import ConfigDict
@@ -21,7 +23,10 @@ from configs import common
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: stages=4x2.5 | 10 | 2x5 | 5x2 | 2x2x2.5, control=joint | capacity | sequential | bilinear | fine | coarse."""
+    """Config argument:
+
+    stages=4x2.5 | 10 | 2x5 | 5x2 | 2x2x2.5, control=joint | capacity | sequential | bilinear | fine | coarse.
+    """
     given = common.parse_arg(arg, stages="4x2.5", control="joint")
     config = common.experiment("yreb")
     config.steps = 400_000
@@ -36,7 +41,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.dataset = common.dataset("yreb")
     d = config.dataset
     d.source.missing = (
-        "Put sites.csv and one folder per site with s2.tif, image.tif and label.tif into a folder DIR (docs/your-own-data.md), "
+        "Put sites.csv and one folder per site with s2.tif, image.tif and label.tif into a folder DIR "
+        "(docs/your-own-data.md), "
         "then run `python prepare.py --config=configs/yreb.py --config.dataset.source.root=DIR`"
     )
     d.modalities = common.sentinel2()
@@ -48,9 +54,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.split.by = "block"
     d.split.gap = 64 + 64
 
-    config.model = common.model(
-        given.stages, blocks=(23, 23), features=64, growth=32, tail=64, finest_trunk=2.5
-    )
+    config.model = common.model(given.stages, blocks=(23, 23), features=64, growth=32, tail=64, finest_trunk=2.0)
     config.model.remat = True
     common.apply_control(config, given.control)
     return config

@@ -1,5 +1,6 @@
 """What the command-line programs share: flags, one-sentence errors, exit status."""
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -44,4 +45,17 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _parse(arguments: list[str]) -> list[str]:
-    return flags.FLAGS(arguments)
+    """Parses flags; what absl says over several lines, sometimes with a traceback, is cut to its last sentence."""
+    try:
+        rest = list(flags.FLAGS(arguments))
+        if "config" in flags.FLAGS and flags.FLAGS.config is not None:
+            flags.FLAGS.config.to_dict()  # a file that is missing shows only at the first use
+        return rest
+    except (flags.Error, AttributeError, OSError, TypeError, ValueError) as error:  # ml_collections raises them all
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        sentence = lines[-1] if lines else type(error).__name__
+        own = re.match(r"[\w.]*InputError: (.*)", sentence)
+        if own:
+            raise InputError(own[1]) from error
+        plain = re.sub(r"^'(.*)'$", r"\1", sentence).replace("\\n", ": ").replace("\\'", "'").rstrip(".")
+        raise InputError(f"{plain} (--help lists the flags)") from error

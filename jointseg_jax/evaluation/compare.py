@@ -1,4 +1,7 @@
-"""Several evaluated runs side by side: python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown]."""
+"""Several evaluated runs side by side:
+
+python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown].
+"""
 
 import argparse
 import pathlib

@@ -1,6 +1,7 @@
 """Scores of a class map: statistics that add up, and figures computed from their sum."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Confusion:
         """All counted pixels."""
         return sum(dataclasses.astuple(self))
 
-    def figures(self) -> dict[str, object]:
+    def figures(self) -> dict[str, Any]:
         """The usual figures; None where a denominator is zero."""
         tp, fp, fn, tn = dataclasses.astuple(self)
         total = self.pixels

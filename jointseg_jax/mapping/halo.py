@@ -87,7 +87,7 @@ class Measured:
 
 
 def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured:
-    """The smallest candidate whose probabilities on some crops are within a quarter of the tolerance of full context."""
+    """The smallest candidate whose probabilities, on some crops, hardly differ from those under full context."""
     theory = theoretical_reach(trained.model)
     reference = min(theory, _REFERENCE)
     windows = _crops(scene, reference)

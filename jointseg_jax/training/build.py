@@ -70,6 +70,10 @@ def build_stages(config: Any) -> tuple[Stage, ...]:
                 f"at {float(before):g} m: "
                 "it must be a whole multiple of that"
             )
+        if (10 / (before * unshuffle)).denominator != 1:
+            raise InputError(
+                f"model.trunk_spacing of stage {i + 1}, {config.trunk_spacing[i]} m, must divide the 10 m pixel"
+            )
         sizes = (config.blocks[i], config.features[i], config.growth[i], config.tail_features[i])
         stages.append(Stage(factor, *sizes, unshuffle=int(unshuffle)))
         before = before / factor

@@ -14,7 +14,7 @@ IMAGE = np.clip(TARGET + 0.1 * RNG.standard_normal(TARGET.shape), 0, 1)
 
 
 def strips(image, target, valid, height):
-    total, before = ImageScore(), 0
+    total = ImageScore()
     for row in range(0, len(image), height):
         begin = max(0, row - STRIP_OVERLAP)
         at = np.s_[begin : row + height]

@@ -82,7 +82,8 @@ def test_tile_origin_does_not_matter(trained, data, measured):
 def test_halo_grows_with_the_demand(trained, data, measured):
     strict = halos.measure(trained, data.scene("d"), 1e-5)
     assert measured.halo <= strict.halo <= halos.theoretical_reach(trained.model)
-    assert list(strict.errors.values())[0] >= list(strict.errors.values())[-1]
+    errors = list(strict.errors.values())
+    assert errors[0] >= errors[-1]
 
 
 def test_halo_is_kept_beside_the_checkpoint(trained, data, measured):

@@ -1,4 +1,4 @@
-"""Resampling equals the library's in the interior, cheap forms equal plain forms, gradients are those of the plain form."""
+"""Resampling equals the library's in the interior, cheap forms equal plain forms, gradients are transposes."""
 
 from fractions import Fraction
 

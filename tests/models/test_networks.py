@@ -27,7 +27,7 @@ def network(control="joint", factors=("4", "2.5"), inputs=2, **changes):
     specs = (InputSpec("s2", (0.2, 0.3, 0.25, 0.4), (0.1, 0.12, 0.15, 0.2)), InputSpec("s1", (-12.0,), (4.0,)))
     unshuffled = tuple(
         dataclasses.replace(s, unshuffle=2 if i and f == "2.5" else 1)
-        for i, (s, f) in enumerate(zip(stages(factors), factors))
+        for i, (s, f) in enumerate(zip(stages(factors), factors, strict=True))
     )
     fields = {"stages": unshuffled, "lattices": (F(1), F(5), F(10)), "widths": (4, 6, 8), **changes}
     return JointSeg(inputs=specs[:inputs], image_index=(2, 1, 0), control=control, **fields)

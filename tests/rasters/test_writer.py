@@ -68,8 +68,10 @@ def test_an_unwritable_place_is_named(tmp_path):
 @pytest.mark.parametrize("kind", ["raster", "cog"])
 @pytest.mark.parametrize("limit", [100_000, 990_000, 1_002_000, 1_100_000])
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, kind, limit):
-    """Writes fail beyond `limit` bytes: at once, in the last blocks, in the directory at the end, or only in the COG's
-    overviews. The raster takes 1,002,959 bytes, its COG 1,232,855: the last limit is enough for the one.
+    """Writes fail beyond `limit` bytes.
+
+    That is at once, in the last blocks, in the directory at the end, or only in the COG's overviews: the raster takes
+    1,002,959 bytes and its COG 1,232,855, so the last limit is enough for the one.
     """
     script = f"""
 import resource, signal, numpy as np

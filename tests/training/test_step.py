@@ -114,11 +114,10 @@ def test_updates_that_are_not_finite_are_skipped(jitted, single, host_batch):
 
 def test_unreadable_samples_have_no_influence(experiment, jitted, single, host_batch):
     masked = experiment.training.masked()
-    batch = {k: v for k, v in host_batch.items()}
-    batch = jax.tree.map(lambda x: x.copy(), batch)
+    batch = jax.tree.map(np.copy, host_batch)
     jax.tree.map(lambda x, m: x.__setitem__(slice(4, 8), m), batch, masked)
     _, metrics = jitted(single, batch)
-    wild = jax.tree.map(lambda x: x.copy(), batch)
+    wild = jax.tree.map(np.copy, batch)
     wild["image"][4:] = 7.0
     wild["inputs"]["s2"]["values"][4:] = -3.0
     _, other = jitted(single, wild)

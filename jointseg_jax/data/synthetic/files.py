@@ -48,14 +48,18 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
             for year in spec.years:
                 site = place if len(spec.years) == 1 else f"{place}-{year}"
                 seed = zlib.crc32(f"{spec.seed} {place}".encode())
-                made += _write_once(root / site, region, year, spec.side, seed, (_LEFT + column * _STEP * 10, _TOP - number * _STEP))
+                made += _write_once(
+                    root / site, region, year, spec.side, seed, (_LEFT + column * _STEP * 10, _TOP - number * _STEP)
+                )
                 rows.append({"site": site, "place": place, "region": region, "date": str(year), "folder": site})
     write_text(root / TABLE, pd.DataFrame(rows).to_csv(index=False))
     area = len(rows) * spec.side**2 / 1e6
     say(f"{root}: landscape of {len(rows)} sites, {area:.1f} km2 in all ({made} made now)")
 
 
-def _write_once(folder: pathlib.Path, region: str, year: int, side: int, seed: int, corner: tuple[float, float]) -> bool:
+def _write_once(
+    folder: pathlib.Path, region: str, year: int, side: int, seed: int, corner: tuple[float, float]
+) -> bool:
     """Writes a site unless the same one is there; whether it was written."""
     record = folder / "landscape.json"
     asked = {"version": VERSION, "region": region, "year": year, "side": side, "seed": seed}
@@ -86,13 +90,19 @@ def write_scene(folder: pathlib.Path, scene: Scene, corner: tuple[float, float])
 
     rng = np.random.default_rng([scene.seed, scene.year])
     image = _display(scene.reflectance[..., [BANDS.index(b) for b in ("B04", "B03", "B02")]])
-    write_raster(folder / "image.tif", image, Layout(lattice(1), "uint8", ("R", "G", "B"), tags={"YEAR": scene.year}, rgb=True))
+    write_raster(
+        folder / "image.tif", image, Layout(lattice(1), "uint8", ("R", "G", "B"), tags={"YEAR": scene.year}, rgb=True)
+    )
     write_raster(folder / "label.tif", scene.label, Layout(lattice(1), "uint8", ("impervious",), IGNORE))
     for name, bands, spacing in (("s2", _TEN, 10), ("s2_20m", _TWENTY, 20)):
         dn = _sentinel2(scene, bands, spacing, rng)
         write_raster(folder / f"{name}.tif", dn, Layout(lattice(spacing), "uint16", bands, 0, _TAGS))
-    write_raster(folder / "s1.tif", scene.backscatter.astype(np.float32), Layout(lattice(10), "float32", ("VV", "VH"), np.nan))
-    write_raster(folder / "dem.tif", scene.elevation.astype(np.float32), Layout(lattice(10), "float32", ("elevation",), np.nan))
+    write_raster(
+        folder / "s1.tif", scene.backscatter.astype(np.float32), Layout(lattice(10), "float32", ("VV", "VH"), np.nan)
+    )
+    write_raster(
+        folder / "dem.tif", scene.elevation.astype(np.float32), Layout(lattice(10), "float32", ("elevation",), np.nan)
+    )
     write_raster(folder / "scl.tif", _classification(scene), Layout(lattice(20), "uint8", ("SCL",), 0))
     _write_vectors(folder / "features.gpkg", scene, corner)
 
@@ -105,7 +115,10 @@ def _display(reflectance: np.ndarray) -> np.ndarray:
 
 
 def _sentinel2(scene: Scene, bands: tuple[str, ...], spacing: int, rng: np.random.Generator) -> np.ndarray:
-    """The numbers Sentinel-2 would deliver, clouds and their shadows included: uint16 [h / spacing, w / spacing, bands]."""
+    """The numbers Sentinel-2 would deliver, clouds and their shadows included:
+
+    uint16 [h / spacing, w / spacing, bands].
+    """
     index = [BANDS.index(b) for b in bands]
     cloud, shadow = scene.cloud[..., None], scene.cloud_shadow[..., None]
     seen = scene.reflectance[..., index] * (1 - (1 - _SHADOW) * shadow) * (1 - cloud) + _CLOUD[index] * cloud
@@ -132,6 +145,8 @@ def _write_vectors(path: pathlib.Path, scene: Scene, corner: tuple[float, float]
     """Roads, buildings and paved ground as a GeoPackage in the rasters' CRS."""
     left, top = corner
     geometry = [shapely.affinity.affine_transform(f.geometry, [1, 0, 0, -1, left, top]) for f in scene.features]
-    columns = {name: [getattr(f, name) for f in scene.features] for name in ("kind", "name", "width", "height", "year_built")}
+    columns = {
+        name: [getattr(f, name) for f in scene.features] for name in ("kind", "name", "width", "height", "year_built")
+    }
     with atomic_path(path) as temporary:
         gpd.GeoDataFrame(columns, geometry=geometry, crs=CRS).to_file(temporary, driver="GPKG", layer="features")

@@ -1,0 +1,117 @@
+"""Every config and every ablation builds its network and a training step, without data and without computing."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from configs import ablations, demo, dubai, scenes, yreb
+from jointseg_jax.data.prepare import make_recipe
+from jointseg_jax.errors import InputError
+from jointseg_jax.models import cost
+from jointseg_jax.rasters.contract import Contract, Statistics
+from jointseg_jax.training.build import build_model, build_optimizer
+from jointseg_jax.training.experiment import loss_weights
+from jointseg_jax.training.state import init_state
+from jointseg_jax.training.step import make_step
+
+CONFIGS = {"demo": demo, "dubai": dubai, "scenes": scenes, "yreb": yreb}
+
+
+def contract_of(config):
+    """The contract a prepared dataset of this config would have, with made-up statistics."""
+    recipe = make_recipe(config.dataset)
+    modalities = []
+    for m in recipe.modalities:
+        n = len(m.bands)
+        modalities.append(dataclasses.replace(m, statistics=Statistics((0.1,) * n, (0.2,) * n, (0.0,) * n, (1.0,) * n)))
+    return Contract(tuple(modalities), recipe.image_bands, label=config.dataset.label.name)
+
+
+def abstract_batch(model, size, batch=2):
+    inputs = {
+        s.name: {
+            "values": jax.ShapeDtypeStruct((batch, model.dates, size, size, len(s.mean)), "float32"),
+            "valid": jax.ShapeDtypeStruct((batch, model.dates, size, size), "bool"),
+        }
+        for s in model.inputs
+    }
+    fine = (batch, 10 * size, 10 * size)
+    return {
+        "inputs": inputs,
+        "image": jax.ShapeDtypeStruct((*fine, 3), "float32"),
+        "image_valid": jax.ShapeDtypeStruct(fine, "bool"),
+        "label": jax.ShapeDtypeStruct(fine, "uint8"),
+        "patch": jax.ShapeDtypeStruct((batch,), "int32"),
+        "readable": jax.ShapeDtypeStruct((batch,), "bool"),
+    }
+
+
+@pytest.mark.parametrize("arg", ablations.ABLATIONS.values(), ids=ablations.ABLATIONS.keys())
+@pytest.mark.parametrize("name", CONFIGS)
+def test_builds(name, arg):
+    config = CONFIGS[name].get_config(arg or None)
+    if name == "yreb":
+        config.model.scan = True  # tracing 46 unrolled blocks forty times would take minutes
+    model = build_model(config.model, contract_of(config))
+    optimizer = build_optimizer(config.optimizer, config.steps)
+    state = jax.eval_shape(lambda: init_state(model, optimizer, config.seed))
+    batch = abstract_batch(model, config.dataset.patch)
+    step = make_step(model, loss_weights(config.loss, model), optimizer, config.optimizer.ema)
+    after, metrics = jax.eval_shape(step, state, batch)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert metrics["loss"].shape == ()
+    assert ("sr" in state.params) == (config.model.control in ("joint", "sequential"))
+
+
+def test_the_papers_network_has_the_published_size():
+    """Two ESRGAN-like stages:
+
+    stage 1 is RRDBNet x4 exactly; the second differs by its six input channels and its tail.
+    """
+    config = yreb.get_config()
+    model = build_model(config.model, contract_of(config))
+    optimizer = build_optimizer(config.optimizer, 10)
+    params = jax.eval_shape(lambda: init_state(model, optimizer, 0)).params
+    assert cost.parameters(params["sr"]["stage1"]) == 16_697_987
+    extra_input, one_upsampling_less = 9 * 3 * 64, 9 * 64 * 64 + 64
+    assert cost.parameters(params["sr"]["stage2"]) == 16_697_987 + extra_input - one_upsampling_less
+
+
+def test_capacity_is_the_joint_network_without_supervision():
+    joint, capacity = dubai.get_config(), dubai.get_config("control=capacity")
+    assert joint.model.to_dict() == capacity.model.to_dict()
+    assert capacity.loss.sr == 0.0 < joint.loss.sr
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("arg", ["contrl=joint", "control", "control=magic", "stages=4xtwo", "stages=0x5"])
+def test_unknown_arguments_are_one_clear_sentence(name, arg):
+    with pytest.raises(InputError) as caught:
+        CONFIGS[name].get_config(arg)
+    assert "\n" not in str(caught.value)
+
+
+def test_commands_cover_all_ablations():
+    lines = ablations.commands("configs/dubai.py", "runs/x")
+    assert len(lines) == 2 * len(ablations.ABLATIONS) + 1
+    assert "python train.py --config=configs/dubai.py:stages=10 --workdir=runs/x/stages-10" in lines
+
+
+def test_yreb_without_data_says_what_to_put_where():
+    from jointseg_jax.data.prepare import prepare
+
+    config = yreb.get_config()
+    with pytest.raises(InputError, match=r"sites\.csv.*python prepare\.py --config=configs/yreb\.py"):
+        prepare(config.dataset, say=lambda _: None)
+
+
+def test_dubai_without_data_says_what_to_set(monkeypatch):
+    from jointseg_jax.data.prepare import prepare
+
+    monkeypatch.delenv("JOINTSEG_DATA", raising=False)
+    with pytest.raises(InputError, match="JOINTSEG_DATA"):
+        prepare(dubai.get_config().dataset, say=lambda _: None)
+    monkeypatch.setenv("JOINTSEG_DATA", "/nonexistent")
+    with pytest.raises(InputError, match="/nonexistent/dubai is not a folder"):
+        prepare(dubai.get_config().dataset, say=lambda _: None)
