@@ -17,8 +17,12 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window
 
-# Reading must not list directories nor look for side-car files at every open: on network storage that dominates.
-GDAL_READ_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 256, "NUM_THREADS": "1"}
+# Listing a directory at every open dominates on network storage; side-car files are still found by name.
+GDAL_READ_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_CACHEMAX": 256 << 20,  # bytes: rasterio hands this one to GDAL as it is, not in megabytes
+    "NUM_THREADS": "1",
+}
 
 
 # A raster without a geotransform is refused in our own words (`lattice.check_metric`).

@@ -8,6 +8,8 @@ from affine import Affine
 from jointseg_jax.data.labels import map_classes, rasterise
 from jointseg_jax.errors import InputError
 
+pytestmark = pytest.mark.quick
+
 NORTH_UP = Affine(1, 0, 0, 0, -1, 20)
 
 

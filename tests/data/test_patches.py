@@ -13,6 +13,8 @@ from jointseg_jax.data.pipeline import training_batches
 from jointseg_jax.data.sensor import SensorSpread
 from jointseg_jax.errors import InputError
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_sample_has_the_contracts_shapes_and_units(data):
     sample = PatchReader(data, "train", data.contract).read(3)

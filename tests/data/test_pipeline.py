@@ -8,6 +8,8 @@ import pytest
 from jointseg_jax.data.patches import PatchReader, dihedral
 from jointseg_jax.data.pipeline import Slice, evaluation_batches, training_batches
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def reader(data):

@@ -5,6 +5,8 @@ import pytest
 
 from jointseg_jax.data.sensor import Sensor, SensorSpread, gaussian_sigma, to_display, to_linear
 
+pytestmark = pytest.mark.quick
+
 
 def slanted_edge(height: int, width: int, slope: float) -> np.ndarray:
     """A vertical edge leaning by `slope`, with exact pixel coverage up to the small slope. [height, width, 1]"""

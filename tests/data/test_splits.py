@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from jointseg_jax.data import splits
 from jointseg_jax.errors import InputError
 
+pytestmark = pytest.mark.quick
+
 
 @settings(max_examples=40, deadline=None)
 @given(

@@ -5,6 +5,8 @@ import pytest
 
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
 
+pytestmark = pytest.mark.quick
+
 
 def test_counts_and_figures():
     mapped = np.array([1, 1, 1, 0, 0, 0, 0, 255, 1])

@@ -8,6 +8,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 
+pytestmark = pytest.mark.quick
+
 RNG = np.random.default_rng(0)
 TARGET = RNG.random((70, 60, 3))
 IMAGE = np.clip(TARGET + 0.1 * RNG.standard_normal(TARGET.shape), 0, 1)

@@ -6,6 +6,8 @@ import pytest
 
 from jointseg_jax.jobs import files
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_failed_block_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.txt"

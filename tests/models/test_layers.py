@@ -9,6 +9,8 @@ import pytest
 
 from jointseg_jax.models import layers
 
+pytestmark = pytest.mark.quick
+
 SCALES = [
     Fraction(4),
     Fraction(10),

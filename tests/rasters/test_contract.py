@@ -8,6 +8,8 @@ import pytest
 
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics, differences
 
+pytestmark = pytest.mark.quick
+
 S2 = Modality("s2", ("B02", "B03", "B04"), 10.0, "uint16", "reflectance", 0.0, 1e-4, -1000.0)
 RGB = Modality("s2", ("R", "G", "B"), 10.0, "uint8", "display", 0.0, 1 / 255)
 CONTRACT = Contract((S2,), ("B04", "B03", "B02"))

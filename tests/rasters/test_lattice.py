@@ -10,6 +10,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import lattice as lattices
 from jointseg_jax.rasters.lattice import Window, make_lattice
 
+pytestmark = pytest.mark.quick
+
 BASE = make_lattice("EPSG:32650", 500_000, 3_400_020, 10, 30, 40)
 ints = st.integers(-50, 50)
 

@@ -14,6 +14,8 @@ from jointseg_jax.rasters.open_scene import find_bands, open_scene
 from jointseg_jax.rasters.reader import Handles, open_raster
 from jointseg_jax.rasters.writer import Layout, write_raster
 
+pytestmark = pytest.mark.quick
+
 RNG = np.random.default_rng(0)
 
 

@@ -7,6 +7,8 @@ import rasterio
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.radiometry import darkest, decide_offset, read_product_xml
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(
     ("tags", "dark", "offset"),

@@ -12,6 +12,8 @@ from jointseg_jax.rasters.reader import Handles, open_raster, read_mask, read_wi
 from jointseg_jax.rasters.resampling import interpolate
 from jointseg_jax.rasters.writer import Layout, write_raster
 
+pytestmark = pytest.mark.quick
+
 RNG = np.random.default_rng(0)
 
 

@@ -14,6 +14,8 @@ from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.pictures import COLORMAP
 from jointseg_jax.rasters.writer import Layout, cog_writer, write_raster
 
+pytestmark = pytest.mark.quick
+
 ROOT = pathlib.Path(__file__).parents[2]
 LATTICE = make_lattice("EPSG:32650", 500_000, 3_400_000, 1, 1100, 700)
 

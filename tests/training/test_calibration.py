@@ -8,6 +8,8 @@ from scipy.special import expit
 from jointseg_jax.training.calibration import Calibration, fit
 from jointseg_jax.training.step import LOGIT_LIMIT, logit_histogram
 
+pytestmark = pytest.mark.quick
+
 
 def pixels(temperature, shift, count=40_000, seed=0):
     """Logit differences of a network that is `temperature` times too sure and off by `shift`, and the truth."""

@@ -11,6 +11,8 @@ import pytest
 from jointseg_jax.models.jointseg import Outputs
 from jointseg_jax.training.losses import LossWeights, cross_entropy, dice, joint_loss, masked_mean, stage_targets
 
+pytestmark = pytest.mark.quick
+
 
 def logits_and_label(seed=0, batch=3, size=20):
     rng = np.random.default_rng(seed)
