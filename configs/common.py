@@ -107,7 +107,8 @@ def experiment(name: str) -> ConfigDict:
     config.data.batch = 16
     config.data.threads = 2
     config.data.workers = 0
-    config.data.augment = True
+    config.data.augment = True  # flips and right-angle turns
+    config.data.jitter = 0.0  # spread of a random gain on input and image together
     config.data.sensor_spread = placeholder(
         ConfigDict
     )  # re-simulate the input per patch (datasets simulated from the image)

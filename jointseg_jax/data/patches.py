@@ -35,7 +35,7 @@ class PatchReader:
         self._root = str(dataset.root)
         self._scenes = {name: dataset.scene(name, contract) for name in dict.fromkeys(self._names)}
         self._labels = {name: dataset.sites[name].label for name in self._scenes}
-        self._contract = contract
+        self.contract = contract
         self._sensor: Sensor | None = None
         if spread is not None:
             if dataset.simulated is None:
@@ -71,18 +71,18 @@ class PatchReader:
     def masked(self) -> Sample:
         """A sample in which nothing is valid."""
         height, width = self.size
-        dates = self._contract.dates
+        dates = self.contract.dates
         inputs = {
             m.name: {
                 "values": np.zeros((dates, height, width, len(m.bands)), np.float32),
                 "valid": np.zeros((dates, height, width), bool),
             }
-            for m in self._contract.modalities
+            for m in self.contract.modalities
         }
         fine = (height * FINE_FACTOR, width * FINE_FACTOR)
         return {
             "inputs": inputs,
-            "image": np.zeros((*fine, len(self._contract.image_bands)), np.float32),
+            "image": np.zeros((*fine, len(self.contract.image_bands)), np.float32),
             "image_valid": np.zeros(fine, bool),
             "label": np.full(fine, IGNORE, np.uint8),
             "patch": np.int32(-1),
@@ -97,7 +97,7 @@ class PatchReader:
         assert image_layer is not None
         inputs = scene.read(window, self._handles)
         if self._sensor is not None and rng is not None:
-            inputs[self._contract.primary.name] = self._observe(image_layer, window, rng)
+            inputs[self.contract.primary.name] = self._observe(image_layer, window, rng)
         image, image_valid = image_layer.read(window.scale(FINE_FACTOR), self._handles)
         label, _ = read_window(self._handles.get(f"{self._root}/{self._labels[name]}"), window.scale(FINE_FACTOR))
         return {
@@ -118,7 +118,7 @@ class PatchReader:
         image, valid = image_layer.read(window.pad(margin).scale(FINE_FACTOR), self._handles)
         values, seen = sensor.observe(image, valid, rng=rng)
         core = np.s_[margin : margin + window.height, margin : margin + window.width]
-        modality = self._contract.primary
+        modality = self.contract.primary
         top = np.iinfo(modality.dtype).max
         stored = np.clip(np.round(values[core] / modality.scale - modality.offset), 1, top)
         return {
@@ -155,6 +155,29 @@ def dihedral(sample: Sample, turns: int, flip: bool) -> Sample:
     for key in ("image", "image_valid", "label"):
         turned[key] = turn(sample[key], (0, 1))
     return turned
+
+
+def jitter(sample: Sample, contract: Contract, amount: float, rng: np.random.Generator) -> Sample:
+    """Scales the first modality, and the image with it, as another sun, haze or stretch would.
+
+    A band's gain is exp(amount * (z + z_band / 3)) with standard normal z common to all bands and dates: brightness
+    changes more than colour. The image's bands change with the input's, so super-resolution is asked for nothing
+    else.
+
+    Args:
+        sample: from a reader.
+        contract: its contract.
+        amount: standard deviation of the logarithm of the gain.
+        rng: of the sample.
+    """
+    primary = contract.primary
+    gain = np.exp(amount * (rng.standard_normal() + rng.standard_normal(len(primary.bands)) / 3)).astype(np.float32)
+    seen = sample["inputs"][primary.name]
+    return {
+        **sample,
+        "inputs": {**sample["inputs"], primary.name: {**seen, "values": seen["values"] * gain}},
+        "image": sample["image"] * gain[list(contract.image_index)],
+    }
 
 
 def stack(samples: Sequence[Sample]) -> Sample:

@@ -13,6 +13,7 @@ import grain
 import numpy as np
 
 from jointseg_jax.data.patches import PatchReader, Sample, dihedral, stack
+from jointseg_jax.data.patches import jitter as jitter_sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Slice:
 class _ReadTraining(grain.transforms.RandomMap):
     """Patch number -> sample, turned and mirrored, its input observed by an instrument of its own."""
 
-    def __init__(self, reader: PatchReader, augment: bool):
-        self._reader, self._augment = reader, augment
+    def __init__(self, reader: PatchReader, augment: bool, amount: float):
+        self._reader, self._augment, self._amount = reader, augment, amount
 
     def random_map(self, element: int, rng: np.random.Generator) -> Sample:
         sample = self._reader.read(int(element), rng)
+        if self._amount:
+            sample = jitter_sample(sample, self._reader.contract, self._amount, rng)
         return dihedral(sample, int(rng.integers(4)), bool(rng.integers(2))) if self._augment else sample
 
 
@@ -42,6 +45,7 @@ def training_batches(
     start: int,
     slice_: Slice = Slice(),
     augment: bool = True,
+    jitter: float = 0.0,
     threads: int = 2,
     workers: int = 0,
 ) -> grain.DatasetIterator:
@@ -54,6 +58,7 @@ def training_batches(
         start: the step to begin at.
         slice_: this process's share.
         augment: flips and right-angle turns.
+        jitter: spread of a random gain on input and image, see `patches.jitter`; 0 for none.
         threads: reading threads.
         workers: reading processes (spawned); 0 for threads only, which is usually faster, as GDAL releases the GIL.
 
@@ -67,7 +72,7 @@ def training_batches(
         .seed(seed)
         .shuffle()
         .repeat()
-        .random_map(_ReadTraining(reader, augment))
+        .random_map(_ReadTraining(reader, augment, jitter))
         .batch(batch // slice_.processes, drop_remainder=True, batch_fn=stack)
         .slice(slice(start * slice_.processes + slice_.process, None, slice_.processes))
         .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(2, threads)))

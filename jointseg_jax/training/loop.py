@@ -96,9 +96,16 @@ def _batches(experiment: Experiment, first: int, log: RunLog) -> Iterator[Iterat
     """Global batches from step `first` on; says how many samples of this process had to be masked."""
     data = experiment.config.data
     source = training_batches(
-        experiment.training, batch=data.batch, seed=experiment.config.seed, start=first, slice_=experiment.slice_,
-        augment=data.augment, threads=data.threads, workers=data.workers,
-    )  # fmt: skip
+        experiment.training,
+        batch=data.batch,
+        seed=experiment.config.seed,
+        start=first,
+        slice_=experiment.slice_,
+        augment=data.augment,
+        jitter=data.jitter,
+        threads=data.threads,
+        workers=data.workers,
+    )
     masked = 0
 
     def counted() -> Iterator[Any]:

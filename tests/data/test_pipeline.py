@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from jointseg_jax.data.patches import PatchReader, dihedral
+from jointseg_jax.data.patches import PatchReader, dihedral, jitter
 from jointseg_jax.data.pipeline import Slice, evaluation_batches, training_batches
 
 pytestmark = pytest.mark.quick
@@ -86,6 +86,21 @@ def test_all_rasters_turn_together(reader):
             seen = moved["inputs"]["s2"]["values"][0][..., [2, 1, 0]]
             valid = moved["inputs"]["s2"]["valid"][0]
             assert np.corrcoef(bright[valid].ravel(), seen[valid].ravel())[0, 1] > 0.99
+
+
+def test_jitter_scales_input_and_image_alike(data):
+    reader = PatchReader(data, "train", data.contract)
+    sample = reader.read(0)
+    moved = jitter(sample, data.contract, 0.3, np.random.default_rng(0))
+    ok = sample["inputs"]["s2"]["valid"]
+    gain = moved["inputs"]["s2"]["values"][ok] / sample["inputs"]["s2"]["values"][ok]
+    np.testing.assert_allclose(gain, np.broadcast_to(gain[0], gain.shape), rtol=1e-4)
+    assert np.abs(np.log(gain[0])).max() > 0.01
+    positive = np.abs(sample["image"]) > 1e-3
+    ratio = np.where(positive, moved["image"] / np.where(positive, sample["image"], 1), gain[0][[2, 1, 0]])
+    np.testing.assert_allclose(ratio, np.broadcast_to(gain[0][[2, 1, 0]], ratio.shape), rtol=1e-4)
+    np.testing.assert_array_equal(moved["inputs"]["s1"]["values"], sample["inputs"]["s1"]["values"])
+    assert_same(take(reader, 3, jitter=0.2), take(reader, 3, jitter=0.2, threads=1))
 
 
 def test_evaluation_covers_each_patch_once(data):
