@@ -1,12 +1,8 @@
 """Prepares a dataset: python prepare.py --config=configs/demo.py."""
 
-import warnings
-
 from absl import flags
 
 from jointseg_jax import door
-
-warnings.filterwarnings("ignore", message=r"the load_module\(\) method is deprecated", category=DeprecationWarning)
 
 _CONFIG = door.define_config()
 flags.mark_flag_as_required("config")

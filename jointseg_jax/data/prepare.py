@@ -19,6 +19,7 @@ from jointseg_jax.data.site_rasters import prepare_site
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import atomic_path, read_json, write_json
+from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract, Modality
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import open_raster, read_window
@@ -46,7 +47,11 @@ def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
     Raises:
         InputError: what is wrong, where, and what to do.
     """
-    root = pathlib.Path(config.path)
+    with exclusive(config.path, "preparation"):
+        return _prepare(pathlib.Path(config.path), config, say)
+
+
+def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dataset:
     recipe = make_recipe(config)
     sites = find_sites(config, say)
     sources.check_layers(sites, recipe.modalities, recipe.modalities[0].name if recipe.simulate else "")

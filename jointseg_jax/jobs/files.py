@@ -5,8 +5,11 @@ import hashlib
 import json
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any
+
+_ABANDONED = 24 * 3600.0  # seconds without a write, after which a partial file is a killed writer's
 
 
 @contextlib.contextmanager
@@ -18,6 +21,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield temporary
@@ -26,6 +30,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: pathlib.Path) -> None:
+    """Removes what killed writers of `path` left behind, once it is old enough to be nobody's work."""
+    for left in path.parent.glob(f".partial-*-{path.name}"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

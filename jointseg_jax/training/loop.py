@@ -11,6 +11,7 @@ import numpy as np
 
 from jointseg_jax.data.pipeline import evaluation_batches, training_batches
 from jointseg_jax.jobs.files import write_json, write_text
+from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.reader import warm_drivers
 from jointseg_jax.training import parallel, validation
@@ -29,13 +30,15 @@ def train(config: Any, workdir: pathlib.Path) -> None:
         workdir: receives checkpoints, log.jsonl, TensorBoard events, the resolved config and the parameter table.
 
     Raises:
-        InputError: dataset, config and work directory do not fit together.
+        InputError: dataset, config and work directory do not fit together, or another process trains there.
     """
     warm_drivers()
     experiment = set_up(config)
-    log = RunLog(workdir)
-    checkpoints = Checkpoints(workdir, keep=config.keep)
-    with contextlib.closing(log), contextlib.closing(checkpoints):
+    with contextlib.ExitStack() as stack:
+        if jax.process_index() == 0:
+            stack.enter_context(exclusive(workdir, "training"))
+        log = stack.enter_context(contextlib.closing(RunLog(workdir)))
+        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
         state, fitted = start(experiment, checkpoints, workdir)
         first = int(state.step)
         introduce(experiment, state.params, log, workdir, first)

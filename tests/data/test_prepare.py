@@ -130,24 +130,23 @@ def rewrite(path, *, dtype=None, crs=None, drop=0, bands=None, transform=None, v
         raster.update_tags(**{**old, **tags})
 
 
-@pytest.mark.parametrize(
-    ("file", "change", "message"),
-    [
-        ("s2.tif", {"bands": ("B02", "B03", "B04")}, "lacks band B08"),
-        ("s2.tif", {"crs": "EPSG:4326"}, "degrees"),
-        ("s2.tif", {"crs": "EPSG:32651"}, "warp one"),
-        ("s2.tif", {"RADIO_ADD_OFFSET": "0", "boa_offset_applied": "false", "values": lambda s: s}, None),
-        ("s2.tif", {"dtype": "float32"}, "digital numbers"),
-        ("s2.tif", {"values": lambda s: np.where(s > 0, np.maximum(s.astype(int) - 1200, 1), 0)}, "removed already"),
-        ("s2.tif", {"values": np.zeros_like}, "has no data"),
-        ("label.tif", {"drop": 10}, "does not lie on the pixels"),
-        ("label.tif", {"values": lambda s: s + 5}, r"codes \[5, 6\]"),
-        ("image.tif", {"bands": ("R",)}, "the image needs 3"),
-        ("s1.tif", {"crs": "EPSG:32651"}, "warp both"),
-        ("image.tif", {"values": lambda s: 255 - s}, "same ground"),
-    ],
-    ids=str,
-)
+BAD_INPUTS = [
+    ("s2.tif", {"bands": ("B02", "B03", "B04")}, "lacks band B08"),
+    ("s2.tif", {"crs": "EPSG:4326"}, "degrees"),
+    ("s2.tif", {"crs": "EPSG:32651"}, "warp one"),
+    ("s2.tif", {"RADIO_ADD_OFFSET": "0", "boa_offset_applied": "false", "values": lambda s: s}, None),
+    ("s2.tif", {"dtype": "float32"}, "digital numbers"),
+    ("s2.tif", {"values": lambda s: np.where(s > 0, np.maximum(s.astype(int) - 1200, 1), 0)}, "removed already"),
+    ("s2.tif", {"values": np.zeros_like}, "has no data"),
+    ("label.tif", {"drop": 10}, "does not lie on the pixels"),
+    ("label.tif", {"values": lambda s: s + 5}, r"codes \[5, 6\]"),
+    ("image.tif", {"bands": ("R",)}, "the image needs 3"),
+    ("s1.tif", {"crs": "EPSG:32651"}, "warp both"),
+    ("image.tif", {"values": lambda s: 255 - s}, "same ground"),
+]
+
+
+@pytest.mark.parametrize(("file", "change", "message"), BAD_INPUTS, ids=[f"{f}, {m}" for f, _, m in BAD_INPUTS])
 def test_bad_inputs_are_named(own, file, change, message):
     root, config = own
     rewrite(root / "a" / file, **change)
@@ -261,3 +260,23 @@ def test_scenes_are_simulated(tmp_path, config):
     assert np.corrcoef(coarse.ravel(), mean.ravel())[0, 1] > 0.9
     assert coarse.std() < mean.std()
     assert data.sites["one"].image_gain == (1 / 255,) * 3
+
+
+def test_two_dates_make_two_layers(own):
+    """A modality may have several acquisitions; where one is missing or cloudy, its mask is zero."""
+    from jointseg_jax.data.patches import PatchReader
+
+    root, config = own
+    for name in ("a", "b", "c", "d"):
+        shutil.copy(root / name / "s2.tif", root / name / "later.tif")
+    rewrite(root / "a" / "later.tif", values=lambda s: np.where(s > 0, s + 500, 0))
+    config.inputs = ("s2",)
+    config.source.layers.s2 = ("s2.tif", "later.tif")
+    data = prepare(config, say=quiet)
+    assert data.contract.dates == 2
+    assert data.sites["a"].layers["s2"] == ("sites/a/s2_0.tif", "sites/a/s2_1.tif")
+    sample = PatchReader(data, "train", data.contract).read(4)
+    values, valid = sample["inputs"]["s2"]["values"], sample["inputs"]["s2"]["valid"]
+    assert values.shape == (2, 12, 12, 4)
+    both = valid[0] & valid[1]
+    np.testing.assert_allclose(values[1][both] - values[0][both], 0.05, atol=1e-6)

@@ -1,6 +1,7 @@
 """Files are whole or absent."""
 
 import contextlib
+import os
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_the_temporary_name_keeps_the_suffix(tmp_path):
         assert temporary.suffix == ".tif"
         temporary.write_bytes(b"1")
     assert (tmp_path / "deep" / "x.tif").read_bytes() == b"1"
+
+
+def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path):
+    old, fresh = tmp_path / ".partial-1-x.txt", tmp_path / ".partial-2-x.txt"
+    old.write_text("")
+    fresh.write_text("")
+    os.utime(old, (0, 0))
+    files.write_text(tmp_path / "x.txt", "new")
+    assert not old.exists()
+    assert fresh.exists()
 
 
 def test_json_keeps_order_and_refuses_nan(tmp_path):
