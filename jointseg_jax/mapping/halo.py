@@ -25,6 +25,7 @@ _CANDIDATES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _REFERENCE = 48  # coarse pixels of context that stand for "all of it", where theory does not say less
 _CORE = 16  # coarse pixels whose probability is compared
 _CROPS = 8
+_CONTRAST = 0.2  # training standard deviations by which a crop must vary: flat ground would hide an influence
 _IN_HAND = 4.0  # the crops see a part of the ground: on them, the change must be this much smaller than the tolerance
 FILE = "halo.json"
 
@@ -51,6 +52,8 @@ def theoretical_reach(model: JointSeg) -> int:
 def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE) -> int:
     """The halo kept beside the checkpoint, or measured on `scene` and kept.
 
+    A scene too small or too flat to measure on gets a generous halo of its own, which is not kept.
+
     Args:
         trained: the network.
         scene: any scene of the kind to be mapped.
@@ -65,6 +68,8 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE) -> in
     if all(known.get(k) == v for k, v in key.items()):
         return int(known["halo"])
     measured = measure(trained, scene, tolerance)
+    if measured is None:
+        return min(theoretical_reach(trained.model), _REFERENCE)
     write_json(
         path,
         {
@@ -86,11 +91,15 @@ class Measured:
     errors: dict[str, float]
 
 
-def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured:
-    """The smallest candidate whose probabilities, on some crops, hardly differ from those under full context."""
-    theory = theoretical_reach(trained.model)
-    reference = min(theory, _REFERENCE)
-    windows = _crops(scene, reference)
+def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None:
+    """The smallest candidate whose probabilities, on some crops, hardly differ from those under full context.
+
+    None where the scene offers too few crops.
+    """
+    reference = min(theoretical_reach(trained.model), _REFERENCE)
+    windows = _crops(scene)
+    if len(windows) < _CROPS:
+        return None
     full = _probabilities(trained, scene, windows, reference)
     errors: dict[str, float] = {}
     for halo in (c for c in _CANDIDATES if c < reference):
@@ -100,19 +109,24 @@ def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured:
     return Measured(reference, errors)
 
 
-def _crops(scene: Scene, context: int) -> list[Window]:
-    """Some cores with the most contrast, among those spread over the scene: flat ground would hide an influence."""
+def _crops(scene: Scene) -> list[Window]:
+    """The cores with the most contrast, of those spread over the scene;
+
+    fewer than `_CROPS` where there are not enough.
+    """
     handles = Handles()
     height, width = scene.shape
+    primary = scene.contract.primary
+    _, std = primary.normalisation()
     found = []
-    rows = np.unique(np.linspace(0, max(0, height - _CORE), 8).astype(int))
-    cols = np.unique(np.linspace(0, max(0, width - _CORE), 8).astype(int))
-    for row in rows:
-        for col in cols:
-            window = Window(int(row), int(col), _CORE, _CORE)
-            primary = scene.read(window.pad(min(context, _CORE)), handles)[scene.contract.primary.name]
-            values = primary["values"][primary["valid"]]
-            found.append((float(values.std(0).mean()) if len(values) else -1.0, window))
+    for row in range(0, height - _CORE + 1, max(_CORE // 2, (height - _CORE) // 8)):
+        for col in range(0, width - _CORE + 1, max(_CORE // 2, (width - _CORE) // 8)):
+            window = Window(row, col, _CORE, _CORE)
+            read = scene.read(window, handles)[primary.name]
+            values = read["values"][read["valid"]]
+            contrast = float((values.std(0) / std).mean()) if len(values) else 0.0
+            if contrast >= _CONTRAST:
+                found.append((contrast, window))
     handles.close()
     found.sort(key=lambda item: item[0], reverse=True)
     return [window for _, window in found[:_CROPS]]

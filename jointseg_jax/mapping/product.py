@@ -95,10 +95,10 @@ def write_product(
             classes = classes_of(tile, calibration.threshold)
             classes_out.write(classes, window)
             scaled = np.round(tile.probability * PROBABILITY_STEPS).astype(np.uint8)
-            probability_out.write(np.where(tile.fine_valid, scaled, np.uint8(IGNORE)), window)
+            probability_out.write(np.where(classes == IGNORE, np.uint8(IGNORE), scaled), window)
             if image_out is not None:
                 image_out.write(_encode(tile, trained.meta.contract.primary), window)
-            valid += int(tile.fine_valid.sum())
+            valid += int((classes != IGNORE).sum())
             impervious += int((classes == 1).sum())
             if on_tile is not None:
                 on_tile(number, total)

@@ -37,9 +37,9 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             stack.enter_context(exclusive(workdir, "training"))
-        log = stack.enter_context(contextlib.closing(RunLog(workdir)))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
         state, fitted = start(experiment, checkpoints, workdir)
+        log = stack.enter_context(contextlib.closing(RunLog(workdir)))
         first = int(state.step)
         introduce(experiment, state.params, log, workdir, first)
         step_fn, evaluate_fn = experiment.compile()

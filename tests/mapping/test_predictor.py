@@ -86,6 +86,16 @@ def test_halo_grows_with_the_demand(trained, data, measured):
     assert errors[0] >= errors[-1]
 
 
+def test_a_scene_too_small_to_measure_on_is_given_plenty(trained, data):
+    scene = data.scene("d")
+    small = dataclasses.replace(scene, lattice=scene.lattice[:20, :20])
+    assert halos.measure(trained, small, halos.TOLERANCE) is None
+    path = trained.workdir / halos.FILE
+    path.unlink(missing_ok=True)
+    assert halos.halo_for(trained, small) == min(halos.theoretical_reach(trained.model), 48)
+    assert not path.exists()
+
+
 def test_halo_is_kept_beside_the_checkpoint(trained, data, measured):
     path = trained.workdir / halos.FILE
     path.unlink(missing_ok=True)
