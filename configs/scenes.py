@@ -43,6 +43,10 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     config.model.lattices = ("1", "5", "10")
     config.model.widths = (16, 32, 48)
     config.data.batch = 8
+    config.steps = 400  # about a quarter of an hour on two CPU cores; take more where you can
+    config.validate_every = config.checkpoint_every = 100
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup = 20
     config.data.sensor_spread = ConfigDict({"mtf": 0.06, "shift": 0.05, "gain": 0.03, "snr": 2.0})
     common.apply_control(config, given.control)
     return config
