@@ -16,10 +16,7 @@ from configs import common, scenes
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument:
-
-    stages=4x2.5 | 10 | 2x5 | ..., control=joint | capacity | sequential | bilinear | fine | coarse.
-    """
+    """Config argument: stages=4x2.5 (or 10, 2x5, ...), control=joint (or another of `common.CONTROLS`)."""
     given = common.parse_arg(arg, stages="4x2.5", control="joint")
     data = os.environ.get("JOINTSEG_DATA", "")
     config = scenes.build("dubai", ConfigDict({**given, "root": f"{data}/dubai" if data else ""}))
@@ -29,8 +26,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
         "`python prepare.py --config=configs/dubai.py`"
     )
     d.licence = "CC0-1.0"
-    d.provenance = "Semantic segmentation of aerial imagery, Humans in the Loop with the Mohammed Bin Rashid "
-    "Space Centre; nominal 1 m"
+    d.provenance = "Semantic segmentation of aerial imagery (Humans in the Loop, MBR Space Centre); nominal 1 m"
     d.split.table.train = ("scene1", "scene3", "scene5", "scene6", "scene7")
     d.split.table.validation = ("scene2",)
     d.split.table.test = ("scene4",)

@@ -27,8 +27,10 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     d.source.kind = "scenes"
     if given.root:
         d.source.root = given.root
-    d.source.missing = "Put <scene>/image.tif and <scene>/landcover.tif into a folder and run `python prepare.py "
-    "--config=configs/scenes.py:root=FOLDER`"
+    d.source.missing = (
+        "Put <scene>/image.tif and <scene>/landcover.tif into a folder and run "
+        "`python prepare.py --config=configs/scenes.py:root=FOLDER`"
+    )
     d.source.label = "landcover.tif"
     d.inputs = ("s2",)
     d.modalities.s2 = ConfigDict({"bands": ("R", "G", "B"), "spacing": 10.0, "units": "display"})

@@ -5,10 +5,9 @@
     python train.py --config=configs/yreb.py:control=bilinear --workdir=runs/yreb-bilinear
 
 Nobody may pass the paper's data on (Sentinel-2, Jilin-1 imagery of 2022, labels from OpenStreetMap, footprints and
-SAM), so
-you bring your own: DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04 B08, 10
-    m, the product's numbers), image.tif (red, green, blue, 1 m), label.tif (0, 1, 255 unknown, on the image's pixels)
-    and, where you have it, scl.tif. docs/your-own-data.md says it in full.
+SAM), so you bring your own: DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04
+B08, 10 m, the product's numbers), image.tif (red, green, blue, 1 m), label.tif (0, 1, 255 unknown, on the image's
+pixels) and, where you have it, scl.tif. docs/your-own-data.md says it in full.
 
 What is the paper's: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4 first, a second stage that sees the
 input enlarged and the first stage's image, joint training, sub-regions. What is ours: the x2.5 of the second stage
@@ -23,10 +22,7 @@ from configs import common
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument:
-
-    stages=4x2.5 | 10 | 2x5 | 5x2 | 2x2x2.5, control=joint | capacity | sequential | bilinear | fine | coarse.
-    """
+    """Config argument: stages=4x2.5 (or 10, 2x5, ...), control=joint (or another of `common.CONTROLS`)."""
     given = common.parse_arg(arg, stages="4x2.5", control="joint")
     config = common.experiment("yreb")
     config.steps = 400_000

@@ -87,9 +87,9 @@ class Sensor:
 
     @classmethod
     def display(cls, bands: tuple[str, ...], spacing: float = 10.0) -> "Sensor":
-        """The instrument applied to an 8-bit display stretch;
+        """The instrument applied to an 8-bit display stretch.
 
-        unknown band names take the visible bands' median figures.
+        Unknown band names take the visible bands' median figures.
         """
         known = {"R": "B04", "G": "B03", "B": "B02"}
         names = [known.get(b, b) for b in bands]
@@ -141,9 +141,9 @@ class Sensor:
         return seen.astype(np.float32), mass.mean(-1) >= 0.5
 
     def _kernel(self, factor: int, pixel: float, shift: float) -> np.ndarray:
-        """Weights `[taps, bands]` of image pixels around a coarse pixel:
+        """Weights `[taps, bands]` of image pixels around a coarse pixel.
 
-        the box blurred by the Gaussian, summing to one.
+        The box blurred by the Gaussian, summing to one.
         """
         reach = math.ceil(self.margin / pixel)
         position = np.arange(-reach, factor + reach) - (factor - 1) / 2 - shift

@@ -1,6 +1,6 @@
-"""Several evaluated runs side by side:
+"""Several evaluated runs side by side.
 
-python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown].
+Python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown].
 """
 
 import argparse

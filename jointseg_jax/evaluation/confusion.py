@@ -85,9 +85,9 @@ class Reliability:
         )
 
     def expected_error(self) -> float | None:
-        """Expected calibration error:
+        """Expected calibration error.
 
-        the mean over pixels of |observed share - predicted probability| per bin (Guo et al. 2017).
+        The mean over pixels of |observed share - predicted probability| per bin (Guo et al. 2017).
         """
         total = self.pixels.sum()
         return float(np.abs(self.impervious - self.probability).sum() / total) if total else None

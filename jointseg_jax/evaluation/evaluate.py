@@ -90,7 +90,7 @@ def check_contract(trained: Contract, data: Dataset) -> None:
 
 
 def data_range(contract: Contract) -> float:
-    """What PSNR and SSIM are relative to:
+    """What PSNR and SSIM are relative to.
 
     1 for a display stretch, else the width of the training values of the image bands.
     """

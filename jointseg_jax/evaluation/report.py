@@ -106,8 +106,10 @@ def _control(trained: Trained) -> str:
 
 def table(metrics: dict[str, Any]) -> str:
     """The figures of an evaluation as text: one row per sub-region, one for all, and the images below."""
-    head = f"{'':<14} {'km2':>7} {'precision':>9} {'recall':>7} {'ISA F1':>7} {'IoU':>7} {'macro F1':>8} "
-    f"{'OA':>7} {'kappa':>7} {'area':>6} {'ECE':>6}"
+    head = (
+        f"{'':<14} {'km2':>7} {'precision':>9} {'recall':>7} {'ISA F1':>7} {'IoU':>7} {'macro F1':>8} "
+        f"{'OA':>7} {'kappa':>7} {'area':>6} {'ECE':>6}"
+    )
     rows = [head]
     for name, figures in [
         *metrics["regions"].items(),

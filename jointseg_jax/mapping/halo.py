@@ -110,9 +110,9 @@ def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None
 
 
 def _crops(scene: Scene) -> list[Window]:
-    """The cores with the most contrast, of those spread over the scene;
+    """The cores with the most contrast, of those spread over the scene.
 
-    fewer than `_CROPS` where there are not enough.
+    Fewer than `_CROPS` where there are not enough.
     """
     handles = Handles()
     height, width = scene.shape

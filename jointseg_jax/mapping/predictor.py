@@ -1,8 +1,8 @@
 """The predictor: one jitted function of fixed shape, run over a scene tile by tile.
 
 A tile is read with a halo, run, and cropped. Beyond the scene's edge and in nodata holes the input is invalid, which
-the
-network sees as the training mean: exactly what it would see of the whole scene extended by the halo and run at once.
+the network sees as the training mean: exactly what it would see of the whole scene extended by the halo and run at
+once.
 """
 
 import dataclasses
@@ -147,9 +147,9 @@ class Predictor:
     def read(
         self, scene: Scene, windows: Sequence[Window], handles: Handles
     ) -> tuple[dict[str, dict[str, np.ndarray]], np.ndarray | None]:
-        """The network's input for some tiles, always `batch` of them:
+        """The network's input for some tiles, always `batch` of them.
 
-        a short last batch is filled with invalid input.
+        A short last batch is filled with invalid input.
         """
         full = [Window(w.row, w.col, self.tile, self.tile).pad(self.halo) for w in windows]
         parts = [scene.read(w, handles) for w in full]

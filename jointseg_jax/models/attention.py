@@ -1,9 +1,8 @@
 """Channel and spatial attention that see a bounded neighbourhood (after CBAM, Woo et al. 2018, arXiv 1807.06521).
 
-CBAM pools over the whole feature map, which would make a map depend on how it is cut into tiles. Here the channel
-gate is
-computed from means over sliding windows of the 10 m lattice: moving a tile by any number of 10 m pixels moves the gate
-with it and changes nothing else.
+CBAM pools over the whole feature map, which would make a map depend on how it is cut into tiles. Here the channel gate
+is computed from means over sliding windows of the 10 m lattice: moving a tile by any number of 10 m pixels moves the
+gate with it and changes nothing else.
 """
 
 from fractions import Fraction

@@ -75,7 +75,7 @@ def pixel_shuffle(x: jax.Array, factor: int) -> jax.Array:
 
 
 def pixel_unshuffle(x: jax.Array, factor: int) -> jax.Array:
-    """Space to depth, the inverse of `pixel_shuffle`:
+    """Space to depth, the inverse of `pixel_shuffle`.
 
     [b, factor * h, factor * w, c] -> [b, h, w, factor * factor * c].
     """
@@ -95,8 +95,8 @@ def upsampled_conv2d(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Ar
     """`conv2d(upsample_nearest(x, 2), kernel, bias)` for a 3 x 3 kernel, in 2.25 times fewer multiplications.
 
     Of the nine taps over a doubled pixel, those that fall on the same source pixel are summed beforehand: each of the
-        four output phases becomes a 2 x 2 convolution around a corner of the source lattice. [b, h, w, c] -> [b, 2h,
-        2w, f].
+    four output phases becomes a 2 x 2 convolution around a corner of the source lattice.
+    [b, h, w, c] -> [b, 2h, 2w, f].
     """
     b, h, w, _ = x.shape
     features = kernel.shape[-1]

@@ -47,9 +47,9 @@ class Features:
 
 @dataclasses.dataclass(frozen=True)
 class SuperResolved:
-    """What the chain returns:
+    """What the chain returns.
 
-    every stage's image [b, h, w, 3] float32, with spacing, and features of trunks and last tail.
+    Every stage's image [b, h, w, 3] float32, with spacing, and features of trunks and last tail.
     """
 
     images: tuple[jax.Array, ...]
@@ -111,9 +111,9 @@ class StageNet(nn.Module):
         return residual, trunk, tail
 
     def _upsample(self, x: jax.Array, factor: Fraction) -> jax.Array:
-        """Doublings as in ESRGAN (nearest + conv);
+        """Doublings as in ESRGAN (nearest + conv).
 
-        then a whole factor by pixel shuffle, or a fraction by bilinear + conv.
+        Then a whole factor by pixel shuffle, or a fraction by bilinear + conv.
         """
         features = self.stage.tail_features
         if factor.denominator != 1:

@@ -19,7 +19,7 @@ class Trunk(nn.Module):
     """A chain of RRDBs with the parameters of all blocks stacked on a leading axis.
 
     Scanned or unrolled, the parameter tree is the same, so one checkpoint serves both: a scan keeps compilation short
-        on accelerators, while XLA on CPUs runs convolutions inside a loop several times slower.
+    on accelerators, while XLA on CPUs runs convolutions inside a loop several times slower.
 
     Attributes:
         blocks: number of RRDBs (23 in ESRGAN).
@@ -62,9 +62,9 @@ class Trunk(nn.Module):
 
 
 def _stacked_init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """`dense_init` for each convolution of a stack [blocks, dense blocks, 3, 3, in, out]:
+    """`dense_init` for each convolution of a stack [blocks, dense blocks, 3, 3, in, out].
 
-    the fan is that of one of them.
+    The fan is that of one of them.
     """
     stack = shape[:2]
     keys = jax.random.split(key, stack[0] * stack[1])

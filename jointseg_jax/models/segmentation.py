@@ -27,9 +27,9 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, feature: jax.Array | None, valid: jax.Array) -> jax.Array:
-        """x:
+        """Returns [b, h, w, c].
 
-        [b, h, w, c]; feature: [b, h, w, any] on the same lattice; valid: [b, h10, w10, 1]. Returns [b, h, w, c].
+        x: [b, h, w, c]; feature: [b, h, w, any] on the same lattice; valid: [b, h10, w10, 1] at 10 m.
         """
         y = Conv(x.shape[-1], dtype=self.dtype, name="conv")(x)
         if feature is not None:
@@ -110,10 +110,7 @@ class ResidualBlock(nn.Module):
 
 
 def nearest_feature(features: tuple[Features, ...], spacing: Fraction) -> jax.Array | None:
-    """The feature whose scale is closest to `spacing` (in ratio;
-
-    the later one of a tie), resampled onto that lattice.
-    """
+    """The feature whose scale is closest to `spacing` in ratio (of two, the later), resampled onto that lattice."""
     if not features:
         return None
     chosen = min(reversed(features), key=lambda f: max(f.spacing / spacing, spacing / f.spacing))

@@ -29,7 +29,7 @@ class OffsetDecision:
 
 
 def darkest(dn: np.ndarray) -> float | None:
-    """The 0.1 percentile of valid DN (0 is nodata) over the darkest band;
+    """The 0.1 percentile of valid DN (0 is nodata) over the darkest band.
 
     None when nothing is valid. dn: [..., bands].
     """

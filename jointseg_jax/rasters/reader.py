@@ -132,9 +132,9 @@ def read_window(
 
 
 def read_mask(dataset: DatasetReader, window: Window) -> np.ndarray:
-    """Where the raster itself says it has data, bool `[height, width]`:
+    """Where the raster itself says it has data, bool `[height, width]`.
 
-    alpha, mask band, or not all bands at nodata.
+    Alpha, mask band, or not all bands at nodata.
     """
     mask = np.zeros((window.height, window.width), bool)
     part = window.clip(*dataset.shape)

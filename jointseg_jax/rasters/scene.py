@@ -15,7 +15,7 @@ from jointseg_jax.rasters.resampling import interpolate
 
 @dataclasses.dataclass(frozen=True)
 class Adjustment:
-    """A per-band linear change of decoded values:
+    """A per-band linear change of decoded values.
 
     `value * gain + offset` (harmonising a scene to the training data).
     """

@@ -88,9 +88,9 @@ class RasterWriter:
 
 @contextlib.contextmanager
 def raster_writer(path: str | os.PathLike[str], layout: Layout) -> Iterator[RasterWriter]:
-    """A writer for a GeoTIFF of 256-pixel tiles, ZSTD level 1;
+    """A writer for a GeoTIFF of 256-pixel tiles, ZSTD level 1.
 
-    the file appears when the block ends without an exception.
+    The file appears when the block ends without an exception.
     """
     kind = np.dtype(layout.dtype).kind
     predictor = 3 if kind == "f" else 1 if layout.dtype == "uint8" else 2

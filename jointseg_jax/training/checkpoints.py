@@ -6,9 +6,11 @@ A checkpoint is committed as a whole. It restores onto any number of devices, be
 tree that says shapes, dtypes and shardings.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -110,25 +112,62 @@ class Checkpoints:
         )
 
     def restore(self, abstract_state: TrainState, step: int) -> TrainState:
-        """A whole state, onto the shapes, dtypes and shardings given."""
-        return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state)))[
-            "state"
-        ]
+        """A whole state, onto the shapes, dtypes and shardings given.
+
+        Raises:
+            InputError: the checkpoint is damaged, or of another network.
+        """
+        with self._explained(step):
+            self._check(abstract_state.params, step, "params")
+            return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state)))[
+                "state"
+            ]
 
     def meta(self, step: int) -> Meta:
-        """What a checkpoint holds besides the state."""
-        return Meta.from_dict(self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"])
+        """What a checkpoint holds besides the state; raises `InputError` when it is damaged."""
+        with self._explained(step):
+            restored = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))
+            return Meta.from_dict(restored["meta"])
 
     def restore_weights(self, abstract_params: Params, step: int, which: str) -> Params:
-        """Only the parameters: `which` is "ema" or "params"."""
-        path = self._folder / str(step) / "state"
+        """Only the parameters: `which` is "ema" or "params".
+
+        Raises:
+            InputError: the checkpoint is damaged, or of another network.
+        """
         item = {which: abstract_params}
         restore_args = ocp.checkpoint_utils.construct_restore_args(item)
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        with self._explained(step), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            self._check(abstract_params, step, which)
             restored = reader.restore(
-                path, args=ocp.args.PyTreeRestore(item=item, restore_args=restore_args, partial_restore=True)
+                self._folder / str(step) / "state",
+                args=ocp.args.PyTreeRestore(item=item, restore_args=restore_args, partial_restore=True),
             )
-        return restored[which]
+            return restored[which]
+
+    def _check(self, wanted: Params, step: int, which: str) -> None:
+        """Compares shapes before anything is read: Orbax finds out halfway, with other reads still under way."""
+        stored = self._manager.item_metadata(step)["state"].tree[which]
+        here, there = _shapes(wanted), _shapes(stored)
+        for name in sorted({*here, *there}):
+            if here.get(name) != there.get(name):
+                raise InputError(
+                    f"{self._folder / str(step)} is of another network: {which}/{name} is "
+                    f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} here"
+                )
+
+    @contextlib.contextmanager
+    def _explained(self, step: int) -> Iterator[None]:
+        """A damaged checkpoint in one sentence."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:  # whatever half a file decodes to
+            others = [s for s in self.steps if s != step]
+            rescue = f"delete that folder to use step {others[-1]}" if others else "there is no other: train again"
+            reason = str(error).split("\n")[0][:200]
+            raise InputError(f"{self._folder / str(step)} is damaged ({reason}): {rescue}") from error
 
     def wait(self) -> None:
         """Until everything started is committed."""
@@ -138,6 +177,11 @@ class Checkpoints:
         """Waits, then lets go of the folder."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def choose_step(checkpoints: Checkpoints, wanted: str, workdir: str | os.PathLike[str]) -> int:

@@ -90,6 +90,14 @@ def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: path
         f"network   {config.name}, {count:,} parameters, {flops / 1e9:.1f} GFLOP per patch forward "
         f"({experiment.model.control})"
     )
+    branches = {name: cost.parameters(part) for name, part in params.get("sr", {}).items()} | {
+        "segmenter": cost.parameters(params["seg"])
+    }
+    log.say(
+        "          "
+        + ", ".join(f"{name} {n:,}" for name, n in branches.items())
+        + f"; all in {workdir / 'parameters.txt'}"
+    )
     log.say(f"training  steps {first} to {config.steps}, global batch {config.data.batch}, seed {config.seed}")
     log.record("start", first, {"parameters": count, "flops_per_patch": flops, "devices": jax.device_count()})
 

@@ -26,11 +26,10 @@ def test_pixel_centres_decide():
     assert label.sum() == 2 * 4
 
 
-def test_unknown_ground_wins():
-    square = shapely.box(0, 0, 20, 20)
-    label = rasterise([(square, 0.0)], NORTH_UP, 20, 20, unknown=[shapely.box(0, 0, 10, 20)])
-    assert (label[:, :10] == 255).all()
-    assert (label[:, 10:] == 1).all()
+def test_empty_geometries_are_passed_over():
+    label = rasterise([(shapely.Polygon(), 0.0), (shapely.box(0, 0, 5, 20), 0.0)], NORTH_UP, 20, 20)
+    assert (label[:, :5] == 1).all()
+    assert not label[:, 5:].any()
 
 
 def test_codes_are_mapped_or_named():

@@ -71,9 +71,9 @@ def test_every_patch_once_per_epoch(reader):
 
 
 def test_all_rasters_turn_together(reader):
-    """The image turned and then averaged to 10 m is the averaged image turned:
+    """The image turned and then averaged to 10 m is the averaged image turned.
 
-    so input, image and label still match.
+    So input, image and label still match.
     """
     sample = reader.read(0)
     for turns in range(4):

@@ -17,9 +17,9 @@ def slanted_edge(height: int, width: int, slope: float) -> np.ndarray:
 
 
 def measured_mtf(sensor: Sensor, factor: int) -> float:
-    """MTF at Nyquist by the slanted-edge method (ISO 12233):
+    """MTF at Nyquist by the slanted-edge method (ISO 12233).
 
-    project rows onto the edge normal, differentiate, transform.
+    Project rows onto the edge normal, differentiate, transform.
     """
     slope = 0.11
     image = slanted_edge(160 * factor, 64 * factor, slope)

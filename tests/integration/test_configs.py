@@ -65,9 +65,9 @@ def test_builds(name, arg):
 
 
 def test_the_papers_network_has_the_published_size():
-    """Two ESRGAN-like stages:
+    """Two ESRGAN-like stages.
 
-    stage 1 is RRDBNet x4 exactly; the second differs by its six input channels and its tail.
+    Stage 1 is RRDBNet x4 exactly; the second differs by its six input channels and its tail.
     """
     config = yreb.get_config()
     model = build_model(config.model, contract_of(config))

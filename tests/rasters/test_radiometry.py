@@ -76,9 +76,9 @@ def test_darkest_ignores_nodata():
     ("name", "carries"), [("433D_629L_3_1", True), ("282D_485L_3_3", False), ("637U_59R_1_3", False)]
 )
 def test_real_items(real_data, name, carries):
-    """TerraMesh mixes baselines:
+    """TerraMesh mixes baselines.
 
-    one of these stacks still carries +1000, and a wrong claim about any of them is refused.
+    One of these stacks still carries +1000, and a wrong claim about any of them is refused.
     """
     with rasterio.open(real_data / "sentinel2" / "terramesh" / "S2L2A" / f"{name}.tif") as raster:
         dark = darkest(np.moveaxis(raster.read([2, 3, 4]), 0, -1))

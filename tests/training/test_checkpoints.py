@@ -95,8 +95,29 @@ def test_another_network_is_refused(experiment, state, tmp_path, config):
     checkpoints.save(at(state, 1), experiment.meta(Calibration()))
     checkpoints.wait()
     config.model.widths = (4, 6, 10)
-    with pytest.raises(ValueError, match="shape"):
-        checkpoints.restore(set_up(config).abstract(), 1)
+    other = set_up(config).abstract()
+    with pytest.raises(InputError, match=r"of another network: params/seg/.* is \(.*8.*\) there and \(.*10.*\) here"):
+        checkpoints.restore(other, 1)
+    with pytest.raises(InputError, match="of another network: ema/seg/"):
+        checkpoints.restore_weights(other.params, 1, "ema")
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("what", ["state/_METADATA", "meta/metadata"])
+def test_a_damaged_checkpoint_is_named_with_the_way_out(experiment, state, tmp_path, what):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(at(state, step), experiment.meta(Calibration()))
+    checkpoints.close()
+    path = tmp_path / "checkpoints" / "2" / what
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    checkpoints = Checkpoints(tmp_path)
+    read = (
+        checkpoints.meta if what.startswith("meta") else lambda step: checkpoints.restore(experiment.abstract(), step)
+    )
+    with pytest.raises(InputError, match=r"checkpoints/2 is damaged .*: delete that folder to use step 1"):
+        read(2)
+    assert int(checkpoints.restore(experiment.abstract(), 1).step) == 1
     checkpoints.close()
 
 

@@ -115,9 +115,9 @@ def _display(reflectance: np.ndarray) -> np.ndarray:
 
 
 def _sentinel2(scene: Scene, bands: tuple[str, ...], spacing: int, rng: np.random.Generator) -> np.ndarray:
-    """The numbers Sentinel-2 would deliver, clouds and their shadows included:
+    """The numbers Sentinel-2 would deliver, clouds and their shadows included.
 
-    uint16 [h / spacing, w / spacing, bands].
+    Uint16 [h / spacing, w / spacing, bands].
     """
     index = [BANDS.index(b) for b in bands]
     cloud, shadow = scene.cloud[..., None], scene.cloud_shadow[..., None]

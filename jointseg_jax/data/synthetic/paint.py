@@ -5,30 +5,26 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import shapely
-from rasterio.features import rasterize
-from rasterio.transform import Affine
+from affine import Affine
 
 from jointseg_jax.data.synthetic import materials, spectra
 from jointseg_jax.data.synthetic.model import NATURAL, Patch
+from jointseg_jax.rasters.burn import burn
 
 TURNS, LIGHTS = 48, 50  # steps in which the direction of rows and the light of an ink are kept apart
 SUB = 2  # canvas cells per metre; their mean makes edges smooth
 
 
-def burn(
+def raster(
     shapes: Iterable[tuple[shapely.Geometry | dict, float]], shape: tuple[int, int], *, scale: int, dtype: str
 ) -> np.ndarray:
     """Rasterise (geometry, value) pairs, later over earlier, by the pixel-centre rule; 0 elsewhere."""
-    pairs = list(shapes)
-    out = np.zeros((shape[0] * scale, shape[1] * scale), dtype)
-    if pairs:
-        rasterize(pairs, out=out, transform=Affine.scale(1 / scale), all_touched=False, skip_invalid=False)
-    return out
+    return burn(shapes, np.zeros((shape[0] * scale, shape[1] * scale), dtype), Affine.scale(1 / scale))
 
 
 def mask(geometries: Sequence[shapely.Geometry], shape: tuple[int, int]) -> np.ndarray:
     """Return bool [height, width] at 1 m: the pixels whose centre any of the geometries covers."""
-    return burn(((g, 1) for g in geometries if not g.is_empty), shape, scale=1, dtype="uint8").astype(bool)
+    return raster(((g, 1) for g in geometries if not g.is_empty), shape, scale=1, dtype="uint8").astype(bool)
 
 
 def quads(corners: np.ndarray, inks: Sequence[int]) -> list[tuple[dict, int]]:
@@ -125,9 +121,7 @@ class Canvas:
 
     def shapes(self, shapes: Iterable[tuple[shapely.Geometry | dict, int]]) -> None:
         """Paint (geometry, ink) pairs in order."""
-        pairs = list(shapes)
-        if pairs:
-            rasterize(pairs, out=self.inks, transform=Affine.scale(1 / SUB), skip_invalid=False)
+        burn(shapes, self.inks, Affine.scale(1 / SUB))
 
     def patches(self, patches: Iterable[Patch], year: int) -> None:
         """Paint the patches that are present in a year."""

@@ -42,7 +42,7 @@ class Drawing:
 
 def label_of(features: list[Feature], shape: tuple[int, int]) -> np.ndarray:
     """Rasterise features into the label, uint8 [height, width]: 1 impervious, by the pixel-centre rule."""
-    return paint.burn(((f.area(), 1) for f in features), shape, scale=1, dtype="uint8")
+    return paint.raster(((f.area(), 1) for f in features), shape, scale=1, dtype="uint8")
 
 
 def _cover(land: Landscape, canvas: paint.Canvas, features: list[Feature], water: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def _cover(land: Landscape, canvas: paint.Canvas, features: list[Feature], water
     shapes = [
         (f.area(), int(CODE[f.kind])) for kind in ("paved", "road", "building") for f in features if f.kind == kind
     ]
-    sealed = paint.burn(shapes, land.shape, scale=1, dtype="uint8")
+    sealed = paint.raster(shapes, land.shape, scale=1, dtype="uint8")
     return np.where(sealed > 0, sealed, ground)
 
 
@@ -65,7 +65,7 @@ def _heights(land: Landscape, features: list[Feature], boxes: list[Box], bridges
     ]
     if boxes:
         shapes += paint.quads(_corners(boxes), [round(10 * b.height) for b in boxes])
-    fine = paint.burn(shapes, land.shape, scale=paint.SUB, dtype="uint16")
+    fine = paint.raster(shapes, land.shape, scale=paint.SUB, dtype="uint16")
     height = sum(fine[i :: paint.SUB, j :: paint.SUB].astype(np.float32) for i in range(2) for j in range(2)) / 40.0
     return np.maximum(height, bridges)
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from rasterio.enums import MergeAlg
-from rasterio.features import rasterize
 
 from jointseg_jax.data.synthetic import geometry, paint
 from jointseg_jax.data.synthetic.model import Box, Feature
+from jointseg_jax.rasters.burn import burn
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,7 @@ def parapets(
 def overlap(roads: Sequence[tuple[int, Feature]], shape: tuple[int, int]) -> np.ndarray:
     """Return uint8 [height, width]: by how many roads each pixel is covered; 2 and more is a junction."""
     out = np.zeros(shape, np.uint8)
-    pairs = [(road.area(), 1) for _, road in roads]
-    if pairs:
-        rasterize(pairs, out=out, merge_alg=MergeAlg.add)
+    burn([(road.area(), 1) for _, road in roads], out, add=True)
     return out
 
 

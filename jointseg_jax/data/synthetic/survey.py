@@ -2,10 +2,10 @@
 
 import numpy as np
 import shapely
-from rasterio.features import rasterize
-from rasterio.transform import Affine
+from affine import Affine
 
 from jointseg_jax.data.synthetic.model import Landscape
+from jointseg_jax.rasters.burn import burn
 
 REFERENCE_YEAR = 2021  # the year that targets of the sealed share refer to
 
@@ -35,11 +35,7 @@ class Survey:
             window = self._sealed[max(0, int(y0)) : max(0, int(y1) + 1), max(0, int(x0)) : max(0, int(x1) + 1)]
             if window.size:
                 part = np.zeros(window.shape, np.uint8)
-                rasterize(
-                    [(shape, 1) for shape in shapes],
-                    out=part,
-                    transform=Affine.translation(max(0, int(x0)), max(0, int(y0))),
-                )
+                burn([(shape, 1) for shape in shapes], part, Affine.translation(max(0, int(x0)), max(0, int(y0))))
                 self._sealed_pixels += int(np.count_nonzero(part & ~window & 1))
                 window |= part
 
