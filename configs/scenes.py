@@ -45,7 +45,7 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     config.model.lattices = ("1", "5", "10")
     config.model.widths = (16, 32, 48)
     config.data.batch = 8
-    config.steps = 400  # about a quarter of an hour on two CPU cores; take more where you can
+    config.steps = 300  # some twenty minutes on two CPU cores; take more where you can
     config.validate_every = config.checkpoint_every = 100
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup = 20
