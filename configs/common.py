@@ -31,6 +31,17 @@ def parse_arg(arg: str | None, **known: str) -> ConfigDict:
     return ConfigDict(given)
 
 
+def whole(given: ConfigDict, key: str, least: int) -> int:
+    """A config argument as a whole number of at least `least`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not given[key].isdigit() or int(given[key]) < least:
+        raise InputError(f"config argument {key}={given[key]} must be a whole number of at least {least}")
+    return int(given[key])
+
+
 def apply_control(config: ConfigDict, control: str) -> None:
     """Sets what the segmenter sees. "capacity" is the joint network without SR supervision.
 
@@ -66,8 +77,10 @@ def model(
                 s for u in (1, 2, 4, 5, 10) if (10 / (s := before * u)).denominator == 1 and s >= finest_trunk
             ]
             spacings.append(str(float(fine_enough[0])))
+            if Fraction(factor) <= 1:
+                raise ValueError(f"{factor} does not refine")
             before /= Fraction(factor)
-    except (ValueError, ZeroDivisionError) as error:
+    except (ValueError, ZeroDivisionError, IndexError) as error:
         raise InputError(f"stages={stages} is not a list of factors such as 4x2.5 ({error})") from error
     count = len(factors)
     return ConfigDict(

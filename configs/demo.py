@@ -16,6 +16,7 @@ from configs import common
 def get_config(arg: str | None = None) -> ConfigDict:
     """Config argument: stages=4x2.5, control=joint, sites=4 (per sub-region), side=720 (metres)."""
     given = common.parse_arg(arg, stages="4x2.5", control="joint", sites="4", side="720")
+    sites, side = common.whole(given, "sites", 3), common.whole(given, "side", 240)
     config = common.experiment("demo")
     config.steps = 220
     config.log_every = 10
@@ -28,7 +29,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d = config.dataset
     d.source.kind = "landscape"
     d.source.root = "datasets/demo/raw"
-    d.source.landscape = ConfigDict({"sites": int(given.sites), "side": int(given.side), "years": (2021,), "seed": 0})
+    d.source.landscape = ConfigDict({"sites": sites, "side": side, "years": (2021,), "seed": 0})
     d.source.layers = ConfigDict(common.SENTINEL2_FILES)
     d.source.cloud = "scl.tif"
     d.modalities = common.sentinel2()
@@ -39,7 +40,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.patch = 24
     d.stride = 12
     regions = ("upstream", "midstream", "downstream")
-    numbers = range(1, int(given.sites) + 1)
+    numbers = range(1, sites + 1)
     d.split.table.train = tuple(f"{r}-{n}" for r in regions for n in numbers[:-2])
     d.split.table.validation = tuple(f"{r}-{numbers[-2]}" for r in regions)
     d.split.table.test = tuple(f"{r}-{numbers[-1]}" for r in regions)

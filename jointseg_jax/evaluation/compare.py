@@ -1,6 +1,6 @@
 """Several evaluated runs side by side.
 
-Python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown].
+python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown]
 """
 
 import argparse
@@ -69,7 +69,9 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; 2 when a run was not evaluated."""
-    parser = argparse.ArgumentParser(prog="python -m jointseg_jax.evaluation.compare", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m jointseg_jax.evaluation.compare", description="Several evaluated runs side by side."
+    )
     parser.add_argument("workdirs", nargs="+", type=pathlib.Path)
     parser.add_argument("--split", default="test")
     parser.add_argument("--markdown", action="store_true")

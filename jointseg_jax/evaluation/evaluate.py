@@ -186,12 +186,14 @@ class _Strips:
         return Statistics(stages=stages, bicubic=bicubic)
 
     def _base(self, strip: Window) -> np.ndarray:
-        """The image bands of the input around a strip, float32 [h, w, 3]."""
+        """What the network's images are added to: the image bands' mean over valid dates, float32 [h, w, 3]."""
         primary = self._scene.contract.primary
-        values = self._scene.read(strip.pad(_BICUBIC_REACH), self._handles)[primary.name]
-        mean = primary.normalisation()[0]
-        filled = np.where(values["valid"][0][..., None], values["values"][0], mean)
-        return filled[..., list(self._scene.contract.image_index)]
+        read = self._scene.read(strip.pad(_BICUBIC_REACH), self._handles)[primary.name]
+        valid = read["valid"][..., None]
+        dates = valid.sum(0)
+        mean = (read["values"] * valid).sum(0) / np.maximum(dates, 1)
+        filled = np.where(dates > 0, mean, primary.normalisation()[0])
+        return filled[..., list(self._scene.contract.image_index)].astype(np.float32)
 
     def _score(self, kind: str, k: int, image: np.ndarray, target: np.ndarray, valid: np.ndarray) -> ImageScore:
         before = self._tail.get((kind, k))

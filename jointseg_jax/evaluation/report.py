@@ -46,7 +46,7 @@ def evaluate(
     check_contract(trained.meta.contract, data)
     sites = data.sites_of(split)
     signal = data_range(trained.meta.contract)
-    halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract))
+    halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
     predictor = Predictor(trained, halo, tile=tile)
     by_site: dict[str, Statistics] = {}
     for number, site in enumerate(sites, start=1):
@@ -132,6 +132,10 @@ def table(metrics: dict[str, Any]) -> str:
             f"SSIM {_cell(stage['ssim'], 0)} (bicubic {_cell(stage['ssim_bicubic'], 0)}), data range "
             f"{metrics['data_range']:.3g}"
         )
+    rows.append(
+        f"network ({metrics['control']}): {metrics['parameters']:,} parameters, "
+        f"{metrics['mega_flops_per_input_pixel']:.2f} MFLOP per 10 m pixel"
+    )
     return "\n".join(rows)
 
 

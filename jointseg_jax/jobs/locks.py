@@ -18,10 +18,13 @@ def exclusive(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
         what: the work, for the message: "training".
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or it cannot be made.
     """
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}): take another folder") from error
     with (folder / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,7 @@ makes seams in other people's maps, so it is measured on crops of a real scene a
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.training.trained import Trained
 
 TOLERANCE = 0.0025  # half a step of the probability product
-_CANDIDATES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-_REFERENCE = 48  # coarse pixels of context that stand for "all of it", where theory does not say less
+_CANDIDATES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+_REFERENCES = (48, 96, 192)  # coarse pixels of context that stand for "all of it", where theory does not say less
 _CORE = 16  # coarse pixels whose probability is compared
 _CROPS = 8
 _CONTRAST = 0.2  # training standard deviations by which a crop must vary: flat ground would hide an influence
@@ -49,7 +49,7 @@ def theoretical_reach(model: JointSeg) -> int:
     return math.ceil(metres / 10.0) + 1
 
 
-def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE) -> int:
+def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: Callable[[str], None] = print) -> int:
     """The halo kept beside the checkpoint, or measured on `scene` and kept.
 
     A scene too small or too flat to measure on gets a generous halo of its own, which is not kept.
@@ -58,6 +58,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE) -> in
         trained: the network.
         scene: any scene of the kind to be mapped.
         tolerance: on the probability.
+        say: receives a warning where even the largest halo tried leaves more than the tolerance.
 
     Returns:
         Coarse pixels.
@@ -65,48 +66,57 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE) -> in
     path = trained.workdir / FILE
     key = {"step": trained.step, "weights": trained.weights, "tolerance": tolerance}
     known = read_json(path) if path.exists() else {}
-    if all(known.get(k) == v for k, v in key.items()):
-        return int(known["halo"])
-    measured = measure(trained, scene, tolerance)
-    if measured is None:
-        return min(theoretical_reach(trained.model), _REFERENCE)
-    write_json(
-        path,
-        {
-            **key,
-            **dataclasses.asdict(measured),
-            "scene": scene.name,
-            "crops": _CROPS,
-            "theory": theoretical_reach(trained.model),
-        },
-    )
-    return measured.halo
+    if any(known.get(k) != v for k, v in key.items()):
+        measured = measure(trained, scene, tolerance)
+        if measured is None:
+            return min(theoretical_reach(trained.model), _REFERENCES[0])
+        theory = theoretical_reach(trained.model)
+        known = {**key, **dataclasses.asdict(measured), "scene": scene.name, "crops": _CROPS, "theory": theory}
+        write_json(path, known)
+    if not known["met"]:
+        say(
+            f"warning: with a halo of {known['halo']} input pixels, the largest tried, tiles may still differ by more "
+            f"than {tolerance:g} of probability ({path})"
+        )
+    return int(known["halo"])
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A halo, and the largest change of the probability that it (and each smaller candidate) leaves."""
+    """A halo, and the largest change of the probability that it (and each smaller candidate) leaves.
+
+    `reference` is the context taken for "all of it"; `met` says whether the halo keeps the tolerance.
+    """
 
     halo: int
     errors: dict[str, float]
+    reference: int
+    met: bool
 
 
 def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None:
     """The smallest candidate whose probabilities, on some crops, hardly differ from those under full context.
 
-    None where the scene offers too few crops.
+    What is compared with counts as full only when half of it would do, or when theory says that nothing lies beyond;
+    otherwise it is doubled. None where the scene offers too few crops.
     """
-    reference = min(theoretical_reach(trained.model), _REFERENCE)
+    theory = theoretical_reach(trained.model)
     windows = _crops(scene)
     if len(windows) < _CROPS:
         return None
-    full = _probabilities(trained, scene, windows, reference)
     errors: dict[str, float] = {}
-    for halo in (c for c in _CANDIDATES if c < reference):
-        errors[str(halo)] = float(np.abs(_probabilities(trained, scene, windows, halo) - full).max())
-        if errors[str(halo)] <= tolerance / _IN_HAND:
-            return Measured(halo, errors)
-    return Measured(reference, errors)
+    for reference in (min(theory, r) for r in _REFERENCES):
+        full = _probabilities(trained, scene, windows, reference)
+        errors = {}
+        for halo in (c for c in _CANDIDATES if c < reference):
+            errors[str(halo)] = float(np.abs(_probabilities(trained, scene, windows, halo) - full).max())
+            if errors[str(halo)] <= tolerance / _IN_HAND:
+                if 2 * halo <= reference or reference == theory:
+                    return Measured(halo, errors, reference, met=True)
+                break
+        if reference == theory:
+            return Measured(theory, errors, theory, met=True)
+    return Measured(_REFERENCES[-1], errors, _REFERENCES[-1], met=False)
 
 
 def _crops(scene: Scene) -> list[Window]:
@@ -134,5 +144,5 @@ def _crops(scene: Scene) -> list[Window]:
 
 def _probabilities(trained: Trained, scene: Scene, windows: Sequence[Window], halo: int) -> np.ndarray:
     """[crops, fine, fine] over the cores."""
-    predictor = Predictor(trained, halo, tile=_CORE, batch=len(windows), images=False)
+    predictor = Predictor(trained, halo, tile=_CORE, batch=1, images=False)  # contexts may be large: one at a time
     return np.stack([tile.probability for tile in predictor.run_windows(scene, windows)])

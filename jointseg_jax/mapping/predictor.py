@@ -63,7 +63,7 @@ def predict_tiles(
     params: Params,
     temperature: jax.Array,
     modalities: Any,
-    image: jax.Array | None,
+    image: tuple[jax.Array, jax.Array] | None,
     *,
     halo: int,
     images: bool,
@@ -75,14 +75,14 @@ def predict_tiles(
         params: its weights.
         temperature: of the calibration, scalar.
         modalities: name -> values `[b, dates, h, w, bands]`, valid `[b, dates, h, w]`.
-        image: `[b, 10h, 10w, 3]` for the control "fine", else None.
+        image: for the control "fine" its values `[b, 10h, 10w, 3]` and valid `[b, 10h, 10w]`, else None.
         halo: coarse pixels to crop on every side.
         images: whether stage images are wanted.
 
     Returns:
         Probability `[b, 10(h - 2 halo), 10(w - 2 halo)]` float32, and the images likewise.
     """
-    outputs = run(model, params, modalities, image)
+    outputs = run(model, params, modalities, *(image or ()))
     probability = jax.nn.sigmoid((outputs.logits[..., 1] - outputs.logits[..., 0]) / temperature)
     found = []
     for picture, spacing in zip(outputs.images if images else (), outputs.spacings, strict=False):
@@ -146,7 +146,7 @@ class Predictor:
 
     def read(
         self, scene: Scene, windows: Sequence[Window], handles: Handles
-    ) -> tuple[dict[str, dict[str, np.ndarray]], np.ndarray | None]:
+    ) -> tuple[dict[str, dict[str, np.ndarray]], tuple[np.ndarray, np.ndarray] | None]:
         """The network's input for some tiles, always `batch` of them.
 
         A short last batch is filled with invalid input.
@@ -170,8 +170,10 @@ class Predictor:
                 f"scene {scene.name!r} has no 1 m image, which the control 'fine' segments: it can only be run on "
                 "a prepared dataset"
             )
-        images = [scene.image.read(w.scale(FINE_FACTOR), handles)[0] for w in full]
-        return inputs, np.stack(images + [np.zeros_like(images[0])] * padding)
+        read = [scene.image.read(w.scale(FINE_FACTOR), handles) for w in full]
+        image, valid = np.stack([image for image, _ in read]), np.stack([valid for _, valid in read])
+        empty = ((0, padding), (0, 0), (0, 0))
+        return inputs, (np.pad(image, (*empty, (0, 0))), np.pad(valid, empty))
 
 
 def _corner(x: np.ndarray, window: Window, factor: int) -> np.ndarray:

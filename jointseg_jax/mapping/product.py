@@ -111,12 +111,14 @@ def _image_writer(
     path: pathlib.Path, scene: Scene, predictor: Predictor, tags: dict[str, Any]
 ) -> AbstractContextManager[RasterWriter]:
     primary = predictor.trained.meta.contract.primary
+    taken = scene.layers[primary.name][0]
+    own_units = taken.modality.units == primary.units and taken.adjustment is None
     layout = Layout(
         refine(scene.lattice, FINE_FACTOR),
         primary.dtype,
         scene.contract.image_bands,
         primary.nodata,
-        {**tags, "UNITS": primary.units},
+        {**tags, "UNITS": primary.units if own_units else f"as if {primary.units} of the training data"},
         scale=primary.scale,
         offset=primary.scale * primary.offset,
         rgb=True,
@@ -139,9 +141,9 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     limits = None
     for window in (whole, _detail(scene, files["impervious"])):
         layer = scene.layers[scene.contract.primary.name][0]
-        values, valid = _read_small(layer.path, window, layer.indexes)
-        values = layer.modality.decode(values)[..., list(scene.contract.image_index)]
-        valid &= layer.modality.valid(_read_small(layer.path, window, layer.indexes)[0])
+        stored, valid = _read_small(layer.path, window, layer.indexes)
+        values = layer.decode(stored)[..., list(scene.contract.image_index)]
+        valid &= layer.modality.valid(stored)
         limits = limits or pictures.stretch_limits(values, valid)
         side = min(_PICTURE_SIDE, max(window.height, window.width) * FINE_FACTOR)
         scale = side / max(window.height, window.width)

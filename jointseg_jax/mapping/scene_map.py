@@ -42,7 +42,7 @@ def map_scene(
     """
     opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands)
     scene = opened.scene
-    halo = halo_for(trained, scene)
+    halo = halo_for(trained, scene, say=say)
     height, width = scene.shape
     say(
         f"scene   {path}: {width} x {height} input pixels; "

@@ -95,12 +95,18 @@ class JointSeg(nn.Module):
         return np.asarray(first.mean, np.float32)[index], np.asarray(first.std, np.float32)[index]
 
     @nn.compact
-    def __call__(self, modalities: Mapping[str, Mapping[str, jax.Array]], image: jax.Array | None = None) -> Outputs:
+    def __call__(
+        self,
+        modalities: Mapping[str, Mapping[str, jax.Array]],
+        image: jax.Array | None = None,
+        image_valid: jax.Array | None = None,
+    ) -> Outputs:
         """Runs the network.
 
         Args:
             modalities: name -> {"values": [b, dates, h, w, bands], "valid": [b, dates, h, w]} in physical units.
             image: [b, 10h, 10w, 3], read by the control "fine" only.
+            image_valid: [b, 10h, 10w], where the image is a measurement; None for everywhere.
 
         Raises:
             ValueError: the control needs an image and none is given.
@@ -127,6 +133,8 @@ class JointSeg(nn.Module):
                 if image is None:
                     raise ValueError("the control 'fine' segments the true 1 m image, and none was given")
                 seen = (image - mean) / std
+                if image_valid is not None:
+                    seen = jnp.where(image_valid[..., None], seen, 0)
             case _:
                 raise ValueError(f"unknown control {self.control!r}; known: {CONTROLS}")
         logits = Segmenter(self.lattices, self.widths, self.classes, self.segmenter_blocks, self.dtype, name="seg")(
@@ -169,6 +177,7 @@ def run(
     params: Mapping[str, Any],
     modalities: Mapping[str, Mapping[str, jax.Array]],
     image: jax.Array | None = None,
+    image_valid: jax.Array | None = None,
 ) -> Outputs:
     """The network as a pure function of its parameters {"sr": ..., "seg": ...}; see `JointSeg.__call__`."""
-    return cast(Outputs, model.apply({"params": params}, modalities, image))
+    return cast(Outputs, model.apply({"params": params}, modalities, image, image_valid))

@@ -70,23 +70,27 @@ def panels(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], side: in
     Returns:
         uint8 [height, width, 3].
     """
-    height, width = rows[0][0].shape[:2]
-    cell_h, cell_w = round(side * height / max(height, width)), round(side * width / max(height, width))
-    canvas = Image.new(
-        "RGB", (len(titles) * (cell_w + _GAP) + _GAP, len(rows) * (cell_h + _GAP) + _TITLE + _GAP), "white"
-    )
+    cells = [_cell(row[0], side) for row in rows]  # height and width; all pictures of a row show the same ground
+    widest = max(width for _, width in cells)
+    size = (len(titles) * (widest + _GAP) + _GAP, sum(height + _GAP for height, _ in cells) + _TITLE + _GAP)
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(12)
     for column, title in enumerate(titles):
-        left = _GAP + column * (cell_w + _GAP)
+        left, top = _GAP + column * (widest + _GAP), _TITLE
         draw.text((left, 2), title, fill="black", font=font)
-        for number, row in enumerate(rows):
-            rgb = row[column]
-            smaller = max(rgb.shape[:2]) > side
+        for row, (height, width) in zip(rows, cells, strict=True):
+            smaller = max(row[column].shape[:2]) > side
             method = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
-            picture = Image.fromarray(rgb).resize((cell_w, cell_h), method)
-            canvas.paste(picture, (left, _TITLE + number * (cell_h + _GAP)))
+            canvas.paste(Image.fromarray(row[column]).resize((width, height), method), (left, top))
+            top += height + _GAP
     return np.asarray(canvas)
+
+
+def _cell(rgb: np.ndarray, side: int) -> tuple[int, int]:
+    """Height and width of a picture scaled to `side` pixels on its longer side."""
+    height, width = rgb.shape[:2]
+    return max(1, round(side * height / max(height, width))), max(1, round(side * width / max(height, width)))
 
 
 def save_png(path: str | os.PathLike[str], rgb: np.ndarray) -> None:

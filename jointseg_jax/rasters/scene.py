@@ -49,12 +49,14 @@ class Layer:
         valid = inside & self.modality.valid(stored)
         if self.own_mask:
             valid &= read_mask(handles.get(self.path), window)
+        return np.where(valid[..., None], self.decode(stored), np.float32(0)), valid
+
+    def decode(self, stored: np.ndarray) -> np.ndarray:
+        """Stored numbers [..., bands] to the float32 values that the network sees."""
         values = self.modality.decode(stored)
-        if self.adjustment is not None:
-            values = values * np.asarray(self.adjustment.gain, np.float32) + np.asarray(
-                self.adjustment.offset, np.float32
-            )
-        return np.where(valid[..., None], values, np.float32(0)), valid
+        if self.adjustment is None:
+            return values
+        return values * np.asarray(self.adjustment.gain, np.float32) + np.asarray(self.adjustment.offset, np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

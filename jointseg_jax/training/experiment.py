@@ -102,6 +102,10 @@ def set_up(config: Any) -> Experiment:
     mesh = parallel.make_mesh(config.mesh.data)
     if config.data.batch % mesh.size:
         raise InputError(f"data.batch is {config.data.batch}, which does not divide over {mesh.size} devices")
+    if not (pathlib.Path(config.dataset.path) / "dataset.json").exists():
+        source = config.dataset.source
+        hint = source.missing if source.root is None else "run `python prepare.py` with the same --config first"
+        raise InputError(f"there is no prepared dataset at {config.dataset.path}: {hint}")
     data = datasets.load(config.dataset.path)
     contract = datasets.select(data.contract, tuple(config.data.inputs))
     spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
@@ -136,6 +140,11 @@ def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Pat
         raise InputError(
             f"{workdir} holds a run with {key}={before.get(key)}, this config says {now.get(key)}: take another "
             "--workdir for another experiment"
+        )
+    if meta.contract != experiment.contract:
+        raise InputError(
+            f"{workdir} was trained under another radiometry contract or other statistics than {experiment.data.root} "
+            "has now (was it prepared again?): take another --workdir"
         )
     known, found = meta.dataset["index"], digest(experiment.data)
     if known != found:

@@ -61,9 +61,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
                     )
                 bar.update()
                 if done % config.validate_every == 0 or last:
-                    fitted = _validate(
-                        experiment, evaluate_fn, state.ema, log, done, limit=None if last else config.validate_patches
-                    )
+                    fitted = _validate(experiment, evaluate_fn, state.ema, log, done)
                     meter.restart(done - first)
                 if done % config.checkpoint_every == 0 or last:
                     checkpoints.save(state, experiment.meta(fitted))
@@ -134,9 +132,7 @@ def _batches(experiment: Experiment, first: int, log: RunLog) -> Iterator[Iterat
             log.record("masked", first, {"samples": masked})
 
 
-def _validate(
-    experiment: Experiment, evaluate: Any, params: Params, log: RunLog, step: int, limit: int | None
-) -> Calibration:
+def _validate(experiment: Experiment, evaluate: Any, params: Params, log: RunLog, step: int) -> Calibration:
     config = experiment.config
     fitted, scores = validation.validate(
         evaluate,
@@ -146,7 +142,7 @@ def _validate(
         batch=config.data.batch,
         slice_=experiment.slice_,
         step=step,
-        limit=limit,
+        limit=config.validate_patches,  # always the same patches: "best" compares like with like
     )
     log.record("validation", step, scores)
     log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))

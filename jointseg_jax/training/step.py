@@ -35,7 +35,7 @@ def make_step(
     _, std = model.image_statistics()
 
     def loss(params: Params, batch: Batch) -> tuple[jax.Array, Metrics]:
-        outputs = run(model, params, batch["inputs"], batch["image"])
+        outputs = run(model, params, batch["inputs"], batch["image"], batch["image_valid"])
         return joint_loss(outputs, batch, weights, std)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -73,7 +73,7 @@ def make_evaluation(model: JointSeg) -> Callable[[Params, Batch], Metrics]:
     _, std = model.image_statistics()
 
     def evaluate(params: Params, batch: Batch) -> Metrics:
-        outputs = run(model, params, batch["inputs"], batch["image"])
+        outputs = run(model, params, batch["inputs"], batch["image"], batch["image_valid"])
         sums = {"logits": logit_histogram(outputs.logits, batch["label"])}
         valid = batch["image_valid"].astype(jnp.float32)[..., None]
         targets = stage_targets(batch["image"], valid, outputs.spacings)

@@ -61,12 +61,12 @@ def validate(
 
 def run(model: JointSeg, params: Params, batch: Batch) -> Outputs:
     """The network's outputs for a batch of host arrays, as host arrays."""
-    return jax.device_get(_apply(model, params, batch["inputs"], batch["image"]))
+    return jax.device_get(_apply(model, params, batch["inputs"], batch["image"], batch["image_valid"]))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(model: JointSeg, params: Params, inputs: Any, image: Any) -> Outputs:
-    return jointseg.run(model, params, inputs, image)
+def _apply(model: JointSeg, params: Params, inputs: Any, image: Any, image_valid: Any) -> Outputs:
+    return jointseg.run(model, params, inputs, image, image_valid)
 
 
 def picture(

@@ -85,7 +85,9 @@ def test_capacity_is_the_joint_network_without_supervision():
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("arg", ["contrl=joint", "control", "control=magic", "stages=4xtwo", "stages=0x5"])
+@pytest.mark.parametrize(
+    "arg", ["contrl=joint", "control", "control=magic", "stages=4xtwo", "stages=0x5", "stages=-4x-2.5", "stages=1x10"]
+)
 def test_unknown_arguments_are_one_clear_sentence(name, arg):
     with pytest.raises(InputError) as caught:
         CONFIGS[name].get_config(arg)
@@ -115,3 +117,9 @@ def test_dubai_without_data_says_what_to_set(monkeypatch):
     monkeypatch.setenv("JOINTSEG_DATA", "/nonexistent")
     with pytest.raises(InputError, match="/nonexistent/dubai is not a folder"):
         prepare(dubai.get_config().dataset, say=lambda _: None)
+
+
+@pytest.mark.parametrize("arg", ["sites=1", "sites=many", "side=0"])
+def test_a_landscape_of_no_sense_is_refused(arg):
+    with pytest.raises(InputError, match=f"{arg} must be a whole number"):
+        demo.get_config(arg)

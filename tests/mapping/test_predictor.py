@@ -12,22 +12,8 @@ from jointseg_jax.jobs.files import read_json
 from jointseg_jax.mapping import halo as halos
 from jointseg_jax.mapping.predictor import Predictor, cores
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints import Meta
+from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.training.experiment import set_up
-from jointseg_jax.training.trained import Trained
-
-
-@pytest.fixture(scope="module")
-def trained(toy_config, tmp_path_factory):
-    """A network with strong random weights: nothing fades because it is untrained."""
-    experiment = set_up(toy_config)
-    params = jax.device_get(experiment.init().params)
-    leaves, tree = jax.tree.flatten(params)
-    rng = np.random.default_rng(0)
-    params = jax.tree.unflatten(tree, [x + rng.normal(0, 0.12, x.shape).astype(x.dtype) for x in leaves])
-    meta = Meta(experiment.plain, experiment.contract, Calibration(2.0, 0.45, 0), {"name": "toy", "index": ""})
-    return Trained(tmp_path_factory.mktemp("trained"), 0, "ema", experiment.model, params, meta)
 
 
 def whole(trained, scene, halo, tile, **changes):
@@ -151,6 +137,36 @@ def test_fine_needs_the_true_image(trained, data, config):
     assert np.isfinite(whole(fine, scene, 4, 16)).all()
     with pytest.raises(InputError, match="no 1 m image"):
         whole(fine, dataclasses.replace(scene, image=None), 4, 16)
+
+
+def test_what_lies_beyond_the_true_image_is_the_training_mean(trained, data, config):
+    """The upper bound, too, sees nothing where the image is no measurement, whatever numbers stand there."""
+    config.model.control = "fine"
+    experiment = set_up(config)
+    fine = dataclasses.replace(trained, model=experiment.model, params=jax.device_get(experiment.init().params))
+    predictor = Predictor(fine, 4, tile=8, images=False)
+    handles = Handles()
+    scene = data.scene("d")
+    inputs, (image, valid) = predictor.read(scene, [Window(0, 0, 8, 8)], handles)
+    handles.close()
+    assert not valid[0, :40].any()
+    assert valid[0, 40:, 40:].all()
+    apply = jax.jit(lambda i, v: experiment.model.apply({"params": fine.params}, inputs, i, v).logits)
+    np.testing.assert_array_equal(apply(image, valid), apply(np.where(valid[..., None], image, 9.0), valid))
+
+
+def test_a_halo_that_misses_the_tolerance_says_so(trained, data, monkeypatch):
+    """A network that reaches further than any context tried: nothing is kept as if it had been met."""
+    path = trained.workdir / halos.FILE
+    path.unlink(missing_ok=True)
+    monkeypatch.setattr(halos, "_REFERENCES", (4, 8))
+    lines: list[str] = []
+    assert halos.halo_for(trained, data.scene("d"), 1e-7, lines.append) == 8
+    assert not read_json(path)["met"]
+    assert "may still differ by more than 1e-07" in lines[0]
+    assert halos.halo_for(trained, data.scene("d"), 1e-7, lines.append) == 8
+    assert len(lines) == 2
+    path.unlink()
 
 
 def test_silly_sizes_are_refused(trained):

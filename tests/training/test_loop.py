@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -53,8 +54,6 @@ def test_a_finished_run_has_nothing_to_do(toy_config, finished, capsys):
 
 def test_continuing_from_the_middle_ends_on_the_same_bits(toy_config, finished, tmp_path):
     """Throw the last checkpoint away, run again: the same bits come back."""
-    import shutil
-
     shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "4")
     train(toy_config, tmp_path / "run")
@@ -67,6 +66,18 @@ def test_continuing_from_the_middle_ends_on_the_same_bits(toy_config, finished, 
 def test_another_experiment_needs_another_folder(config, finished, field, value):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=rf"{field}.*another --workdir"):
+        train(config, finished)
+
+
+def test_a_dataset_prepared_again_under_other_statistics_is_another(config, finished, tmp_path):
+    """The same patches, but the network's normalisation would change under its weights."""
+    root = tmp_path / "dataset"
+    shutil.copytree(config.dataset.path, root)
+    description = json.loads((root / "dataset.json").read_text())
+    description["contract"]["modalities"][0]["statistics"]["mean"][0] += 0.01
+    (root / "dataset.json").write_text(json.dumps(description))
+    config.dataset.path = str(root)
+    with pytest.raises(InputError, match="another radiometry contract"):
         train(config, finished)
 
 
@@ -94,8 +105,6 @@ def test_loading_nothing_says_what_to_run(tmp_path):
 
 
 def test_unreadable_patches_are_counted(config, tmp_path, capsys):
-    import shutil
-
     root = tmp_path / "dataset"
     shutil.copytree(config.dataset.path, root)
     path = root / "sites" / "a" / "image.tif"

@@ -128,11 +128,12 @@ def test_unreadable_samples_have_no_influence(experiment, jitted, single, host_b
 def test_overfits_one_batch(jitted, single, host_batch):
     state = single
     first = None
-    for _ in range(60):
+    for _ in range(150):
         state, metrics = jitted(state, host_batch)
         first = metrics if first is None else first
-    assert metrics["cross_entropy"] < 0.6 * first["cross_entropy"]
-    assert metrics["l1_stage2"] < 0.9 * first["l1_stage2"]
+    print(metrics, first)
+    assert metrics["cross_entropy"] < 0.25 * first["cross_entropy"]
+    assert metrics["l1_stage2"] < 0.7 * first["l1_stage2"]
 
 
 def test_ema_follows_and_lags(jitted, single, host_batch):

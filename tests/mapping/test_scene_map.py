@@ -1,0 +1,120 @@
+"""Scenes that break the contract: adapted on request to the last file, and what adapted them stands in the tags."""
+
+import numpy as np
+import pytest
+import rasterio
+import toy
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.product import quicklook
+from jointseg_jax.mapping.scene_map import map_scene
+from jointseg_jax.rasters import pictures
+from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.rasters.writer import Layout, write_raster
+from jointseg_jax.training.experiment import set_up
+
+HEIGHT, WIDTH = 23, 37  # odd on purpose: no tile and no 20 m pixel divides them
+
+
+@pytest.fixture(scope="module")
+def single(trained, toy_config, tmp_path_factory):
+    """A network that sees Sentinel-2 at 10 m only, with weights that are not zero."""
+    import dataclasses
+
+    import jax
+
+    config = toy_config.copy_and_resolve_references()
+    config.unlock()
+    config.data.inputs = ("s2",)
+    experiment = set_up(config)
+    rng = np.random.default_rng(1)
+    leaves, tree = jax.tree.flatten(jax.device_get(experiment.init().params))
+    params = jax.tree.unflatten(tree, [x + rng.normal(0, 0.1, x.shape).astype(x.dtype) for x in leaves])
+    meta = dataclasses.replace(trained.meta, contract=experiment.contract)
+    workdir = tmp_path_factory.mktemp("single")
+    return dataclasses.replace(trained, model=experiment.model, params=params, meta=meta, workdir=workdir)
+
+
+def eight_bit(path, crs="EPSG:4326", nodata_edge=True):
+    """A display stretch in degrees, four bands, with an irregular edge where all bands are 255."""
+    image, _ = toy.ground(3, HEIGHT, WIDTH)
+    mean = image.reshape(HEIGHT, 10, WIDTH, 10, 3).mean((1, 3))
+    stored = np.round(np.concatenate([mean, mean[..., :1]], -1) * 250).astype(np.uint8)
+    if nodata_edge:
+        for row in range(HEIGHT):
+            stored[row, : row // 2] = 255
+    lattice = make_lattice(crs, 115.0, 31.0, 0.0001, HEIGHT, WIDTH)
+    write_raster(path, stored, Layout(lattice, "uint8", ("B02", "B03", "B04", "B08"), 255))
+    return stored
+
+
+@pytest.mark.parametrize("mode", ["display", "harmonise"])
+def test_a_scene_of_another_kind_to_the_last_file(single, tmp_path, mode):
+    stored = eight_bit(tmp_path / "scene.tif")
+    lines: list[str] = []
+    product = map_scene(
+        single, tmp_path / "scene.tif", tmp_path / "map", mode=mode, keep_grid=True, tile=9, say=lines.append
+    )
+    with rasterio.open(product.files["impervious"]) as raster:
+        assert raster.shape == (10 * HEIGHT, 10 * WIDTH)
+        assert raster.crs == rasterio.CRS.from_epsg(4326)
+        assert raster.res == pytest.approx((1e-5, 1e-5))
+        tags, classes = raster.tags(), raster.read(1)
+    assert tags["RADIOMETRY"] == mode
+    assert tags["GRID"] == "kept"
+    assert ("harmonised, gain" in tags["RADIOMETRY_S2"]) == (mode == "harmonise")
+    absent = np.repeat(np.repeat((stored == 255).all(-1), 10, 0), 10, 1)
+    np.testing.assert_array_equal(classes == 255, absent)
+    with rasterio.open(product.files["image"]) as raster:
+        assert raster.tags()["UNITS"] == "as if reflectance of the training data"
+    assert any(mode in line for line in lines)
+
+
+def test_without_a_flag_it_is_refused_before_anything_is_written(single, tmp_path):
+    eight_bit(tmp_path / "scene.tif")
+    with pytest.raises(InputError, match="--keep-grid"):
+        map_scene(single, tmp_path / "scene.tif", tmp_path / "map", say=lambda _: None)
+    with pytest.raises(InputError, match="--radiometry=harmonise"):
+        map_scene(single, tmp_path / "scene.tif", tmp_path / "map", keep_grid=True, say=lambda _: None)
+    assert not (tmp_path / "map").exists()
+
+
+def test_the_quick_look_shows_what_the_network_sees(single, tmp_path):
+    """Input and super-resolved image share one stretch, so a harmonised input must be shown harmonised."""
+    eight_bit(tmp_path / "scene.tif", nodata_edge=False)
+    product = map_scene(
+        single, tmp_path / "scene.tif", tmp_path / "map", mode="harmonise", keep_grid=True, say=lambda _: None
+    )
+    opened = open_scene(tmp_path / "scene.tif", single.meta.contract, mode="harmonise", keep_grid=True)
+    picture = quicklook(opened.scene, product.files)
+    tall, wide = 560 * HEIGHT // WIDTH, 560
+    first, second = (picture[18 : 18 + tall, 4 + k * (wide + 4) : (k + 1) * (wide + 4)] for k in (0, 1))
+    assert first.std() > 20  # unharmonised numbers would be clipped to white by the stretch, or the other way round
+    assert abs(first.mean() - second.mean()) < 60
+
+
+def test_panels_keep_the_shape_of_each_row():
+    wide, square = np.zeros((50, 100, 3), np.uint8), np.zeros((40, 40, 3), np.uint8)
+    grid = pictures.panels([[wide, wide], [square, square]], ["a", "b"], side=200)
+    black = (grid == 0).all(-1)
+    rows = np.flatnonzero(black[30:].sum(1) >= 300) + 30
+    assert black[60, 4:204].all()  # 100 x 200 above
+    assert black[150:300, 4:204].all()  # 200 x 200 below
+    assert rows.max() >= 318
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9])
+def test_a_truncated_scene_is_named_and_leaves_no_map(single, data, tmp_path, cut):
+    scene = tmp_path / "scene.tif"
+    whole = (data.root / "sites" / "d" / "s2.tif").read_bytes()
+    scene.write_bytes(whole[: int(cut * len(whole))])
+    with pytest.raises(InputError, match=r"scene\.tif"):
+        map_scene(single, scene, tmp_path / "map", tile=9, say=lambda _: None)
+    assert not list((tmp_path / "map").glob("*")) if (tmp_path / "map").exists() else True
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(single, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file"):
+        map_scene(single, data.root / "sites" / "d" / "s2.tif", tmp_path / "file" / "map", say=lambda _: None)
