@@ -45,6 +45,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.modalities.s2.bands = ("B04", "B03", "B02")
     d.inputs = ("s2",)
     d.source.layers = ConfigDict({"s2": ("s2.tif",)})
+    d.source.cloud = "scl.tif"
     d.patch = 64
     d.stride = 32
     d.split.by = "block"
