@@ -57,7 +57,8 @@ def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dat
     rules = ground.split_rules(config.split, config.patch, entries)
     planned, failed = _plan(entries, recipe, file_names(config, recipe))
     ground.check_apart(config.split, entries, {name: plan.lattice for name, plan in planned.items()})
-    prepared = []
+    prepared: list[Site] = []
+    said: set[str] = set()
     for number, entry in enumerate(entries, start=1):
         try:
             if entry.name in failed:
@@ -68,11 +69,12 @@ def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dat
             say(f"[{number}/{len(entries)}] {entry.name}: FAILED: {error}")
             continue
         prepared.append(site)
+        # What goes without saying is said once; what a site lacks, every time.
+        notes = [n for n in site.notes if n in planned[entry.name].source.notes or n not in said]
+        said.update(notes)
         area = site.height * site.width / 1e4
-        say(
-            f"[{number}/{len(entries)}] {entry.name}: {area:.2f} km2, {'prepared' if fresh else 'already there'}; "
-            + "; ".join(site.notes)
-        )
+        done = [f"{area:.2f} km2", "prepared" if fresh else "already there"]
+        say(f"[{number}/{len(entries)}] {entry.name}: {'; '.join([', '.join(done), *notes])}")
     if failed:
         raise InputError(
             f"{len(failed)} of {len(entries)} sites could not be prepared ({', '.join(failed)}); the first: "

@@ -20,6 +20,9 @@ def test_a_modality_may_be_absent_at_some_sites(own):
     data = prepare(config, say=lines.append)
     assert "s1: absent (s1.tif not found), masked" in lines[0]
     assert "absent" not in lines[1]
+    assert "s1: absent" in lines[3]
+    assert "RADIO_ADD_OFFSET is -1000" in lines[0]
+    assert "RADIO_ADD_OFFSET is -1000" not in lines[1]  # what is the same at every site is said once
     assert {m.name: m.optional for m in data.contract.modalities} == {
         "s2": False, "s2_20m": False, "s1": True, "dem": False,
     }  # fmt: skip
@@ -52,7 +55,7 @@ def test_the_first_modality_is_required_and_others_are_prepared_meanwhile(own):
     with pytest.raises(InputError, match=r"1 of 2 sites .*s2\.tif is missing"):
         prepare(config, say=lines.append)
     assert "a: FAILED" in lines[0]
-    assert "prepared;" in lines[1]
+    assert ", prepared" in lines[1]
 
 
 def test_some_dates_only_are_a_mistake(one):

@@ -87,7 +87,7 @@ def test_one_bad_site_does_not_stop_the_others(own):
     lines: list[str] = []
     with pytest.raises(InputError, match=r"1 of 4 sites could not be prepared.*s2\.tif"):
         prepare(config, say=lines.append)
-    assert sum("prepared;" in line for line in lines) == 3
+    assert sum(", prepared" in line for line in lines) == 3
     assert not (root.parent / "dataset" / "dataset.json").exists()
 
 
