@@ -164,8 +164,9 @@ def dataset(name: str) -> ConfigDict:
     config.source.image = "image.*"
     config.source.label = "label.tif"
     config.source.vectors = ()
-    config.source.cloud = ""
-    config.source.layers = ConfigDict()  # modality -> file names, one per date
+    config.source.cloud = ""  # used at the sites that have it
+    # Modality -> file names, one per date. A site may lack all files of any modality but the first.
+    config.source.layers = ConfigDict()
 
     config.inputs = ()
     config.modalities = ConfigDict()
@@ -192,7 +193,8 @@ def dataset(name: str) -> ConfigDict:
     config.split.table = ConfigDict({"train": (), "validation": (), "test": ()})
     config.split.shares = ConfigDict({"train": 0.7, "validation": 0.1, "test": 0.2})
     config.split.block = 128  # 10 m pixels
-    config.split.gap = 64  # at least a patch plus the halo
+    config.split.gap = 64  # 10 m pixels between two splits: at least a patch plus the halo
+    config.split.halo = 16  # what a map looks at beyond its tile, at least; see halo.json beside a checkpoint
     config.split.seed = 0
     return config
 

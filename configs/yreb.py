@@ -7,7 +7,8 @@
 Nobody may pass the paper's data on (Sentinel-2, Jilin-1 imagery of 2022, labels from OpenStreetMap, footprints and
 SAM), so you bring your own: DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04
 B08, 10 m, the product's numbers), image.tif (red, green, blue, 1 m), label.tif (0, 1, 255 unknown, on the image's
-pixels) and, where you have it, scl.tif. docs/your-own-data.md says it in full.
+pixels) and, where you have it, scl.tif (a site without it keeps its clouds, and preparation says so).
+docs/your-own-data.md says it in full.
 
 What is the paper's: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4 first, a second stage that sees the
 input enlarged and the first stage's image, joint training, sub-regions. What is ours: the x2.5 of the second stage
@@ -45,6 +46,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.modalities.s2.bands = ("B04", "B03", "B02")
     d.inputs = ("s2",)
     d.source.layers = ConfigDict({"s2": ("s2.tif",)})
+    d.source.cloud = "scl.tif"
     d.patch = 64
     d.stride = 32
     d.split.by = "block"

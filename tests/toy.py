@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pandas as pd
+import rasterio
 from ml_collections import ConfigDict
 from scipy import ndimage
 
@@ -113,3 +114,53 @@ def batch(reader, count: int) -> dict:
     from jointseg_jax.data.patches import stack
 
     return stack([reader.read(i % len(reader)) for i in range(count)])
+
+
+def quiet(_: str) -> None:
+    """Says nothing."""
+
+
+def keep_only(config: ConfigDict, *names: str) -> None:
+    """Leaves some sites in a dataset config, all of them for training."""
+    config.source.only = names
+    config.split.table.train = names
+    config.split.table.validation = config.split.table.test = ()
+
+
+def rewrite(
+    path,
+    *,
+    dtype=None,
+    crs=None,
+    drop=0,
+    start=0,
+    bands=None,
+    transform=None,
+    values=None,
+    nodata=...,
+    keep_tags=True,
+    **tags,
+):
+    """Writes a raster anew with something changed; `nodata=None` takes the nodata value away.
+
+    `start` and `drop` cut so many rows and columns off its beginning and end.
+    """
+    with rasterio.open(path) as raster:
+        stack, profile, names, old = raster.read(), raster.profile, raster.descriptions, raster.tags()
+    if values is not None:
+        stack = values(stack)
+    if bands is not None:
+        stack, names = stack[: len(bands)], bands
+    if drop:
+        stack = stack[:, :-drop, :-drop]
+    if start:
+        stack = stack[:, start:, start:]
+        profile["transform"] = profile["transform"] * rasterio.Affine.translation(start, start)
+    profile.update(count=len(stack), height=stack.shape[1], width=stack.shape[2])
+    profile.update({k: v for k, v in {"dtype": dtype, "crs": crs, "transform": transform}.items() if v is not None})
+    if nodata is not ...:
+        profile["nodata"] = nodata
+    with rasterio.open(path, "w", **profile) as raster:
+        raster.write(stack.astype(profile["dtype"]))
+        raster.descriptions = tuple(names)
+        raster.update_tags(**{**(old if keep_tags else {}), **tags})

@@ -1,13 +1,18 @@
 """From vectors and land-cover codes to the label raster: 0 pervious, 1 impervious, 255 ignored."""
 
+import pathlib
 from collections.abc import Iterable, Mapping
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from affine import Affine
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.burn import burn
+
+DEFAULT_ROAD_WIDTH = 6.0  # metres, for lines without a width
 
 
 def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np.ndarray:
@@ -23,6 +28,56 @@ def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np
             f"{where} holds land-cover codes {unknown} that label.classes does not map; add them (255 to ignore)"
         )
     return np.array([mapping[int(code)] for code in present], np.uint8)[inverse].reshape(codes.shape)
+
+
+def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, float]]:
+    """The impervious ground in all layers of a vector file.
+
+    Args:
+        path: GeoPackage or any other file that GDAL reads.
+        crs: to bring it to.
+
+    Returns:
+        Geometries and full widths in metres: of lines their `width` column, `DEFAULT_ROAD_WIDTH` where there is none;
+        0 for polygons.
+
+    Raises:
+        InputError: the file cannot be read, holds no geometries, or has no CRS.
+    """
+    shapes = []
+    for layer in _spatial_layers(path):
+        try:
+            frame = gpd.read_file(path, layer=layer)
+        except Exception as error:
+            raise _unreadable(path, error) from error
+        if frame.crs is None:
+            raise InputError(
+                f"layer {layer!r} of {path} has no CRS, so it has no place on the ground: assign one "
+                "(ogr2ogr -a_srs EPSG:...)"
+            )
+        frame = frame[frame.geometry.notna()].to_crs(crs)
+        lines = frame.geom_type.isin(["LineString", "MultiLineString"])
+        widths = frame["width"].astype(float) if "width" in frame else pd.Series(np.nan, frame.index)
+        widths = widths.fillna(DEFAULT_ROAD_WIDTH).where(lines, 0.0)
+        shapes += list(zip(frame.geometry, widths.tolist(), strict=True))
+    return shapes
+
+
+def _spatial_layers(path: pathlib.Path) -> list[str]:
+    try:
+        layers = gpd.list_layers(path)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    spatial = layers[layers["geometry_type"].notna()]["name"].tolist()
+    if not spatial:
+        raise InputError(f"{path} holds no layer with geometries (layers: {layers['name'].tolist()}): check the file")
+    return [str(name) for name in spatial]
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> InputError:
+    """Drivers raise many kinds of exceptions for a damaged file."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(f"{path} cannot be read as vectors ({reason}): restore the file or correct its name")
 
 
 def rasterise(

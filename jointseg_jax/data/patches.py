@@ -40,8 +40,8 @@ class PatchReader:
         if spread is not None:
             if dataset.simulated is None:
                 raise InputError(
-                    "data.sensor_spread re-simulates the input per patch, but this dataset's inputs were not "
-                    "simulated: set it to None"
+                    f"data.sensor_spread re-simulates the input per patch, but the inputs of {dataset.root} were not "
+                    "simulated: train with a config file that does not set data.sensor_spread"
                 )
             self._sensor = Sensor.from_dict(dataset.simulated["sensor"])
         self._spread = spread
@@ -119,10 +119,9 @@ class PatchReader:
         values, seen = sensor.observe(image, valid, rng=rng)
         core = np.s_[margin : margin + window.height, margin : margin + window.width]
         modality = self.contract.primary
-        top = np.iinfo(modality.dtype).max
-        stored = np.clip(np.round(values[core] / modality.scale - modality.offset), 1, top)
+        stored = modality.decode(modality.encode(values[core]))
         return {
-            "values": np.where(seen[core][..., None], modality.decode(stored), 0)[None].astype(np.float32),
+            "values": np.where(seen[core][..., None], stored, 0)[None].astype(np.float32),
             "valid": seen[core][None],
         }
 

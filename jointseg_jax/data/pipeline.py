@@ -1,9 +1,8 @@
 """Batches as a pure function of (dataset, seed, step).
 
 Shuffling, repeating and augmenting act on global indices and the process slice comes last, so the global batch of a
-step
-is the same for any number of processes, threads and workers, and resuming is random access: a checkpoint stores no
-iterator state.
+step is the same for any number of processes, threads and workers, and resuming is random access: a checkpoint stores
+no iterator state.
 """
 
 import dataclasses

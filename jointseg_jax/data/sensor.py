@@ -2,9 +2,8 @@
 
 The published modulation transfer function (MTF) at the Nyquist frequency is that of the whole system, detector
 included. So the simulated point spread is Gaussian x pixel box, with the Gaussian chosen such that the *product* of
-both transfer
-functions has the published value: at 0.25 and 10 m its sigma is 4.35 m (blurring with 5.30 m and then averaging would
-    blur twice).
+both transfer functions has the published value: at 0.25 and 10 m its sigma is 4.35 m (blurring with 5.30 m and then
+averaging would blur twice).
 """
 
 import dataclasses
@@ -32,24 +31,25 @@ SNR_AT_REFERENCE = {
 # Solar irradiance [W m-2 um-1] of the bands of Sentinel-2A, as in its product metadata.
 SOLAR_IRRADIANCE = {"B02": 1959.72, "B03": 1823.24, "B04": 1512.06, "B08": 1041.63, "B11": 245.59, "B12": 85.25}
 _COS_SUN_ZENITH = math.cos(math.radians(45.0))  # at which reference radiance becomes reference reflectance [ours]
+_DISPLAY_REFERENCE = 0.3  # linear light at which the published SNR is taken to hold in a display stretch [ours]
+HIGHEST_MTF = 2 / math.pi  # at Nyquist, of a bare pixel box: sinc(1/2)
 
 
 def gaussian_sigma(mtf: float, spacing: float) -> float:
     """Sigma [metres] of the Gaussian whose product with the box of a `spacing` metre pixel has `mtf` at Nyquist."""
-    box = 2 / math.pi  # sinc(1/2)
-    if not 0 < mtf < box:
-        raise ValueError(f"a system MTF at Nyquist of {mtf} is impossible: a bare pixel box has {box:.3f}")
+    if not 0 < mtf < HIGHEST_MTF:
+        raise ValueError(f"a system MTF at Nyquist of {mtf} is impossible: a bare pixel box has {HIGHEST_MTF:.3f}")
     nyquist = 1 / (2 * spacing)
-    return math.sqrt(-math.log(mtf / box) / (2 * math.pi**2 * nyquist**2))
+    return math.sqrt(-math.log(mtf / HIGHEST_MTF) / (2 * math.pi**2 * nyquist**2))
 
 
 def to_linear(display: np.ndarray) -> np.ndarray:
-    """SRGB decoding (IEC 61966-2-1): display values 0..1 to linear light."""
+    """The sRGB decoding (IEC 61966-2-1): display values 0..1 to linear light."""
     return np.where(display <= 0.04045, display / 12.92, ((np.maximum(display, 0) + 0.055) / 1.055) ** 2.4)
 
 
 def to_display(linear: np.ndarray) -> np.ndarray:
-    """SRGB encoding: linear light to display values 0..1."""
+    """The sRGB encoding: linear light to display values 0..1."""
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
 
 
@@ -95,7 +95,7 @@ class Sensor:
         names = [known.get(b, b) for b in bands]
         mtf = tuple(MTF_AT_NYQUIST.get(n, 0.26) for n in names)
         snr = tuple(float(SNR_AT_REFERENCE.get(n, (154, 0.0))[0]) for n in names)
-        return cls(mtf, snr, (0.3,) * len(bands), spacing, linear_light=True)
+        return cls(mtf, snr, (_DISPLAY_REFERENCE,) * len(bands), spacing, linear_light=True)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Sensor":

@@ -1,27 +1,27 @@
 """Preparing one site: its raw rasters become tiled rasters on one lattice, in one radiometry, with one label."""
 
 import pathlib
-from collections.abc import Callable
 
-import numpy as np
+from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data import splits
 from jointseg_jax.data.dataset import Site
-from jointseg_jax.data.recipe import Recipe, site_lattice
-from jointseg_jax.data.site_fine import image_units, write_image, write_label
+from jointseg_jax.data.ground import Rule
+from jointseg_jax.data.image_units import image_units
+from jointseg_jax.data.recipe import Recipe
+from jointseg_jax.data.site_fine import write_image, write_label
 from jointseg_jax.data.site_layers import write_layers
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
-def prepare_site(
-    source: SiteSource, recipe: Recipe, ground: Callable[[int, int], np.ndarray], root: pathlib.Path
-) -> Site:
+def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Rule, root: pathlib.Path) -> Site:
     """Writes the rasters of one site.
 
     Args:
         source: its raw files.
+        lattice: the site's at 10 m, see `recipe.site_lattice`.
         recipe: what to make of them.
         ground: height, width in 10 m pixels -> split codes `[height, width]`.
         root: of the dataset; the site goes to `root/sites/<name>`.
@@ -29,16 +29,16 @@ def prepare_site(
     Raises:
         InputError: a raw file cannot be used; the message names it.
     """
-    lattice = site_lattice(source, recipe)
+    entry = source.entry
     height, width = (int(n) for n in lattice.shape)
-    at = pathlib.PurePosixPath("sites") / source.name
+    at = pathlib.PurePosixPath("sites") / entry.name
     folder = root / at
     layers, seen, notes = write_layers(source, recipe, lattice, folder)
     image = write_image(source, recipe, lattice, folder / "image.tif")
     write_label(source, recipe, lattice, seen, folder / "label.tif")
-    gain, offset, note = image_units(
-        recipe, lattice, folder / "image.tif", folder / layers[recipe.modalities[0].name][0]
-    )
+    primary = recipe.primary.name
+    where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary, ())[:1]))
+    units = image_units(recipe, lattice, folder / "image.tif", image.nodata, folder / layers[primary][0], where)
     codes = ground(height, width)
     write_raster(
         folder / "split.tif",
@@ -46,9 +46,9 @@ def prepare_site(
         Layout(lattice, "uint8", ("split",), 0, {k: str(v) for k, v in splits.CODES.items()}),
     )
     return Site(
-        name=source.name,
-        region=source.region,
-        date=source.date,
+        name=entry.name,
+        region=entry.region,
+        date=entry.date,
         crs=crs_text(lattice),
         left=float(lattice.affine.c),
         top=float(lattice.affine.f),
@@ -58,10 +58,10 @@ def prepare_site(
         image=str(at / "image.tif"),
         label=str(at / "label.tif"),
         split=str(at / "split.tif"),
-        image_gain=gain,
-        image_offset=offset,
+        image_gain=units.gain,
+        image_offset=units.offset,
         image_nodata=image.nodata,
         image_dtype=image.dtype,
         pixels={name: int((codes == code).sum()) for name, code in splits.CODES.items()},
-        notes=(*notes, note),
+        notes=(*notes, *source.notes, units.note),
     )

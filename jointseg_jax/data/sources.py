@@ -2,14 +2,34 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.encoding import product_xml
+from jointseg_jax.rasters.reader import files_behind
 
 TABLE = "sites.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteEntry:
+    """A site as it is listed, before its files are looked for.
+
+    Attributes:
+        name: unique; names the site's folder in the dataset.
+        place: sites of one place (the same ground at other dates) go into one split.
+        region: for scores by sub-region.
+        date: ISO date or year, as text.
+        folder: with its raw files.
+    """
+
+    name: str
+    place: str
+    region: str
+    date: str
+    folder: pathlib.Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,52 +37,59 @@ class SiteSource:
     """The raw files of one site.
 
     Attributes:
-        name: unique; names the site's folder in the dataset.
-        place: sites of one place (the same ground at other dates) go into one split.
-        region: for scores by sub-region.
-        date: ISO date or year, as text.
-        layers: modality -> one file per date; a modality that is missing here is absent or simulated.
+        entry: the site.
+        layers: modality -> one file per date; a modality that is not here is absent or simulated.
         image: the 1 m image.
         label: raster of labels or land-cover codes, on the image's lattice; or None when `vectors` are given.
         vectors: GeoPackage or other vector files to rasterise.
         cloud: Sentinel-2 scene classification (SCL).
+        notes: what was looked for and is not there.
     """
 
-    name: str
-    place: str
-    region: str
-    date: str
-    layers: dict[str, tuple[pathlib.Path, ...]]
+    entry: SiteEntry
+    layers: Mapping[str, tuple[pathlib.Path, ...]]
     image: pathlib.Path
     label: pathlib.Path | None = None
     vectors: tuple[pathlib.Path, ...] = ()
     cloud: pathlib.Path | None = None
+    notes: tuple[str, ...] = ()
 
     def files(self) -> list[pathlib.Path]:
-        """All files of the site."""
-        single = [p for p in (self.image, self.label, self.cloud) if p is not None]
-        return [*single, *self.vectors, *(p for paths in self.layers.values() for p in paths)]
+        """All files the site is made from, those behind virtual rasters and the products' metadata included.
+
+        Raises:
+            InputError: a raster cannot be opened.
+        """
+        inputs = [path for paths in self.layers.values() for path in paths]
+        rasters = [p for p in (self.image, self.label, self.cloud) if p is not None] + inputs
+        behind = [file for raster in rasters for file in files_behind(raster)]
+        metadata = [xml for raster in inputs if (xml := product_xml(raster)) is not None]
+        # A shapefile is several files of one name.
+        vectors = [f for v in self.vectors for f in (v.parent.glob(f"{v.stem}.*") if v.suffix == ".shp" else [v])]
+        return [*behind, *sorted(vectors), *dict.fromkeys(metadata)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Names:
     """File names inside a site's folder; each may be a pattern such as `image.*`.
 
-    `layers` maps a modality to one file per date. Empty names are absent.
+    `layers` maps a modality to one file per date; those that are not `required` may be missing, and so may `cloud`.
+    Empty names are not looked for, nor is the label where vectors are named.
     """
 
     image: str = "image.*"
     label: str = "label.tif"
     vectors: tuple[str, ...] = ()
     cloud: str = ""
-    layers: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    layers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    required: tuple[str, ...] = ()
 
 
-def from_table(root: pathlib.Path, names: Names, only: Sequence[str] = ()) -> list[SiteSource]:
+def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
     """Sites listed in `root/sites.csv`: columns site, region, date, folder and, where dates share ground, place.
 
     Raises:
-        InputError: no table, a missing column, a site listed twice, or a missing file.
+        InputError: no table, a missing column, a site listed twice or named as no folder can be.
     """
     path = root / TABLE
     if not path.exists():
@@ -77,72 +104,79 @@ def from_table(root: pathlib.Path, names: Names, only: Sequence[str] = ()) -> li
         raise InputError(f"{path} lists site {table['site'][table['site'].duplicated()].iloc[0]!r} twice")
     sites = []
     for row in table.to_dict("records"):
-        if only and row["site"] not in only:
+        name = row["site"]
+        if only and name not in only:
             continue
-        place = row.get("place") or row["site"]
-        sites.append(_site(root / row["folder"], names, row["site"], place, row["region"], row["date"]))
+        if not name or name.startswith(".") or set(name) & set("/\\"):
+            raise InputError(f"{path} names a site {name!r}, which cannot be a folder's name: take letters and digits")
+        sites.append(SiteEntry(name, row.get("place") or name, row["region"], row["date"], root / row["folder"]))
     if not sites:
         raise InputError(f"{path} lists no site" + (f" among {list(only)}" if only else ""))
     return sites
 
 
-def from_scenes(root: pathlib.Path, names: Names, only: Sequence[str] = ()) -> list[SiteSource]:
-    """One site per sub-folder of `root` that holds an image; the region is the scene's own name.
+def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> list[SiteEntry]:
+    """One site per sub-folder of `root` that holds a file called `image`; the region is the scene's own name.
 
     Raises:
-        InputError: the folder is missing or holds no scene, or a scene lacks its label.
+        InputError: there is none.
     """
-    if not root.is_dir():
-        raise InputError(
-            f"{root} is not a folder: point root=DIR at the folder that holds <scene>/image.tif and "
-            f"<scene>/{names.label}"
-        )
-    folders = sorted(d for d in root.iterdir() if d.is_dir() and list(d.glob(names.image)))
+    folders = sorted(d for d in root.iterdir() if d.is_dir() and list(d.glob(image)))
     if only:
         folders = [d for d in folders if d.name in only]
     if not folders:
         raise InputError(
-            f"{root} holds no <scene>/{names.image}" + (f" among {list(only)}" if only else "") + ": nothing to prepare"
+            f"{root} holds no <scene>/{image}" + (f" among {list(only)}" if only else "") + ": nothing to prepare"
         )
-    return [_site(d, names, d.name, d.name, d.name, "") for d in folders]
+    return [SiteEntry(d.name, d.name, d.name, "", d) for d in folders]
 
 
-def _site(folder: pathlib.Path, names: Names, name: str, place: str, region: str, date: str) -> SiteSource:
+def find(entry: SiteEntry, names: Names) -> SiteSource:
+    """Looks for the files of a site.
+
+    Raises:
+        InputError: one that is required is missing, some dates of a modality are, or a pattern matches several files.
+    """
+    folder, layers, notes = entry.folder, {}, []
+    for modality, patterns in names.layers.items():
+        found = [_look(folder, pattern) for pattern in patterns]
+        if any(found) or modality in names.required:
+            layers[modality] = tuple(_required(folder, pattern) for pattern in patterns)
+        else:
+            notes.append(f"{modality}: absent ({', '.join(patterns)} not found), masked")
+    cloud = _look(folder, names.cloud) if names.cloud else None
+    if names.cloud and cloud is None:
+        notes.append(f"clouds not masked ({names.cloud} not found)")
     return SiteSource(
-        name=name,
-        place=place,
-        region=region,
-        date=date,
-        layers={m: tuple(_find(folder, pattern) for pattern in patterns) for m, patterns in names.layers.items()},
-        image=_find(folder, names.image),
-        label=_find(folder, names.label) if names.label else None,
-        vectors=tuple(_find(folder, v) for v in names.vectors),
-        cloud=_find(folder, names.cloud) if names.cloud else None,
+        entry=entry,
+        layers=layers,
+        image=_required(folder, names.image),
+        label=_required(folder, names.label) if names.label and not names.vectors else None,
+        vectors=tuple(_required(folder, v) for v in names.vectors),
+        cloud=cloud,
+        notes=tuple(notes),
     )
 
 
-def _find(folder: pathlib.Path, pattern: str) -> pathlib.Path:
+def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
     found = sorted(p for p in folder.glob(pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux"))
-    if not found:
-        raise InputError(f"{folder / pattern} is missing: put the file there or correct its name in the config")
     if len(found) > 1:
         raise InputError(f"{folder / pattern} matches {[p.name for p in found]}: keep one")
-    return found[0]
+    return found[0] if found else None
 
 
-def group_by_place(sites: Sequence[SiteSource]) -> dict[str, list[SiteSource]]:
-    """Sites by the ground they share."""
-    places: dict[str, list[SiteSource]] = {}
-    for site in sites:
-        places.setdefault(site.place, []).append(site)
-    return places
+def _required(folder: pathlib.Path, pattern: str) -> pathlib.Path:
+    found = _look(folder, pattern)
+    if found is None:
+        raise InputError(f"{folder / pattern} is missing: put the file there or correct its name in the config")
+    return found
 
 
-def check_layers(sites: Sequence[SiteSource], modalities: Sequence[Modality], simulated: str) -> None:
-    """Raises `InputError` when a modality has files nowhere and is not simulated."""
-    for modality in modalities:
-        if modality.name != simulated and not any(modality.name in s.layers for s in sites):
+def check_layers(sites: Sequence[SiteSource], names: Names) -> None:
+    """Raises `InputError` when a modality has files at no site."""
+    for modality in names.layers:
+        if not any(modality in s.layers for s in sites):
             raise InputError(
-                f"no site has files for modality {modality.name!r}: name them in dataset.source.layers or drop it "
-                "from dataset.inputs"
+                f"no site has files for modality {modality!r} ({', '.join(names.layers[modality])}): correct "
+                "dataset.source.layers or drop it from dataset.inputs"
             )

@@ -32,7 +32,7 @@ def over_training(dataset: Dataset) -> Contract:
         for site in dataset.sites_of("train"):
             with open_raster(dataset.root / site.split) as raster:
                 ground = read_window(raster, Window(0, 0, site.height, site.width))[0][::n, ::n, 0] == CODES["train"]
-            for layer in dataset.scene(site.name).layers[modality.name]:
+            for layer in dataset.scene(site.name).layers.get(modality.name, ()):
                 values, valid = layer.read(Window(0, 0, site.height // n, site.width // n), handles)
                 pixels = values[valid & ground[: valid.shape[0], : valid.shape[1]]].astype(np.float64)
                 count += len(pixels)

@@ -1,4 +1,4 @@
-"""Reading a raster on a lattice that is not its own: shifted by whole pixels, or (asked for explicitly) warped."""
+"""Reading a raster on a lattice that is not its own: shifted by whole pixels, repeated, or (when asked for) warped."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
@@ -15,21 +15,47 @@ from jointseg_jax.rasters.reader import dataset_lattice, open_raster, read_mask,
 
 
 class Aligned:
-    """Windows of a raster, counted on another lattice of the same spacing.
+    """Windows of a raster, counted on another lattice.
 
     Attributes:
-        dataset: the raster, perhaps as a warped view of it.
-        tags: its metadata, which a warped view would have lost.
+        source: the raster as it is on disk, for what it says of itself (a warped view would have lost that).
     """
 
-    def __init__(self, dataset: DatasetReader, row: int, col: int, tags: dict[str, str]):
-        self.dataset, self.tags = dataset, tags
-        self._row, self._col = row, col
+    def __init__(
+        self,
+        source: DatasetReader,
+        view: DatasetReader | WarpedVRT,
+        corner: tuple[int, int] = (0, 0),
+        factor: int = 1,
+        alpha: int | None = None,
+    ):
+        """Use `open_aligned`.
+
+        Args:
+            source: see above.
+            view: what is read, perhaps a warped view of it.
+            corner: row and column of the lattice's corner, in its pixels from the view's corner.
+            factor: pixels of the lattice on the side of one of the view's.
+            alpha: one-based number of the view's band that is zero where it has no data; None where the view tells
+                by other means.
+        """
+        self.source = source
+        self._view, self._corner, self._factor, self._alpha = view, corner, factor, alpha
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Stored numbers `[h, w, bands]` and where the raster has data `[h, w]` (its own nodata, alpha or mask)."""
-        own = Window(window.row + self._row, window.col + self._col, window.height, window.width)
-        return read_window(self.dataset, own)[0], read_mask(self.dataset, own)
+        rows = (self._corner[0] + window.row + np.arange(window.height)) // self._factor
+        cols = (self._corner[1] + window.col + np.arange(window.width)) // self._factor
+        own = Window(int(rows[0]), int(cols[0]), int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1)
+        values, _ = read_window(self._view, own, tuple(self.source.indexes))
+        if self._alpha is None:
+            mask = read_mask(self._view, own)
+        else:
+            mask = read_window(self._view, own, (self._alpha,))[0][..., 0] > 0
+        if self._factor == 1:
+            return values, mask
+        at = np.ix_(rows - own.row, cols - own.col)
+        return values[at], mask[at]
 
 
 @contextlib.contextmanager
@@ -43,7 +69,7 @@ def open_aligned(
         lattice: whose pixels windows are counted in.
         warp: resample it onto the lattice, cubic for quantities and nearest for classes; otherwise it must already
             lie on it, shifted by whole pixels at most.
-        categorical: the raster holds classes.
+        categorical: the raster holds classes: its pixels may be a whole number of times larger, and are repeated.
 
     Raises:
         InputError: not a raster, another CRS or spacing, or shifted by a fraction of a pixel.
@@ -53,6 +79,12 @@ def open_aligned(
         if warp:
             height, width = lattice.shape
             resampling = Resampling.nearest if categorical else Resampling.cubic
+            # Beyond the raster a view holds zeros, which are gaps only where it has a nodata value or an alpha band. Of
+            # floating-point bands GDAL takes none for alpha, so it is read by its number.
+            alpha, add = None, False
+            if dataset.nodata is None:
+                add = ColorInterp.alpha not in dataset.colorinterp
+                alpha = dataset.count + 1 if add else dataset.colorinterp.index(ColorInterp.alpha) + 1
             with WarpedVRT(
                 dataset,
                 crs=crs_text(lattice),
@@ -60,9 +92,11 @@ def open_aligned(
                 height=height,
                 width=width,
                 resampling=resampling,
+                add_alpha=add,
             ) as warped:
-                yield Aligned(warped, 0, 0, dataset.tags())
+                yield Aligned(dataset, warped, alpha=alpha)
             return
-        check_metric(own, spacing_of(lattice), str(path))
-        row, col = offset_in(lattice, own, str(path))
-        yield Aligned(dataset, row, col, dataset.tags())
+        spacing = spacing_of(lattice)
+        factor = max(1, round(spacing_of(own) / spacing)) if categorical else 1
+        check_metric(own, factor * spacing, str(path))
+        yield Aligned(dataset, dataset, offset_in(lattice, own, str(path)), factor)

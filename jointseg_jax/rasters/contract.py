@@ -5,6 +5,7 @@ This module is plain data and imports without rasterio.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,20 @@ class Modality:
     """One raster of a site: bands that share a spacing and a way to be read.
 
     `value = (stored + offset) * scale`, in `units`. A pixel is invalid where a band equals `nodata`; in `display` units
-    where all bands do (an 8-bit stretch saturates single bands at 0 or 255, which is no absence).
+    where all bands do (an 8-bit stretch saturates single bands at 0 or 255, which is no absence). Whole numbers that
+    stand for reflectance are invalid at 0, too, whatever `nodata` is.
+
+    Attributes:
+        name: of the modality and of its files.
+        bands: names, in the order of the arrays' last axis.
+        spacing: metres, a multiple of `COARSE_SPACING`.
+        dtype: of stored numbers.
+        units: one of `UNITS`.
+        nodata: stored number that marks absence.
+        scale, offset: see above.
+        dates: acquisitions per site.
+        optional: some sites of the training split lack it, so a network has learnt from zero masks in its place.
+        statistics: over the training split.
     """
 
     name: str
@@ -42,6 +56,8 @@ class Modality:
     scale: float = 1.0
     offset: float = 0.0
     statistics: Statistics | None = None
+    dates: int = 1
+    optional: bool = False
 
     def __post_init__(self) -> None:
         if self.units not in UNITS:
@@ -51,10 +67,19 @@ class Modality:
         """Stored numbers [..., bands] to float32 values in `units`."""
         return (stored.astype(np.float32) + np.float32(self.offset)) * np.float32(self.scale)
 
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Inverse of `decode`: numbers to store, as floats; whole ones are rounded and kept off 0, which is nodata."""
+        stored = values / self.scale - self.offset
+        if np.issubdtype(np.dtype(self.dtype), np.floating):
+            return stored
+        return np.clip(np.round(stored), 1, np.iinfo(self.dtype).max)
+
     def valid(self, stored: np.ndarray) -> np.ndarray:
         """Where stored numbers [..., bands] are measurements: bool [...]."""
         if np.issubdtype(stored.dtype, np.floating):
             finite = np.isfinite(stored).all(-1)
+        elif self.units == "reflectance":
+            finite = (stored != 0).all(-1)
         else:
             finite = np.ones(stored.shape[:-1], bool)
         if self.nodata is None or np.isnan(self.nodata):
@@ -74,7 +99,7 @@ class Contract:
     """What a dataset holds and a network expects.
 
     `image_bands` are the names of the three bands, found in the first modality, that the 1 m image shows; the image
-    is in that modality's units. `dates` is the number of acquisitions per modality.
+    is in that modality's units.
     """
 
     modalities: tuple[Modality, ...]
@@ -82,7 +107,6 @@ class Contract:
     label: str = "impervious"
     classes: tuple[str, ...] = ("pervious", "impervious")
     composite: str = "single acquisition"
-    dates: int = 1
 
     def __post_init__(self) -> None:
         if not self.modalities:
@@ -104,9 +128,14 @@ class Contract:
         return tuple(self.primary.bands.index(b) for b in self.image_bands)
 
     @property
+    def dates(self) -> int:
+        """Length of the date axis of all inputs: the most acquisitions any modality has."""
+        return max(m.dates for m in self.modalities)
+
+    @property
     def coarsest_spacing(self) -> float:
-        """The largest pixel size of any modality, metres."""
-        return max(COARSE_SPACING, *(m.spacing for m in self.modalities))
+        """The spacing that the pixels of all modalities nest in, metres."""
+        return common_spacing(self.modalities)
 
     def replace(self, **changes: Any) -> "Contract":
         """A copy with some fields changed."""
@@ -118,20 +147,26 @@ class Contract:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Contract":
-        """Inverse of `to_dict`."""
-        modalities = []
-        for m in fields["modalities"]:
-            statistics = m["statistics"] and Statistics(**{k: tuple(v) for k, v in m["statistics"].items()})
-            modalities.append(Modality(**{**m, "bands": tuple(m["bands"]), "statistics": statistics}))
+        """Inverse of `to_dict`; contracts that state `dates` once, for all modalities, are read as well."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        plain.pop("modalities")
+        dates = plain.pop("dates", 1)
+        modalities = []
+        for m in plain.pop("modalities"):
+            statistics = m["statistics"] and Statistics(**{k: tuple(v) for k, v in m["statistics"].items()})
+            modalities.append(Modality(**{"dates": dates, **m, "bands": tuple(m["bands"]), "statistics": statistics}))
         return cls(modalities=tuple(modalities), **plain)
+
+
+def common_spacing(modalities: tuple[Modality, ...]) -> float:
+    """The smallest spacing, metres, that is a whole multiple of `COARSE_SPACING` and of every modality's."""
+    return COARSE_SPACING * math.lcm(*(round(m.spacing / COARSE_SPACING) for m in modalities))
 
 
 def differences(trained: Contract, given: Contract) -> list[str]:
     """Why data under `given` cannot be fed to a network trained under `trained`: one sentence each, none when it can.
 
-    Statistics may differ (they belong to the training split); names, bands, spacing, units and encoding may not.
+    Names, bands, spacing, units and dates must agree. Statistics may differ (they belong to the training split), and so
+    may dtype, nodata, scale and offset: files are read by their own and compared in units.
     """
     found = []
     by_name = {m.name: m for m in given.modalities}
@@ -140,11 +175,13 @@ def differences(trained: Contract, given: Contract) -> list[str]:
         if have is None:
             found.append(f"modality {want.name!r} is missing")
             continue
-        for field in ("bands", "spacing", "units"):
+        for field in ("bands", "spacing", "units", "dates"):
             a, b = getattr(want, field), getattr(have, field)
             if a != b:
                 found.append(f"modality {want.name!r} has {field} {b} where the network was trained with {a}")
-    for field in ("image_bands", "label", "classes", "dates"):
+        if have.optional and not want.optional:
+            found.append(f"modality {want.name!r} is absent at some sites, which the network was never trained for")
+    for field in ("image_bands", "label", "classes"):
         a, b = getattr(trained, field), getattr(given, field)
         if a != b:
             found.append(f"{field} is {b} where the network was trained with {a}")

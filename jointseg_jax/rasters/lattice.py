@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.errors import InputError
 
 _TOLERANCE = 1e-6  # metres; float noise in the transforms that people's tools write
+_PARTNER_TOLERANCE = 0.01  # pixels, at any corner
 
 
 class Window(NamedTuple):
@@ -55,10 +56,21 @@ def crs_text(lattice: GeoBox) -> str:
     return f"EPSG:{lattice.crs.epsg}" if lattice.crs.epsg else str(lattice.crs.to_wkt())
 
 
+def crs_name(lattice: GeoBox) -> str:
+    """The CRS in few words, for messages."""
+    return "no CRS" if lattice.crs is None else f"EPSG:{lattice.crs.epsg}" if lattice.crs.epsg else str(lattice.crs)
+
+
 def refine(lattice: GeoBox, factor: int) -> GeoBox:
     """The lattice `factor` times finer over the same ground."""
     height, width = lattice.shape
     return GeoBox((height * factor, width * factor), lattice.affine * Affine.scale(1 / factor), lattice.crs)
+
+
+def coarsen(lattice: GeoBox, factor: int) -> GeoBox:
+    """The lattice `factor` times coarser from the same corner; its last row and column may reach beyond the ground."""
+    height, width = lattice.shape
+    return GeoBox((-(-height // factor), -(-width // factor)), lattice.affine * Affine.scale(factor), lattice.crs)
 
 
 def crop(lattice: GeoBox, window: Window) -> GeoBox:
@@ -88,7 +100,7 @@ def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
         )
     if not lattice.crs.projected:
         raise InputError(
-            f"{where} is in {lattice.crs} (degrees), but a lattice in metres is needed: warp it to its UTM zone "
+            f"{where} is in {crs_name(lattice)} (degrees), but a lattice in metres is needed: warp it to its UTM zone "
             f"at {spacing:g} m"
         )
     a, _, _, _, e, _ = lattice.affine[:6]
@@ -102,22 +114,34 @@ def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
         )
 
 
-def check_aligned(lattice: GeoBox, multiple: float, where: str) -> None:
-    """Raises `InputError` unless origin and size of a lattice are multiples of `multiple` metres."""
-    left, top = lattice.affine.c, lattice.affine.f
-    for name, value in (("left edge", left), ("top edge", top)):
-        if abs(value / multiple - round(value / multiple)) * multiple > _TOLERANCE:
-            raise InputError(
-                f"{where}: its {name} {value:.3f} m is not a multiple of {multiple:g} m; warp it onto that lattice "
-                f"(gdalwarp -tap -tr {spacing_of(lattice):g} {spacing_of(lattice):g})"
-            )
-    for name, pixels in zip(("height", "width"), lattice.shape, strict=True):
-        metres = pixels * spacing_of(lattice)
-        if abs(metres / multiple - round(metres / multiple)) * multiple > _TOLERANCE:
-            raise InputError(
-                f"{where}: its {name} of {metres:g} m is not a multiple of {multiple:g} m; crop it "
-                "(gdal_translate -srcwin)"
-            )
+def check_same_ground(own: GeoBox, expected: GeoBox, where: str) -> None:
+    """Raises `InputError` unless a raster lies, pixel by pixel, where its partner does.
+
+    Args:
+        own: lattice of the raster; any CRS, also in degrees.
+        expected: lattice that follows from its partner, see `coarsen`.
+        where: path of the raster.
+    """
+    if own.crs != expected.crs:
+        raise InputError(f"{where} is in {crs_name(own)} and its partner in {crs_name(expected)}: warp both to one CRS")
+    height, width = own.shape
+    a, b, c, d, e, f = (~expected.affine * own.affine)[:6]  # from own pixels to expected ones
+    if max(abs(a - 1) * width, abs(e - 1) * height, abs(b) * height, abs(d) * width) > _PARTNER_TOLERANCE:
+        x, y = abs(expected.affine.a), abs(expected.affine.e)
+        raise InputError(
+            f"{where} has pixels of {abs(own.affine.a):g} x {abs(own.affine.e):g} where its partner asks for "
+            f"{x:g} x {y:g}: warp both onto one lattice (gdalwarp -tr {x:g} {y:g})"
+        )
+    if max(abs(c), abs(f)) > _PARTNER_TOLERANCE:
+        raise InputError(
+            f"{where} begins at {own.affine.c:.10g}, {own.affine.f:.10g}, {f:+.2f} rows and {c:+.2f} columns from its "
+            f"partner's corner {expected.affine.c:.10g}, {expected.affine.f:.10g}: crop or warp it to the same extent"
+        )
+    if own.shape != expected.shape:
+        raise InputError(
+            f"{where} is {width} x {height} pixels where its partner asks for {expected.shape[1]} x "
+            f"{expected.shape[0]}: crop or warp it to the same extent"
+        )
 
 
 def offset_in(inner: GeoBox, outer: GeoBox, where: str) -> tuple[int, int]:
@@ -126,7 +150,7 @@ def offset_in(inner: GeoBox, outer: GeoBox, where: str) -> tuple[int, int]:
     Raises `InputError` when the CRS differ or the corners are not a whole number of pixels apart.
     """
     if inner.crs != outer.crs:
-        raise InputError(f"{where} is in {inner.crs} and its partner in {outer.crs}: warp both to one CRS")
+        raise InputError(f"{where} is in {crs_name(outer)} and its partner in {crs_name(inner)}: warp both to one CRS")
     spacing_x, spacing_y = abs(inner.affine.a), abs(inner.affine.e)
     col = (inner.affine.c - outer.affine.c) / spacing_x
     row = (outer.affine.f - inner.affine.f) / spacing_y

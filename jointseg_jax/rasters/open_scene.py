@@ -11,10 +11,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters import radiometry
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
-from jointseg_jax.rasters.lattice import Window, check_metric, is_north_up, offset_in
-from jointseg_jax.rasters.reader import dataset_lattice, explained_read, open_raster, own_mask
+from jointseg_jax.rasters.encoding import Stated, as_display, interpret, stated
+from jointseg_jax.rasters.lattice import Window, check_metric, check_same_ground, coarsen, is_north_up
+from jointseg_jax.rasters.reader import dataset_lattice, explained_read, has_mask, open_raster, own_mask
 from jointseg_jax.rasters.scene import Adjustment, Layer, Scene
 
 RADIOMETRY = ("contract", "display", "harmonise")
@@ -42,12 +42,14 @@ def open_scene(
 ) -> Opened:
     """Opens a raster, or a folder with one raster per modality (`s2.tif`, `s1.tif`, ...; a site of a dataset is one).
 
+    Several dates of a modality are `s2_0.tif`, `s2_1.tif`, ... in order.
+
     Args:
         path: raster file or folder.
         contract: what the network was trained on.
-        mode: "contract": the scene must be in the contract's units and range; "display": its 8-bit numbers are taken
-            as a display stretch, whatever the contract; "harmonise": each band is shifted and scaled to the training
-            mean and deviation.
+        mode: "contract": the scene must be in the contract's units and range; "display": the 8-bit numbers of the
+            first modality are taken as a display stretch, whatever the contract; "harmonise": each band is shifted and
+            scaled to the training mean and deviation.
         keep_grid: accept any CRS and pixel size, and produce the map on that grid refined ten times.
         bands: one-based numbers of the first modality's bands in the file, where names do not tell.
 
@@ -58,9 +60,9 @@ def open_scene(
         raise InputError(f"--radiometry={mode} is unknown; known: {', '.join(RADIOMETRY)}")
     path = pathlib.Path(path)
     files = _find_files(path, contract)
-    with open_raster(files[contract.primary.name][0]) as raster:
-        lattice = dataset_lattice(raster)
     where = str(files[contract.primary.name][0])
+    with open_raster(where) as raster:
+        lattice = dataset_lattice(raster)
     decisions = {"radiometry": mode}
     if keep_grid:
         if not is_north_up(lattice):
@@ -73,59 +75,73 @@ def open_scene(
             raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
     layers: dict[str, tuple[Layer, ...]] = {}
     for modality in contract.modalities:
+        first = modality is contract.primary
         opened = [
-            _open_layer(file, modality, lattice, mode=mode, bands=bands if modality is contract.primary else ())
+            _open_layer(
+                file,
+                modality,
+                lattice,
+                mode="contract" if mode == "display" and not first else mode,
+                bands=bands if first else (),
+            )
             for file in files[modality.name]
         ]
         layers[modality.name] = tuple(layer for layer, _ in opened)
-        decisions |= {f"radiometry_{modality.name}": note for _, note in opened}
+        notes = [note for _, note in opened] or ["absent, masked"]
+        decisions[f"radiometry_{modality.name}"] = " | ".join(dict.fromkeys(notes))
     return Opened(Scene(path.stem, lattice, layers, contract), decisions)
 
 
 def _find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
-    if path.is_dir():
-        files = {
-            m.name: sorted([*path.glob(f"{m.name}.tif"), *path.glob(f"{m.name}_[0-9].tif")])
-            for m in contract.modalities
-        }
-    elif path.exists():
-        files = {contract.primary.name: [path]}
-    else:
+    """Files by modality, one per date; none for a modality that may be and is absent."""
+    if not path.exists():
         raise InputError(f"{path} does not exist: --input is a raster or a folder with one raster per modality")
-    missing = [m.name for m in contract.modalities if not files.get(m.name)]
-    if missing:
-        raise InputError(
-            f"{path} lacks modality {missing[0]!r}: the network was trained on "
-            f"{[m.name for m in contract.modalities]}; give a folder that "
-            "holds one raster of that name for each, such as s2.tif"
-        )
+    files = {}
+    for modality in contract.modalities:
+        if path.is_dir():
+            found = _dated(path, modality.name)
+        else:
+            found = [path] if modality is contract.primary else []
+        if not found and not modality.optional:
+            raise InputError(
+                f"{path} lacks modality {modality.name!r}: the network was trained on "
+                f"{[m.name for m in contract.modalities]}; give a folder that "
+                "holds one raster of that name for each, such as s2.tif"
+            )
+        if found and len(found) != modality.dates:
+            raise InputError(
+                f"{path} holds {[f.name for f in found]} for modality {modality.name!r}, but the network was trained "
+                f"on {modality.dates} per site: give as many, named {modality.name}.tif or {modality.name}_0.tif, "
+                f"{modality.name}_1.tif, ... by date"
+            )
+        files[modality.name] = found
     return files
+
+
+def _dated(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
+    """`name.tif` and `name_<number>.tif` of a folder, by number."""
+    pattern = re.compile(rf"{re.escape(name)}(?:_(\d+))?\.tif")
+    matches = [(m, f) for f in folder.iterdir() if (m := pattern.fullmatch(f.name))]
+    return [f for _, f in sorted(matches, key=lambda pair: int(pair[0][1] or -1))]
 
 
 def _open_layer(
     path: pathlib.Path, modality: Modality, lattice: GeoBox, *, mode: str, bands: tuple[int, ...]
 ) -> tuple[Layer, str]:
     with open_raster(path) as raster:
-        own = dataset_lattice(raster)
-        factor = round(modality.spacing / COARSE_SPACING)
-        expected = (-(-lattice.shape[0] // factor), -(-lattice.shape[1] // factor))
-        row, col = offset_in(lattice, own, str(path)) if factor == 1 else (0, 0)
-        if (row, col) != (0, 0) or tuple(own.shape) != expected:
-            raise InputError(
-                f"{path} is {own.shape[1]} x {own.shape[0]} pixels and does not cover the ground of the scene's "
-                "first modality "
-                f"({expected[1]} x {expected[0]} at {modality.spacing:g} m): crop or warp it to the same extent"
-            )
+        check_same_ground(
+            dataset_lattice(raster), coarsen(lattice, round(modality.spacing / COARSE_SPACING)), str(path)
+        )
         indexes = bands or find_bands(raster, modality)
         _check_count(indexes, raster, modality)
         sample = _sample(raster, indexes)
-        stored_as, note = _encoding(raster, path, modality, sample, mode)
-        valid = stored_as.valid(sample)
-        masked = stored_as.units == "display"
+        read_as, note = _encoding(modality, stated(raster, indexes), sample, mode)
+        valid = read_as.valid(sample)
+        masked = has_mask(raster, indexes) or (read_as.units == "display" and raster.nodata is not None)
         if masked:
             valid &= own_mask(raster, Window(0, 0, *raster.shape), sample.shape[:2])
-    layer = Layer(str(path), indexes, stored_as, own_mask=masked)
-    values = stored_as.decode(sample)
+    layer = Layer(str(path), indexes, read_as, own_mask=masked)
+    values = read_as.decode(sample)
     if not valid.any():
         raise InputError(f"{path} holds no valid pixel in a sample of it: check its nodata value")
     if mode == "harmonise":
@@ -141,46 +157,23 @@ def _open_layer(
     return layer, note
 
 
-def _encoding(
-    raster: DatasetReader, path: pathlib.Path, modality: Modality, sample: np.ndarray, mode: str
-) -> tuple[Modality, str]:
-    """How the file's numbers are to be read, and why."""
-    dtype = raster.dtypes[0]
-    nodata = raster.nodata
-    if nodata is None and modality.units == "reflectance" and dtype in ("uint16", "int16"):
-        nodata = 0.0
-    base = dataclasses.replace(modality, dtype=dtype, nodata=nodata)
-    scale, offset = raster.scales[0], raster.offsets[0]
-    if dtype == "uint8" and (mode != "contract" or modality.units == "display"):
-        return dataclasses.replace(
-            base, units="display", nodata=None, scale=1 / 255, offset=0.0
-        ), "8-bit display stretch, 1/255"
-    if scale != 1.0 or offset != 0.0:
-        return dataclasses.replace(
-            base, scale=scale, offset=offset / scale
-        ), f"scale {scale:g} and offset {offset:g} from the file"
-    if modality.units == "reflectance":
-        if dtype == "uint8":
-            raise InputError(
-                f"{path} holds 8-bit numbers, but the network was trained on reflectance; give the product's "
-                "digital numbers, or pass "
-                "--radiometry=harmonise (recorded in the map)"
-            )
-        if np.issubdtype(np.dtype(dtype), np.floating):
-            return dataclasses.replace(base, scale=1.0, offset=0.0), "floating-point numbers taken as reflectance"
-        xml = next(iter(sorted(path.parent.glob("MTD_MSI*.xml"))), None)
-        xml_offset = None if xml is None else radiometry.read_product_xml(xml)
-        decision = radiometry.decide_offset(raster.tags(), radiometry.darkest(sample), str(path), xml_offset)
-        return dataclasses.replace(base, scale=1 / radiometry.QUANTIFICATION, offset=decision.offset), decision.evidence
-    if modality.units == "display":
-        if mode == "harmonise":
-            return dataclasses.replace(base, scale=1.0, offset=0.0), f"{dtype} numbers"
+def _encoding(modality: Modality, file: Stated, sample: np.ndarray, mode: str) -> tuple[Modality, str]:
+    """How the file's numbers are read, and why: as the contract says, unless the mode puts something else first."""
+    if mode == "display" and file.dtype != "uint8":
         raise InputError(
-            f"{path} holds {dtype} numbers, but the network was trained on an 8-bit display stretch; give a "
-            "stretched uint8 image, or "
-            "pass --radiometry=harmonise (recorded in the map)"
+            f"{file.path} holds {file.dtype} numbers, but --radiometry=display takes 8-bit ones: leave the flag out, "
+            "or stretch the image to uint8"
         )
-    return dataclasses.replace(base, scale=1.0, offset=0.0), f"{dtype} numbers taken as {modality.units}"
+    optical = modality.units in ("reflectance", "display")
+    if mode == "display" or (mode == "harmonise" and optical and file.dtype == "uint8"):
+        return as_display(dataclasses.replace(modality, dtype=file.dtype))
+    if mode == "harmonise":  # a line is fitted to the numbers, so neither scale nor offset matters
+        plain = dataclasses.replace(modality, dtype=file.dtype, nodata=file.nodata, scale=1.0, offset=0.0)
+        return plain, f"{file.dtype} numbers"
+    try:
+        return interpret(modality, file, sample)
+    except InputError as error:
+        raise InputError(f"{error}; or pass --radiometry=harmonise (recorded in the map)") from error
 
 
 def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:

@@ -55,51 +55,76 @@ def read_product_xml(path: pathlib.Path) -> float | None:
 
 
 def decide_offset(
-    tags: Mapping[str, str], dark: float | None, where: str, xml_offset: float | None = None
+    tags: Mapping[str, str],
+    dark: float | None,
+    where: str,
+    *,
+    xml_offset: float | None = None,
+    file_offset: float | None = None,
 ) -> OffsetDecision:
     """The offset of one Sentinel-2 item.
 
     In order: the product's own XML (`xml_offset`, or a RADIO_ADD_OFFSET / BOA_ADD_OFFSET tag), the archive's
-    `earthsearch:boa_offset_applied` flag, the processing baseline. Each is held against the darkest pixels: stored
-    numbers that still carry the offset lie above about 1000, numbers without it reach below.
+    `earthsearch:boa_offset_applied` flag, the processing baseline, the raster's own scale and offset. Each is held
+    against the darkest pixels: stored numbers that still carry the offset lie above about 1000, numbers without it
+    reach below.
 
     Args:
         tags: metadata of the raster or of its STAC item.
         dark: result of `darkest`, None to skip the check.
         where: path, for messages.
         xml_offset: result of `read_product_xml`.
+        file_offset: what the raster's GDAL scale and offset come to, in DN; None where it has neither. 0 is also what
+            an offset nobody set reads as, so only another number can contradict the other evidence.
 
     Raises:
         InputError: no evidence, or two pieces of evidence that disagree.
     """
     lower = {k.lower(): v for k, v in tags.items()}
-    tagged = next((float(lower[k]) for k in ("radio_add_offset", "boa_add_offset") if k in lower), None)
-    if xml_offset is None:
-        xml_offset = tagged
+    tagged = next((k for k in ("radio_add_offset", "boa_add_offset") if k in lower), None)
+    if xml_offset is None and tagged is not None:
+        xml_offset = _number(lower[tagged], tagged.upper(), where)
     flag = next((v for k, v in lower.items() if k.endswith("boa_offset_applied")), None)
     baseline = next(
         (v for k, v in lower.items() if k.endswith("processing_baseline") or k.endswith("processing:baseline")), None
     )
 
+    doubtful = False  # evidence that others wrote and often wrote wrongly: 0 is believed only where pixels are dark
     if xml_offset is not None:
         decision = OffsetDecision(xml_offset, f"RADIO_ADD_OFFSET is {xml_offset:g}")
     elif flag is not None:
         applied = flag.strip().lower() in ("true", "1", "yes")
         decision = OffsetDecision(0.0 if applied else -ADDED, f"boa_offset_applied is {flag}")
+        doubtful = True
     elif baseline is not None:
-        number = float(baseline.strip().lstrip("Nn"))
+        number = _number(baseline.strip().lstrip("Nn"), "the processing baseline", where)
         number = number / 100 if number >= 100 else number
         decision = OffsetDecision(-ADDED if number >= _FIRST_BASELINE else 0.0, f"processing baseline is {baseline}")
+    elif file_offset is not None:
+        decision = OffsetDecision(file_offset, f"the file's own offset is {file_offset:g} digital numbers")
+        doubtful = True
     else:
         raise InputError(
             f"{where} says nothing about its radiometric offset: tag it RADIO_ADD_OFFSET=-1000 (DN carry +1000) or "
             "RADIO_ADD_OFFSET=0 (they do not)" + (f"; its darkest pixels are {dark:.0f}" if dark is not None else "")
         )
-    _confirm(decision, dark, where)
+    if file_offset and abs(file_offset - decision.offset) > 1:
+        raise InputError(
+            f"{where}: {decision.evidence}, but the file's own scale and offset say {file_offset:g} digital numbers: "
+            "look at the product's XML, and set or clear the file's offset to match (gdal_edit.py -offset)"
+        )
+    _confirm(decision, dark, where, doubtful)
     return decision
 
 
-def _confirm(decision: OffsetDecision, dark: float | None, where: str) -> None:
+def _number(text: str, what: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{where}: {what} is {text!r}, which is no number: correct the tag") from error
+
+
+def _confirm(decision: OffsetDecision, dark: float | None, where: str, doubtful: bool) -> None:
     if dark is None:
         return
     carries = decision.offset < 0
@@ -110,7 +135,7 @@ def _confirm(decision: OffsetDecision, dark: float | None, where: str) -> None:
             f"reflectance {(dark - ADDED) / QUANTIFICATION:.3f}; the offset was removed already: tag it "
             "RADIO_ADD_OFFSET=0"
         )
-    if not carries and decision.evidence.startswith("boa_offset_applied") and dark >= ADDED:
+    if not carries and doubtful and dark >= ADDED:
         raise InputError(
             f"{where}: {decision.evidence}, but no pixel is darker than {dark:.0f}, as if +1000 were still there; "
             "look at the product's XML "

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import pathlib
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -45,6 +47,24 @@ def lattice_of(path: str | os.PathLike[str]) -> GeoBox:
     """The lattice a raster file lies on (its CRS may be None)."""
     with open_raster(path) as dataset:
         return dataset_lattice(dataset)
+
+
+def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The files a raster is made of: itself, side-cars, and what a virtual raster (VRT) refers to.
+
+    Overviews are left out: they change no pixel.
+    """
+    found: dict[pathlib.Path, None] = {}
+    waiting = [pathlib.Path(path)]
+    while waiting:
+        file = waiting.pop()
+        if file in found or file.suffix.lower() == ".ovr":
+            continue
+        found[file] = None
+        if file.suffix.lower() == ".vrt" or file == pathlib.Path(path):
+            with open_raster(file) as dataset:
+                waiting += [pathlib.Path(f) for f in dataset.files]
+    return sorted(found)
 
 
 def dataset_lattice(dataset: DatasetReader) -> GeoBox:
@@ -142,6 +162,19 @@ def read_mask(dataset: DatasetReader, window: Window) -> np.ndarray:
         target = Window(part.row - window.row, part.col - window.col, part.height, part.width).slices()
         mask[target] = own_mask(dataset, part)
     return mask
+
+
+def has_mask(dataset: DatasetReader, indexes: tuple[int, ...]) -> bool:
+    """True where a mask or an alpha band, and not only numbers, tells which pixels are absent.
+
+    Args:
+        dataset: open raster.
+        indexes: one-based numbers of the bands that are data, whatever GDAL takes them for.
+    """
+    flags = {flag for i in indexes for flag in dataset.mask_flag_enums[i - 1]}
+    if MaskFlags.alpha in flags:
+        return any(dataset.colorinterp[i - 1] == ColorInterp.alpha for i in set(dataset.indexes) - set(indexes))
+    return MaskFlags.per_dataset in flags
 
 
 def own_mask(dataset: DatasetReader, window: Window, out_shape: tuple[int, int] | None = None) -> np.ndarray:

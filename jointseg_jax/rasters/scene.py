@@ -33,7 +33,7 @@ class Layer:
         indexes: one-based numbers of the modality's bands in it.
         modality: how its numbers are read.
         adjustment: applied after decoding.
-        own_mask: validity is what the file says of itself (alpha, mask band, all of its bands at nodata), besides the
+        own_mask: what the file says of itself (alpha, mask band, all of its bands at nodata) counts besides the
             modality's rule.
     """
 
@@ -66,7 +66,8 @@ class ImageLayer:
     Attributes:
         path: of the file.
         gain, offset: per band, from stored numbers to the units of the input bands.
-        nodata: number that marks a pixel invalid when all bands hold it, or None.
+        nodata: number that marks a pixel invalid when all bands hold it, or None. Where numbers are floats, those that
+            are not finite mark it.
     """
 
     path: str
@@ -75,10 +76,14 @@ class ImageLayer:
     nodata: float | None = None
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
-        """Values `[h, w, 3]` float32 and valid `[h, w]`, for a window of the 1 m lattice."""
-        stored, inside = read_window(handles.get(self.path), window)
-        valid = inside if self.nodata is None else inside & (stored != self.nodata).any(-1)
-        return stored * np.asarray(self.gain, np.float32) + np.asarray(self.offset, np.float32), valid
+        """Values `[h, w, 3]` float32, zero where invalid, and valid `[h, w]`, for a window of the 1 m lattice."""
+        stored, valid = read_window(handles.get(self.path), window)
+        if np.issubdtype(stored.dtype, np.floating):
+            valid &= np.isfinite(stored).all(-1)
+        elif self.nodata is not None:
+            valid &= (stored != self.nodata).any(-1)
+        values = stored * np.asarray(self.gain, np.float32) + np.asarray(self.offset, np.float32)
+        return np.where(valid[..., None], values, np.float32(0)).astype(np.float32, copy=False), valid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Scene:
         values = np.zeros((dates, window.height, window.width, len(modality.bands)), np.float32)
         valid = np.zeros((dates, window.height, window.width), bool)
         factor = round(modality.spacing / COARSE_SPACING)
-        for date, layer in enumerate(self.layers.get(modality.name, ())[:dates]):
+        for date, layer in enumerate(self.layers.get(modality.name, ())):
             if factor == 1:
                 values[date], valid[date] = layer.read(window, handles)
             else:

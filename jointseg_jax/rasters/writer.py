@@ -27,6 +27,7 @@ DATASET_PROFILE = {
     "blockysize": 256,
     "compress": "ZSTD",
     "zstd_level": 1,
+    "BIGTIFF": "IF_SAFER",
 }
 
 
@@ -125,19 +126,12 @@ def cog_writer(
     """
     path = pathlib.Path(path)
     plain = path.with_name(f".partial-{os.getpid()}-plain-{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    profile = {
-        "driver": "GTiff",
-        "tiled": True,
-        "blockxsize": 512,
-        "blockysize": 512,
-        "compress": "ZSTD",
-        "zstd_level": 1,
-    }
+    profile = {**DATASET_PROFILE, "blockxsize": 512, "blockysize": 512}
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with rasterio.open(plain, "w", **{**profile, **layout.profile(), "BIGTIFF": "IF_SAFER"}) as dataset:
+            with rasterio.open(plain, "w", **{**profile, **layout.profile()}) as dataset:
                 layout.describe(dataset)
                 yield RasterWriter(dataset)
             options = {

@@ -1,11 +1,17 @@
 """Labels from vectors and from codes."""
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyogrio
 import pytest
+import rasterio
 import shapely
+import toy
 from affine import Affine
 
-from jointseg_jax.data.labels import map_classes, rasterise
+from jointseg_jax.data.labels import map_classes, rasterise, read_shapes
+from jointseg_jax.data.prepare import prepare
 from jointseg_jax.errors import InputError
 
 pytestmark = pytest.mark.quick
@@ -38,3 +44,57 @@ def test_codes_are_mapped_or_named():
     np.testing.assert_array_equal(map_classes(codes, mapping, "x.tif"), [[255, 1], [1, 0]])
     with pytest.raises(InputError, match=r"x\.tif holds land-cover codes \[3, 5\]"):
         map_classes(codes, {0: 255, 1: 1}, "x.tif")
+
+
+ROAD = shapely.LineString([(500_040, 3_399_900), (500_460, 3_399_900)])
+HOUSE = shapely.box(500_100, 3_399_700, 500_130, 3_399_720)
+
+
+def write_vectors(path):
+    roads = gpd.GeoDataFrame({"width": [8.0, None]}, geometry=[ROAD, None], crs=toy.CRS)
+    roads.to_file(path, layer="roads", driver="GPKG")
+    gpd.GeoDataFrame({"kind": ["house"]}, geometry=[HOUSE], crs=toy.CRS).to_file(path, layer="buildings", driver="GPKG")
+    pyogrio.write_dataframe(pd.DataFrame({"note": ["not on the map"]}), path, layer="notes")
+
+
+def test_all_layers_of_a_vector_file_are_read(tmp_path):
+    write_vectors(tmp_path / "x.gpkg")
+    shapes = read_shapes(tmp_path / "x.gpkg", toy.CRS)
+    assert sorted(width for _, width in shapes) == [0.0, 8.0]
+    moved = read_shapes(tmp_path / "x.gpkg", "EPSG:32651")
+    assert moved[0][0].bounds[0] < 0
+
+
+def test_vectors_make_the_label(one):
+    """No label.tif is looked for where vectors are named."""
+    folder, config = one
+    (folder / "label.tif").unlink()
+    write_vectors(folder / "x.gpkg")
+    config.source.vectors = ("x.gpkg",)
+    config.source.cloud = ""
+    data = prepare(config, say=toy.quiet)
+    with rasterio.open(data.root / data.sites["a"].label) as raster:
+        label = raster.read(1)
+    assert (label[116:124, 40:] == 1).all()
+    assert (label[300:320, 60:90] == 1).all()
+    assert (label == 1).sum() == 8 * 420 + 20 * 30
+
+
+@pytest.mark.parametrize("spoil", ["damaged", "missing", "no CRS", "no geometry"])
+def test_vectors_that_cannot_be_used_are_named(tmp_path, spoil):
+    path = tmp_path / "x.gpkg"
+    if spoil == "damaged":
+        path.write_bytes(b"nothing like a database")
+    elif spoil == "no CRS":
+        path = tmp_path / "x.shp"
+        gpd.GeoDataFrame({"kind": ["house"]}, geometry=[HOUSE], crs=toy.CRS).to_file(path)
+        path.with_suffix(".prj").unlink()
+    elif spoil == "no geometry":
+        pyogrio.write_dataframe(pd.DataFrame({"note": ["not on the map"]}), path, layer="notes")
+    message = {"no CRS": "has no CRS", "no geometry": "no layer with geometries"}.get(
+        spoil, "cannot be read as vectors"
+    )
+    with pytest.raises(InputError, match=message) as caught:
+        read_shapes(path, toy.CRS)
+    assert path.name in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ from configs import demo
 from jointseg_jax.data.labels import rasterise
 from jointseg_jax.data.prepare import prepare
 from jointseg_jax.data.synthetic import make_scene
-from jointseg_jax.data.synthetic.files import write_landscape, write_scene
+from jointseg_jax.data.synthetic.files import instrument, write_landscape, write_scene
 from jointseg_jax.errors import InputError
 
 
@@ -45,9 +45,19 @@ def test_sentinel2_shows_the_ground(site):
     seen = np.moveaxis((dn - 1000) / 10000, 0, -1)
     inner = np.zeros_like(clear)
     inner[3:-3, 3:-3] = True
-    for band in range(4):
+    gains = instrument(scene.seed, scene.year, ("B02", "B03", "B04", "B08"), 10).gain
+    for band, gain in enumerate(gains):
         assert np.corrcoef(seen[clear & inner, band], mean[clear & inner, band])[0, 1] > 0.85
-        assert abs(seen[clear & inner, band].mean() - mean[clear & inner, band].mean()) < 0.005
+        assert abs(seen[clear & inner, band].mean() - gain * mean[clear & inner, band].mean()) < 0.005
+
+
+def test_every_site_has_an_instrument_of_its_own():
+    """One for all its bands, the same every time, and another one over the next site or in the next year."""
+    first = instrument(1, 2021, ("B04",), 10)
+    assert first == instrument(1, 2021, ("B04",), 10)
+    assert first.gain == instrument(1, 2021, ("B11",), 20).gain
+    others = [instrument(1, 2019, ("B04",), 10), instrument(2, 2021, ("B04",), 10)]
+    assert len({s.mtf for s in (first, *others)}) == len({s.shift for s in (first, *others)}) == 3
 
 
 def test_the_image_is_a_stretch_of_red_green_blue(site):

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from configs import ablations, demo, dubai, scenes, yreb
-from jointseg_jax.data.prepare import make_recipe
+from jointseg_jax.data.recipe import make_recipe
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.contract import Contract, Statistics

@@ -34,10 +34,38 @@ def test_nan_is_never_valid():
 
 def test_round_trip_through_json():
     full = CONTRACT.replace(
-        modalities=(dataclasses.replace(S2, statistics=Statistics((0.1,) * 3, (0.2,) * 3, (0.0,) * 3, (1.0,) * 3)),),
-        dates=2,
+        modalities=(
+            dataclasses.replace(S2, statistics=Statistics((0.1,) * 3, (0.2,) * 3, (0.0,) * 3, (1.0,) * 3), dates=2),
+            Modality("s1", ("VV",), 10.0, "float32", "dB", optional=True),
+        )
     )
     assert Contract.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+
+
+def test_contracts_that_state_their_dates_once_are_read():
+    fields = json.loads(json.dumps(CONTRACT.to_dict()))
+    del fields["modalities"][0]["dates"], fields["modalities"][0]["optional"]
+    read = Contract.from_dict({**fields, "dates": 2})
+    assert (read.dates, read.primary.dates, read.primary.optional) == (2, 2, False)
+
+
+def test_spacings_nest_in_a_common_multiple():
+    def at(spacing):
+        return Modality(f"m{spacing}", ("x",), float(spacing), "float32", "index")
+
+    assert Contract((S2, at(20), at(30)), CONTRACT.image_bands).coarsest_spacing == 60
+    assert CONTRACT.coarsest_spacing == 10
+
+
+def test_zero_is_no_reflectance_whatever_nodata_is():
+    stored = np.array([[0, 5, 9], [65535, 5, 9], [1, 2, 3]], np.uint16)
+    np.testing.assert_array_equal(dataclasses.replace(S2, nodata=65535.0).valid(stored), [False, False, True])
+
+
+def test_encoding_is_the_inverse_of_decoding():
+    stored = np.arange(1, 65536, 7, dtype=np.uint16)[:, None].repeat(3, 1)
+    np.testing.assert_array_equal(S2.encode(S2.decode(stored)), stored)
+    assert S2.encode(np.array([[-0.2, 0.1, 9.9]])).tolist() == [[1, 2000, 65535]]
 
 
 def test_image_bands_must_be_in_the_first_modality():
@@ -59,6 +87,9 @@ def test_units_are_known():
         (Contract((dataclasses.replace(S2, units="display"),), CONTRACT.image_bands), "units display"),
         (Contract((dataclasses.replace(S2, name="other"),), CONTRACT.image_bands), "'s2' is missing"),
         (CONTRACT.replace(label="built_proxy"), "label is built_proxy"),
+        (Contract((dataclasses.replace(S2, dates=2),), CONTRACT.image_bands), "dates 2"),
+        (Contract((dataclasses.replace(S2, optional=True),), CONTRACT.image_bands), "absent at some sites"),
+        (Contract((dataclasses.replace(S2, offset=0.0, scale=2e-4, nodata=9.0),), CONTRACT.image_bands), None),
     ],
 )
 def test_differences_are_sentences(given, message):

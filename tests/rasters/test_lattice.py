@@ -65,6 +65,38 @@ def test_offset_between_lattices():
         lattices.offset_in(make_lattice("EPSG:32651", 500_030, 3_400_000, 10, 5, 5), BASE, "x.tif")
 
 
+def test_coarsening_covers_the_ground():
+    coarse = lattices.coarsen(make_lattice("EPSG:32650", 0, 0, 10, 35, 41), 2)
+    assert coarse.shape == (18, 21)
+    assert coarse.affine[:6] == (20, 0, 0, 0, -20, 0)
+
+
+DEGREES = GeoBox((30, 40), Affine(9e-5, 0, 10, 0, -1.2e-4, 50), "EPSG:4326")
+
+
+@pytest.mark.parametrize(
+    ("own", "expected", "message"),
+    [
+        (BASE, BASE, None),
+        (DEGREES, DEGREES, None),
+        (make_lattice("EPSG:32651", 500_000, 3_400_020, 10, 30, 40), BASE, "warp both to one CRS"),
+        (make_lattice("EPSG:32650", 500_000, 3_400_020, 20, 30, 40), BASE, "pixels of 20 x 20 where"),
+        (make_lattice("EPSG:32650", 500_010, 3_400_020, 10, 30, 40), BASE, r"\+1.00 columns"),
+        (make_lattice("EPSG:32650", 500_000, 3_400_018, 10, 30, 40), BASE, r"\+0.20 rows"),
+        (make_lattice("EPSG:32650", 500_000, 3_400_020, 10, 30, 39), BASE, "39 x 30 pixels"),
+        (GeoBox((30, 40), Affine(9e-5, 0, 10, 0, -9e-5, 50), "EPSG:4326"), DEGREES, "pixels of 9e-05 x 9e-05"),
+        (GeoBox((30, 40), Affine(9e-5, 0, 10.001, 0, -1.2e-4, 50), "EPSG:4326"), DEGREES, "corner"),
+    ],
+)
+def test_partners_lie_on_one_lattice(own, expected, message):
+    if message is None:
+        lattices.check_same_ground(own, expected, "here.tif")
+        return
+    with pytest.raises(InputError, match=message) as caught:
+        lattices.check_same_ground(own, expected, "here.tif")
+    assert "here.tif" in str(caught.value)
+
+
 def test_crs_text():
     assert lattices.crs_text(BASE) == "EPSG:32650"
     with pytest.raises(InputError, match="CRS"):

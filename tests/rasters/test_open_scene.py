@@ -43,6 +43,8 @@ REFLECTANCE = Contract(
     ),
     ("B04", "B03", "B02"),
 )
+SWIR = Modality("s2_20m", ("B11",), 20.0, "uint16", "reflectance", 0.0, 1e-4, -1000.0, statistics(0.2, 0.1, 0, 0.6, 1))
+WITH_SWIR = REFLECTANCE.replace(modalities=(*REFLECTANCE.modalities, SWIR))
 WITH_SAR = REFLECTANCE.replace(
     modalities=(
         *REFLECTANCE.modalities,
@@ -61,11 +63,16 @@ def scene(
     crs="EPSG:32650",
     spacing=10.0,
     size=(30, 40),
+    corner=None,
+    nodata=None,
+    scale=None,
+    offset=None,
     **tags,
 ):
     values = RNG.integers(low, high, (*size, len(names))).astype(dtype)
-    left, top = (500_000, 3_400_000) if crs != "EPSG:4326" else (118.0, 31.0)
-    layout = Layout(make_lattice(crs, left, top, spacing, *size), dtype, names, tags.pop("nodata", None), tags)
+    left, top = corner or ((500_000, 3_400_000) if crs != "EPSG:4326" else (118.0, 31.0))
+    lattice = make_lattice(crs, left, top, spacing, *size)
+    layout = Layout(lattice, dtype, names, nodata, tags, scale=scale, offset=offset)
     write_raster(path, values, layout)
     return values
 
@@ -93,7 +100,7 @@ def test_a_datasets_site_is_a_scene(data):
     [
         (REFLECTANCE, {}, {}, "says nothing about its radiometric offset"),
         (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000, "low": 9000, "high": 30000}, {}, "band B0. ranges from"),
-        (REFLECTANCE, {"dtype": "uint8", "low": 0, "high": 255}, {}, "trained on reflectance"),
+        (REFLECTANCE, {"dtype": "uint8", "low": 0, "high": 255}, {}, "'s2' is reflectance"),
         (REFLECTANCE, {"names": ("B02", "B03"), "RADIO_ADD_OFFSET": -1000}, {}, "no band B04"),
         (REFLECTANCE, {"names": ("", "", "", ""), "RADIO_ADD_OFFSET": -1000}, {}, "unnamed bands"),
         (REFLECTANCE, {"crs": "EPSG:4326", "spacing": 1e-4, "RADIO_ADD_OFFSET": -1000}, {}, "--keep-grid"),
@@ -101,6 +108,7 @@ def test_a_datasets_site_is_a_scene(data):
         (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000}, {"bands": (1, 2, 9)}, "--bands=1,2,9"),
         (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000}, {"mode": "magic"}, "--radiometry=magic"),
         (DISPLAY, {"RADIO_ADD_OFFSET": -1000}, {}, "8-bit display stretch"),
+        (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000}, {"mode": "display"}, "--radiometry=display takes 8-bit"),
         (REFLECTANCE, {"low": 0, "high": 1, "nodata": 0, "RADIO_ADD_OFFSET": -1000}, {}, "no valid pixel"),
         (WITH_SAR, {"RADIO_ADD_OFFSET": -1000}, {}, "lacks modality 's1'"),
     ],
@@ -167,11 +175,144 @@ def test_keep_grid_keeps_degrees(tmp_path):
     assert opened.decisions["grid"] == "kept"
 
 
-def test_partners_must_cover_the_same_ground(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": (30, 39)}, r"s1\.tif is 39 x 30 pixels"),
+        ({"spacing": 20.0}, r"s1\.tif has pixels of 20 x 20"),
+        ({"crs": "EPSG:32633"}, r"s1\.tif is in EPSG:32633"),
+        ({"corner": (500_100, 3_400_000)}, r"s1\.tif begins at 500100"),
+    ],
+)
+@pytest.mark.parametrize("keep_grid", [False, True])
+def test_partners_must_cover_the_same_ground(tmp_path, changes, message, keep_grid):
     scene(tmp_path / "s2.tif", RADIO_ADD_OFFSET=-1000)
-    scene(tmp_path / "s1.tif", dtype="float32", low=-20, high=-5, names=("VV",), size=(30, 39))
-    with pytest.raises(InputError, match=r"s1\.tif is 39 x 30 pixels"):
-        open_scene(tmp_path, WITH_SAR)
+    scene(tmp_path / "s1.tif", dtype="float32", low=-20, high=-5, names=("VV",), **changes)
+    with pytest.raises(InputError, match=message):
+        open_scene(tmp_path, WITH_SAR, keep_grid=keep_grid)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crs": "EPSG:32633", "spacing": 60.0}, "EPSG:32633"),
+        ({"spacing": 60.0}, "pixels of 60 x 60"),
+        ({"corner": (500_000, 3_400_020)}, "begins at 500000, 3400020"),
+        ({"size": (15, 20), "spacing": 10.0}, "pixels of 10 x 10"),
+    ],
+)
+def test_coarser_partners_too(tmp_path, changes, message):
+    """The shape alone says nothing: these have the right number of pixels."""
+    scene(tmp_path / "s2.tif", RADIO_ADD_OFFSET=-1000)
+    swir = {"names": ("B11",), "size": (15, 20), "spacing": 20.0, "RADIO_ADD_OFFSET": -1000, **changes}
+    scene(tmp_path / "s2_20m.tif", **swir)
+    with pytest.raises(InputError, match=message):
+        open_scene(tmp_path, WITH_SWIR)
+
+
+def test_a_scene_of_odd_size_with_20_m_bands(tmp_path):
+    """Its last row and column lie in 20 m pixels that reach beyond it; no window changes a value."""
+    scene(tmp_path / "s2.tif", size=(35, 41), RADIO_ADD_OFFSET=-1000)
+    scene(tmp_path / "s2_20m.tif", names=("B11",), size=(18, 21), spacing=20.0, RADIO_ADD_OFFSET=-1000)
+    opened = open_scene(tmp_path, WITH_SWIR).scene
+    whole = opened.read(Window(0, 0, 35, 41), Handles())["s2_20m"]
+    assert whole["valid"].all()
+    part = opened.read(Window(30, 34, 9, 11), Handles())["s2_20m"]
+    np.testing.assert_array_equal(part["values"][:, :5, :7], whole["values"][:, 30:, 34:])
+    assert part["valid"][0, :6, :8].all()  # the rest of the last 20 m pixels
+    assert not part["valid"][0, 6:].any()
+
+
+def test_a_kept_grid_in_degrees_has_partners_in_degrees(tmp_path):
+    grid = {"crs": "EPSG:4326", "RADIO_ADD_OFFSET": -1000}
+    scene(tmp_path / "s2.tif", spacing=9e-5, size=(35, 41), **grid)
+    scene(tmp_path / "s2_20m.tif", names=("B11",), size=(18, 21), spacing=18e-5, **grid)
+    assert open_scene(tmp_path, WITH_SWIR, keep_grid=True).scene.shape == (35, 41)
+    scene(tmp_path / "s2_20m.tif", names=("B11",), size=(18, 21), spacing=27e-5, **grid)
+    with pytest.raises(InputError, match=r"pixels of 0\.00027"):
+        open_scene(tmp_path, WITH_SWIR, keep_grid=True)
+
+
+def test_dates_are_taken_in_order_and_counted(tmp_path):
+    contract = REFLECTANCE.replace(modalities=(dataclasses.replace(REFLECTANCE.primary, dates=11),))
+    for date in range(11):
+        scene(tmp_path / f"s2_{date}.tif", low=1200 + 100 * date, high=1250 + 100 * date, RADIO_ADD_OFFSET=-1000)
+    (tmp_path / "s2_old.tif").write_bytes(b"")
+    values = open_scene(tmp_path, contract).scene.read(Window(0, 0, 30, 40), Handles())["s2"]["values"]
+    assert values.shape == (11, 30, 40, 3)
+    np.testing.assert_allclose(values.mean((1, 2, 3)), 0.0225 + 0.01 * np.arange(11), atol=1e-3)
+    scene(tmp_path / "s2.tif", RADIO_ADD_OFFSET=-1000)
+    with pytest.raises(InputError, match="but the network was trained on 11 per site"):
+        open_scene(tmp_path, contract)
+
+
+def test_an_optional_modality_may_be_absent(tmp_path):
+    contract = REFLECTANCE.replace(
+        modalities=(REFLECTANCE.primary, dataclasses.replace(WITH_SAR.modalities[1], optional=True))
+    )
+    scene(tmp_path / "s2.tif", RADIO_ADD_OFFSET=-1000)
+    for path in (tmp_path, tmp_path / "s2.tif"):
+        opened = open_scene(path, contract)
+        assert opened.decisions["radiometry_s1"] == "absent, masked"
+        sar = opened.scene.read(Window(0, 0, 30, 40), Handles())["s1"]
+        assert sar["values"].shape == (1, 30, 40, 1)
+        assert not sar["valid"].any()
+
+
+@pytest.mark.parametrize(
+    ("made", "offset"),
+    [
+        ({"scale": 1e-4, "offset": 0.0, "RADIO_ADD_OFFSET": -1000}, -1000),
+        ({"scale": 1e-4, "offset": -0.1}, -1000),
+        ({"scale": 1e-4, "offset": -0.1, "PROCESSING_BASELINE": "05.09"}, -1000),
+        ({"scale": 1e-4, "offset": 0.0, "low": 100, "high": 3000}, 0),
+    ],
+)
+def test_the_files_own_scale_is_evidence_among_others(tmp_path, made, offset):
+    values = scene(tmp_path / "s.tif", **made)
+    read = open_scene(tmp_path / "s.tif", REFLECTANCE).scene.read(Window(0, 0, 30, 40), Handles())["s2"]
+    np.testing.assert_allclose(read["values"][0], (values[..., ::-1] + float(offset)) / 10000, atol=1e-6)
+
+
+def test_scales_of_the_bands_in_use_must_agree(tmp_path):
+    path = tmp_path / "s.tif"
+    scene(path, names=("QA", "B02", "B03", "B04"), RADIO_ADD_OFFSET=-1000)
+    with rasterio.open(path, "r+") as raster:
+        raster.scales = (1.0, 1e-4, 1e-4, 1e-4)
+    assert open_scene(path, REFLECTANCE).scene.layers["s2"][0].modality.scale == 1e-4
+    with rasterio.open(path, "r+") as raster:
+        raster.scales = (1.0, 1e-4, 2e-4, 1e-4)
+    with pytest.raises(InputError, match="scales its bands differently"):
+        open_scene(path, REFLECTANCE)
+
+
+def test_the_display_flag_is_for_the_first_modality(tmp_path):
+    """A partner of 8-bit numbers keeps its own units."""
+    scene(tmp_path / "s2.tif", dtype="uint8", low=1, high=250)
+    values = scene(tmp_path / "s1.tif", dtype="uint8", low=0, high=4, names=("VV",))
+    opened = open_scene(tmp_path, WITH_SAR, mode="display")
+    assert opened.scene.layers["s2"][0].modality.units == "display"
+    assert opened.scene.layers["s1"][0].modality.units == "dB"
+    read = opened.scene.read(Window(0, 0, 30, 40), Handles())["s1"]["values"][0]
+    np.testing.assert_array_equal(read, values.astype(np.float32))
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("mask", "uint16"), ("mask", "float32"), ("alpha", "uint16")])
+def test_masks_and_alpha_bands_hold_for_all_dtypes(tmp_path, kind, dtype):
+    path = tmp_path / "s.tif"
+    made = {"low": 1100, "high": 4000, "RADIO_ADD_OFFSET": -1000} if dtype == "uint16" else {"low": 0, "high": 1}
+    scene(path, dtype=dtype, names=("B02", "B03", "B04", "alpha"), **made)
+    hole = np.full((30, 40), 255, np.uint8)
+    hole[:7] = 0
+    with rasterio.open(path, "r+") as raster:
+        if kind == "mask":
+            raster.write_mask(hole)
+        else:
+            raster.colorinterp = [ColorInterp.undefined] * 3 + [ColorInterp.alpha]
+            raster.write(hole.astype(dtype), 4)
+    valid = open_scene(path, REFLECTANCE).scene.read(Window(0, 0, 30, 40), Handles())["s2"]["valid"][0]
+    assert not valid[:7].any()
+    assert valid[7:].all()
 
 
 @pytest.mark.parametrize(
@@ -196,7 +337,7 @@ def test_bands_are_found_by_their_common_names(tmp_path, names, expected):
 def test_real_scenes(real_data):
     korea = sorted((real_data / "sentinel2" / "korea" / "images").glob("*.tif"))[0]
     assert open_scene(korea, DISPLAY).scene.shape == (512, 512)
-    with pytest.raises(InputError, match="trained on reflectance"):
+    with pytest.raises(InputError, match="'s2' is reflectance"):
         open_scene(korea, REFLECTANCE)
     beaufort = next((real_data / "sentinel2" / "beaufort").glob("*.tif"))
     with pytest.raises(InputError, match="degrees"):

@@ -46,6 +46,32 @@ def test_refusals_carry_both_pieces_of_evidence(tags, dark, message):
     assert f"{dark:.0f}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("tags", "file_offset", "dark", "expected"),
+    [
+        ({}, -1000.0, 1100.0, -1000.0),
+        ({}, 0.0, 80.0, 0.0),
+        ({"RADIO_ADD_OFFSET": "-1000"}, 0.0, 1100.0, -1000.0),  # an offset nobody set reads as 0
+        ({"RADIO_ADD_OFFSET": "-1000"}, -1000.0, 1100.0, -1000.0),
+        ({}, 0.0, 1100.0, "as if"),
+        ({"boa_offset_applied": "True"}, -1000.0, 80.0, "scale and offset say -1000"),
+        ({}, -1000.0, 80.0, "removed already"),
+    ],
+)
+def test_the_files_own_offset_is_the_last_piece_of_evidence(tags, file_offset, dark, expected):
+    if isinstance(expected, float):
+        assert decide_offset(tags, dark, "x.tif", file_offset=file_offset).offset == expected
+        return
+    with pytest.raises(InputError, match=expected):
+        decide_offset(tags, dark, "x.tif", file_offset=file_offset)
+
+
+@pytest.mark.parametrize("tags", [{"RADIO_ADD_OFFSET": "minus"}, {"PROCESSING_BASELINE": "four"}])
+def test_a_tag_that_is_no_number_is_named(tags):
+    with pytest.raises(InputError, match=r"x\.tif: .* no number"):
+        decide_offset(tags, 1100.0, "x.tif")
+
+
 def test_the_products_xml_wins(tmp_path):
     path = tmp_path / "MTD_MSIL2A.xml"
     path.write_text(
@@ -53,7 +79,9 @@ def test_the_products_xml_wins(tmp_path):
         "<BOA_ADD_OFFSET band_id='1'>-1000</BOA_ADD_OFFSET></n1:Product>"
     )
     assert read_product_xml(path) == -1000
-    assert decide_offset({"PROCESSING_BASELINE": "02.00"}, 1100.0, "x", read_product_xml(path)).offset == -1000
+    assert (
+        decide_offset({"PROCESSING_BASELINE": "02.00"}, 1100.0, "x", xml_offset=read_product_xml(path)).offset == -1000
+    )
     path.write_text("<a><BOA_ADD_OFFSET>-1000</BOA_ADD_OFFSET><BOA_ADD_OFFSET>0</BOA_ADD_OFFSET></a>")
     with pytest.raises(InputError, match="differing"):
         read_product_xml(path)

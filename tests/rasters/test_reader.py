@@ -8,7 +8,7 @@ import pytest
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.rasters.reader import Handles, open_raster, read_mask, read_window
+from jointseg_jax.rasters.reader import Handles, files_behind, open_raster, read_mask, read_window
 from jointseg_jax.rasters.resampling import interpolate
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -87,6 +87,19 @@ def test_damage_is_named(raster, keep):
     path.write_bytes(content[:keep] if keep < 100 else content[:-3000])
     with pytest.raises(InputError, match=r"x\.tif"), open_raster(path) as dataset:
         read_window(dataset, Window(0, 0, 50, 70))
+
+
+def test_files_behind_a_virtual_raster(raster, tmp_path):
+    path, _ = raster
+    for name, source in (("inner.vrt", path), ("outer.vrt", tmp_path / "inner.vrt")):
+        (tmp_path / name).write_text(
+            f"""<VRTDataset rasterXSize="70" rasterYSize="50"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>
+            <SourceFilename relativeToVRT="1">{source.name}</SourceFilename><SourceBand>1</SourceBand>
+            </SimpleSource></VRTRasterBand></VRTDataset>"""
+        )
+    (tmp_path / "x.tif.ovr").write_bytes(b"")
+    assert files_behind(path) == [path]
+    assert files_behind(tmp_path / "outer.vrt") == [tmp_path / "inner.vrt", tmp_path / "outer.vrt", path]
 
 
 def test_missing_files_are_named(tmp_path):

@@ -12,7 +12,7 @@ from rio_cogeo import cog_validate
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.pictures import COLORMAP
-from jointseg_jax.rasters.writer import Layout, cog_writer, write_raster
+from jointseg_jax.rasters.writer import DATASET_PROFILE, Layout, cog_writer, write_raster
 
 pytestmark = pytest.mark.quick
 
@@ -65,6 +65,16 @@ def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_raster(tmp_path / "file" / "x.tif", np.zeros((1100, 700), np.uint8), Layout(LATTICE, "uint8", ("a",)))
+    with (
+        pytest.raises(InputError, match="cannot be written"),
+        cog_writer(tmp_path / "file" / "x.tif", Layout(LATTICE, "uint8", ("a",)), overviews="mode"),
+    ):
+        pass
+
+
+def test_rasters_may_grow_beyond_four_gigabytes():
+    """GDAL decides by the size of the numbers before compression; a classic TIFF would fail when it is full."""
+    assert DATASET_PROFILE["BIGTIFF"] == "IF_SAFER"
 
 
 @pytest.mark.parametrize("kind", ["raster", "cog"])
@@ -81,7 +91,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.rasters.writer import Layout, cog_writer, write_raster
+from jointseg_jax.rasters.writer import DATASET_PROFILE, Layout, cog_writer, write_raster
 values = np.random.default_rng(0).integers(0, 255, (1000, 1000)).astype("uint8")
 layout = Layout(make_lattice("EPSG:32650", 0, 0, 1, 1000, 1000), "uint8", ("a",))
 path = {str(tmp_path / "map.tif")!r}

@@ -1,0 +1,91 @@
+"""Which ground of a site belongs to which split, and that no ground belongs to two."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data import splits
+from jointseg_jax.data.sources import SiteEntry
+from jointseg_jax.errors import InputError
+
+Rule = Callable[[int, int], np.ndarray]  # height, width in 10 m pixels -> split codes [height, width]
+
+
+def split_rules(config: Any, patch: int, sites: Sequence[SiteEntry]) -> dict[str, Rule]:
+    """For every site, the function from its size to its split codes. Sites of one place share a split.
+
+    Args:
+        config: `dataset.split`.
+        patch: side of a patch in 10 m pixels.
+        sites: all of the dataset.
+
+    Raises:
+        InputError: the rule is unknown, does not fit the sites, or would let a network see the ground it is judged on.
+    """
+    if config.by == "site":
+        chosen = _split_of_places(config, sites)
+        codes = {place: splits.CODES[split] for place, split in chosen.items()}
+        return {s.name: lambda h, w, code=codes[s.place]: np.full((h, w), code, np.uint8) for s in sites}  # type: ignore[misc]
+    if config.by == "block":
+        if config.gap < patch + config.halo:
+            raise InputError(
+                f"dataset.split.gap is {config.gap}, but a patch ({patch}) and what a map looks beyond its tile "
+                f"(dataset.split.halo={config.halo}) must fit between two splits: make it {patch + config.halo} or more"
+            )
+        shares = dict(config.shares)
+
+        def rule(place: str) -> Rule:
+            seed = (config.seed, zlib.crc32(place.encode()))
+            return lambda h, w: splits.blocks(h, w, config.block, shares, config.gap, seed)
+
+        return {s.name: rule(s.place) for s in sites}
+    raise InputError(f"dataset.split.by is {config.by!r}; known: 'site', 'block'")
+
+
+def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, GeoBox]) -> None:
+    """Refuses sites that would put the same ground into two splits.
+
+    Args:
+        config: `dataset.split`.
+        sites: all of the dataset.
+        lattices: 10 m lattice by site, for those sites that have one; only sites in one CRS are compared.
+
+    Raises:
+        InputError: by site, two sites of different splits overlap; by block, two sites overlap whose blocks differ.
+    """
+    by_name = {s.name: s for s in sites}
+    split = _split_of_places(config, sites) if config.by == "site" else {}
+    for first, second in _overlaps(lattices):
+        a, b = by_name[first], by_name[second]
+        if config.by == "site" and split[a.place] != split[b.place]:
+            raise InputError(
+                f"sites {a.name!r} ({split[a.place]}) and {b.name!r} ({split[b.place]}) share ground: put both into "
+                "one split"
+            )
+        if config.by == "block" and (a.place != b.place or lattices[a.name] != lattices[b.name]):
+            raise InputError(
+                f"sites {a.name!r} and {b.name!r} share ground, but their blocks differ: give them one place in the "
+                "table of sites and crop them to the same extent"
+            )
+
+
+def _split_of_places(config: Any, sites: Sequence[SiteEntry]) -> dict[str, str]:
+    places = list(dict.fromkeys(s.place for s in sites))
+    return splits.split_sites(places, {k: tuple(v) for k, v in config.table.items() if v})
+
+
+def _overlaps(lattices: Mapping[str, GeoBox]) -> list[tuple[str, str]]:
+    """Pairs of sites in one CRS that have ground in common."""
+    by_crs: dict[str, list[str]] = {}
+    for name, lattice in lattices.items():
+        by_crs.setdefault(str(lattice.crs), []).append(name)
+    pairs = []
+    for names in by_crs.values():
+        boxes = shapely.box(*np.array([lattices[n].boundingbox.bbox for n in names]).T)
+        inner = shapely.buffer(boxes, -0.5, join_style="mitre")  # metres: neighbours that touch have nothing in common
+        pairs += [(names[i], names[j]) for i, j in shapely.STRtree(inner).query(inner, "intersects").T if i < j]
+    return pairs
