@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import pickle
+import pickletools
 import struct
 import zipfile
 import zlib
@@ -38,6 +39,7 @@ _STORAGES = {
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older form
 _LEGACY_PROTOCOL = 1001
+_PICKLE_PROTOCOL = 4  # at most; PyTorch writes 2 unless told otherwise
 # What damaged bytes make of a pickle, an archive or a tensor's description.
 _BROKEN = (
     pickle.UnpicklingError,
@@ -148,9 +150,12 @@ class _Unpickler(pickle.Unpickler):
         dtypes: of every storage met, by key.
     """
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")  # of strings that Python 2 wrote
         self.dtypes: dict[str, np.dtype] = {}
+        start = file.tell()
+        _check_opcodes(file)
+        file.seek(start)
 
     def find_class(self, module: str, name: str) -> Any:
         match module, name:
@@ -173,6 +178,16 @@ class _Unpickler(pickle.Unpickler):
         if rest and rest[0] is not None:
             _, first, length = rest[0]
         return _Storage(str(key), storage.dtype, int(length), int(first))
+
+
+def _check_opcodes(file: BinaryIO) -> None:
+    """Reads one pickle without running it; raises `ValueError` where a damaged one would take all memory."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.proto > _PICKLE_PROTOCOL:
+            raise ValueError(f"an opcode {opcode.name} that weights do not need")
+        # Python makes room for every place up to the one that is named.
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
+            raise ValueError(f"place {argument} of a pickle that has come to opcode {count}")
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:

@@ -171,6 +171,24 @@ def test_a_file_cut_anywhere_is_an_input_error(save, tmp_path):
             read_arrays(path)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (b"q\x00", b"r\x00\x00\x00\xff"),  # place 4278190080 of the memo: 34 GB
+        (b"\x80\x02}", b"\x80\x05\x96\x00\x00\x00\x00\x00\x00\x00\x00"),  # a byte array, of protocol 5
+    ],
+    ids=["memo", "protocol"],
+)
+def test_damage_does_not_take_all_memory(damage, tmp_path):
+    path = tmp_path / "a.pth"
+    save_legacy(path, {"x": tensor(np.zeros(2))})
+    whole = path.read_bytes()
+    at = whole.rindex(b"\x80\x02}")  # the content
+    path.write_bytes(whole[:at] + whole[at:].replace(*damage, 1))
+    with pytest.raises(InputError, match=r"damaged or cut short \((place 4278190080|an opcode BYTEARRAY8)"):
+        read_arrays(path)
+
+
 def test_what_is_no_weight_file(tmp_path):
     missing = tmp_path / "missing.pth"
     for path in (missing, tmp_path):
