@@ -1,0 +1,295 @@
+"""Reads the arrays of a PyTorch weight file without PyTorch, and without running what else may be inside.
+
+A `.pth` file is a pickle, and a pickle is a program. Here it may name ordered dictionaries, tensors and storages;
+whatever else it asks for is refused by name. The two forms PyTorch has written are read: the zip archive of 1.6 and
+later, and the stream of pickles before it, in which torchvision's and ESRGAN's older weights are published.
+"""
+
+import collections
+import io
+import math
+import os
+import pathlib
+import pickle
+import pickletools
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jointseg_jax.errors import InputError
+
+_STORAGES = {
+    "DoubleStorage": np.dtype(np.float64),
+    "FloatStorage": np.dtype(np.float32),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": np.dtype(jnp.bfloat16),
+    "LongStorage": np.dtype(np.int64),
+    "IntStorage": np.dtype(np.int32),
+    "ShortStorage": np.dtype(np.int16),
+    "CharStorage": np.dtype(np.int8),
+    "ByteStorage": np.dtype(np.uint8),
+    "BoolStorage": np.dtype(np.bool_),
+    "ComplexFloatStorage": np.dtype(np.complex64),
+    "ComplexDoubleStorage": np.dtype(np.complex128),
+}
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older form
+_LEGACY_PROTOCOL = 1001
+_PICKLE_PROTOCOL = 4  # at most; PyTorch writes 2 unless told otherwise
+# What damaged bytes make of a pickle, an archive or a tensor's description.
+_BROKEN = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """All arrays of a weight file by name.
+
+    Args:
+        path: a file written by `torch.save` (of a state dict, or of dictionaries around state dicts) or by
+            `numpy.savez`; its content decides, not its suffix.
+
+    Returns:
+        {name: array}. Names of nested dictionaries are joined with dots: {"params": {"conv.weight": ...}} gives
+        "params.conv.weight". What is no array (epoch numbers, settings) is left out. Arrays have the file's own
+        precision (bfloat16 is `jax.numpy.bfloat16`) and may be read-only.
+
+    Raises:
+        InputError: the file is missing, damaged, no weight file, or would run code.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is not a file: give the path of a PyTorch .pth file or a NumPy .npz file of weights")
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            file.seek(0)
+            if start == b"PK\x03\x04":
+                found = _read_zip(file)
+            elif start[:1] == b"\x80":
+                found = _read_legacy(file)
+            else:
+                found = None
+    except _ForbiddenError as error:
+        raise InputError(
+            f"{path} wants to run {error} when it is read, which is refused: save the weights alone, with "
+            "torch.save(model.state_dict(), ...) or numpy.savez"
+        ) from None
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): change its permissions") from error
+    except _BROKEN as error:
+        raise InputError(f"{path} is damaged or cut short ({_reason(error)}): download or save it once more") from error
+    if not found:
+        raise InputError(
+            f"{path} holds no weights: give a file written by torch.save(model.state_dict(), ...) or numpy.savez"
+        )
+    return found
+
+
+class _ForbiddenError(Exception):
+    """The pickle names something that is not allowed. Holds the name."""
+
+
+# What a pickle gets hold of are named tuples: unlike functions and classes they have no attributes it could set.
+
+
+class _StorageType(NamedTuple):
+    """Stands for classes such as torch.FloatStorage."""
+
+    dtype: np.dtype
+
+
+class _Storage(NamedTuple):
+    """A flat array elsewhere in the file."""
+
+    key: str
+    dtype: np.dtype
+    length: int
+    first: int  # element at which it begins in the storage named `key`: older files store views of storages
+
+
+class _Tensor(NamedTuple):
+    """A view of a storage; strides in elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Function(NamedTuple):
+    """A function of ours under PyTorch's name."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds `_Tensor`s out of a pickle that may name nothing but what a state dict needs.
+
+    Attributes:
+        dtypes: of every storage met, by key.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, encoding="utf-8")  # of strings that Python 2 wrote
+        self.dtypes: dict[str, np.dtype] = {}
+        start = file.tell()
+        _check_opcodes(file)
+        file.seek(start)
+
+    def find_class(self, module: str, name: str) -> Any:
+        match module, name:
+            case "collections", "OrderedDict":
+                return collections.OrderedDict
+            case "torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2":
+                return _Function(_rebuild_tensor)
+            case "torch._utils", "_rebuild_parameter":
+                return _Function(_rebuild_parameter)
+            case "torch", storage if storage in _STORAGES:
+                return _StorageType(_STORAGES[storage])
+        raise _ForbiddenError(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, storage, key, _, length, *rest = pid
+        if kind != "storage" or not isinstance(storage, _StorageType):
+            raise ValueError(f"an unknown reference {kind!r}")
+        self.dtypes[str(key)] = storage.dtype
+        first = 0
+        if rest and rest[0] is not None:
+            _, first, length = rest[0]
+        return _Storage(str(key), storage.dtype, int(length), int(first))
+
+
+def _check_opcodes(file: BinaryIO) -> None:
+    """Reads one pickle without running it; raises `ValueError` where a damaged one would take all memory."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.proto > _PICKLE_PROTOCOL:
+            raise ValueError(f"an opcode {opcode.name} that weights do not need")
+        # Python makes room for every place up to the one that is named.
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
+            raise ValueError(f"place {argument} of a pickle that has come to opcode {count}")
+
+
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
+    if not isinstance(storage, _Storage):
+        raise ValueError("a tensor without a storage")
+    return _Tensor(storage, int(offset), tuple(int(n) for n in shape), tuple(int(n) for n in strides))
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+def _read_zip(file: BinaryIO) -> dict[str, np.ndarray] | None:
+    """Arrays of a zip archive of PyTorch or NumPy; None if it is neither."""
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        pickles = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
+        if pickles:
+            return _read_torch_zip(archive, pickles[0].removesuffix("data.pkl"))
+        if not names or not all(name.endswith(".npy") for name in names):
+            return None
+    file.seek(0)
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise _ForbiddenError("the pickle of an array of Python objects") from None
+        raise
+
+
+def _read_torch_zip(archive: zipfile.ZipFile, folder: str) -> dict[str, np.ndarray]:
+    content = _Unpickler(io.BytesIO(archive.read(f"{folder}data.pkl"))).load()
+    order = f"{folder}byteorder"
+    swapped = order in archive.namelist() and archive.read(order).strip() == b"big"
+    storages: dict[str, bytes] = {}
+    arrays = {}
+    for name, tensor in _tensors(content):
+        key = tensor.storage.key
+        if key not in storages:
+            storages[key] = archive.read(f"{folder}data/{key}")
+        arrays[name] = _array(tensor, storages[key], swapped)
+    return arrays
+
+
+def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray] | None:
+    """Arrays of the older form: five pickles (magic, version, machine, content, storage keys), then the storages."""
+    if _Unpickler(file).load() != _LEGACY_MAGIC:
+        return None
+    if _Unpickler(file).load() != _LEGACY_PROTOCOL:
+        raise ValueError("an unknown version of the format")
+    _Unpickler(file).load()
+    unpickler = _Unpickler(file)
+    content = unpickler.load()
+    storages = {}
+    for key in map(str, _Unpickler(file).load()):
+        length = int.from_bytes(_exactly(file, 8), "little")
+        storages[key] = _exactly(file, length * unpickler.dtypes[key].itemsize)
+    return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in _tensors(content)}
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    # Compared with what is left beforehand: a damaged count must not allocate.
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if count > left:
+        raise EOFError(f"{count} bytes are announced and {left} are left")
+    return file.read(count)
+
+
+def _tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, _Tensor]]:
+    """Every tensor in nested dictionaries and lists, with its dotted name."""
+    if isinstance(content, _Tensor):
+        yield prefix, content
+    elif isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _tensors(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(content, (list, tuple)) and not isinstance(content, _Storage):
+        for index, value in enumerate(content):
+            yield from _tensors(value, f"{prefix}.{index}" if prefix else str(index))
+
+
+def _array(tensor: _Tensor, data: bytes, swapped: bool = False) -> np.ndarray:
+    """The view a tensor is of its storage, after checking that it stays inside."""
+    storage, shape, strides = tensor.storage, tensor.shape, tensor.strides
+    if (
+        len(shape) != len(strides)
+        or min((*shape, *strides, tensor.offset, storage.first, storage.length), default=0) < 0
+    ):
+        raise ValueError(f"a tensor of shape {shape} with strides {strides}")
+    size = storage.dtype.itemsize
+    last = tensor.offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    empty = math.prod(shape) == 0
+    held = len(data) // size - storage.first
+    if storage.length > held or (not empty and last >= storage.length):
+        raise ValueError(f"a tensor of shape {shape} reaches beyond its {min(held, storage.length)} stored values")
+    if empty:
+        return np.zeros(shape, storage.dtype)
+    flat = np.frombuffer(data, storage.dtype)[storage.first + tensor.offset :]
+    if swapped:
+        flat = flat.byteswap()
+    return np.lib.stride_tricks.as_strided(flat, shape, tuple(stride * size for stride in strides), writeable=False)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).rstrip(".") or type(error).__name__
