@@ -1,0 +1,118 @@
+"""Losses of the adversarial phase: generator and discriminator, feature matching, perceptual.
+
+Pure functions over masked pixels in float32, means over the whole global batch. The caller evaluates the networks;
+the real side is held fixed (stop_gradient) in everything the generator minimises.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jointseg_jax.training.objectives import valid_like, weighted_mean
+
+GAN_KINDS = ("vanilla", "relativistic")
+
+
+def _check(kind: str) -> None:
+    if kind not in GAN_KINDS:
+        raise ValueError(f"there is no {kind!r} adversarial loss: take one of {GAN_KINDS}")
+
+
+def _against(logits: jax.Array, others: jax.Array, valid: jax.Array) -> jax.Array:
+    """How much more real than the mean of the others, over the valid pixels of the whole batch."""
+    return logits - weighted_mean(others, valid_like(valid, others))
+
+
+def _says(logits: jax.Array, real: bool, valid: jax.Array) -> jax.Array:
+    """Mean binary cross-entropy of logits against one answer; softplus does not overflow."""
+    return weighted_mean(jax.nn.softplus(-logits if real else logits), valid_like(valid, logits))
+
+
+def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: str, valid: jax.Array) -> jax.Array:
+    """What the generator minimises.
+
+    "vanilla": the non-saturating loss (Goodfellow et al. 2014), mean of -log D(fake). "relativistic": relativistic
+    average (Jolicoeur-Martineau 2018) as ESRGAN takes it (Wang et al. 2018; BasicSR), the mean of two terms: fake
+    logits less the mean real one should be positive, real logits less the mean fake one negative.
+
+    Args:
+        real_logits: [b, h, w, 1] of the discriminator on real images, held fixed; may be None for "vanilla".
+        fake_logits: [b, h, w, 1] on generated ones.
+        kind: "vanilla" or "relativistic".
+        valid: [b, H, W, 1] of the real image, on the logits' lattice or a finer one; fakes are judged there, too.
+
+    Raises:
+        ValueError: for another kind, or where the relativistic one has no real logits.
+    """
+    _check(kind)
+    fake = fake_logits.astype(jnp.float32)
+    if kind == "vanilla":
+        return _says(fake, True, valid)
+    if real_logits is None:
+        raise ValueError("the relativistic adversarial loss compares with the logits of real images: pass them")
+    real = jax.lax.stop_gradient(real_logits.astype(jnp.float32))
+    return (_says(_against(real, fake, valid), False, valid) + _says(_against(fake, real, valid), True, valid)) / 2
+
+
+def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str, valid: jax.Array) -> jax.Array:
+    """What the discriminator minimises.
+
+    "vanilla": the sum of its means over real and over fake pixels (Real-ESRGAN); "relativistic": the mean of the two
+    relativistic terms (ESRGAN). Fakes come from a generator held fixed. Arguments and errors as of `generator_gan`.
+    """
+    _check(kind)
+    real, fake = real_logits.astype(jnp.float32), fake_logits.astype(jnp.float32)
+    if kind == "vanilla":
+        return _says(real, True, valid) + _says(fake, False, valid)
+    return (_says(_against(real, fake, valid), True, valid) + _says(_against(fake, real, valid), False, valid)) / 2
+
+
+def feature_matching(
+    real_features: Sequence[jax.Array], fake_features: Sequence[jax.Array], valid: jax.Array
+) -> jax.Array:
+    """Mean over layers of the L1 between the discriminator's features of real and fake (pix2pixHD, Wang et al. 2018).
+
+    Args:
+        real_features: [b, h_k, w_k, c_k] each, held fixed.
+        fake_features: likewise.
+        valid: [b, H, W, 1] of the real image; a coarse pixel weighs as the share of its ground that is valid.
+
+    Raises:
+        ValueError: where the lists differ in length or are empty.
+    """
+    if len(real_features) != len(fake_features) or not real_features:
+        raise ValueError(f"{len(real_features)} layers of real features against {len(fake_features)} of fake ones")
+    layers = [_l1(real, fake, valid) for real, fake in zip(real_features, fake_features, strict=True)]
+    return jnp.mean(jnp.stack(layers))
+
+
+def perceptual(
+    real_activations: Mapping[str, jax.Array],
+    fake_activations: Mapping[str, jax.Array],
+    weights: Mapping[str, float],
+    valid: jax.Array | None = None,
+) -> jax.Array:
+    """Weighted sum over layers of the L1 between activations of a fixed network (ESRGAN's perceptual loss).
+
+    Args:
+        real_activations: by name, [b, h_k, w_k, c_k] each, held fixed.
+        fake_activations: likewise.
+        weights: by name, of the layers that count.
+        valid: [b, H, W, 1] of the real image, each layer's sides dividing its sides by one factor; None for all.
+
+    Raises:
+        ValueError: where a weighted layer has no activations, or no layer has a weight.
+    """
+    missing = sorted(set(weights) - (set(real_activations) & set(fake_activations)))
+    if missing or not weights:
+        raise ValueError(f"no activations of {missing} to weigh" if missing else "no layer has a perceptual weight")
+    return sum(
+        (weight * _l1(real_activations[name], fake_activations[name], valid) for name, weight in weights.items()),
+        jnp.zeros((), jnp.float32),
+    )
+
+
+def _l1(real: jax.Array, fake: jax.Array, valid: jax.Array | None) -> jax.Array:
+    difference = jnp.abs(jax.lax.stop_gradient(real).astype(jnp.float32) - fake.astype(jnp.float32))
+    return weighted_mean(difference, jnp.ones((1, 1, 1, 1)) if valid is None else valid_like(valid, difference))
