@@ -135,7 +135,7 @@ def test_interpolation_is_bilinear():
 
 
 def test_a_file_that_comes_back_is_read_after_all(tmp_path):
-    """GDAL says the same of a truncated file and of one whose server is away: it is tried again before it is damaged."""
+    """GDAL says the same of a truncated file and of one whose server is away: it is tried again first."""
     numbers = np.arange(128 * 128, dtype=np.uint16).reshape(128, 128, 1)
     write_raster(tmp_path / "a.tif", numbers, Layout(make_lattice("EPSG:32650", 0, 0, 10, 128, 128), "uint16", ("a",)))
     whole = (tmp_path / "a.tif").read_bytes()

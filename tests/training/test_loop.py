@@ -103,9 +103,13 @@ def test_unreadable_patches_are_counted(config, tmp_path, capsys):
     config.dataset.path = str(root)
     train(config, tmp_path / "run")
     out = capsys.readouterr().out
-    assert "samples were masked" in out
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert any(line["kind"] == "masked" and line["samples"] > 0 for line in lines)
+    counts = [line["masked"] for line in lines if line["kind"] in ("train", "end")]
+    assert len(counts) == 5
+    assert 0 < counts[0] < counts[-1] < 32
+    assert counts == sorted(counts)
+    assert counts[-1] == counts[-2]
+    assert f"{counts[-1]} samples since step 0 were masked" in out
 
 
 @pytest.mark.parametrize(
