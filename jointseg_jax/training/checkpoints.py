@@ -161,7 +161,10 @@ class Checkpoints:
             # A manager takes what it meant to delete after this save for deleted, so it is of no more use.
             with contextlib.suppress(Exception):
                 self._manager.close()
-            self._manager = self._open()
+            try:
+                self._manager = retries.call(self._open)
+            except OSError as error:  # the closed manager refuses the next save, which comes here again
+                raise StorageError(f"{self._folder} cannot be opened ({_reason(error)})") from error
             if step not in self.steps:  # else it was committed, and only clearing away older ones failed
                 raise StorageError(
                     f"checkpoint {step} could not be written to {self._folder} ({_reason(failure)}); "

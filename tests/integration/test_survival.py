@@ -1,8 +1,12 @@
 """Real processes that are killed, stopped and starved of disk: nothing complete is lost, and the same bits come out."""
 
+import os
 import random
 import re
 import signal
+import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -129,6 +133,48 @@ def test_divergence_ends_with_3(speck, tmp_path):
     assert status == 3, out + err
     assert re.search(r"^error: steps 0 to 19 were skipped one after another", err, re.M)
     assert "Traceback" not in out + err
+
+
+PEER = """
+import json, pathlib, sys
+import jax
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+from ml_collections import ConfigDict
+from jointseg_jax import door
+from jointseg_jax.training import loop
+config = ConfigDict(json.loads(pathlib.Path(sys.argv[3]).read_text()))
+sys.argv = sys.argv[:1]
+door.run(lambda: loop.train(config, pathlib.Path(config.name)))
+"""
+
+
+@pytest.mark.slow
+def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
+    speck.mesh.data, speck.name, speck.steps = -1, str(tmp_path / "run"), 100_000
+    runs.config_file(speck, tmp_path)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(runs.ROOT)}
+    peers = [
+        subprocess.Popen(
+            [sys.executable, "-c", PEER, address, str(number), str(tmp_path / "config.json")],
+            cwd=runs.ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    try:
+        assert await_(lambda: len(committed(tmp_path / "run")) > 1, peers[0])
+        for _ in range(2):
+            peers[1].send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        ends = [peer.communicate(timeout=200) for peer in peers]
+    finally:
+        for peer in peers:
+            peer.kill()
+    assert [peer.returncode for peer in peers] == [75, 75], ends
+    steps = {re.findall(r"stopped after step (\d+) of", err)[0] for _, err in ends}
+    assert steps == {str(committed(tmp_path / "run")[-1])}
 
 
 @pytest.mark.slow

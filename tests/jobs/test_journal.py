@@ -1,8 +1,11 @@
 """Records are whole and in order, whatever the disk does."""
 
+import pytest
 import runs
 
 from jointseg_jax.jobs.journal import Journal
+
+pytestmark = pytest.mark.quick
 
 
 def test_records_that_a_full_disk_refuses_are_written_once_there_is_room(tmp_path):

@@ -6,6 +6,8 @@ import pytest
 
 from jointseg_jax.jobs import retries
 
+pytestmark = pytest.mark.quick
+
 
 class Flaky:
     def __init__(self, failures):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -83,6 +85,17 @@ def test_a_stop_before_the_first_step_is_no_loss(speck, undisturbed, tmp_path, m
             loop.train(speck, tmp_path)
     loop.train(speck, tmp_path)
     same(runs.final_state(speck, tmp_path), undisturbed)
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    script = (
+        "import os, signal\nfrom jointseg_jax.training.stopping import Stopping\n"
+        "with Stopping():\n    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('alive', flush=True)\n    os.kill(os.getpid(), signal.SIGINT)\n    print('still', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=runs.ROOT, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stdout == "alive\n"
 
 
 def test_several_processes_answer_at_the_same_call(monkeypatch):
