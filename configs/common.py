@@ -114,6 +114,9 @@ def experiment(name: str) -> ConfigDict:
     config.checkpoint_every = 500
     config.keep = 2
     config.panels = 4
+    config.max_skipped = 20  # updates in a row that are not finite, before the run gives up
+    config.incidents = 3  # so many of them are dumped, for `python -m jointseg_jax.training.reproduce`
+    config.wandb = placeholder(str)  # Weights & Biases project; unset: none
 
     config.data = ConfigDict()
     config.data.inputs = ()  # modalities, the first holding the image bands; empty: all of the dataset

@@ -1,13 +1,26 @@
-"""What the command-line programs share: flags, one-sentence errors, exit status."""
+"""What the command-line programs share: flags, one-sentence errors, exit status.
 
+0   the work is done
+1   a defect of the program, with a traceback
+2   something the user gave cannot be used (`InputError`)
+3   training diverged (`Diverged`)
+74  something could not be written (`StorageError`, a full disk)
+75  asked to stop, state saved: run the same command again (`Interrupted`)
+130 Ctrl-C twice
+"""
+
+import contextlib
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from jointseg_jax.errors import InputError
+from jointseg_jax.errors import InputError, Interrupted, RunEnded, StorageError
+from jointseg_jax.jobs import retries
 
 INPUT_ERROR_STATUS = 2
 
@@ -25,7 +38,7 @@ def define_config() -> Any:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses flags and runs; an `InputError` becomes one line on stderr and exit status 2."""
+    """Parses flags and runs; an `InputError` or a `RunEnded` becomes one line on stderr and its exit status."""
 
     def guarded(arguments: list[str]) -> None:
         logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant, some 25 lines per save
@@ -34,14 +47,38 @@ def run(main: Callable[[], None]) -> None:
                 raise InputError(f"unexpected argument {arguments[1]!r}: every option begins with --")
             main()
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(INPUT_ERROR_STATUS)
+            _end(f"error: {error}", INPUT_ERROR_STATUS)
+        except Interrupted as ended:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not hide that the state is saved
+            _end(str(ended), ended.status)
+        except RunEnded as ended:
+            _end(f"error: {ended}", ended.status)
+        except OSError as error:
+            if error.errno not in retries.FULL:
+                raise
+            _end(f"error: {error.filename or 'a file'} cannot be written: {error.strerror}", StorageError.status)
+        _flush()
 
     try:
         app.run(guarded, flags_parser=_parse)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(INPUT_ERROR_STATUS)
+        _end(f"error: {error}", INPUT_ERROR_STATUS)
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr)
+    _flush()
+    sys.exit(status)
+
+
+def _flush() -> None:
+    """Output that a full disk does not take is given up: Python would end with status 120 for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parse(arguments: list[str]) -> list[str]:

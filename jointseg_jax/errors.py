@@ -1,4 +1,4 @@
-"""The one exception that is meant for the user's eyes."""
+"""The exceptions that are meant for the user's eyes: their messages are one sentence, printed without a traceback."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,31 @@ class InputError(ValueError):
     The message is one sentence that says what is wrong, where, and what to do about it. The doors print it without a
     traceback and end with exit status 2.
     """
+
+
+class RunEnded(Exception):
+    """A run ended before its work was done, through no mistake in what the user gave.
+
+    Attributes:
+        status: exit status of the door.
+    """
+
+    status = 1
+
+
+class Diverged(RunEnded):
+    """Too many updates in a row were not finite; running again would end the same way."""
+
+    status = 3
+
+
+class StorageError(RunEnded):
+    """Something could not be written, and nothing older was touched. The status is EX_IOERR of sysexits.h."""
+
+    status = 74
+
+
+class Interrupted(RunEnded):
+    """The run was asked to stop and saved its state; the same command goes on. EX_TEMPFAIL of sysexits.h."""
+
+    status = 75

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from jointseg_jax.jobs import retries
+
 _ABANDONED = 24 * 3600.0  # seconds without a write, after which a partial file is a killed writer's
 
 
@@ -41,9 +43,13 @@ def _sweep(path: pathlib.Path) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Writes a text file atomically; tries for a minute where storage fails in passing."""
+
+    def write() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    retries.call(write)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

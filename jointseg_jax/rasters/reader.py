@@ -6,7 +6,7 @@ import os
 import pathlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, Raster
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs import retries
 from jointseg_jax.rasters.lattice import Window
 
 # Listing a directory at every open dominates on network storage; side-car files are still found by name.
@@ -24,6 +25,8 @@ GDAL_READ_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_CACHEMAX": 256 << 20,  # bytes: rasterio hands this one to GDAL as it is, not in megabytes
     "NUM_THREADS": "1",
+    "GDAL_HTTP_MAX_RETRY": "6",  # GDAL doubles the delay itself, with jitter
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
 }
 
 
@@ -36,7 +39,7 @@ warnings.filterwarnings("ignore", category=NodataShadowWarning)
 def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
     """Opens a raster for reading; raises `InputError` when it is missing or not a raster."""
     try:
-        return rasterio.open(path)
+        return retries.call(lambda: rasterio.open(path), errors=RasterioError, patience=lambda _: _patience(path))
     except RasterioError as error:
         raise InputError(
             f"{path} cannot be opened as a raster ({_first_line(error)}): restore the file or correct the path"
@@ -143,9 +146,8 @@ def read_window(
     if part.height and part.width:
         target = Window(part.row - window.row, part.col - window.col, part.height, part.width).slices()
         with explained_read(dataset, part):
-            block = dataset.read(
-                list(indexes), window=rasterio.windows.Window(part.col, part.row, part.width, part.height)
-            )
+            at = rasterio.windows.Window(part.col, part.row, part.width, part.height)
+            block = persistent(dataset, lambda opened: opened.read(list(indexes), window=at))
         values[target] = np.moveaxis(block, 0, -1)
         inside[target] = True
     return values, inside
@@ -182,10 +184,43 @@ def own_mask(dataset: DatasetReader, window: Window, out_shape: tuple[int, int] 
     at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
     with explained_read(dataset, window):
         if dataset.nodata is None:
-            return np.asarray(dataset.dataset_mask(window=at, out_shape=out_shape) > 0)
+            return np.asarray(
+                persistent(dataset, lambda opened: opened.dataset_mask(window=at, out_shape=out_shape)) > 0
+            )
         # Not dataset_mask: where GDAL takes a fourth band for alpha, that would look at the first band alone.
         shape = None if out_shape is None else (dataset.count, *out_shape)
-        return np.asarray((dataset.read_masks(window=at, out_shape=shape) > 0).any(0))
+        return np.asarray(
+            (persistent(dataset, lambda opened: opened.read_masks(window=at, out_shape=shape)) > 0).any(0)
+        )
+
+
+def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarray]) -> np.ndarray:
+    """What `read` gets from a dataset; where GDAL fails, once more from fresh handles before it counts as damage.
+
+    A handle that went stale with its server never recovers, and GDAL says the same of a truncated file and of one whose
+    server is away.
+    """
+    try:
+        return read(dataset)
+    except RasterioError:
+
+        def afresh() -> np.ndarray:
+            with rasterio.open(dataset.name) as opened:
+                return read(opened)
+
+        return retries.call(afresh, errors=RasterioError, patience=lambda _: _patience(dataset.name))
+
+
+def _patience(path: str | os.PathLike[str]) -> float:
+    """Seconds that a failure of GDAL is worth: what the operating system cannot read either may come back."""
+    try:
+        with pathlib.Path(path).open("rb") as file:
+            file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.read(1)
+    except OSError as error:
+        return retries.storage_patience(error)
+    return 0.3
 
 
 @contextlib.contextmanager

@@ -2,22 +2,28 @@
 
     WORKDIR/checkpoints/STEP/   state, and everything needed to use it: config, contract, calibration
 
-A checkpoint is committed as a whole. It restores onto any number of devices, because it is always read onto an abstract
-tree that says shapes, dtypes and shardings.
+A checkpoint is written in the background and committed as a whole by a rename; older ones are removed only after that.
+It restores onto any number of devices, because it is always read onto an abstract tree that says shapes, dtypes and
+shardings.
 """
 
 import contextlib
 import dataclasses
+import logging
 import os
 import pathlib
+import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from jointseg_jax.errors import InputError
+from jointseg_jax.errors import InputError, StorageError
+from jointseg_jax.jobs import retries
 from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.training import agreement
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.state import Params, TrainState
 
@@ -66,20 +72,27 @@ class Checkpoints:
 
     def __init__(self, workdir: str | os.PathLike[str], *, keep: int = 2, read_only: bool = False):
         self._folder = pathlib.Path(workdir).resolve() / FOLDER
+        self._keep, self._read_only = keep, read_only
+        self._writing: int | None = None
+        _quieten()
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
         policies = ocp.checkpoint_managers
-        self._manager = ocp.CheckpointManager(
+        return ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(
                     [
-                        policies.LatestN(keep),
+                        policies.LatestN(self._keep),
                         policies.BestN(get_metric_fn=lambda m: m[_METRIC], n=1, keep_checkpoints_without_metrics=False),
                     ]
                 ),
                 # Without best_fn metrics are not written, and the best checkpoint is forgotten at the next start.
                 best_fn=lambda m: m[_METRIC],
                 enable_async_checkpointing=True,
-                read_only=read_only,
+                cleanup_tmp_directories=not self._read_only,  # what a killed or failed writer left takes up space
+                read_only=self._read_only,
             ),
             item_names=("state", "meta"),
             item_handlers={"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
@@ -101,15 +114,62 @@ class Checkpoints:
         return max(scores, key=lambda s: (scores[s], s)) if scores else None
 
     def save(self, state: TrainState, meta: Meta) -> None:
-        """Starts writing a checkpoint; returns as soon as the arrays are copied off the devices."""
+        """Starts writing a checkpoint; returns as soon as the arrays are copied off the devices.
+
+        Raises:
+            StorageError: this one cannot be begun, or the one before it failed (then this one is not begun).
+        """
+        self.wait()
         step = int(jax.device_get(state.step))
         validated = meta.calibration.step == step and _METRIC in meta.calibration.scores
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta.to_dict())),
-            metrics={_METRIC: meta.calibration.scores[_METRIC]} if validated else None,
-            force=True,
-        )
+        with self._storage(step):
+            self._writing = step
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta.to_dict())),
+                metrics={_METRIC: meta.calibration.scores[_METRIC]} if validated else None,
+                force=True,
+            )
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being written; `wait` returns, or raises, at once."""
+        return self._writing is None or not self._manager.is_saving_in_progress()
+
+    def wait(self) -> None:
+        """Until what was started is committed; raises `StorageError` when it is not."""
+        step, self._writing = self._writing, None
+        if step is not None:
+            with self._storage(step):
+                self._manager.wait_until_finished()
+
+    def delete(self, step: int) -> None:
+        """Removes a checkpoint."""
+        self.wait()
+        self._manager.delete(step)
+
+    @contextlib.contextmanager
+    def _storage(self, step: int) -> Iterator[None]:
+        """Writing of a step: what fails, on any process, fails on all of them, in one sentence."""
+        failure: Exception | None = None
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:  # TensorStore says "disk full" by ValueError
+            failure = error
+        if agreement.anywhere(failure is not None):
+            self._writing = None
+            # A manager takes what it meant to delete after this save for deleted, so it is of no more use.
+            with contextlib.suppress(Exception):
+                self._manager.close()
+            try:
+                self._manager = retries.call(self._open)
+            except OSError as error:  # the closed manager refuses the next save, which comes here again
+                raise StorageError(f"{self._folder} cannot be opened ({_reason(error)})") from error
+            if step not in self.steps:  # else it was committed, and only clearing away older ones failed
+                raise StorageError(
+                    f"checkpoint {step} could not be written to {self._folder} ({_reason(failure)}); "
+                    f"{'checkpoints ' + ', '.join(map(str, self.steps)) + ' are' if self.steps else 'none was'} there"
+                ) from failure
 
     def restore(self, abstract_state: TrainState, step: int) -> TrainState:
         """A whole state, onto the shapes, dtypes and shardings given.
@@ -169,14 +229,51 @@ class Checkpoints:
             reason = str(error).split("\n")[0][:200]
             raise InputError(f"{self._folder / str(step)} is damaged ({reason}): {rescue}") from error
 
-    def wait(self) -> None:
-        """Until everything started is committed."""
-        self._manager.wait_until_finished()
-
     def close(self) -> None:
         """Waits, then lets go of the folder."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+
+def _reason(failure: Exception | None) -> str:
+    if failure is None:
+        return "another process could not write"
+    text = str(failure)
+    full = "No space left" in text or "RESOURCE_EXHAUSTED" in text or getattr(failure, "errno", None) in retries.FULL
+    return "no space left on the device" if full else f"{type(failure).__name__}: {text.splitlines()[0][:160]}"
+
+
+_ORBAX = "orbax"
+_quiet = False
+
+
+def _quieten() -> None:
+    """Keeps Orbax's own reports off the terminal: what they say comes here as exceptions, and is said once."""
+    global _quiet
+    if _quiet:
+        return
+    _quiet = True
+
+    def foreign(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        frames = traceback.extract_tb(error.__traceback__) if error else ()
+        return not any(
+            _ORBAX in pathlib.PurePath(path).parts for path in (record.pathname, *(f.filename for f in frames))
+        )
+
+    # asyncio tells of the tasks that were left when another one of the same save failed.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(foreign)
+    usual = sys.unraisablehook
+
+    def hook(args: Any) -> None:
+        # When one array fails to be written, TensorStore reports the others to an event loop that is gone.
+        if not (isinstance(args.exc_value, RuntimeError) and str(args.exc_value) == "Event loop is closed"):
+            usual(args)
+
+    sys.unraisablehook = hook
 
 
 def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:

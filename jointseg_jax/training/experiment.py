@@ -30,7 +30,7 @@ from jointseg_jax.training.step import make_evaluation, make_step
 # What a run may change when it is continued; anything else would make it another experiment.
 _MAY_CHANGE = (
     "log_every", "validate_every", "validate_patches", "checkpoint_every", "keep", "panels", "data.threads",
-    "data.workers", "mesh", "dataset",
+    "data.workers", "mesh", "dataset", "max_skipped", "incidents", "wandb",
 )  # fmt: skip
 
 

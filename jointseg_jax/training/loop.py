@@ -2,69 +2,67 @@
 
 import contextlib
 import pathlib
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import jax
-import numpy as np
 
-from jointseg_jax.data.pipeline import evaluation_batches, training_batches
+from jointseg_jax.data.pipeline import evaluation_batches
+from jointseg_jax.errors import Interrupted
 from jointseg_jax.jobs.files import write_json, write_text
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.models import cost
+from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.reader import warm_drivers
-from jointseg_jax.training import parallel, validation
+from jointseg_jax.training import agreement, parallel, validation
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import FOLDER, Checkpoints
 from jointseg_jax.training.experiment import Experiment, forward_flops, parameter_table, set_up, start
+from jointseg_jax.training.feed import Feed
+from jointseg_jax.training.incidents import Incidents
 from jointseg_jax.training.logs import RunLog
-from jointseg_jax.training.state import Params
+from jointseg_jax.training.meter import Meter
+from jointseg_jax.training.profiling import Trace
+from jointseg_jax.training.saving import Saver
+from jointseg_jax.training.state import Params, TrainState
+from jointseg_jax.training.stopping import StopAsked, Stopping
 
 
-def train(config: Any, workdir: pathlib.Path) -> None:
+def train(config: Any, workdir: pathlib.Path, profile: range | None = None) -> None:
     """Trains until `config.steps`, going on from what the work directory holds.
 
     Args:
         config: of an experiment, see configs/common.py.
         workdir: receives checkpoints, log.jsonl, TensorBoard events, the resolved config and the parameter table.
+        profile: steps to trace into WORKDIR/profile.
 
     Raises:
         InputError: dataset, config and work directory do not fit together, or another process trains there.
+        Interrupted: the run was asked to stop; its state is saved.
+        Diverged: too many updates in a row were not finite.
+        StorageError: the last state could not be saved.
     """
     warm_drivers()
-    experiment = set_up(config)
     with contextlib.ExitStack() as stack:
+        stopping = stack.enter_context(Stopping())
+        experiment = set_up(config)
         if jax.process_index() == 0:
             stack.enter_context(exclusive(workdir, "training"))
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
         state, fitted = start(experiment, checkpoints, workdir)
-        log = stack.enter_context(contextlib.closing(RunLog(workdir)))
         first = int(state.step)
+        trace = stack.enter_context(Trace(workdir, profile, first, config.steps))
+        log = stack.enter_context(contextlib.closing(RunLog(workdir, first, config.wandb, experiment.plain)))
         introduce(experiment, state.params, log, workdir, first)
-        step_fn, evaluate_fn = experiment.compile()
-        meter = _Meter(config.data.batch)
-        with _batches(experiment, first, log) as batches, contextlib.closing(log.progress(first, config.steps)) as bar:
-            for step in range(first, config.steps):
-                with meter.waiting():
-                    batch = next(batches)
-                with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                    state, metrics = step_fn(state, batch)
-                done = step + 1
-                last = done == config.steps
-                if done % config.log_every == 0 or last:
-                    values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-                    values |= {"learning_rate": float(experiment.schedule(step)), **meter.read(done - first)}
-                    log.record("train", done, values)
-                    bar.set_postfix_str(
-                        f"loss {values['loss']:.3f}, {values['patches_per_second']:.1f} patches/s", refresh=False
-                    )
-                bar.update()
-                if done % config.validate_every == 0 or last:
-                    fitted = _validate(experiment, evaluate_fn, state.ema, log, done)
-                    meter.restart(done - first)
-                if done % config.checkpoint_every == 0 or last:
-                    checkpoints.save(state, experiment.meta(fitted))
+        saver = stack.enter_context(contextlib.closing(Saver(checkpoints, log.say)))
+        run = _Run(experiment, workdir, log, saver, stopping, state, fitted)
+        try:
+            run.go(trace)
+        except StopAsked:
+            saver.finish(run.state, experiment.meta(run.fitted))
+            raise Interrupted(
+                f"stopped after step {int(run.state.step)} of {config.steps}, saved in {workdir / FOLDER}: run the "
+                "same command to go on"
+            ) from None
         log.say(f"{config.steps} of {config.steps} steps done; checkpoints in {workdir / FOLDER}")
 
 
@@ -100,80 +98,106 @@ def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: path
     log.record("start", first, {"parameters": count, "flops_per_patch": flops, "devices": jax.device_count()})
 
 
-@contextlib.contextmanager
-def _batches(experiment: Experiment, first: int, log: RunLog) -> Iterator[Iterator[Any]]:
-    """Global batches from step `first` on; says how many samples of this process had to be masked."""
-    data = experiment.config.data
-    source = training_batches(
-        experiment.training,
-        batch=data.batch,
-        seed=experiment.config.seed,
-        start=first,
-        slice_=experiment.slice_,
-        augment=data.augment,
-        jitter=data.jitter,
-        threads=data.threads,
-        workers=data.workers,
-    )
-    masked = 0
+class _Run:
+    """A run under way: its state and what it reports to."""
 
-    def counted() -> Iterator[Any]:
-        nonlocal masked
-        for batch in source:
-            masked += int(np.sum(~batch["readable"]))
-            yield batch
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: pathlib.Path,
+        log: RunLog,
+        saver: Saver,
+        stopping: Stopping,
+        state: TrainState,
+        fitted: Calibration,
+    ):
+        self._experiment, self._log, self._saver, self._stopping = experiment, log, saver, stopping
+        self._incidents = Incidents(experiment, workdir, log)
+        self._step, self._evaluate = experiment.compile()
+        height, width = experiment.training.size
+        self._meter = Meter(experiment.config.data.batch, height * width * (COARSE_SPACING / 1000) ** 2)
+        self.state, self.fitted = state, fitted
 
-    try:
-        yield parallel.prefetch(counted(), experiment.mesh)
-    finally:
-        source.close()
+    def go(self, trace: Trace) -> None:
+        """From the state's step to the last; raises `StopAsked` between two steps or validation batches."""
+        config, log = self._experiment.config, self._log
+        first = int(self.state.step)
+        self._catch_up(first)
+        self._meter.restart(first)
+        feed = Feed(self._experiment, first)
+        with contextlib.closing(feed), contextlib.closing(log.progress(first, config.steps)) as bar:
+            for step in range(first, config.steps):
+                self._stopping.check()
+                with self._meter.waiting():
+                    batch = next(feed)
+                # Waiting for a step's outcome before the next is sent costs a dispatch, and buys dumps of the very
+                # state that failed, a stop after this step and not after those queued, and rates that are true.
+                with trace.step(step):
+                    self.state, metrics = self._step(self.state, batch)
+                    values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+                self._incidents.watch(self.state, values)
+                done = step + 1
+                last = done == config.steps
+                if done % config.log_every == 0 or last:
+                    masked = agreement.total(feed.masked)
+                    values |= {"learning_rate": float(self._experiment.schedule(step)), "masked": masked}
+                    values |= self._meter.read(done)
+                    log.record("train", done, values)
+                    bar.set_postfix_str(
+                        f"loss {values['loss']:.3f}, {values['patches_per_second']:.1f} patches/s, "
+                        f"{values['km2_per_second']:.3f} km2/s, waiting for data {values['data_wait']:.0%}",
+                        refresh=False,
+                    )
+                    self._saver.poll()
+                bar.update()
+                if done % config.validate_every == 0 or last:
+                    self._validate(done)
+                if last:
+                    self._saver.finish(self.state, self._experiment.meta(self.fitted))
+                elif done % config.checkpoint_every == 0:
+                    self._saver.begin(self.state, self._experiment.meta(self.fitted))
+            self._summarise(first, agreement.total(feed.masked))
+
+    def _catch_up(self, first: int) -> None:
+        """Does the validation that a stop cut short, so that the best checkpoint is the same as without the stop."""
+        config = self._experiment.config
+        due = first == config.steps or (first and first % config.validate_every == 0)
+        if due and self.fitted.step != first:
+            self._validate(first)
+            self._saver.replace(self.state, self._experiment.meta(self.fitted))
+
+    def _validate(self, step: int) -> None:
+        experiment, log, config = self._experiment, self._log, self._experiment.config
+        verdict = validation.validate(
+            self._evaluate,
+            self.state.ema,
+            experiment.validation,
+            experiment.mesh,
+            batch=config.data.batch,
+            slice_=experiment.slice_,
+            step=step,
+            limit=config.validate_patches,  # always the same patches: "best" compares like with like
+            check=self._stopping.check,
+        )
+        self.fitted = verdict.fitted
+        log.record("validation", step, verdict.scores)
+        log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in verdict.scores.items()))
+        for name, counts in zip(("pervious", "impervious"), verdict.logits, strict=True):
+            log.histogram(f"logits/{name}", step, counts, verdict.edges)
+        if config.panels and jax.process_count() == 1:
+            batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
+            outputs = validation.run(experiment.model, self.state.ema, batch)
+            picture = validation.picture(experiment.model, batch, outputs, verdict.fitted, config.panels)
+            log.picture("validation", step, picture)
+        self._meter.restart(step)
+
+    def _summarise(self, first: int, masked: int) -> None:
+        skipped = int(self.state.skipped)
+        self._log.record("end", int(self.state.step), {"masked": masked, "skipped": skipped})
         if masked:
-            log.say(f"{masked} samples were masked because their patches could not be read; see the errors above")
-            log.record("masked", first, {"samples": masked})
-
-
-def _validate(experiment: Experiment, evaluate: Any, params: Params, log: RunLog, step: int) -> Calibration:
-    config = experiment.config
-    fitted, scores = validation.validate(
-        evaluate,
-        params,
-        experiment.validation,
-        experiment.mesh,
-        batch=config.data.batch,
-        slice_=experiment.slice_,
-        step=step,
-        limit=config.validate_patches,  # always the same patches: "best" compares like with like
-    )
-    log.record("validation", step, scores)
-    log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-    if config.panels and jax.process_count() == 1:
-        batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
-        outputs = validation.run(experiment.model, params, batch)
-        log.picture("validation", step, validation.picture(experiment.model, batch, outputs, fitted, config.panels))
-    return fitted
-
-
-class _Meter:
-    """Throughput and the share of time spent waiting for data, since the last reading."""
-
-    def __init__(self, batch: int):
-        self._batch = batch
-        self.restart(0)
-
-    def restart(self, steps: int) -> None:
-        self._since, self._started, self._waited = steps, time.perf_counter(), 0.0
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        before = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - before
-
-    def read(self, steps: int) -> dict[str, float]:
-        elapsed = time.perf_counter() - self._started
-        found = {
-            "patches_per_second": (steps - self._since) * self._batch / elapsed,
-            "data_wait": self._waited / elapsed,
-        }
-        self.restart(steps)
-        return found
+            self._log.say(
+                f"{masked} samples since step {first} were masked because their patches could not be read; see the "
+                "errors above"
+            )
+        if skipped:
+            self._log.say(f"{skipped} updates were skipped because they were not finite")

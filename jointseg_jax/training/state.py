@@ -23,6 +23,7 @@ class TrainState:
         opt: {"generator": optimiser state}.
         aux: state that is no parameter (empty so far).
         skipped: int32, updates that were not finite and left everything else as it was.
+        streak: int32, how many of them came one after another up to now.
     """
 
     step: jax.Array
@@ -31,6 +32,7 @@ class TrainState:
     opt: dict[str, Any]
     aux: dict[str, Any]
     skipped: jax.Array
+    streak: jax.Array
 
 
 def init_params(model: JointSeg, key: jax.Array) -> Params:
@@ -57,4 +59,5 @@ def init_state(model: JointSeg, optimizer: optax.GradientTransformation, seed: i
         opt={"generator": optimizer.init(params)},
         aux={},
         skipped=jnp.zeros((), jnp.int32),
+        streak=jnp.zeros((), jnp.int32),
     )

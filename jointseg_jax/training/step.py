@@ -57,6 +57,7 @@ def make_step(
             opt={"generator": choose(opt, state.opt["generator"])},
             aux=state.aux,
             skipped=state.skipped + jnp.where(finite, 0, 1),
+            streak=jnp.where(finite, 0, state.streak + 1),
         )
         return new, {"loss": value, **parts, "gradient_norm": norm, "skipped": new.skipped.astype(jnp.float32)}
 

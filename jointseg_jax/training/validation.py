@@ -1,9 +1,9 @@
 """Judging a network on patches during training: calibration, scores, pictures."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +20,22 @@ from jointseg_jax.training.state import Params
 from jointseg_jax.training.step import LOGIT_LIMIT, Batch, Metrics
 
 
+class Verdict(NamedTuple):
+    """What a validation found.
+
+    Attributes:
+        fitted: the calibration.
+        scores: its scores, with the RMSE of each stage (in standard deviations of the image).
+        logits: histograms [2, bins] of logit differences over pervious and impervious pixels.
+        edges: of their bins.
+    """
+
+    fitted: calibration.Calibration
+    scores: dict[str, float]
+    logits: np.ndarray
+    edges: np.ndarray
+
+
 def validate(
     evaluate: Callable[[Params, Batch], Metrics],
     params: Params,
@@ -30,7 +46,8 @@ def validate(
     slice_: Slice,
     step: int,
     limit: int | None,
-) -> tuple[calibration.Calibration, dict[str, float]]:
+    check: Callable[[], None] = lambda: None,
+) -> Verdict:
     """Runs over the validation patches.
 
     Args:
@@ -42,12 +59,16 @@ def validate(
         slice_: this process's share.
         step: of training, noted in the calibration.
         limit: number of patches; None for all.
-
-    Returns:
-        The calibration fitted there, and its scores with the RMSE of each stage (in standard deviations of the image).
+        check: called before each batch; what it raises ends the validation.
     """
+
+    def batches() -> Iterator[Batch]:
+        for part in evaluation_batches(reader, batch=batch, slice_=slice_, limit=limit):
+            check()
+            yield part
+
     totals: dict[str, np.ndarray] = {}
-    for part in parallel.prefetch(evaluation_batches(reader, batch=batch, slice_=slice_, limit=limit), mesh):
+    for part in parallel.prefetch(batches(), mesh):
         for name, value in jax.device_get(evaluate(params, part)).items():
             totals[name] = totals.get(name, 0) + np.asarray(value, np.float64)
     fitted = calibration.fit(totals["logits"], LOGIT_LIMIT, step)
@@ -56,7 +77,9 @@ def validate(
         if name.startswith("error_stage"):
             stage = name.removeprefix("error_")
             scores[f"rmse_{stage}"] = float(np.sqrt(totals[name] / max(totals[f"pixels_{stage}"], 1)))
-    return fitted, {**scores, "temperature": fitted.temperature, "threshold": fitted.threshold}
+    scores |= {"temperature": fitted.temperature, "threshold": fitted.threshold}
+    edges = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, totals["logits"].shape[1] + 1)
+    return Verdict(fitted, scores, totals["logits"], edges)
 
 
 def run(model: JointSeg, params: Params, batch: Batch) -> Outputs:

@@ -145,3 +145,30 @@ def test_interpolation_is_bilinear():
     fine, _ = interpolate(read, Window(0, 0, 16, 16), 2, (8, 8))
     r, c = (np.mgrid[0:16, 0:16] + 0.5) / 2 - 0.5
     np.testing.assert_allclose(fine[1:-1, 1:-1, 0], (2 * r + 3 * c)[1:-1, 1:-1], atol=1e-5)
+
+
+def test_a_file_that_comes_back_is_read_after_all(tmp_path):
+    """GDAL says the same of a truncated file and of one whose server is away: it is tried again first."""
+    numbers = np.arange(128 * 128, dtype=np.uint16).reshape(128, 128, 1)
+    write_raster(tmp_path / "a.tif", numbers, Layout(make_lattice("EPSG:32650", 0, 0, 10, 128, 128), "uint16", ("a",)))
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: len(whole) * 2 // 3])
+
+    def restore():
+        (tmp_path / "b.tif").write_bytes(whole)
+        (tmp_path / "b.tif").replace(tmp_path / "a.tif")
+
+    with open_raster(tmp_path / "a.tif") as raster:
+        timer = threading.Timer(0.1, restore)
+        timer.start()
+        values, _ = read_window(raster, Window(0, 0, 128, 128))
+        timer.join()
+    np.testing.assert_array_equal(values, numbers)
+
+
+def test_a_file_that_is_missing_is_not_waited_for(monkeypatch):
+    from jointseg_jax.jobs import retries
+
+    monkeypatch.setattr(retries.time, "sleep", lambda _: pytest.fail("waited"))
+    with pytest.raises(InputError, match=r"/nonexistent\.tif cannot be opened"):
+        open_raster("/nonexistent.tif")

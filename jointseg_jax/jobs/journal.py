@@ -1,0 +1,79 @@
+"""Append-only files that outlast a full disk."""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+
+class Journal:
+    """A file that records are appended to, whole and in order.
+
+    A record that cannot be written (disk full, storage away) waits in memory and is tried again with the next one; the
+    caller goes on. Beyond `limit` waiting bytes new records are dropped.
+
+    Attributes:
+        lost: number of records dropped.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        lines: bool,
+        complain: Callable[[str], None],
+        limit: int = 8 << 20,
+    ):
+        """Opens nothing yet.
+
+        Args:
+            path: of the file; continued if it is there.
+            lines: records are lines; a line that a killed writer left half-written is ended first.
+            complain: is told once per outage.
+            limit: bytes.
+        """
+        self._path, self._lines, self._complain, self._limit = pathlib.Path(path), lines, complain, limit
+        self._descriptor: int | None = None
+        self._waiting = bytearray()
+        self._failing = False
+        self.lost = 0
+
+    def append(self, record: bytes) -> None:
+        """Writes a record, or keeps it for later."""
+        if self._failing and len(self._waiting) + len(record) > self._limit:
+            self.lost += 1
+        else:
+            self._waiting += record
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits, as far as storage allows."""
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            while self._waiting:
+                del self._waiting[: os.write(self._descriptor, self._waiting)]
+        except OSError as error:
+            if not self._failing:
+                self._complain(
+                    f"{self._path} cannot be written ({error.strerror}): the run goes on, its records wait in memory"
+                )
+            self._failing = True
+            return
+        if self._failing:
+            self._complain(f"{self._path} is written again; {self.lost} records were lost")
+        self._failing = False
+
+    def close(self) -> None:
+        """A last try, then closes."""
+        self.flush()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        size = os.fstat(descriptor).st_size
+        if self._lines and size and os.pread(descriptor, 1, size - 1) != b"\n":
+            self._waiting[:0] = b"\n"
+        return descriptor

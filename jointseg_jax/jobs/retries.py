@@ -1,0 +1,63 @@
+"""Trying again where storage fails for a while."""
+
+import errno
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Network file systems say these while a server restarts. A full disk is not among them: it needs a person.
+_PASSING = (
+    "EIO",
+    "ESTALE",
+    "ETIMEDOUT",
+    "EAGAIN",
+    "EINTR",
+    "EBUSY",
+    "EREMOTEIO",
+    "ECONNRESET",
+    "EHOSTDOWN",
+    "ENETDOWN",
+)
+PASSING = frozenset(getattr(errno, name) for name in _PASSING if hasattr(errno, name))
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def storage_patience(error: Exception) -> float:
+    """Seconds that a failure of this kind is worth: a minute where the storage may come back, none otherwise."""
+    return 60.0 if isinstance(error, OSError) and error.errno in PASSING else 0.0
+
+
+def call(
+    action: Callable[[], T],
+    *,
+    errors: type[Exception] | tuple[type[Exception], ...] = OSError,
+    patience: Callable[[Exception], float] = storage_patience,
+    first: float = 0.05,
+    longest: float = 10.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """The result of `action`, tried again with growing pauses while it fails.
+
+    Pauses double from `first` to `longest` seconds and are spread by half to one and a half, so that many readers do
+    not come back at once.
+
+    Args:
+        action: may be called several times.
+        errors: exceptions that may pass; any other is raised at once.
+        patience: seconds since the first attempt after which an error is raised.
+        first: seconds.
+        longest: seconds.
+        sleep: waits.
+    """
+    started, pause = time.monotonic(), first
+    while True:
+        try:
+            return action()
+        except errors as error:
+            if time.monotonic() - started >= patience(error):
+                raise
+        sleep(pause * (0.5 + random.random()))
+        pause = min(2 * pause, longest)

@@ -1,0 +1,124 @@
+"""Runs again a step that was not finite: python -m jointseg_jax.training.reproduce WORKDIR/incidents/STEP."""
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from jointseg_jax.data.pipeline import Slice
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import read_json
+from jointseg_jax.rasters.reader import warm_drivers
+from jointseg_jax.training import parallel
+from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.experiment import digest, set_up
+from jointseg_jax.training.feed import open_batches
+from jointseg_jax.training.incidents import RECORD
+from jointseg_jax.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """A step run again.
+
+    Attributes:
+        step: its number.
+        recorded: its metrics when it happened.
+        found: its metrics now.
+        suspects: the patches of its batch that are not finite even alone.
+    """
+
+    step: int
+    recorded: dict[str, float]
+    found: dict[str, float]
+    suspects: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Loss and gradient norm are what they were, NaN counting as NaN."""
+        return all(
+            math.isclose(self.found[k], self.recorded[k], rel_tol=1e-3)
+            or (math.isnan(self.found[k]) and math.isnan(self.recorded[k]))
+            for k in ("loss", "gradient_norm")
+        )
+
+
+def reproduce(folder: pathlib.Path, dataset: str | None = None) -> Reproduction:
+    """Runs the step of a dump again, on the devices that are here.
+
+    Args:
+        folder: WORKDIR/incidents/STEP.
+        dataset: where the dataset is now; by default where it was.
+
+    Raises:
+        InputError: the dump is not there, or the dataset is not the one it was.
+    """
+    if not (folder / RECORD).exists():
+        raise InputError(f"{folder} is no dump of a step: give a folder WORKDIR/incidents/STEP")
+    warm_drivers()
+    record = read_json(folder / RECORD)
+    step = int(record["step"])
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        meta = checkpoints.meta(step)
+        config = ml_collections.ConfigDict(meta.config)
+        config.dataset.path = dataset or record["dataset"]
+        batch = int(config.data.batch)
+        config.mesh.data = max(n for n in range(1, jax.device_count() + 1) if batch % n == 0)
+        if "space" in config.mesh:
+            config.mesh.space = 1
+        experiment = set_up(config)
+        if digest(experiment.data) != meta.dataset["index"]:
+            raise InputError(f"{config.dataset.path} is another state of dataset {meta.dataset['name']!r}")
+        state = checkpoints.restore(experiment.abstract(), step)
+    source = open_batches(experiment, step, Slice())
+    host = next(source)
+    source.close()
+    step_fn, _ = experiment.compile()
+
+    def run(samples: Any) -> dict[str, float]:
+        copied: TrainState = jax.tree.map(lambda x: x.copy(), state)  # the step consumes its state
+        _, metrics = step_fn(copied, parallel.to_global(samples, experiment.mesh))
+        return {name: float(value) for name, value in jax.device_get(metrics).items()}
+
+    def alone(row: int) -> bool:
+        found = run(jax.tree.map(lambda x: np.repeat(x[row : row + 1], batch, 0), host))
+        return math.isfinite(found["loss"]) and math.isfinite(found["gradient_norm"])
+
+    found = run(host)
+    suspects = [int(host["patch"][row]) for row in range(batch) if not alone(row)]
+    names = tuple(experiment.training.describe(patch) for patch in dict.fromkeys(suspects))
+    return Reproduction(step, {k: float(v) for k, v in record["values"].items()}, found, names)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints what was and what is; 0 when they are the same, 1 when not, 2 when the dump cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m jointseg_jax.training.reproduce", description=__doc__)
+    parser.add_argument("dump", type=pathlib.Path)
+    parser.add_argument("--dataset", help="where the dataset is now; by default where it was")
+    given = parser.parse_args(arguments)
+    try:
+        result = reproduce(given.dump, given.dataset)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"step {result.step}")
+    for name, value in result.found.items():
+        print(f"  {name:<20} {value:<12.6g} recorded {result.recorded.get(name, math.nan):.6g}")
+    print("the same" if result.same else "not the same: other data, another device or another version of JAX")
+    for suspect in result.suspects:
+        print(f"not finite alone: {suspect}")
+    if not result.suspects:
+        print("each patch alone is finite: it is the weights, or their sum")
+    return 0 if result.same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

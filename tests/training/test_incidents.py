@@ -1,0 +1,86 @@
+"""A step that is not finite is dumped, can be run again, and ends the run only when it is one of many in a row."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+import runs
+
+from jointseg_jax.errors import Diverged, InputError
+from jointseg_jax.training.loop import train
+from jointseg_jax.training.reproduce import reproduce
+
+ABSURD = 3e38  # a number that float32 holds, and whose square it does not
+
+
+def poison(config, folder, rows):
+    """A copy of the dataset in which some rows of two sites' radar are absurd."""
+    shutil.copytree(config.dataset.path, folder)
+    for site in ("a", "b"):
+        with rasterio.open(folder / "sites" / site / "s1.tif", "r+") as raster:
+            values = raster.read()
+            values[:, rows] = ABSURD
+            raster.write(values)
+    config.dataset.path = str(folder)
+    return config
+
+
+@pytest.fixture
+def speck(config):
+    runs.speck(config)
+    config.steps, config.validate_every, config.checkpoint_every, config.log_every = 12, 12, 6, 4
+    return config
+
+
+def test_a_dump_reproduces_the_step_and_names_the_patch(speck, tmp_path, capsys):
+    poison(speck, tmp_path / "dataset", slice(0, 3))  # only the topmost patches of a site hold them
+    speck.incidents = 2
+    workdir = tmp_path / "run"
+    train(speck, workdir)
+    out = capsys.readouterr().out
+    skipped = runs.lines(workdir, "skipped")
+    assert 2 < len(skipped) < 12
+    assert all(line["loss"] in ("nan", "inf") or line["gradient_norm"] in ("nan", "inf") for line in skipped)
+    assert runs.lines(workdir, "end")[0]["skipped"] == len(skipped)
+    assert f"{len(skipped)} updates were skipped" in out
+    incidents = [line["step"] for line in skipped if line["streak"] == 1]
+    dumps = sorted(int(p.name) for p in (workdir / "incidents").iterdir())
+    assert dumps == incidents[:2]
+    assert out.count("see it again: python -m jointseg_jax.training.reproduce") == 2
+
+    found = reproduce(workdir / "incidents" / str(dumps[1]))
+    assert found.same
+    assert found.step == dumps[1]
+    assert not np.isfinite(found.found["loss"]) or not np.isfinite(found.found["gradient_norm"])
+    assert found.suspects
+    assert all(text.startswith(("site a, rows 0-12", "site b, rows 0-12")) for text in found.suspects)
+
+
+def test_mended_data_does_not_reproduce_and_the_command_says_so(speck, tmp_path, toy_config):
+    poison(speck, tmp_path / "dataset", slice(0, None))
+    speck.max_skipped = 3
+    with pytest.raises(Diverged, match=r"steps 0 to 2 were skipped one after another.*reproduce"):
+        train(speck, tmp_path / "run")
+    dump = tmp_path / "run" / "incidents" / "0"
+    record = json.loads((dump / "incident.json").read_text())
+    assert record["seed"] == speck.seed
+    assert record["step"] == 0
+    command = [sys.executable, "-m", "jointseg_jax.training.reproduce", str(dump)]
+    mended = pathlib.Path(toy_config.dataset.path)
+    done = subprocess.run([*command, f"--dataset={mended}"], cwd=runs.ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "not the same" in done.stdout
+    again = subprocess.run(command, cwd=runs.ROOT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "the same" in again.stdout
+    assert "not finite alone: site" in again.stdout
+
+
+def test_what_is_no_dump_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no dump of a step"):
+        reproduce(tmp_path)
