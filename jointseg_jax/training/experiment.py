@@ -11,6 +11,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
+from jointseg_jax import __version__
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.dataset import Dataset
 from jointseg_jax.data.patches import PatchReader, stack
@@ -69,6 +70,16 @@ class Experiment:
         return Meta(
             self.plain, self.contract, fitted, {"name": str(self.data.description["name"]), "index": digest(self.data)}
         )
+
+    def facts(self) -> dict[str, str]:
+        """What all processes of a run must have in common; where a dataset lies is each one's own affair."""
+        told = {k: v for k, v in _flat(self.plain).items() if k not in ("dataset.path", "dataset.source.root")}
+        software = {"jointseg-jax": __version__, "jax": jax.__version__, "optax": optax.__version__}
+        return {
+            "software": json.dumps(software),
+            "config": json.dumps(told, sort_keys=True),
+            "dataset": digest(self.data) + json.dumps(self.contract.to_dict(), sort_keys=True),
+        }
 
     def init(self) -> TrainState:
         """A fresh state on the devices."""

@@ -14,7 +14,7 @@ from jointseg_jax.jobs.files import write_json, write_text
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.reader import warm_drivers
-from jointseg_jax.training import parallel, validation
+from jointseg_jax.training import parallel, together, validation
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import FOLDER, Checkpoints
 from jointseg_jax.training.experiment import Experiment, forward_flops, parameter_table, set_up, start
@@ -33,10 +33,13 @@ def train(config: Any, workdir: pathlib.Path) -> None:
         InputError: dataset, config and work directory do not fit together, or another process trains there.
     """
     warm_drivers()
-    experiment = set_up(config)
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            stack.enter_context(exclusive(workdir, "training"))
+        with together.one_fate():
+            experiment = set_up(config)
+            if jax.process_index() == 0:
+                stack.enter_context(exclusive(workdir, "training"))
+        together.agree(experiment.facts())
+        together.share(workdir)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
         state, fitted = start(experiment, checkpoints, workdir)
         log = stack.enter_context(contextlib.closing(RunLog(workdir)))
@@ -150,10 +153,12 @@ def _validate(
     )
     log.record("validation", step, scores)
     log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-    if config.panels and jax.process_count() == 1:
-        batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
-        outputs = validation.run(experiment.model, params, batch)
-        log.picture("validation", step, validation.picture(experiment.model, batch, outputs, fitted, config.panels))
+    if config.panels:
+        weights = parallel.usable_here(params)
+        if jax.process_index() == 0:
+            batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
+            outputs = validation.run(experiment.model, weights, batch)
+            log.picture("validation", step, validation.picture(experiment.model, batch, outputs, fitted, config.panels))
     return fitted
 
 
