@@ -52,8 +52,9 @@ def together(processes: Processes | None, *, connect: int = 300, heartbeat: int 
     except jax.errors.JaxRuntimeError as error:
         if not _is_loss(str(error)):
             _leave(traceback.format_exc(), 1)
+        reason = str(error).splitlines()[0][:160]
         _leave(
-            f"error: process {processes.process} lost another process of the run ({str(error).splitlines()[0][:160]}): "
+            f"error: process {jax.process_index()} lost another process of the run ({reason}): "
             "start all processes again with the same command to go on from the last checkpoint",
             AGAIN_STATUS,
         )
