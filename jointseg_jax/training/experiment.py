@@ -22,7 +22,7 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.training import parallel
+from jointseg_jax.training import parallel, together
 from jointseg_jax.training.build import build_model, build_optimizer, build_schedule
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints, Meta
@@ -86,7 +86,7 @@ class Experiment:
         build = jax.jit(
             lambda: init_state(self.model, self.optimizer, self.config.seed), out_shardings=self.shardings()
         )
-        return build()
+        return together.compiled_together(build)()
 
     def abstract(self) -> TrainState:
         """Shapes, dtypes and shardings of the state, without computing it."""
@@ -121,16 +121,20 @@ class Experiment:
             return judge(parallel.whole(params, self.mesh), batch)
 
         return (
-            jax.jit(
-                parallel.in_slabs(step, self.mesh),
-                in_shardings=(layout, spread),
-                out_shardings=(layout, everywhere),
-                donate_argnums=0,
+            together.compiled_together(
+                jax.jit(
+                    parallel.in_slabs(step, self.mesh),
+                    in_shardings=(layout, spread),
+                    out_shardings=(layout, everywhere),
+                    donate_argnums=0,
+                )
             ),
-            jax.jit(
-                parallel.in_slabs(evaluate, self.mesh),
-                in_shardings=(layout.ema, spread),
-                out_shardings=everywhere,
+            together.compiled_together(
+                jax.jit(
+                    parallel.in_slabs(evaluate, self.mesh),
+                    in_shardings=(layout.ema, spread),
+                    out_shardings=everywhere,
+                )
             ),
         )
 

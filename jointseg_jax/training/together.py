@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -117,6 +118,38 @@ def _leave(message: str, status: int) -> None:
     os._exit(status)
 
 
+def meet(seconds: int = 3600) -> None:
+    """Waits for the other processes without using devices.
+
+    What connects devices (Gloo, at the first collective of each group of them) gives up after 30 s, and one process may
+    compile or open its data that much longer than another. Once connected, devices wait for each other without limit.
+    """
+    if jax.process_count() > 1:
+        # The only way to a barrier of the coordination service; jax.experimental.multihost_utils uses collectives.
+        from jax._src.distributed import global_state
+
+        assert global_state.client is not None
+        global_state.client.wait_at_barrier(f"jointseg-{next(_meetings)}", timeout_in_ms=1000 * seconds)
+
+
+_meetings = itertools.count()
+
+
+def compiled_together(function: Any) -> Any:
+    """A jitted function that several processes begin to run at the same time, however long each takes to compile it."""
+    if jax.process_count() == 1:
+        return function
+    programs: list[Any] = []
+
+    def call(*args: Any) -> Any:
+        if not programs:
+            programs.append(function.lower(*args).compile())
+            meet()
+        return programs[0](*args)
+
+    return call
+
+
 @contextlib.contextmanager
 def one_fate() -> Iterator[None]:
     """A user's mistake that one process finds inside is raised in all of them; nothing inside may need the others.
@@ -132,6 +165,7 @@ def one_fate() -> Iterator[None]:
         yield
     except InputError as error:
         message = str(error)
+    meet()
     mine = np.zeros(1000, np.uint8)
     text = message.encode()[: mine.size]
     mine[: len(text)] = np.frombuffer(text, np.uint8)
