@@ -1,5 +1,10 @@
-"""Trains: python train.py --config=configs/demo.py --workdir=runs/demo; run it again to go on."""
+"""Trains: python train.py --config=configs/demo.py --workdir=runs/demo; run it again to go on.
 
+Started once per process of a larger run, it finds the others by flags, Slurm, a TPU pod or the environment: see
+docs/scaling.md.
+"""
+
+import os
 import pathlib
 
 from absl import flags
@@ -9,16 +14,27 @@ from jointseg_jax import door
 _CONFIG = door.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, evaluation.")
 _PROFILE = flags.DEFINE_string("profile", None, "start:stop: trace these steps into WORKDIR/profile.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, for a run of several processes.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes the run has.")
+_PROCESS = flags.DEFINE_integer("process", None, "Number of this process, from 0.")
+_CLUSTER = flags.DEFINE_string(
+    "cluster", "auto", "Where to learn of other processes: auto, none (there are no others), environment, slurm, tpu."
+)
+_CONNECT = flags.DEFINE_integer("connect_timeout", 300, "Seconds to wait for all processes at the start.", 1)
+_HEARTBEAT = flags.DEFINE_integer("heartbeat_timeout", 100, "Seconds after which a silent process counts as dead.", 1)
 flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> None:
     """Runs the training."""
-    from jointseg_jax.training import loop, parallel, profiling
+    from jointseg_jax.training import loop, parallel, processes, profiling, together
 
     wanted = profiling.parse(_PROFILE.value)
-    parallel.use_compilation_cache()
-    loop.train(_CONFIG.value, pathlib.Path(str(_WORKDIR.value)), wanted)
+    said = processes.Flags(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _CLUSTER.value)
+    decided = processes.decide(said, os.environ)
+    with together.together(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
+        parallel.use_compilation_cache()
+        loop.train(_CONFIG.value, pathlib.Path(str(_WORKDIR.value)), wanted)
 
 
 if __name__ == "__main__":

@@ -145,7 +145,9 @@ def experiment(name: str) -> ConfigDict:
     config.optimizer.ema = 0.999
 
     config.mesh = ConfigDict()
-    config.mesh.data = -1  # devices; -1: all
+    config.mesh.data = -1  # devices that share the samples of a batch; -1: all there are
+    config.mesh.space = 1  # devices that share the rows of a sample
+    config.mesh.rules = ()  # (("kernel", "largest"),) spreads kernels, their averages and moments over `data`
     return config
 
 

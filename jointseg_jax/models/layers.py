@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jointseg_jax.models.slabs import on_rows, on_slabs, pad
+
 LEAKY_SLOPE = 0.2  # ESRGAN (Wang et al. 2018)
 # PyTorch's default for convolutions, which ESRGAN keeps outside its dense blocks: uniform in +-1/sqrt(fan in).
 default_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -98,22 +100,26 @@ def upsampled_conv2d(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Ar
     four output phases becomes a 2 x 2 convolution around a corner of the source lattice.
     [b, h, w, c] -> [b, 2h, 2w, f].
     """
-    b, h, w, _ = x.shape
-    features = kernel.shape[-1]
     # Along one axis, phase 0 of source pixel i sees (i-1 | i, i) and phase 1 sees (i, i | i+1).
     first = jnp.stack([kernel[0], kernel[1] + kernel[2]])
     second = jnp.stack([kernel[0] + kernel[1], kernel[2]])
     phases = [jnp.stack([rows[:, 0], rows[:, 1] + rows[:, 2]], 1) for rows in (first, second)]
     phases_right = [jnp.stack([rows[:, 0] + rows[:, 1], rows[:, 2]], 1) for rows in (first, second)]
     corner_kernel = jnp.concatenate([phases[0], phases_right[0], phases[1], phases_right[1]], axis=-1)
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    corners = jax.lax.conv_general_dilated(
-        padded, corner_kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    top_left, top_right, bottom_left, bottom_right = jnp.split(corners, 4, axis=-1)
-    top = jnp.stack([top_left[:, :h, :w], top_right[:, :h, 1:]], axis=3)  # [b, h, w, 2, f]
-    bottom = jnp.stack([bottom_left[:, 1:, :w], bottom_right[:, 1:, 1:]], axis=3)
-    return jnp.stack([top, bottom], axis=2).reshape(b, 2 * h, 2 * w, features) + bias
+
+    def phases_of(rows: jax.Array) -> jax.Array:
+        """[b, h + 2, w, c] -> [b, 2h, 2w, f]."""
+        b, h, w = rows.shape[0], rows.shape[1] - 2, rows.shape[2]
+        padded = pad(rows, 1, 1, 2, "zero")
+        corners = jax.lax.conv_general_dilated(
+            padded, corner_kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        top_left, top_right, bottom_left, bottom_right = jnp.split(corners, 4, axis=-1)
+        top = jnp.stack([top_left[:, :h, :w], top_right[:, :h, 1:]], axis=3)  # [b, h, w, 2, f]
+        bottom = jnp.stack([bottom_left[:, 1:, :w], bottom_right[:, 1:, 1:]], axis=3)
+        return jnp.stack([top, bottom], axis=2).reshape(b, 2 * h, 2 * w, kernel.shape[-1])
+
+    return on_slabs(x, 1, 1, phases_of) + bias
 
 
 class UpsampledConv(nn.Module):
@@ -234,16 +240,15 @@ def _stencil_backward(
     # transposed stencil.
     back = _transpose(phases, period)
     before, after = _reach(back, len(phases))
-    pad = [(0, 0)] * g.ndim
-    pad[axis] = ((reach[0] + before) * len(phases), (reach[1] + after) * len(phases))
-    return (_stencil_valid(jnp.pad(g, pad), back, len(phases), axis, (before, after)),)
+    g = pad(g, (reach[0] + before) * len(phases), (reach[1] + after) * len(phases), axis, "zero")
+    return (_stencil_valid(g, back, len(phases), axis, (before, after)),)
 
 
 _stencil_op.defvjp(_stencil_forward, _stencil_backward)
 
 
 def apply_stencil(x: jax.Array, phases: Stencil, period: int, axis: int) -> jax.Array:
-    """Applies a stencil along one spatial axis, edge pixels continuing beyond the edge.
+    """Applies a stencil along one spatial axis (1 or 2) of [b, h, w, c], edge pixels continuing beyond the edge.
 
     The axis is viewed as blocks of `period` pixels, so that on an array sharded along it only neighbouring rows travel.
     Raises `ValueError` when the axis is not a whole number of blocks.
@@ -254,9 +259,10 @@ def apply_stencil(x: jax.Array, phases: Stencil, period: int, axis: int) -> jax.
             "comes out"
         )
     reach = _reach(phases, period)
-    pad = [(0, 0)] * x.ndim
-    pad[axis] = (reach[0] * period, reach[1] * period)
-    return _stencil_op(jnp.pad(x, pad, mode="edge") if any(reach) else x, phases, period, axis, reach)
+    before, after = reach[0] * period, reach[1] * period
+    if axis == 1:
+        return on_rows(x, before, after, "edge", lambda rows, at: _stencil_op(rows, phases, period, at, reach))
+    return _stencil_op(pad(x, before, after, axis, "edge"), phases, period, axis, reach)
 
 
 def resample(x: jax.Array, scale: Fraction | int, method: str = "bilinear") -> jax.Array:
@@ -324,14 +330,16 @@ def window_sum(x: jax.Array, levels: int) -> jax.Array:
     size, and each value depends on its window only (a running sum would carry rounding across the tile).
     """
     reach = 3**levels // 2
-    x = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    for axis in (1, 2):
+
+    def along(x: jax.Array, axis: int) -> jax.Array:
         for level in range(levels):
             step = 3**level
             length = x.shape[axis] - 2 * step
             first, second, third = (jax.lax.slice_in_dim(x, k * step, k * step + length, axis=axis) for k in range(3))
             x = first + second + third
-    return x
+        return x
+
+    return along(pad(on_rows(x, reach, reach, "zero", along), reach, reach, 2, "zero"), 2)
 
 
 def window_mean(x: jax.Array, valid: jax.Array, levels: int) -> jax.Array:

@@ -1,31 +1,34 @@
 """Everything a run needs before its first step, put together from a config."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
-from typing import Any
+from typing import Any, cast
 
 import jax
 import optax
 from jax.sharding import Mesh
 
+from jointseg_jax import __version__
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.dataset import Dataset
-from jointseg_jax.data.patches import PatchReader
+from jointseg_jax.data.patches import PatchReader, stack
 from jointseg_jax.data.pipeline import Slice
 from jointseg_jax.data.sensor import SensorSpread
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
+from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.training import parallel
+from jointseg_jax.training import parallel, together
 from jointseg_jax.training.build import build_model, build_optimizer, build_schedule
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints, Meta
 from jointseg_jax.training.losses import LossWeights
 from jointseg_jax.training.state import Params, TrainState, init_state
-from jointseg_jax.training.step import make_evaluation, make_step
+from jointseg_jax.training.step import Batch, Metrics, make_evaluation, make_step
 
 # What a run may change when it is continued; anything else would make it another experiment.
 _MAY_CHANGE = (
@@ -68,28 +71,71 @@ class Experiment:
             self.plain, self.contract, fitted, {"name": str(self.data.description["name"]), "index": digest(self.data)}
         )
 
+    def facts(self) -> dict[str, str]:
+        """What all processes of a run must have in common; where a dataset lies is each one's own affair."""
+        told = {k: v for k, v in _flat(self.plain).items() if k not in ("dataset.path", "dataset.source.root")}
+        software = {"jointseg-jax": __version__, "jax": jax.__version__, "optax": optax.__version__}
+        return {
+            "software": json.dumps(software),
+            "config": json.dumps(told, sort_keys=True),
+            "dataset": digest(self.data) + json.dumps(self.contract.to_dict(), sort_keys=True),
+        }
+
     def init(self) -> TrainState:
         """A fresh state on the devices."""
         build = jax.jit(
-            lambda: init_state(self.model, self.optimizer, self.config.seed),
-            out_shardings=parallel.replicated(self.mesh),
+            lambda: init_state(self.model, self.optimizer, self.config.seed), out_shardings=self.shardings()
         )
-        return build()
+        return together.compiled_together(build)()
 
     def abstract(self) -> TrainState:
         """Shapes, dtypes and shardings of the state, without computing it."""
-        shapes = jax.eval_shape(lambda: init_state(self.model, self.optimizer, self.config.seed))
-        return parallel.abstract(shapes, parallel.replicated(self.mesh))
+        return parallel.abstract(self._shapes, self.shardings())
+
+    def shardings(self) -> TrainState:
+        """Where each array of the state lies."""
+        return parallel.state_shardings(self._shapes, self.mesh, self.config.mesh.rules)
+
+    @functools.cached_property
+    def _shapes(self) -> TrainState:
+        return jax.eval_shape(lambda: init_state(self.model, self.optimizer, self.config.seed))
 
     def compile(self) -> tuple[Any, Any]:
         """The jitted training step (its state donated) and evaluation step."""
-        everywhere, spread = parallel.replicated(self.mesh), parallel.batch_sharding(self.mesh)
-        step = make_step(
-            self.model, loss_weights(self.config.loss, self.model), self.optimizer, self.config.optimizer.ema
+        everywhere, layout = parallel.replicated(self.mesh), self.shardings()
+        spread = parallel.batch_shardings(stack([self.training.masked()]), self.mesh)
+        # Gradients are summed whole and scattered then: told to come out scattered, XLA moves activations instead.
+        optimizer = optax.GradientTransformation(
+            self.optimizer.init,
+            lambda updates, state, params=None: self.optimizer.update(
+                parallel.whole(updates, self.mesh), state, params
+            ),
         )
+        pure = make_step(self.model, loss_weights(self.config.loss, self.model), optimizer, self.config.optimizer.ema)
+        judge = make_evaluation(self.model)
+
+        def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+            return pure(dataclasses.replace(cast(Any, state), params=parallel.whole(state.params, self.mesh)), batch)
+
+        def evaluate(params: Params, batch: Batch) -> Metrics:
+            return judge(parallel.whole(params, self.mesh), batch)
+
         return (
-            jax.jit(step, in_shardings=(everywhere, spread), out_shardings=everywhere, donate_argnums=0),
-            jax.jit(make_evaluation(self.model), in_shardings=(everywhere, spread), out_shardings=everywhere),
+            together.compiled_together(
+                jax.jit(
+                    parallel.in_slabs(step, self.mesh),
+                    in_shardings=(layout, spread),
+                    out_shardings=(layout, everywhere),
+                    donate_argnums=0,
+                )
+            ),
+            together.compiled_together(
+                jax.jit(
+                    parallel.in_slabs(evaluate, self.mesh),
+                    in_shardings=(layout.ema, spread),
+                    out_shardings=everywhere,
+                )
+            ),
         )
 
 
@@ -99,9 +145,7 @@ def set_up(config: Any) -> Experiment:
     Raises:
         InputError: they do not fit together.
     """
-    mesh = parallel.make_mesh(config.mesh.data)
-    if config.data.batch % mesh.size:
-        raise InputError(f"data.batch is {config.data.batch}, which does not divide over {mesh.size} devices")
+    mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
     if not (pathlib.Path(config.dataset.path) / "dataset.json").exists():
         source = config.dataset.source
         hint = source.missing if source.root is None else "run `python prepare.py` with the same --config first"
@@ -109,13 +153,15 @@ def set_up(config: Any) -> Experiment:
     data = datasets.load(config.dataset.path)
     contract = datasets.select(data.contract, tuple(config.data.inputs))
     spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
+    training = PatchReader(data, "train", contract, spread)
+    parallel.check_fit(mesh, config.data.batch, training.size[0], 3**ChannelAttention.levels // 2)
     return Experiment(
         config=config,
         plain=json.loads(config.to_json_best_effort()),
         mesh=mesh,
         data=data,
         contract=contract,
-        training=PatchReader(data, "train", contract, spread),
+        training=training,
         validation=PatchReader(data, "validation", contract),
         model=build_model(config.model, contract),
         optimizer=build_optimizer(config.optimizer, config.steps),

@@ -13,7 +13,7 @@ from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.reader import warm_drivers
-from jointseg_jax.training import agreement, parallel, validation
+from jointseg_jax.training import agreement, parallel, together, validation
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import FOLDER, Checkpoints
 from jointseg_jax.training.experiment import Experiment, forward_flops, parameter_table, set_up, start
@@ -44,9 +44,12 @@ def train(config: Any, workdir: pathlib.Path, profile: range | None = None) -> N
     warm_drivers()
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
-        experiment = set_up(config)
-        if jax.process_index() == 0:
-            stack.enter_context(exclusive(workdir, "training"))
+        with together.one_fate():
+            experiment = set_up(config)
+            if jax.process_index() == 0:
+                stack.enter_context(exclusive(workdir, "training"))
+        together.agree(experiment.facts())
+        together.share(workdir)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
         state, fitted = start(experiment, checkpoints, workdir)
         first = int(state.step)
@@ -184,11 +187,13 @@ class _Run:
         log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in verdict.scores.items()))
         for name, counts in zip(("pervious", "impervious"), verdict.logits, strict=True):
             log.histogram(f"logits/{name}", step, counts, verdict.edges)
-        if config.panels and jax.process_count() == 1:
-            batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
-            outputs = validation.run(experiment.model, self.state.ema, batch)
-            picture = validation.picture(experiment.model, batch, outputs, verdict.fitted, config.panels)
-            log.picture("validation", step, picture)
+        if config.panels:
+            weights = parallel.usable_here(self.state.ema)
+            if jax.process_index() == 0:
+                batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
+                outputs = validation.run(experiment.model, weights, batch)
+                picture = validation.picture(experiment.model, batch, outputs, verdict.fitted, config.panels)
+                log.picture("validation", step, picture)
         self._meter.restart(step)
 
     def _summarise(self, first: int, masked: int) -> None:

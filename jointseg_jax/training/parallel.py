@@ -1,16 +1,30 @@
-"""The only room that knows devices: mesh, shardings, host arrays to global arrays and back."""
+"""The only room that knows devices: mesh, shardings, host arrays to global arrays and back.
+
+The mesh has two axes. Samples of a batch are spread over `data`, the rows of each sample over `space`: images too large
+for one device are trained (or mapped) in slabs, and only the rows next to a slab travel. Parameters, their average and
+the optimiser state are held whole by every device unless a rule table spreads some of them over `data`.
+"""
 
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.models.slabs import row_slabs
+
+DATA, SPACE = "data", "space"
+HOW = ("largest", "whole")
+Rules = Sequence[tuple[str, str]]
+A = ParamSpec("A")
+R = TypeVar("R")
 
 
 def use_compilation_cache() -> None:
@@ -22,14 +36,53 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def make_mesh(data: int = -1) -> Mesh:
-    """A mesh with one axis, `data`, over the first `data` devices (-1: all)."""
-    count = jax.device_count()
-    wanted = count if data == -1 else data
-    if not 1 <= wanted <= count:
-        raise InputError(f"mesh.data is {data}, but there are {count} devices: take -1 for all of them")
-    # jax.make_mesh defaults to Explicit axes, Mesh to Auto: always say which.
-    return jax.make_mesh((wanted,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:wanted])
+def make_mesh(data: int = -1, space: int = 1) -> Mesh:
+    """A mesh `data` x `space` over the first devices; `data` -1 takes all.
+
+    Raises:
+        InputError: there are too few devices, or some process would hold none or only parts of samples.
+    """
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+    count = len(devices)
+    if not 1 <= space <= count or (data == -1 and count % space):
+        raise InputError(f"mesh.space is {space}, but there are {count} devices: take a number that divides them")
+    wanted = count // space if data == -1 else data
+    if not 1 <= wanted * space <= count:
+        raise InputError(f"mesh.data x mesh.space is {data} x {space}, but there are {count} devices: take -1 for all")
+    grid = np.asarray(devices[: wanted * space], dtype=object).reshape(wanted, space)
+    if any(len({d.process_index for d in row}) > 1 for row in grid):
+        raise InputError(
+            f"mesh.space is {space}, but a process has {jax.local_device_count()} devices: take a number that divides "
+            "those, since a process reads whole samples"
+        )
+    shares = [sum(row[0].process_index == p for row in grid) for p in range(jax.process_count())]
+    if len(set(shares)) > 1:
+        raise InputError(f"mesh {wanted} x {space} leaves the {jax.process_count()} processes {shares} rows: take -1")
+    # Mesh defaults to Auto axes, jax.make_mesh to Explicit ones: always say which.
+    return Mesh(grid, (DATA, SPACE), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def check_fit(mesh: Mesh, batch: int, rows: int, least: int) -> None:
+    """Refuses batches that do not divide over the mesh.
+
+    Args:
+        mesh: devices.
+        batch: samples.
+        rows: of a sample, at 10 m. Every finer lattice, and every coarser one that a network makes on the way, has a
+            whole multiple or a whole fraction of them per slab whenever these divide.
+        least: rows a slab needs, at 10 m: as far as the widest operator reaches.
+
+    Raises:
+        InputError: they do not.
+    """
+    data, space = mesh.shape[DATA], mesh.shape[SPACE]
+    if batch % data:
+        raise InputError(f"data.batch is {batch}, which does not divide over {data} devices (mesh.data)")
+    if space > 1 and (rows % space or rows // space < least):
+        raise InputError(
+            f"a patch of {rows} rows at 10 m does not divide over {space} devices (mesh.space) into slabs of at least "
+            f"{least} whole rows: take another mesh.space or dataset.patch"
+        )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -37,15 +90,82 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Samples are spread over the `data` axis."""
-    return NamedSharding(mesh, P("data"))
+def batch_shardings(batch: Any, mesh: Mesh) -> Any:
+    """The sharding of each array of a batch.
+
+    Samples (axis 0) lie over `data`; rows over `space`: axis 2 of an input `[b, dates, h, w, ...]`, axis 1 of images
+    and labels `[b, H, W, ...]`. What a sample has one of, or a vector of, lies over `data` only.
+    """
+
+    def of(path: Any, x: Any) -> NamedSharding:
+        if np.ndim(x) < 3:
+            return NamedSharding(mesh, P(DATA))
+        inputs = _name(path).startswith("inputs/")
+        return NamedSharding(mesh, P(DATA, None, SPACE) if inputs else P(DATA, SPACE))
+
+    return jax.tree_util.tree_map_with_path(of, batch)
+
+
+def state_shardings(tree: Any, mesh: Mesh, rules: Rules = ()) -> Any:
+    """The sharding of each array of a state (or of parameters): whole on every device, or spread over `data`.
+
+    Args:
+        tree: of anything with shapes.
+        mesh: devices.
+        rules: (path pattern, how); the first pattern found in an array's path, such as
+            "opt/generator/1/0/mu/sr/stage1/trunk/kernel1", decides. "largest" spreads the largest axis that divides
+            over `data` (Rajbhandari et al. 2020, ZeRO: what is not in use need not be held whole); "whole" does not.
+
+    Raises:
+        InputError: a rule that cannot be read.
+    """
+    table = []
+    for rule in rules:
+        try:
+            pattern, how = rule
+            table.append((re.compile(pattern), how))
+        except (re.error, TypeError, ValueError) as error:
+            raise InputError(f"mesh.rules has {rule!r}, which is no pair of a path pattern and one of {HOW}") from error
+        if how not in HOW:
+            raise InputError(f"mesh.rules says {how!r} for {pattern!r}; known: {', '.join(HOW)}")
+    size = mesh.shape[DATA]
+
+    def of(path: Any, x: Any) -> NamedSharding:
+        how = next((how for pattern, how in table if pattern.search(_name(path))), "whole")
+        axes = [i for i, n in enumerate(x.shape) if n % size == 0 and n >= size]
+        if how == "whole" or size == 1 or not axes:
+            return replicated(mesh)
+        chosen = max(axes, key=lambda i: (x.shape[i], i))
+        return NamedSharding(mesh, P(*(DATA if i == chosen else None for i in range(chosen + 1))))
+
+    return jax.tree_util.tree_map_with_path(of, tree)
+
+
+def whole(tree: Any, mesh: Mesh) -> Any:
+    """Inside a jitted function: `tree` gathered onto every device, its gradients scattered back.
+
+    Said of parameters before they are used; otherwise XLA may prefer to move the much larger activations.
+    """
+    return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, replicated(mesh)), tree)
+
+
+def in_slabs(function: Callable[A, R], mesh: Mesh) -> Callable[A, R]:
+    """`function`, which runs networks, traced for images whose rows lie over `space`."""
+
+    def traced(*args: A.args, **kwargs: A.kwargs) -> R:
+        with row_slabs(mesh.shape[SPACE]):
+            return function(*args, **kwargs)
+
+    return traced
 
 
 def to_global(batch: Any, mesh: Mesh) -> Any:
-    """This process's rows of a batch (a tree of NumPy arrays) as global arrays, sharded over `data`."""
-    sharding = batch_sharding(mesh)
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)
+    """This process's samples of a batch (a tree of NumPy arrays) as global arrays, sharded by `batch_shardings`."""
+    return jax.tree.map(
+        lambda x, sharding: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
+        batch,
+        batch_shardings(batch, mesh),
+    )
 
 
 def prefetch(batches: Iterable[Any], mesh: Mesh, ahead: int = 1) -> Iterator[Any]:
@@ -58,9 +178,23 @@ def prefetch(batches: Iterable[Any], mesh: Mesh, ahead: int = 1) -> Iterator[Any
     yield from queue
 
 
-def abstract(tree: Any, sharding: NamedSharding) -> Any:
-    """Shapes, dtypes and shardings of a tree: what a checkpoint is restored onto."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+def abstract(tree: Any, shardings: Any) -> Any:
+    """Shapes, dtypes and shardings of a tree: what a checkpoint is restored onto.
+
+    shardings: one for all, or a tree of them.
+    """
+    if isinstance(shardings, NamedSharding):
+        one = shardings
+        shardings = jax.tree.map(lambda _: one, tree)
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
+
+
+def usable_here(tree: Any) -> Any:
+    """`tree` in a form that this process can compute with by itself; all processes must call it.
+
+    One process keeps its arrays where they are; several get copies in host memory.
+    """
+    return tree if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
 
 
 def describe(mesh: Mesh) -> str:
@@ -68,3 +202,7 @@ def describe(mesh: Mesh) -> str:
     kind = jax.devices()[0].device_kind
     shape = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
     return f"{jax.device_count()} {kind} device(s) in {jax.process_count()} process(es), mesh {shape}"
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -1,0 +1,171 @@
+"""Whether this process is one of several of a run: decided from flags and environment, before JAX is touched.
+
+Never guessed: an environment that says half of what is needed is refused. Believing it to be a process by itself would
+start as many separate trainings as there are processes.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from jointseg_jax.errors import InputError
+
+CLUSTERS = ("auto", "none", "environment", "slurm", "tpu")
+_PORTS = 65536 - 4096  # a Slurm job listens on a port of the last 4096 that its number decides
+# Launchers that number their processes without saying where the first one is.
+_OTHER_LAUNCHERS = {
+    "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
+    "PMI_SIZE": "PMI_RANK",
+    "WORLD_SIZE": "RANK",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What the command line says: `--coordinator`, `--processes`, `--process`, `--cluster`; None where nothing."""
+
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+    cluster: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """A run of several processes, as this one sees it.
+
+    Attributes:
+        source: what said so: "flags", "environment", "slurm" or "tpu".
+        coordinator: host:port of process 0; None where JAX finds it ("tpu").
+        count: of processes; None likewise.
+        process: number of this one, from 0; None likewise.
+        device: the only local device of this process; None for all.
+    """
+
+    source: str
+    coordinator: str | None = None
+    count: int | None = None
+    process: int | None = None
+    device: int | None = None
+
+
+def decide(flags: Flags, environment: Mapping[str, str]) -> Processes | None:
+    """Whether this process belongs to a larger run.
+
+    In this order: flags; Slurm (more than one task in the job step); a TPU pod of several hosts;
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or Kubernetes' JOB_COMPLETION_INDEX for the last.
+
+    Args:
+        flags: of the command line.
+        environment: `os.environ`.
+
+    Returns:
+        None for a process by itself.
+
+    Raises:
+        InputError: something is missing or contradicts itself.
+    """
+    if flags.cluster not in CLUSTERS:
+        raise InputError(f"--cluster={flags.cluster} is unknown; known: {', '.join(CLUSTERS)}")
+    given = {"--coordinator": flags.coordinator, "--processes": flags.processes, "--process": flags.process}
+    if any(v is not None for v in given.values()):
+        if flags.cluster != "auto":
+            raise InputError(f"--cluster={flags.cluster} and --coordinator, --processes, --process exclude each other")
+        if flags.processes == 1 and flags.process in (None, 0):
+            return None
+        return _checked("flags", {k: None if v is None else str(v) for k, v in given.items()}, "on the command line")
+    if flags.cluster == "none":
+        return None
+    if flags.cluster in ("auto", "slurm") and (found := _slurm(environment, flags.cluster == "slurm")):
+        return found
+    if flags.cluster in ("auto", "tpu") and (found := _tpu(environment, flags.cluster == "tpu")):
+        return found
+    if flags.cluster in ("auto", "environment") and (found := _jax(environment, flags.cluster == "environment")):
+        return found
+    for size, rank in _OTHER_LAUNCHERS.items():
+        if flags.cluster == "auto" and _number(environment, size, 1) > 1:
+            raise InputError(
+                f"{size}={environment[size]} says that several processes were launched, but not where the first one "
+                f"is: give --coordinator=HOST:PORT --processes=${size} --process=${rank}, or --cluster=none"
+            )
+    return None
+
+
+def _slurm(environment: Mapping[str, str], demanded: bool) -> Processes | None:
+    if "SLURM_JOB_ID" not in environment:
+        if demanded:
+            raise InputError("--cluster=slurm, but SLURM_JOB_ID is not set: start inside a Slurm job, with srun")
+        return None
+    count = _number(environment, "SLURM_STEP_NUM_TASKS", _number(environment, "SLURM_NTASKS", 1))
+    nodes = _number(environment, "SLURM_STEP_NUM_NODES", _number(environment, "SLURM_JOB_NUM_NODES", 1))
+    rank = _number(environment, "SLURM_PROCID", 0)
+    if count == 1 and nodes == 1 and rank == 0:
+        return None
+    missing = [k for k in ("SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID") if k not in environment]
+    if missing or count < nodes:
+        lacking = f"{missing[0]} is not set" if missing else f"it has {count} task(s)"
+        raise InputError(
+            f"the Slurm job has {max(count, nodes)} tasks or nodes, but {lacking}: start with "
+            "`srun python train.py ...`, or say --cluster=none for one process by itself"
+        )
+    first = re.match(r"([^,\[]+)(?:\[([^,\-\]]+)[^\]]*\])?([^,\[]*)", environment["SLURM_STEP_NODELIST"])
+    assert first is not None
+    host = "".join(part or "" for part in first.groups())
+    port = environment.get("JAX_COORDINATOR_PORT", str(_PORTS + _number(environment, "SLURM_JOB_ID", 0) % 4096))
+    address = environment.get("JAX_COORDINATOR_ADDRESS", f"{host}:{port}")
+    found = _checked("slurm", {"address": address, "SLURM_NTASKS": str(count), "SLURM_PROCID": str(rank)}, "by Slurm")
+    # Of several tasks on a node that all see all its GPUs, each takes one; a task alone on its node takes all.
+    seen = environment.get("CUDA_VISIBLE_DEVICES", "")
+    shared = count > nodes and len(seen.split(",")) > 1
+    return dataclasses.replace(found, device=_number(environment, "SLURM_LOCALID", 0) if shared else None)
+
+
+def _tpu(environment: Mapping[str, str], demanded: bool) -> Processes | None:
+    hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES") or ""
+    slices = _number(environment, "MEGASCALE_NUM_SLICES", 1)
+    if len(hosts.split(",")) > 1 or slices > 1:
+        wanted = ["TPU_WORKER_ID"] + (["MEGASCALE_SLICE_ID", "MEGASCALE_COORDINATOR_ADDRESS"] if slices > 1 else [])
+        missing = [k for k in wanted if k not in environment]
+        if missing:
+            raise InputError(f"the environment names several TPU hosts or slices, but {missing[0]} is not set")
+        return Processes("tpu")
+    # On a pod without Kubernetes only the metadata server knows the hosts, so that the user has to say it is one.
+    return Processes("tpu") if demanded else None
+
+
+def _jax(environment: Mapping[str, str], demanded: bool) -> Processes | None:
+    indexed = "JOB_COMPLETION_INDEX" in environment and "JAX_PROCESS_ID" not in environment
+    own = "JOB_COMPLETION_INDEX" if indexed else "JAX_PROCESS_ID"
+    names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", own)
+    values = {name: environment.get(name) for name in names}
+    if not demanded and all(v is None for v in values.values()):
+        return None
+    if _number(environment, "JAX_NUM_PROCESSES", 0) == 1:
+        return None
+    return _checked("environment", values, "in the environment")
+
+
+def _checked(source: str, values: Mapping[str, str | None], where: str) -> Processes:
+    """Address, count and number, in this order, once nothing is missing."""
+    missing = [k for k, v in values.items() if v is None]
+    if missing:
+        raise InputError(
+            f"{', '.join(k for k in values if k not in missing) or 'nothing'} given {where}, but {missing[0]} is not: "
+            "several processes need address, count and number; for one process by itself say --cluster=none"
+        )
+    (_, address), (count_name, _), (number_name, _) = values.items()
+    count, number = _number(values, count_name, 0), _number(values, number_name, 0)
+    if not 0 <= number < count:
+        raise InputError(f"{number_name}={number} {where} is no number below {count_name}={count}")
+    if not re.fullmatch(r"\S+:\d+", address or ""):
+        raise InputError(f"the coordinator {address!r} {where} is not HOST:PORT")
+    return Processes(source, address, count, number)
+
+
+def _number(values: Mapping[str, str | None], name: str, default: int) -> int:
+    value = values.get(name)
+    if value is None:
+        return default
+    if not re.fullmatch(r"-?\d+", value.strip()):
+        raise InputError(f"{name}={value!r} is not a whole number")
+    return int(value)

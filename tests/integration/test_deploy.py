@@ -1,0 +1,78 @@
+"""The scripts under deploy/, as far as they can be tried without a cluster."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from jointseg_jax.training.processes import Flags, Processes, decide
+
+pytestmark = pytest.mark.quick
+
+DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
+
+
+def slurm(folder, status, restarts=0):
+    """Runs the batch script with an `srun` that ends with `status`. Returns its status and what was called."""
+    calls = folder / "calls"
+    for name, end in (("srun", f"exit {status}"), ("scontrol", "exit 0")):
+        fake = folder / name
+        fake.write_text(f'#!/bin/bash\necho "{name} $*" >> {calls}\n{end}\n')
+        fake.chmod(0o755)
+    environment = {
+        "PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": str(restarts)
+    }  # fmt: skip
+    command = ["bash", str(DEPLOY / "slurm-train.sh"), "--config=c.py", "--workdir=a folder"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return done.returncode, calls.read_text().splitlines()
+
+
+def test_the_slurm_script_is_sound():
+    subprocess.run(["bash", "-n", str(DEPLOY / "slurm-train.sh")], check=True)
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(\S*)", (DEPLOY / "slurm-train.sh").read_text(), re.MULTILINE))
+    assert options["ntasks-per-node"] == "1"
+    assert "requeue" in options
+    # Not "B:": the signal must reach the tasks, not only the script.
+    assert re.fullmatch(r"TERM@\d+", options["signal"])
+
+
+@pytest.mark.parametrize(
+    ("status", "restarts", "expected", "again"),
+    [(0, 0, 0, False), (75, 0, 0, True), (137, 3, 0, True), (75, 50, 75, False), (2, 0, 2, False), (1, 0, 1, False)],
+)
+def test_slurm_requeues_what_is_not_done(tmp_path, status, restarts, expected, again):
+    found, calls = slurm(tmp_path, status, restarts)
+    assert found == expected
+    assert calls[0] == "srun --kill-on-bad-exit=0 python train.py --config=c.py --workdir=a folder"
+    assert ("scontrol requeue 7" in calls) == again
+
+
+def test_the_jobset_restarts_what_is_not_done_and_its_pods_find_each_other():
+    manifest = yaml.safe_load((DEPLOY / "jobset-train.yaml").read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    spec = manifest["spec"]
+    assert spec["failurePolicy"]["maxRestarts"] > 0
+    rules = {rule["onJobFailureReasons"][0]: rule["action"] for rule in spec["failurePolicy"]["rules"]}
+    assert rules == {"PodFailurePolicy": "RestartJobSet", "BackoffLimitExceeded": "FailJobSet"}
+    (replicated,) = spec["replicatedJobs"]
+    job = replicated["template"]["spec"]
+    assert (job["completionMode"], job["backoffLimit"]) == ("Indexed", 0)
+    assert job["completions"] == job["parallelism"]
+    codes = job["podFailurePolicy"]["rules"][0]["onExitCodes"]
+    assert 75 in codes["values"]
+    assert not {0, 1, 2} & set(codes["values"])
+    pod = job["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"  # a podFailurePolicy demands it
+    (container,) = pod["containers"]
+    assert codes["containerName"] == container["name"]
+    assert container["command"] == ["python", "train.py"]
+    assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+    environment = {e["name"]: e["value"] for e in container["env"]}
+    host = f"{manifest['metadata']['name']}-{replicated['name']}-0-0.{manifest['metadata']['name']}"
+    port = container["ports"][0]["containerPort"]
+    for index in range(job["completions"]):
+        found = decide(Flags(), {**environment, "JOB_COMPLETION_INDEX": str(index)})
+        assert found == Processes("environment", f"{host}:{port}", job["completions"], index)
