@@ -50,7 +50,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.patch = 64
     d.stride = 32
     d.split.by = "block"
-    d.split.gap = 64 + 64
+    d.split.block = 512  # with smaller blocks most of the ground would be gap
+    d.split.gap = 64 + 32
 
     config.model = common.model(given.stages, blocks=(23, 23), features=64, growth=32, tail=64, finest_trunk=2.0)
     config.model.remat = True
