@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import jax
 import pytest
@@ -87,7 +88,7 @@ def small_disk(folder, megabytes):
 
 def fill(folder, leave=0):
     """Fills a file system but for `leave` bytes, with a file that is returned."""
-    path = folder / "filler"
+    path = folder / f"filler{time.monotonic_ns()}"
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(1 << 16))

@@ -245,7 +245,6 @@ def _reason(failure: Exception | None) -> str:
     return "no space left on the device" if full else f"{type(failure).__name__}: {text.splitlines()[0][:160]}"
 
 
-_ORBAX = "orbax"
 _quiet = False
 
 
@@ -259,9 +258,8 @@ def _quieten() -> None:
     def foreign(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         frames = traceback.extract_tb(error.__traceback__) if error else ()
-        return not any(
-            _ORBAX in pathlib.PurePath(path).parts for path in (record.pathname, *(f.filename for f in frames))
-        )
+        paths = (record.pathname, *(frame.filename for frame in frames))
+        return not ("tensorstore" in str(error) or any("orbax" in pathlib.PurePath(path).parts for path in paths))
 
     # asyncio tells of the tasks that were left when another one of the same save failed.
     for name in ("absl", "asyncio"):
