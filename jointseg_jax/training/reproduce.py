@@ -72,8 +72,7 @@ def reproduce(folder: pathlib.Path, dataset: str | None = None) -> Reproduction:
         config.dataset.path = dataset or record["dataset"]
         batch = int(config.data.batch)
         config.mesh.data = max(n for n in range(1, jax.device_count() + 1) if batch % n == 0)
-        if "space" in config.mesh:
-            config.mesh.space = 1
+        config.mesh.space = 1
         experiment = set_up(config)
         if digest(experiment.data) != meta.dataset["index"]:
             raise InputError(f"{config.dataset.path} is another state of dataset {meta.dataset['name']!r}")

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jointseg_jax.errors import InputError
+from jointseg_jax.errors import InputError, RunEnded
 from jointseg_jax.training.processes import Processes
 
 AGAIN_STATUS = 75  # EX_TEMPFAIL of sysexits.h: not all is done, start me again
@@ -48,6 +48,9 @@ def together(processes: Processes | None, *, connect: int = 300, heartbeat: int 
     try:
         yield
         jax.distributed.shutdown()
+    except RunEnded:  # all processes end together, each with the status that says why
+        jax.distributed.shutdown()
+        raise
     except InputError as error:
         _leave(f"error: {error}", 2)
     except jax.errors.JaxRuntimeError as error:
