@@ -93,6 +93,7 @@ def test_evaluation_and_map(run, place):
     assert "| joint |" in compared.stdout
 
 
+@pytest.mark.slow
 def test_kill_dash_nine_and_resume_give_the_same_bits(place, tmp_path):
     """A run killed while it works, and again while it works, ends where an undisturbed one does."""
     steps = ["--config.steps=8", "--config.validate_every=4", "--config.checkpoint_every=2"]

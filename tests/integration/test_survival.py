@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import runs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def speck(config):
@@ -152,7 +154,6 @@ door.run(lambda: loop.train(config, pathlib.Path(config.name)))
 """
 
 
-@pytest.mark.slow
 def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
     speck.mesh.data, speck.name, speck.steps = -1, str(tmp_path / "run"), 100_000
     runs.config_file(speck, tmp_path)
@@ -181,7 +182,6 @@ def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
     assert steps == {str(committed(tmp_path / "run")[-1])}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_soak(speck, tmp_path):
     """Thousands of steps with SIGKILL and SIGTERM at random moments end where an undisturbed run does."""
