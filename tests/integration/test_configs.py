@@ -100,17 +100,19 @@ def test_commands_cover_all_ablations():
     assert "python train.py --config=configs/dubai.py:stages=10 --workdir=runs/x/stages-10" in lines
 
 
-def test_yreb_without_data_says_what_to_put_where():
+def test_yreb_without_data_says_what_to_put_where(monkeypatch, tmp_path):
     from jointseg_jax.data.prepare import prepare
 
+    monkeypatch.chdir(tmp_path)  # datasets lie beside the caller
     config = yreb.get_config()
     with pytest.raises(InputError, match=r"sites\.csv.*python prepare\.py --config=configs/yreb\.py"):
         prepare(config.dataset, say=lambda _: None)
 
 
-def test_dubai_without_data_says_what_to_set(monkeypatch):
+def test_dubai_without_data_says_what_to_set(monkeypatch, tmp_path):
     from jointseg_jax.data.prepare import prepare
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JOINTSEG_DATA", raising=False)
     with pytest.raises(InputError, match="JOINTSEG_DATA"):
         prepare(dubai.get_config().dataset, say=lambda _: None)
