@@ -259,7 +259,9 @@ def _quieten() -> None:
         error = record.exc_info[1] if record.exc_info else None
         frames = traceback.extract_tb(error.__traceback__) if error else ()
         paths = (record.pathname, *(frame.filename for frame in frames))
-        return not ("tensorstore" in str(error) or any("orbax" in pathlib.PurePath(path).parts for path in paths))
+        # TensorStore's futures have no traceback, but name themselves or the unfinished checkpoint they wrote.
+        ours = any(name in str(error) for name in ("tensorstore", "orbax-checkpoint-tmp"))
+        return not (ours or any("orbax" in pathlib.PurePath(path).parts for path in paths))
 
     # asyncio tells of the tasks that were left when another one of the same save failed.
     for name in ("absl", "asyncio"):
