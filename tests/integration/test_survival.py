@@ -9,16 +9,16 @@ import subprocess
 import sys
 import time
 
+import harness
 import numpy as np
 import pytest
-import runs
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def speck(config):
-    runs.speck(config)
+    harness.speck(config)
     config.steps, config.log_every, config.validate_every, config.checkpoint_every = 40, 5, 20, 2
     return config
 
@@ -44,7 +44,7 @@ def await_(condition, process, seconds=200):
 
 def same(config, ours, theirs):
     """Two runs ended on the same bits, with the same calibration and the same best checkpoint."""
-    mine, other = runs.final_state(config, ours), runs.final_state(config, theirs)
+    mine, other = harness.final_state(config, ours), harness.final_state(config, theirs)
     assert len(mine[0]) == len(other[0]) > 20
     for a, b in zip(mine[0], other[0], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -52,8 +52,8 @@ def same(config, ours, theirs):
 
 
 def test_sigterm_saves_and_ends_with_75_and_the_last_run_with_0(speck, tmp_path):
-    flag, workdir = runs.config_file(speck, tmp_path), tmp_path / "run"
-    process = runs.launch(flag, f"--workdir={workdir}", "--config.steps=100000")
+    flag, workdir = harness.config_file(speck, tmp_path), tmp_path / "run"
+    process = harness.launch(flag, f"--workdir={workdir}", "--config.steps=100000")
     assert await_(lambda: committed(workdir), process)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate()
@@ -65,13 +65,13 @@ def test_sigterm_saves_and_ends_with_75_and_the_last_run_with_0(speck, tmp_path)
 
 def test_killed_in_the_middle_of_a_checkpoint_write(speck, tmp_path):
     """SIGKILL while the temporary folder of a checkpoint is there: what was committed stays, and the run goes on."""
-    flag = runs.config_file(speck, tmp_path)
+    flag = harness.config_file(speck, tmp_path)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    status, out, err = runs.run(flag, f"--workdir={straight}")
+    status, out, err = harness.run(flag, f"--workdir={straight}")
     assert status == 0, out + err
     torn = 0
     for wanted in (0, 10, 20):
-        process = runs.launch(flag, f"--workdir={killed}")
+        process = harness.launch(flag, f"--workdir={killed}")
         reached = lambda: wanted == 0 or (committed(killed) or [0])[-1] >= wanted  # noqa: B023, E731
         assert await_(lambda: reached() and unfinished(killed), process)  # noqa: B023
         before = set(committed(killed))
@@ -80,7 +80,7 @@ def test_killed_in_the_middle_of_a_checkpoint_write(speck, tmp_path):
         torn += bool(unfinished(killed))
         assert committed(killed)[-1:] >= sorted(before)[-1:]
     assert torn  # at least one kill left a half-written checkpoint
-    status, out, err = runs.run(flag, f"--workdir={killed}")
+    status, out, err = harness.run(flag, f"--workdir={killed}")
     assert status == 0, out + err
     assert not unfinished(killed)
     same(speck, killed, straight)
@@ -88,24 +88,24 @@ def test_killed_in_the_middle_of_a_checkpoint_write(speck, tmp_path):
 
 def test_a_full_disk_is_said_and_the_run_goes_on_or_ends_cleanly(speck, tmp_path):
     """Work directory and output on one full file system, as on a cluster."""
-    flag = runs.config_file(speck, tmp_path)
-    with runs.small_disk(tmp_path / "disk", 8) as disk, (tmp_path / "err").open("w+") as err:
+    flag = harness.config_file(speck, tmp_path)
+    with harness.small_disk(tmp_path / "disk", 8) as disk, (tmp_path / "err").open("w+") as err:
         workdir, output = disk / "run", disk / "output.txt"
         with output.open("w") as out:
-            process = runs.launch(flag, f"--workdir={workdir}", "--config.steps=100000", stdout=out, stderr=err)
+            process = harness.launch(flag, f"--workdir={workdir}", "--config.steps=100000", stdout=out, stderr=err)
             assert await_(lambda: len(committed(workdir)) > 1, process)
-            filler = runs.fill(disk)
+            filler = harness.fill(disk)
             time.sleep(3)
             assert process.poll() is None, (tmp_path / "err").read_text()
             before = committed(workdir)
             assert before
             filler.unlink()
             assert await_(lambda: committed(workdir)[-1] > before[-1] + 4, process)  # it saves again
-            runs.fill(disk)
+            harness.fill(disk)
             before = committed(workdir)
             process.send_signal(signal.SIGTERM)
             while process.poll() is None:
-                runs.fill(disk)  # what a checkpoint leaves that is cleared away
+                harness.fill(disk)  # what a checkpoint leaves that is cleared away
                 time.sleep(0.1)
         said = (tmp_path / "err").read_text()
         assert process.returncode == 74, said
@@ -116,17 +116,17 @@ def test_a_full_disk_is_said_and_the_run_goes_on_or_ends_cleanly(speck, tmp_path
             assert noise not in said + output.read_text()
         for filler in disk.glob("filler*"):
             filler.unlink()
-        steps = [line["step"] for line in runs.lines(workdir, "train")]
+        steps = [line["step"] for line in harness.lines(workdir, "train")]
         assert steps == list(range(5, 5 * len(steps) + 1, 5))  # no record was lost
 
 
 def test_the_profile_flag_writes_a_trace(speck, tmp_path):
-    flag = runs.config_file(speck, tmp_path)
+    flag = harness.config_file(speck, tmp_path)
     arguments = (flag, f"--workdir={tmp_path}/run", "--config.steps=6")
-    status, out, err = runs.run(*arguments, "--profile=2:4")
+    status, out, err = harness.run(*arguments, "--profile=2:4")
     assert status == 0, out + err
     assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
-    status, _, err = runs.run(*arguments, "--profile=4:2")
+    status, _, err = harness.run(*arguments, "--profile=4:2")
     assert status == 2
     assert "--profile=4:2 is not start:stop" in err
 
@@ -135,7 +135,7 @@ def test_divergence_ends_with_3(speck, tmp_path):
     from training.test_incidents import poison
 
     poison(speck, tmp_path / "dataset", slice(0, None))
-    status, out, err = runs.run(runs.config_file(speck, tmp_path), f"--workdir={tmp_path}/run")
+    status, out, err = harness.run(harness.config_file(speck, tmp_path), f"--workdir={tmp_path}/run")
     assert status == 3, out + err
     assert re.search(r"^error: steps 0 to 19 were skipped one after another", err, re.M)
     assert "Traceback" not in out + err
@@ -156,15 +156,15 @@ door.run(lambda: loop.train(config, pathlib.Path(config.name)))
 
 def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
     speck.mesh.data, speck.name, speck.steps = -1, str(tmp_path / "run"), 100_000
-    runs.config_file(speck, tmp_path)
+    harness.config_file(speck, tmp_path)
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(runs.ROOT)}
+    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(harness.ROOT)}
     peers = [
         subprocess.Popen(
             [sys.executable, "-c", PEER, address, str(number), str(tmp_path / "config.json")],
-            cwd=runs.ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=harness.ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for number in range(2)
     ]  # fmt: skip
@@ -186,15 +186,15 @@ def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
 def test_soak(speck, tmp_path):
     """Thousands of steps with SIGKILL and SIGTERM at random moments end where an undisturbed run does."""
     speck.steps, speck.log_every, speck.checkpoint_every, speck.validate_every = 3000, 20, 20, 500
-    flag = runs.config_file(speck, tmp_path)
+    flag = harness.config_file(speck, tmp_path)
     straight, disturbed = tmp_path / "straight", tmp_path / "disturbed"
-    status, out, err = runs.run(flag, f"--workdir={straight}")
+    status, out, err = harness.run(flag, f"--workdir={straight}")
     assert status == 0, out + err
     random_ = random.Random(0)
     ends, torn, began = [], 0, time.monotonic()
     while not ends or ends[-1] != 0:
         assert time.monotonic() - began < 1200, ends
-        process = runs.launch(flag, f"--workdir={disturbed}")
+        process = harness.launch(flag, f"--workdir={disturbed}")
         at = (committed(disturbed) or [0])[-1]
         number = random_.choice([signal.SIGKILL, signal.SIGTERM])
         after = random_.randint(20, 500)

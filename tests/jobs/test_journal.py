@@ -1,7 +1,7 @@
 """Records are whole and in order, whatever the disk does."""
 
+import harness
 import pytest
-import runs
 
 from jointseg_jax.jobs.journal import Journal
 
@@ -10,10 +10,10 @@ pytestmark = pytest.mark.quick
 
 def test_records_that_a_full_disk_refuses_are_written_once_there_is_room(tmp_path):
     told = []
-    with runs.small_disk(tmp_path / "disk", 1) as disk:
+    with harness.small_disk(tmp_path / "disk", 1) as disk:
         journal = Journal(disk / "log", lines=True, complain=told.append, limit=100_000)
         journal.append(b"first\n")
-        filler = runs.fill(disk)
+        filler = harness.fill(disk)
         for number in range(30):
             journal.append(b"%d" % number + b"x" * 5000 + b"\n")
         assert len(told) == 1

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 
+import harness
 import numpy as np
 import pytest
 import rasterio
-import runs
 
 from jointseg_jax.errors import Diverged, InputError
 from jointseg_jax.training.loop import train
@@ -32,7 +32,7 @@ def poison(config, folder, rows):
 
 @pytest.fixture
 def speck(config):
-    runs.speck(config)
+    harness.speck(config)
     config.steps, config.validate_every, config.checkpoint_every, config.log_every = 12, 12, 6, 4
     return config
 
@@ -43,10 +43,10 @@ def test_a_dump_reproduces_the_step_and_names_the_patch(speck, tmp_path, capsys)
     workdir = tmp_path / "run"
     train(speck, workdir)
     out = capsys.readouterr().out
-    skipped = runs.lines(workdir, "skipped")
+    skipped = harness.lines(workdir, "skipped")
     assert 2 < len(skipped) < 12
     assert all(line["loss"] in ("nan", "inf") or line["gradient_norm"] in ("nan", "inf") for line in skipped)
-    assert runs.lines(workdir, "end")[0]["skipped"] == len(skipped)
+    assert harness.lines(workdir, "end")[0]["skipped"] == len(skipped)
     assert f"{len(skipped)} updates were skipped" in out
     incidents = [line["step"] for line in skipped if line["streak"] == 1]
     dumps = sorted(int(p.name) for p in (workdir / "incidents").iterdir())
@@ -72,10 +72,10 @@ def test_mended_data_does_not_reproduce_and_the_command_says_so(speck, tmp_path,
     assert record["step"] == 0
     command = [sys.executable, "-m", "jointseg_jax.training.reproduce", str(dump)]
     mended = pathlib.Path(toy_config.dataset.path)
-    done = subprocess.run([*command, f"--dataset={mended}"], cwd=runs.ROOT, capture_output=True, text=True)
+    done = subprocess.run([*command, f"--dataset={mended}"], cwd=harness.ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "not the same" in done.stdout
-    again = subprocess.run(command, cwd=runs.ROOT, capture_output=True, text=True)
+    again = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "the same" in again.stdout
     assert "not finite alone: site" in again.stdout

@@ -7,9 +7,9 @@ import struct
 import sys
 import types
 
+import harness
 import numpy as np
 import pytest
-import runs
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
 
@@ -75,9 +75,9 @@ def test_numbers_that_are_not_finite_are_valid_json(tmp_path):
 
 
 def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
-    with runs.small_disk(tmp_path / "disk", 1) as disk:
+    with harness.small_disk(tmp_path / "disk", 1) as disk:
         log = RunLog(disk)
-        filler = runs.fill(disk)
+        filler = harness.fill(disk)
         for step in range(400):
             log.record("train", step, {"loss": 0.5})
         log.picture("validation", 400, np.zeros((8, 8, 3), np.uint8))
@@ -85,7 +85,7 @@ def test_a_full_disk_does_not_end_a_run(tmp_path, capsys):
         filler.unlink()
         log.record("train", 400, {"loss": 0.5})
         log.close()
-        assert [line["step"] for line in runs.lines(disk)] == list(range(401))
+        assert [line["step"] for line in harness.lines(disk)] == list(range(401))
         assert len(events(disk)) == 403
 
 
@@ -149,7 +149,7 @@ def test_wandb_gets_the_same_where_it_is_asked_for(tmp_path, monkeypatch, capsys
     again.record("train", 3, {"loss": 0.5})
     again.close()
     assert capsys.readouterr().out.count("goes on without it") == 1
-    assert len(runs.lines(tmp_path / "toy")) == 3
+    assert len(harness.lines(tmp_path / "toy")) == 3
 
 
 def test_wandb_that_is_not_installed_is_one_clear_sentence(tmp_path, monkeypatch):

@@ -2,11 +2,11 @@
 
 import time
 
+import harness
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 
 from jointseg_jax.errors import StorageError
 from jointseg_jax.training.calibration import Calibration
@@ -19,7 +19,7 @@ from jointseg_jax.training.saving import Saver
 def experiment(toy_config):
     config = toy_config.copy_and_resolve_references()
     config.unlock()
-    return set_up(runs.speck(config))
+    return set_up(harness.speck(config))
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +58,13 @@ def test_save_returns_before_the_commit_and_the_state_may_be_consumed_at_once(ex
 
 def test_a_full_disk_costs_no_older_checkpoint_and_the_next_attempt_succeeds(experiment, state, tmp_path):
     meta, said = experiment.meta(Calibration()), []
-    with runs.small_disk(tmp_path / "disk", 16) as disk:
+    with harness.small_disk(tmp_path / "disk", 16) as disk:
         checkpoints = Checkpoints(disk, keep=2)
         saver = Saver(checkpoints, said.append, patience=0.0)
         for step in (1, 2):
             saver.begin(heavy(state, step, 2), meta)
         checkpoints.wait()
-        filler = runs.fill(disk, leave=1 << 20)
+        filler = harness.fill(disk, leave=1 << 20)
         saver.begin(heavy(state, 3, 2), meta)
         while not checkpoints.idle:
             time.sleep(0.01)

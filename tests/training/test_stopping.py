@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 
+import harness
 import numpy as np
 import pytest
-import runs
 
 from jointseg_jax.errors import Interrupted
 from jointseg_jax.training import loop, validation
@@ -16,7 +16,7 @@ from jointseg_jax.training.stopping import StopAsked, Stopping
 
 @pytest.fixture
 def speck(config):
-    runs.speck(config)
+    harness.speck(config)
     config.steps, config.validate_every, config.checkpoint_every = 8, 4, 4
     return config
 
@@ -25,11 +25,11 @@ def speck(config):
 def undisturbed(toy_config, tmp_path_factory):
     config = toy_config.copy_and_resolve_references()
     config.unlock()
-    runs.speck(config)
+    harness.speck(config)
     config.steps, config.validate_every, config.checkpoint_every = 8, 4, 4
     workdir = tmp_path_factory.mktemp("undisturbed")
     loop.train(config, workdir)
-    return runs.final_state(config, workdir)
+    return harness.final_state(config, workdir)
 
 
 def same(ours, theirs):
@@ -63,7 +63,7 @@ def test_the_step_is_finished_and_saved(speck, undisturbed, tmp_path, monkeypatc
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["3"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     loop.train(speck, tmp_path)
-    same(runs.final_state(speck, tmp_path), undisturbed)
+    same(harness.final_state(speck, tmp_path), undisturbed)
 
 
 @pytest.mark.parametrize("which", [1, 2], ids=["in the middle", "at the end"])
@@ -72,10 +72,10 @@ def test_a_validation_that_was_cut_short_is_made_up_for(speck, undisturbed, tmp_
         kill_at(patch, validation, "evaluation_batches", which, signal.SIGTERM)
         with pytest.raises(Interrupted, match=f"after step {4 * which} of 8"):
             loop.train(speck, tmp_path)
-    assert len(runs.lines(tmp_path, "validation")) == which - 1
+    assert len(harness.lines(tmp_path, "validation")) == which - 1
     loop.train(speck, tmp_path)
-    assert [line["step"] for line in runs.lines(tmp_path, "validation")] == [4, 8]
-    same(runs.final_state(speck, tmp_path), undisturbed)
+    assert [line["step"] for line in harness.lines(tmp_path, "validation")] == [4, 8]
+    same(harness.final_state(speck, tmp_path), undisturbed)
 
 
 def test_a_stop_before_the_first_step_is_no_loss(speck, undisturbed, tmp_path, monkeypatch):
@@ -84,7 +84,7 @@ def test_a_stop_before_the_first_step_is_no_loss(speck, undisturbed, tmp_path, m
         with pytest.raises(Interrupted, match="after step 0 of 8"):
             loop.train(speck, tmp_path)
     loop.train(speck, tmp_path)
-    same(runs.final_state(speck, tmp_path), undisturbed)
+    same(harness.final_state(speck, tmp_path), undisturbed)
 
 
 def test_a_second_ctrl_c_ends_at_once():
@@ -93,7 +93,7 @@ def test_a_second_ctrl_c_ends_at_once():
         "with Stopping():\n    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('alive', flush=True)\n    os.kill(os.getpid(), signal.SIGINT)\n    print('still', flush=True)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=runs.ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=harness.ROOT, capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stdout == "alive\n"
 
