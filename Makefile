@@ -7,7 +7,7 @@ DEMO_SITE ?= downstream-4
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: help setup demo quick test test-slow lint clean
+.PHONY: help setup demo quick quick-tests test test-slow lint clean
 
 help:
 	@echo "make demo       set up, then the main job on embedded data: landscape, train, map, evaluate (minutes)"
@@ -51,7 +51,9 @@ lint: setup
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 
-quick: lint
+quick: lint quick-tests
+
+quick-tests: setup
 	$(RUN) -m pytest -m "quick and not slow" -n 2
 
 test: setup
