@@ -56,14 +56,14 @@ class Run:
         address = f"localhost:{free_port()}"
         for number in range(processes) if only is None else only:
             together = [f"--coordinator={address}", f"--processes={processes}", f"--process={number}"]
-            command = [sys.executable, "train.py", *SMALL, *where(place), f"--workdir={workdir}", *arguments]
-            command += ["--heartbeat_timeout=10", "--connect_timeout=60"] + (together if processes > 1 else [])
+            command = [sys.executable, "train.py", *SMALL, *where(place), f"--workdir={workdir}"]
+            command += ["--heartbeat_timeout=10", "--connect_timeout=60", *(together if processes > 1 else [])]
             output = workdir.with_name(f"{workdir.name}.{number}.txt")
             self.outputs.append(output)
             with output.open("w") as file:
                 self.processes.append(
                     subprocess.Popen(
-                        [*command, *own[number]],
+                        [*command, *arguments, *own[number]],
                         cwd=ROOT,
                         env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"},
                         stdout=file,
@@ -113,15 +113,22 @@ def straight(place):
     return run.workdir, *run.done()
 
 
-def test_two_processes_train_as_one_does(place, straight):
+@pytest.fixture(scope="module")
+def alone(place):
+    """The same by one process with one device."""
+    run = Run(place, place / "alone", "--config.steps=8", processes=1, devices=1)
+    return run.workdir, *run.done()
+
+
+def test_two_processes_train_as_one_does(place, straight, alone):
     workdir, losses, scores = straight
+    _, alone_losses, alone_scores = alone
     said = (place / "straight.0.txt").read_text()
     assert "4 cpu device(s) in 2 process(es), mesh data 4 x space 1" in said
     assert "steps 0 to 8" not in (place / "straight.1.txt").read_text()  # only process 0 speaks
     assert b"validation" in next((workdir / "tensorboard").glob("events*")).read_bytes()  # with panels
-    alone, alone_scores = Run(place, place / "alone", "--config.steps=8", processes=1, devices=1).done()
-    assert losses.keys() == alone.keys() == set(range(1, 9))
-    np.testing.assert_allclose([losses[k] for k in losses], [alone[k] for k in losses], rtol=1e-4)
+    assert losses.keys() == alone_losses.keys() == set(range(1, 9))
+    np.testing.assert_allclose([losses[k] for k in losses], [alone_losses[k] for k in losses], rtol=1e-4)
     np.testing.assert_allclose(list(scores.values()), list(alone_scores.values()), atol=2e-3)
 
 
@@ -157,12 +164,12 @@ def test_kill_dash_nine_of_one_ends_the_other_and_both_go_on(place, straight, vi
     np.testing.assert_allclose(losses[8], straight[1][8], rtol=1e-3)
 
 
-def test_what_one_process_began_two_go_on_with(place, straight):
-    shutil.copytree(straight[0], place / "more")
-    for step in ("8",):
-        shutil.rmtree(place / "more" / "checkpoints" / step)
+def test_what_one_process_began_two_go_on_with(place, alone):
+    shutil.copytree(alone[0], place / "more")
+    shutil.rmtree(place / "more" / "checkpoints" / "8")
     losses, _ = Run(place, place / "more", "--config.steps=8", devices=1).done()
-    np.testing.assert_allclose(losses[8], straight[1][8], rtol=1e-4)
+    assert "steps 6 to 8" in (place / "more.0.txt").read_text()
+    np.testing.assert_allclose(losses[8], alone[1][8], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
