@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jointseg_jax.models.layers import default_init, leaky_relu, resample
+from jointseg_jax.models.layers import Conv, default_init, leaky_relu, resample
 
 SIDE_MULTIPLE = 8  # three halvings
 _COLLECTION = "spectral"
@@ -63,7 +63,7 @@ class UNetDiscriminator(nn.Module):
             seen.append(leaky_relu(convolution(x)))
             return seen[-1]
 
-        x0 = leaky_relu(PlainConv(f, self.dtype, name="conv0")(x))
+        x0 = leaky_relu(Conv(f, dtype=self.dtype, name="conv0")(x))
         seen.append(x0)
         x1 = layer(1, x0, 2 * f, stride=2)
         x2 = layer(2, x1, 4 * f, stride=2)
@@ -72,21 +72,7 @@ class UNetDiscriminator(nn.Module):
         x5 = layer(5, resample(x4, 2), 2 * f) + x1
         x6 = layer(6, resample(x5, 2), f) + x0
         x8 = layer(8, layer(7, x6, f), f)
-        return PlainConv(1, jnp.float32, name="conv9")(x8), tuple(seen)
-
-
-class PlainConv(nn.Module):
-    """A 3 x 3 convolution with bias; its kernel is used as it is."""
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[b, h, w, c] -> [b, h, w, features]."""
-        kernel = self.param("kernel", default_init, (3, 3, x.shape[-1], self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return _convolve(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        return Conv(1, name="conv9")(x8), tuple(seen)
 
 
 class SpectralConv(nn.Module):

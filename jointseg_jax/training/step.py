@@ -92,5 +92,6 @@ def logit_histogram(logits: jax.Array, label: jax.Array) -> jax.Array:
     scaled = (difference + LOGIT_LIMIT) / (2 * LOGIT_LIMIT) * LOGIT_BINS
     bins = jnp.clip(jnp.floor(scaled), 0, LOGIT_BINS - 1).astype(jnp.int32)
     slot = bins + LOGIT_BINS * (label == 1).astype(jnp.int32)
-    counts = jnp.zeros(2 * LOGIT_BINS, jnp.float32).at[slot.ravel()].add((label != IGNORE).astype(jnp.float32).ravel())
+    # Indices keep the shape of the label: flattened, rows on several devices would be gathered.
+    counts = jnp.zeros(2 * LOGIT_BINS, jnp.float32).at[slot].add((label != IGNORE).astype(jnp.float32))
     return counts.reshape(2, LOGIT_BINS)

@@ -86,7 +86,9 @@ def test_a_dataset_prepared_again_under_other_statistics_is_another(config, fini
 def test_other_threads_are_the_same_experiment(config, finished):
     config.data.threads = 1
     config.log_every = 3
+    before = final_state(config, finished)
     train(config, finished)
+    jax.tree.map(np.testing.assert_array_equal, before, final_state(config, finished))
 
 
 def test_a_trained_network_is_loaded_with_its_contract(toy_config, finished):
