@@ -1,7 +1,7 @@
 """Trains: python train.py --config=configs/demo.py --workdir=runs/demo; run it again to go on.
 
-Started once per process of a larger run, it finds the others by flags, Slurm, a TPU pod or the environment: see
-docs/scaling.md.
+With --plan it only says what a step costs. Started once per process of a larger run, it finds the others by flags,
+Slurm, a TPU pod or the environment: see docs/scaling.md.
 """
 
 import os
@@ -10,9 +10,14 @@ import pathlib
 from absl import flags
 
 from jointseg_jax import door
+from jointseg_jax.errors import InputError
 
 _CONFIG = door.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, evaluation.")
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "Weights for a new run, where they fit: WORKDIR[:STEP] of another, or an RRDBNet x4 file (.pth)."
+)
+_PLAN = flags.DEFINE_boolean("plan", False, "Say what a step costs, and which batch fits, instead of training.")
 _PROFILE = flags.DEFINE_string("profile", None, "start:stop: trace these steps into WORKDIR/profile.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, for a run of several processes.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many processes the run has.")
@@ -22,13 +27,22 @@ _CLUSTER = flags.DEFINE_string(
 )
 _CONNECT = flags.DEFINE_integer("connect_timeout", 300, "Seconds to wait for all processes at the start.", 1)
 _HEARTBEAT = flags.DEFINE_integer("heartbeat_timeout", 100, "Seconds after which a silent process counts as dead.", 1)
-flags.mark_flags_as_required(["config", "workdir"])
+flags.DEFINE_alias("init-from", "init_from")
+flags.mark_flag_as_required("config")
 
 
 def main() -> None:
     """Runs the training."""
-    from jointseg_jax.training import loop, parallel, processes, profiling, together
+    from jointseg_jax.training import loop, parallel, plan, processes, profiling, together
 
+    if _INIT_FROM.value:
+        _CONFIG.value.init_from = str(_INIT_FROM.value)
+    if _PLAN.value:
+        parallel.use_compilation_cache()
+        plan.plan(_CONFIG.value)
+        return
+    if _WORKDIR.value is None:
+        raise InputError("--workdir=DIR is missing: the folder of the run")
     wanted = profiling.parse(_PROFILE.value)
     said = processes.Flags(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _CLUSTER.value)
     decided = processes.decide(said, os.environ)

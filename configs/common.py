@@ -97,7 +97,7 @@ def model(
             "control": "joint",
             "dtype": "float32",
             "scan": placeholder(bool),  # loop over blocks instead of unrolling them; unset: by platform
-            "remat": False,
+            "remat": "none",  # or "blocks", "dense": recompute the inside of RRDBs, or of their dense blocks
         }
     )
 
@@ -116,6 +116,7 @@ def experiment(name: str) -> ConfigDict:
     config.panels = 4
     config.max_skipped = 20  # updates in a row that are not finite, before the run gives up
     config.incidents = 3  # so many of them are dumped, for `python -m jointseg_jax.training.reproduce`
+    config.init_from = placeholder(str)  # weights to start from, see train.py --init-from
     config.wandb = placeholder(str)  # Weights & Biases project; unset: none
 
     config.data = ConfigDict()
@@ -132,8 +133,36 @@ def experiment(name: str) -> ConfigDict:
     config.loss = ConfigDict()
     config.loss.sr = 1.0
     config.loss.stages = (1.0,)  # one per stage, or one for all
+    config.loss.shift = (
+        0.0  # metres within which the L1 finds the best whole-pixel shift (real pairs are misregistered)
+    )
     config.loss.cross_entropy = 1.0
     config.loss.dice = 1.0
+    config.loss.class_balance = 0.0  # weights share ** -power of the classes in the cross-entropy; 0.5 is usual
+    config.loss.boundary = 0.0
+    config.loss.boundary_reach = 3  # 1 m pixels on either side of an edge
+    config.loss.affinity = 0.0  # DSRL's feature affinity between SR branch and segmenter
+    config.loss.affinity_grid = 16  # cells down a patch
+    config.loss.weighting = "fixed"  # or "uncertainty": SR and segmentation weighted by learned uncertainties
+    config.loss.segmentation_start = 0  # steps of super-resolution alone
+    config.loss.segmentation_ramp = 0  # steps over which segmentation comes in then
+
+    # Real-ESRGAN: weight 0.1, perceptual 1; ESRGAN: relativistic, 0.005, perceptual 1, loss.sr 0.01.
+    config.adversarial = ConfigDict()
+    config.adversarial.weight = 0.0  # of the adversarial loss; with the two below 0 there is no such phase
+    config.adversarial.kind = "vanilla"  # or "relativistic"
+    config.adversarial.feature_matching = 0.0  # of the L1 between the discriminator's features
+    config.adversarial.perceptual = 0.0  # of the L1 between VGG19's activations
+    config.adversarial.vgg = placeholder(str)  # its weights: torchvision's vgg19-*.pth, or an .npz of the same names
+    config.adversarial.layers = (
+        ("conv1_2", 0.1), ("conv2_2", 0.1), ("conv3_4", 1.0), ("conv4_4", 1.0), ("conv5_4", 1.0)
+    )  # fmt: skip
+    config.adversarial.start = 0  # the first step of the phase
+    config.adversarial.ramp = 0  # steps over which its weights rise
+    config.adversarial.features = 64  # of the discriminator, at full resolution
+    config.adversarial.sees_input = False  # the discriminator sees the upsampled input beside the image
+    config.adversarial.crop = 0  # side in 1 m pixels of what is looked at; 0: the whole patch
+    config.adversarial.learning_rate = 1e-4
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 2e-4
@@ -143,6 +172,8 @@ def experiment(name: str) -> ConfigDict:
     config.optimizer.end_factor = 0.02
     config.optimizer.clip = 1.0
     config.optimizer.ema = 0.999
+    config.optimizer.frozen = ()  # patterns in parameter paths, such as "sr/stage1", that are not trained
+    config.optimizer.accumulate = 1  # pieces of a batch that are run one after another, for less memory
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # devices that share the samples of a batch; -1: all there are

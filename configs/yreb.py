@@ -54,6 +54,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.split.gap = 64 + 32
 
     config.model = common.model(given.stages, blocks=(23, 23), features=64, growth=32, tail=64, finest_trunk=2.0)
-    config.model.remat = True
+    config.model.remat = "blocks"
     common.apply_control(config, given.control)
     return config

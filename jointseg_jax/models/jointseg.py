@@ -38,14 +38,16 @@ class Outputs:
         logits: [b, 10h, 10w, classes] float32.
         images: one per stage, [b, h_k, w_k, 3] float32, in the units of the input; empty without an SR branch.
         spacings: of the images, metres.
+        features: where asked for, the last features of the SR branch and of the segmenter, [b, 10h, 10w, any].
     """
 
     logits: jax.Array
     images: tuple[jax.Array, ...]
     spacings: tuple[Fraction, ...]
+    features: tuple[jax.Array, ...] = ()
 
 
-jax.tree_util.register_dataclass(Outputs, data_fields=["logits", "images"], meta_fields=["spacings"])
+jax.tree_util.register_dataclass(Outputs, data_fields=["logits", "images", "features"], meta_fields=["spacings"])
 
 
 class JointSeg(nn.Module):
@@ -76,7 +78,7 @@ class JointSeg(nn.Module):
     segmenter_blocks: int = 1
     control: Control = "joint"
     scan: bool | None = None
-    remat: bool = False
+    remat: str = "none"
     dtype: Any = jnp.float32
 
     @property
@@ -100,6 +102,7 @@ class JointSeg(nn.Module):
         modalities: Mapping[str, Mapping[str, jax.Array]],
         image: jax.Array | None = None,
         image_valid: jax.Array | None = None,
+        with_features: bool = False,
     ) -> Outputs:
         """Runs the network.
 
@@ -107,19 +110,24 @@ class JointSeg(nn.Module):
             modalities: name -> {"values": [b, dates, h, w, bands], "valid": [b, dates, h, w]} in physical units.
             image: [b, 10h, 10w, 3], read by the control "fine" only.
             image_valid: [b, 10h, 10w], where the image is a measurement; None for everywhere.
+            with_features: whether to return the branches' features; needs an SR branch.
 
         Raises:
-            ValueError: the control needs an image and none is given.
+            ValueError: the control needs an image and none is given, or lacks the features asked for.
         """
-        inputs, base, valid = self._normalise(modalities)
+        if with_features and not self.has_sr:
+            raise ValueError(f"the control {self.control!r} has no SR branch whose features could be returned")
+        inputs, base, valid = self.normalise(modalities)
         mean, std = self.image_statistics()
         images: tuple[jax.Array, ...] = ()
         features: tuple[Features, ...] = ()
+        hidden: list[jax.Array] = []
         if self.has_sr:
             resolved = ProgressiveSR(self.stages, Fraction(10), self.scan, self.remat, self.dtype, name="sr")(
                 inputs, base
             )
             images, features = resolved.images, resolved.features
+            hidden.append(features[-1].array)
         match self.control:
             case "joint":
                 seen = images[-1]
@@ -137,14 +145,15 @@ class JointSeg(nn.Module):
                     seen = jnp.where(image_valid[..., None], seen, 0)
             case _:
                 raise ValueError(f"unknown control {self.control!r}; known: {CONTROLS}")
-        logits = Segmenter(self.lattices, self.widths, self.classes, self.segmenter_blocks, self.dtype, name="seg")(
-            seen, inputs, valid, features
-        )
+        segmenter = Segmenter(self.lattices, self.widths, self.classes, self.segmenter_blocks, self.dtype, name="seg")
+        logits, last = segmenter(seen, inputs, valid, features)
+        hidden.append(last)
         if self.control == "coarse":
             logits = resample(area_mean(logits, Fraction(1, 10)), 10, "nearest")
-        return Outputs(logits, tuple(i * std + mean for i in images), self.spacings)
+        images = tuple(i * std + mean for i in images)
+        return Outputs(logits, images, self.spacings, tuple(hidden) if with_features else ())
 
-    def _normalise(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def normalise(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """What the branches see.
 
         Returns:
@@ -178,6 +187,7 @@ def run(
     modalities: Mapping[str, Mapping[str, jax.Array]],
     image: jax.Array | None = None,
     image_valid: jax.Array | None = None,
+    with_features: bool = False,
 ) -> Outputs:
     """The network as a pure function of its parameters {"sr": ..., "seg": ...}; see `JointSeg.__call__`."""
-    return cast(Outputs, model.apply({"params": params}, modalities, image, image_valid))
+    return cast(Outputs, model.apply({"params": params}, modalities, image, image_valid, with_features))

@@ -88,7 +88,7 @@ class StageNet(nn.Module):
     stage: Stage
     bands: int = 3
     scan: bool | None = None
-    remat: bool = False
+    remat: str = "none"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -142,7 +142,7 @@ class ProgressiveSR(nn.Module):
     stages: tuple[Stage, ...]
     spacing: Fraction = Fraction(10)
     scan: bool | None = None
-    remat: bool = False
+    remat: str = "none"
     dtype: Any = jnp.float32
 
     @nn.compact

@@ -1,5 +1,7 @@
 """Residual-in-residual dense blocks, the trunk of ESRGAN (Wang et al. 2018, arXiv 1809.00219; BasicSR's RRDBNet)."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 
 from jointseg_jax.models.layers import conv2d, leaky_relu
 
+REMAT = ("none", "blocks", "dense")
 DENSE_CONVS = 5
 DENSE_BLOCKS = 3  # residual dense blocks in one RRDB
 RESIDUAL_SCALE = 0.2
@@ -26,7 +29,8 @@ class Trunk(nn.Module):
         features: channels of the trunk (64).
         growth: channels each dense convolution adds (32).
         scan: loop over the blocks instead of unrolling them; None decides by platform.
-        remat: recompute the inside of each block in the backward pass instead of storing it.
+        remat: what the backward pass recomputes instead of storing it: "none"; "blocks", the inside of each RRDB (least
+            memory between, most within a block); "dense", the inside of each of its dense blocks.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -34,7 +38,7 @@ class Trunk(nn.Module):
     features: int
     growth: int
     scan: bool | None = None
-    remat: bool = False
+    remat: str = "none"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -51,7 +55,9 @@ class Trunk(nn.Module):
             )
             bias = self.param(f"bias{i + 1}", nn.initializers.zeros, (self.blocks, DENSE_BLOCKS, outputs), jnp.float32)
             params[f"kernel{i + 1}"], params[f"bias{i + 1}"] = kernel.astype(self.dtype), bias.astype(self.dtype)
-        block = jax.checkpoint(rrdb) if self.remat else rrdb
+        inner = jax.checkpoint(dense_block) if self.remat == "dense" else dense_block
+        plain = functools.partial(rrdb, dense=inner)
+        block = jax.checkpoint(plain) if self.remat == "blocks" else plain
         x = x.astype(self.dtype)
         scan = jax.default_backend() != "cpu" if self.scan is None else self.scan
         if scan:
@@ -71,14 +77,17 @@ def _stacked_init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Arr
     return jax.vmap(lambda k: dense_init(k, shape[2:], dtype))(keys).reshape(shape)
 
 
-def rrdb(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+def rrdb(
+    params: dict[str, jax.Array], x: jax.Array, dense: Callable[[dict[str, jax.Array], jax.Array], jax.Array]
+) -> jax.Array:
     """One RRDB.
 
-    params: kernels [3, 3, 3, in, out] and biases [3, out] of its three dense blocks; x: [b, h, w, features].
+    params: kernels [3, 3, 3, in, out] and biases [3, out] of its three dense blocks; x: [b, h, w, features];
+    dense: runs one of them, as `dense_block` does.
     """
     y = x
     for i in range(DENSE_BLOCKS):
-        y = dense_block(jax.tree.map(lambda p, i=i: p[i], params), y)
+        y = dense(jax.tree.map(lambda p, i=i: p[i], params), y)
     return x + y * RESIDUAL_SCALE
 
 

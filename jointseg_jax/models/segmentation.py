@@ -60,7 +60,7 @@ class Segmenter(nn.Module):
     @nn.compact
     def __call__(
         self, image: jax.Array, inputs: jax.Array, valid: jax.Array, features: tuple[Features, ...] = ()
-    ) -> jax.Array:
+    ) -> tuple[jax.Array, jax.Array]:
         """Runs the pyramid down to 10 m and back.
 
         Args:
@@ -70,7 +70,7 @@ class Segmenter(nn.Module):
             features: of the SR branch.
 
         Returns:
-            Logits [b, 10h, 10w, classes], float32.
+            Logits [b, 10h, 10w, classes], float32, and the features they are made of, [b, 10h, 10w, widths[0]].
         """
         coarse = self.lattices[-1]
         x = leaky_relu(Conv(self.widths[0], dtype=self.dtype, name="stem")(image))
@@ -93,7 +93,7 @@ class Segmenter(nn.Module):
             x = Conv(width, size=1, dtype=self.dtype, name=f"level{level + 1}_up")(x)
             x = resample(x, self.lattices[level + 1] / self.lattices[level], "bilinear") + skips[level]
             x = leaky_relu(Conv(width, dtype=self.dtype, name=f"level{level + 1}_out")(x))
-        return Conv(self.classes, dtype=jnp.float32, name="head")(x)
+        return Conv(self.classes, dtype=jnp.float32, name="head")(x), x
 
 
 class ResidualBlock(nn.Module):

@@ -57,7 +57,7 @@ def vgg19_activations(
     if unknown:
         raise ValueError(f"VGG19 has no layer {unknown[0]!r}; known: {', '.join(LAYERS)}")
     depth = max((LAYERS.index(name) for name in layers), default=-1)
-    least = 2 ** (_group(LAYERS[depth]) - 1) if layers else 1
+    least = reduction(LAYERS[depth]) if layers else 1
     height, width = x.shape[1:3]
     if min(height, width) < least:
         raise ValueError(
@@ -75,6 +75,11 @@ def vgg19_activations(
         y = conv2d(y, jnp.asarray(params[name]["kernel"], dtype), jnp.asarray(params[name]["bias"], dtype))
         found[name] = y
     return {name: found[name] for name in layers}
+
+
+def reduction(name: str) -> int:
+    """How many pixels lie along one of a layer's."""
+    return 2 ** (_group(name) - 1)
 
 
 def _group(name: str) -> int:

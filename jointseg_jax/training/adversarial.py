@@ -1,15 +1,18 @@
 """Losses of the adversarial phase: generator and discriminator, feature matching, perceptual.
 
-Pure functions over masked pixels in float32, means over the whole global batch. The caller evaluates the networks;
-the real side is held fixed (stop_gradient) in everything the generator minimises.
+Pure functions over masked pixels in float32, each a `Mean` over the whole global batch. The caller evaluates the
+networks; the real side is held fixed (stop_gradient) in everything the generator minimises.
 """
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from jointseg_jax.training.objectives import valid_like, weighted_mean
+from jointseg_jax.training.means import Mean, mean
+from jointseg_jax.training.terms import valid_like
 
 GAN_KINDS = ("vanilla", "relativistic")
 
@@ -21,15 +24,15 @@ def _check(kind: str) -> None:
 
 def _against(logits: jax.Array, others: jax.Array, valid: jax.Array) -> jax.Array:
     """How much more real than the mean of the others, over the valid pixels of the whole batch."""
-    return logits - weighted_mean(others, valid_like(valid, others))
+    return logits - mean(others, valid_like(valid, others)).value()
 
 
-def _says(logits: jax.Array, real: bool, valid: jax.Array) -> jax.Array:
+def _says(logits: jax.Array, real: bool, valid: jax.Array) -> Mean:
     """Mean binary cross-entropy of logits against one answer; softplus does not overflow."""
-    return weighted_mean(jax.nn.softplus(-logits if real else logits), valid_like(valid, logits))
+    return mean(jax.nn.softplus(-logits if real else logits), valid_like(valid, logits))
 
 
-def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: str, valid: jax.Array) -> jax.Array:
+def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: str, valid: jax.Array) -> Mean:
     """What the generator minimises.
 
     "vanilla": the non-saturating loss (Goodfellow et al. 2014), mean of -log D(fake). "relativistic": relativistic
@@ -52,10 +55,10 @@ def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: s
     if real_logits is None:
         raise ValueError("the relativistic adversarial loss compares with the logits of real images: pass them")
     real = jax.lax.stop_gradient(real_logits.astype(jnp.float32))
-    return (_says(_against(real, fake, valid), False, valid) + _says(_against(fake, real, valid), True, valid)) / 2
+    return 0.5 * (_says(_against(real, fake, valid), False, valid) + _says(_against(fake, real, valid), True, valid))
 
 
-def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str, valid: jax.Array) -> jax.Array:
+def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str, valid: jax.Array) -> Mean:
     """What the discriminator minimises.
 
     "vanilla": the sum of its means over real and over fake pixels (Real-ESRGAN); "relativistic": the mean of the two
@@ -65,12 +68,10 @@ def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str,
     real, fake = real_logits.astype(jnp.float32), fake_logits.astype(jnp.float32)
     if kind == "vanilla":
         return _says(real, True, valid) + _says(fake, False, valid)
-    return (_says(_against(real, fake, valid), True, valid) + _says(_against(fake, real, valid), False, valid)) / 2
+    return 0.5 * (_says(_against(real, fake, valid), True, valid) + _says(_against(fake, real, valid), False, valid))
 
 
-def feature_matching(
-    real_features: Sequence[jax.Array], fake_features: Sequence[jax.Array], valid: jax.Array
-) -> jax.Array:
+def feature_matching(real_features: Sequence[jax.Array], fake_features: Sequence[jax.Array], valid: jax.Array) -> Mean:
     """Mean over layers of the L1 between the discriminator's features of real and fake (pix2pixHD, Wang et al. 2018).
 
     Args:
@@ -84,7 +85,7 @@ def feature_matching(
     if len(real_features) != len(fake_features) or not real_features:
         raise ValueError(f"{len(real_features)} layers of real features against {len(fake_features)} of fake ones")
     layers = [_l1(real, fake, valid) for real, fake in zip(real_features, fake_features, strict=True)]
-    return jnp.mean(jnp.stack(layers))
+    return 1 / len(layers) * functools.reduce(operator.add, layers)
 
 
 def perceptual(
@@ -92,7 +93,7 @@ def perceptual(
     fake_activations: Mapping[str, jax.Array],
     weights: Mapping[str, float],
     valid: jax.Array | None = None,
-) -> jax.Array:
+) -> Mean:
     """Weighted sum over layers of the L1 between activations of a fixed network (ESRGAN's perceptual loss).
 
     Args:
@@ -107,12 +108,10 @@ def perceptual(
     missing = sorted(set(weights) - (set(real_activations) & set(fake_activations)))
     if missing or not weights:
         raise ValueError(f"no activations of {missing} to weigh" if missing else "no layer has a perceptual weight")
-    return sum(
-        (weight * _l1(real_activations[name], fake_activations[name], valid) for name, weight in weights.items()),
-        jnp.zeros((), jnp.float32),
-    )
+    layers = [weight * _l1(real_activations[k], fake_activations[k], valid) for k, weight in weights.items()]
+    return functools.reduce(operator.add, layers)
 
 
-def _l1(real: jax.Array, fake: jax.Array, valid: jax.Array | None) -> jax.Array:
+def _l1(real: jax.Array, fake: jax.Array, valid: jax.Array | None) -> Mean:
     difference = jnp.abs(jax.lax.stop_gradient(real).astype(jnp.float32) - fake.astype(jnp.float32))
-    return weighted_mean(difference, jnp.ones((1, 1, 1, 1)) if valid is None else valid_like(valid, difference))
+    return mean(difference, jnp.ones((1, 1, 1, 1)) if valid is None else valid_like(valid, difference))

@@ -1,15 +1,25 @@
-"""From a config and a contract to the objects that train: the network and the optimiser."""
+"""From a config and a contract to the objects that train: network, objective, critic."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-import optax
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.models.discriminator import SIDE_MULTIPLE, UNetDiscriminator
 from jointseg_jax.models.jointseg import CONTROLS, InputSpec, JointSeg
 from jointseg_jax.models.progressive import Stage, stage_spacings
-from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
+from jointseg_jax.models.rrdb import REMAT
+from jointseg_jax.models.vgg import LAYERS, reduction
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Contract
+from jointseg_jax.training.adversarial import GAN_KINDS
+from jointseg_jax.training.critic import Critic
+from jointseg_jax.training.objective import WEIGHTINGS, Objective
+from jointseg_jax.training.optimizers import build_hold, build_optimizers, check_frozen
+from jointseg_jax.training.state import Method, init_params
+from jointseg_jax.training.terms import class_weights
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -24,6 +34,8 @@ def build_model(config: Any, contract: Contract) -> JointSeg:
         raise InputError(f"model.control is {config.control!r}; known: {CONTROLS}")
     if config.dtype not in _DTYPES:
         raise InputError(f"model.dtype is {config.dtype!r}; known: {sorted(_DTYPES)}")
+    if config.remat not in REMAT:
+        raise InputError(f"model.remat is {config.remat!r}; known: {', '.join(REMAT)}")
     lattices = tuple(Fraction(str(x)) for x in config.lattices)
     if (
         len(lattices) != len(config.widths)
@@ -84,21 +96,152 @@ def build_stages(config: Any) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def build_schedule(config: Any, steps: int) -> optax.Schedule:
-    """Learning rate over steps: linear warm-up, then constant or a cosine to `end_factor` of the peak."""
-    peak, warmup = config.learning_rate, config.warmup
-    if config.schedule == "constant":
-        after = optax.constant_schedule(peak)
-    elif config.schedule == "cosine":
-        after = optax.cosine_decay_schedule(peak, max(1, steps - warmup), config.end_factor)
-    else:
-        raise InputError(f"optimizer.schedule is {config.schedule!r}; known: 'constant', 'cosine'")
-    return (
-        optax.join_schedules([optax.linear_schedule(0.0, peak, max(1, warmup)), after], [warmup]) if warmup else after
+def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) -> Objective:
+    """The joint objective that `config.loss` describes.
+
+    Args:
+        config: `config.loss`.
+        model: the network.
+        label_share: of each class among the labelled pixels of the training patches.
+
+    Raises:
+        InputError: it contradicts itself or the network.
+    """
+    count = len(model.spacings)
+    stages = tuple(float(w) for w in config.stages)
+    if len(stages) not in (1, count) and count:
+        raise InputError(f"loss.stages {stages} needs one weight, or one for each of {count} stages")
+    stages = stages * count if len(stages) == 1 else stages
+    if config.weighting not in WEIGHTINGS:
+        raise InputError(f"loss.weighting is {config.weighting!r}; known: {', '.join(WEIGHTINGS)}")
+    segments = config.cross_entropy or config.dice or config.boundary
+    resolves = model.has_sr and config.sr and any(stages)
+    if not segments and not resolves:
+        raise InputError("config.loss gives no loss a weight: there is nothing to learn")
+    if config.weighting == "uncertainty" and not (segments and resolves):
+        raise InputError(
+            "loss.weighting 'uncertainty' balances super-resolution and segmentation: give both a weight and the "
+            "network an SR branch, or say 'fixed'"
+        )
+    if config.affinity and not model.has_sr:
+        raise InputError(f"loss.affinity compares with an SR branch, which the control {model.control!r} lacks")
+    if config.boundary and config.boundary_reach < 1:
+        raise InputError(f"loss.boundary_reach is {config.boundary_reach} pixels: take 1 or more")
+    if min(config.segmentation_start, config.segmentation_ramp) < 0:
+        raise InputError("loss.segmentation_start and loss.segmentation_ramp are steps, 0 or more")
+    try:
+        weights = class_weights(label_share, config.class_balance) if config.class_balance else ()
+    except ValueError as error:
+        raise InputError(f"loss.class_balance: {error}") from error
+    return Objective(
+        std=tuple(float(s) for s in model.image_statistics()[1]),
+        sr=config.sr,
+        stages=stages if model.has_sr else (),
+        cross_entropy=config.cross_entropy,
+        dice=config.dice,
+        class_weights=weights,
+        boundary=config.boundary,
+        boundary_reach=config.boundary_reach,
+        affinity=config.affinity,
+        affinity_grid=config.affinity_grid,
+        shift=config.shift,
+        weighting=config.weighting,
+        segmentation_start=config.segmentation_start,
+        segmentation_ramp=config.segmentation_ramp,
     )
 
 
-def build_optimizer(config: Any, steps: int) -> optax.GradientTransformation:
-    """Adam with the schedule, gradients clipped by their global norm (0: not clipped)."""
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
-    return optax.chain(clip, optax.adam(build_schedule(config, steps), b1=config.betas[0], b2=config.betas[1]))
+def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumulate: int, space: int) -> Critic | None:
+    """What looks at images in the adversarial phase of `config.adversarial`; None where no weight is set.
+
+    Args:
+        config: `config.adversarial`.
+        model: the network.
+        patch: side of a patch, 10 m pixels.
+        seed: of the crops.
+        accumulate: pieces of a batch.
+        space: devices that share the rows of a patch.
+
+    Raises:
+        InputError: it contradicts itself or the rest of the experiment.
+    """
+    if not (config.weight or config.feature_matching or config.perceptual):
+        return None
+    judges = bool(config.weight or config.feature_matching)
+    if not model.has_sr:
+        raise InputError(f"config.adversarial judges super-resolved images, which the control {model.control!r} lacks")
+    if config.kind not in GAN_KINDS:
+        raise InputError(f"adversarial.kind is {config.kind!r}; known: {', '.join(GAN_KINDS)}")
+    if judges and config.kind == "relativistic" and accumulate > 1:
+        raise InputError(
+            "adversarial.kind 'relativistic' compares with the mean logit of the whole batch, which no piece of "
+            "optimizer.accumulate knows: take 'vanilla', or 1 piece"
+        )
+    if space > 1:
+        raise InputError("config.adversarial looks at whole patches: take mesh.space 1")
+    if min(config.start, config.ramp) < 0:
+        raise InputError("adversarial.start and adversarial.ramp are steps, 0 or more")
+    if len(model.image_index) != 3:
+        raise InputError(f"config.adversarial looks at three bands, the image has {len(model.image_index)}")
+    whole = patch * FINE_FACTOR
+    if not 0 <= config.crop <= whole:
+        raise InputError(f"adversarial.crop is {config.crop}, but a patch has {whole} pixels at 1 m")
+    side, multiple = config.crop or whole, SIDE_MULTIPLE if judges else 1
+    layers = tuple((str(name), float(weight)) for name, weight in config.layers)
+    if config.perceptual:
+        unknown = [name for name, _ in layers if name not in LAYERS]
+        if unknown or not layers:
+            raise InputError(f"adversarial.layers has {unknown or 'no layer'}; VGG19 has {', '.join(LAYERS)}")
+        if not config.vgg:
+            raise InputError(
+                "adversarial.perceptual needs the weights of VGG19: name torchvision's file (vgg19-dcbb9e9d.pth) in "
+                "adversarial.vgg, or take adversarial.feature_matching instead"
+            )
+        multiple = max(multiple, *(reduction(name) for name, _ in layers))
+    if side % multiple:
+        raise InputError(
+            f"the networks of config.adversarial halve the {side} pixels they look at down to 1/{multiple}: set "
+            f"adversarial.crop to a multiple of {multiple}"
+        )
+    return Critic(
+        net=UNetDiscriminator(config.features, model.dtype) if judges else None,
+        kind=config.kind,
+        gan=config.weight,
+        feature_matching=config.feature_matching,
+        perceptual=config.perceptual,
+        layers=layers,
+        start=config.start,
+        ramp=config.ramp,
+        sees_input=config.sees_input,
+        crop=config.crop if config.crop < whole else 0,
+        seed=seed,
+        dtype=model.dtype,
+    )
+
+
+def build_method(config: Any, model: JointSeg, patch: int, label_share: Sequence[float]) -> Method:
+    """Everything that trains the network.
+
+    Args:
+        config: of the experiment.
+        model: the network.
+        patch: side of a patch, 10 m pixels.
+        label_share: see `build_objective`.
+
+    Raises:
+        InputError: the config contradicts itself.
+    """
+    pieces, frozen = config.optimizer.accumulate, tuple(config.optimizer.frozen)
+    critic = build_critic(
+        config.adversarial, model, patch, seed=config.seed, accumulate=pieces, space=config.mesh.space
+    )
+    check_frozen(frozen, jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
+    return Method(
+        model=model,
+        objective=build_objective(config.loss, model, label_share),
+        critic=critic,
+        optimizers=build_optimizers(config, critic),
+        ema=config.optimizer.ema,
+        accumulate=pieces,
+        hold=build_hold(frozen),
+    )

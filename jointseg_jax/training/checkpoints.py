@@ -189,8 +189,23 @@ class Checkpoints:
             restored = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))
             return Meta.from_dict(restored["meta"])
 
-    def restore_weights(self, abstract_params: Params, step: int, which: str) -> Params:
+    def shapes(self, step: int, which: str) -> dict[str, Any]:
+        """What has a shape in the checkpoint's "ema" or "params", by path ("sr/stage1/conv_first/kernel").
+
+        Raises:
+            InputError: the checkpoint is damaged.
+        """
+        with self._explained(step):
+            return _leaves(self._manager.item_metadata(step)["state"].tree[which])
+
+    def restore_weights(self, abstract_params: Params, step: int, which: str, partial: bool = False) -> Params:
         """Only the parameters: `which` is "ema" or "params".
+
+        Args:
+            abstract_params: what to restore.
+            step: of the checkpoint.
+            which: see above.
+            partial: the checkpoint may hold more.
 
         Raises:
             InputError: the checkpoint is damaged, or of another network.
@@ -198,18 +213,18 @@ class Checkpoints:
         item = {which: abstract_params}
         restore_args = ocp.checkpoint_utils.construct_restore_args(item)
         with self._explained(step), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-            self._check(abstract_params, step, which)
+            self._check(abstract_params, step, which, partial)
             restored = reader.restore(
                 self._folder / str(step) / "state",
                 args=ocp.args.PyTreeRestore(item=item, restore_args=restore_args, partial_restore=True),
             )
             return restored[which]
 
-    def _check(self, wanted: Params, step: int, which: str) -> None:
+    def _check(self, wanted: Params, step: int, which: str, partial: bool = False) -> None:
         """Compares shapes before anything is read: Orbax finds out halfway, with other reads still under way."""
         stored = self._manager.item_metadata(step)["state"].tree[which]
-        here, there = _shapes(wanted), _shapes(stored)
-        for name in sorted({*here, *there}):
+        here, there = _shapes(wanted), _shapes({name: stored[name] for name in wanted if name in stored})
+        for name in sorted({*here, *(() if partial else there)}):
             if here.get(name) != there.get(name):
                 raise InputError(
                     f"{self._folder / str(step)} is of another network: {which}/{name} is "
@@ -276,9 +291,13 @@ def _quieten() -> None:
     sys.unraisablehook = hook
 
 
-def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
+def _leaves(tree: Params) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(leaf.shape) for name, leaf in _leaves(tree).items()}
 
 
 def choose_step(checkpoints: Checkpoints, wanted: str, workdir: str | os.PathLike[str]) -> int:

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import optax
@@ -22,13 +22,15 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.training import parallel, together
-from jointseg_jax.training.build import build_model, build_optimizer, build_schedule
+from jointseg_jax.training import parallel, pieces, together
+from jointseg_jax.training.build import build_method, build_model
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints, Meta
-from jointseg_jax.training.losses import LossWeights
-from jointseg_jax.training.state import Params, TrainState, init_state
-from jointseg_jax.training.step import Batch, Metrics, make_evaluation, make_step
+from jointseg_jax.training.initial import begin_from
+from jointseg_jax.training.optimizers import build_schedule
+from jointseg_jax.training.programs import Steps, compile_programs
+from jointseg_jax.training.published import load_vgg19
+from jointseg_jax.training.state import Method, Params, TrainState, fresh_state_program, init_state
 
 # What a run may change when it is continued; anything else would make it another experiment.
 _MAY_CHANGE = (
@@ -49,7 +51,9 @@ class Experiment:
         contract: of the modalities in use.
         training: reader of the training split.
         validation: reader of the validation split.
-        model, optimizer, schedule: what trains.
+        method: network, losses, optimisers.
+        vgg: weights of VGG19, where the perceptual loss has a weight.
+        schedule: of the generator's learning rate.
         slice_: this process's share of a batch.
     """
 
@@ -60,10 +64,15 @@ class Experiment:
     contract: Contract
     training: PatchReader
     validation: PatchReader
-    model: JointSeg
-    optimizer: optax.GradientTransformation
+    method: Method
+    vgg: Any
     schedule: optax.Schedule
     slice_: Slice
+
+    @property
+    def model(self) -> JointSeg:
+        """The network."""
+        return self.method.model
 
     def meta(self, fitted: Calibration) -> Meta:
         """What a checkpoint of this experiment says besides the state."""
@@ -83,10 +92,8 @@ class Experiment:
 
     def init(self) -> TrainState:
         """A fresh state on the devices."""
-        build = jax.jit(
-            lambda: init_state(self.model, self.optimizer, self.config.seed), out_shardings=self.shardings()
-        )
-        return together.compiled_together(build)()
+        program = fresh_state_program(self.method, self.config.seed, self.shardings())
+        return cast(TrainState, together.compiled_together(program)())
 
     def abstract(self) -> TrainState:
         """Shapes, dtypes and shardings of the state, without computing it."""
@@ -98,45 +105,12 @@ class Experiment:
 
     @functools.cached_property
     def _shapes(self) -> TrainState:
-        return jax.eval_shape(lambda: init_state(self.model, self.optimizer, self.config.seed))
+        return jax.eval_shape(lambda: init_state(self.method, self.config.seed))
 
-    def compile(self) -> tuple[Any, Any]:
-        """The jitted training step (its state donated) and evaluation step."""
-        everywhere, layout = parallel.replicated(self.mesh), self.shardings()
+    def compile(self) -> tuple[Steps, Any]:
+        """The jitted training steps (their state donated) and evaluation step; each is compiled when first used."""
         spread = parallel.batch_shardings(stack([self.training.masked()]), self.mesh)
-        # Gradients are summed whole and scattered then: told to come out scattered, XLA moves activations instead.
-        optimizer = optax.GradientTransformation(
-            self.optimizer.init,
-            lambda updates, state, params=None: self.optimizer.update(
-                parallel.whole(updates, self.mesh), state, params
-            ),
-        )
-        pure = make_step(self.model, loss_weights(self.config.loss, self.model), optimizer, self.config.optimizer.ema)
-        judge = make_evaluation(self.model)
-
-        def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-            return pure(dataclasses.replace(cast(Any, state), params=parallel.whole(state.params, self.mesh)), batch)
-
-        def evaluate(params: Params, batch: Batch) -> Metrics:
-            return judge(parallel.whole(params, self.mesh), batch)
-
-        return (
-            together.compiled_together(
-                jax.jit(
-                    parallel.in_slabs(step, self.mesh),
-                    in_shardings=(layout, spread),
-                    out_shardings=(layout, everywhere),
-                    donate_argnums=0,
-                )
-            ),
-            together.compiled_together(
-                jax.jit(
-                    parallel.in_slabs(evaluate, self.mesh),
-                    in_shardings=(layout.ema, spread),
-                    out_shardings=everywhere,
-                )
-            ),
-        )
+        return compile_programs(self.method, self.vgg, self.mesh, self.shardings(), spread)
 
 
 def set_up(config: Any) -> Experiment:
@@ -155,6 +129,10 @@ def set_up(config: Any) -> Experiment:
     spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
     training = PatchReader(data, "train", contract, spread)
     parallel.check_fit(mesh, config.data.batch, training.size[0], 3**ChannelAttention.levels // 2)
+    pieces.check(config.data.batch, mesh.shape[parallel.DATA], config.optimizer.accumulate)
+    model = build_model(config.model, contract)
+    method = build_method(config, model, training.size[0], label_share(data))
+    perceptual = method.critic is not None and method.critic.perceptual
     return Experiment(
         config=config,
         plain=json.loads(config.to_json_best_effort()),
@@ -163,21 +141,38 @@ def set_up(config: Any) -> Experiment:
         contract=contract,
         training=training,
         validation=PatchReader(data, "validation", contract),
-        model=build_model(config.model, contract),
-        optimizer=build_optimizer(config.optimizer, config.steps),
+        method=method,
+        vgg=load_vgg19(config.adversarial.vgg) if perceptual else None,
         schedule=build_schedule(config.optimizer, config.steps),
         slice_=Slice(jax.process_index(), jax.process_count()),
     )
 
 
-def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Path) -> tuple[TrainState, Calibration]:
-    """The newest state of the work directory, or a fresh one.
+class Start(NamedTuple):
+    """Where a run begins.
+
+    Attributes:
+        state: the newest of the work directory, or a fresh one.
+        fitted: the calibration that goes with it.
+        origin: of a fresh state's weights, in words; empty where they are drawn or the run goes on.
+    """
+
+    state: TrainState
+    fitted: Calibration
+    origin: str
+
+
+def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Path) -> Start:
+    """The newest state of the work directory, or a fresh one, with the weights of `config.init_from` if it names any.
 
     Raises:
-        InputError: the work directory belongs to another experiment or dataset.
+        InputError: the work directory belongs to another experiment or dataset, or `config.init_from` does not fit.
     """
     if checkpoints.latest is None:
-        return experiment.init(), Calibration()
+        state, origin = experiment.init(), ""
+        if experiment.config.init_from:
+            state, origin = begin_from(state, experiment.config.init_from, experiment.shardings())
+        return Start(state, Calibration(), origin)
     meta = checkpoints.meta(checkpoints.latest)
     before, now = _flat(meta.config), _flat(experiment.plain)
     changed = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k) and not k.startswith(_MAY_CHANGE)]
@@ -198,7 +193,7 @@ def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Pat
             f"{workdir} was trained on another state of dataset {meta.dataset['name']!r} (its patch index "
             "differs): take another --workdir"
         )
-    return checkpoints.restore(experiment.abstract(), checkpoints.latest), meta.calibration
+    return Start(checkpoints.restore(experiment.abstract(), checkpoints.latest), meta.calibration, "")
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -213,13 +208,11 @@ def digest(data: Dataset) -> str:
     return hashlib.sha256(data.index.to_csv(index=False).encode()).hexdigest()[:16]
 
 
-def loss_weights(config: Any, model: JointSeg) -> LossWeights:
-    """The weights of `config.loss`, one per stage."""
-    count = len(model.spacings)
-    given = tuple(float(w) for w in config.stages)
-    if len(given) not in (1, count) and count:
-        raise InputError(f"loss.stages {given} needs one weight, or one for each of {count} stages")
-    return LossWeights(config.sr, given * count if len(given) == 1 else given, config.cross_entropy, config.dice)
+def label_share(data: Dataset) -> tuple[float, float]:
+    """The shares of pervious and impervious ground among the labelled pixels of the training patches."""
+    rows = data.index[data.index["split"] == "train"]
+    impervious = float((rows["impervious_fraction"] * rows["valid_fraction"]).sum() / rows["valid_fraction"].sum())
+    return 1 - impervious, impervious
 
 
 def parameter_table(params: Params) -> str:

@@ -51,11 +51,14 @@ def train(config: Any, workdir: pathlib.Path, profile: range | None = None) -> N
         together.agree(experiment.facts())
         together.share(workdir)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
-        state, fitted = start(experiment, checkpoints, workdir)
+        state, fitted, origin = start(experiment, checkpoints, workdir)
         first = int(state.step)
         trace = stack.enter_context(Trace(workdir, profile, first, config.steps))
         log = stack.enter_context(contextlib.closing(RunLog(workdir, first, config.wandb, experiment.plain)))
         introduce(experiment, state.params, log, workdir, first)
+        if origin:
+            log.say(f"weights   from {origin}")
+            log.record("weights", first, {"from": origin})
         saver = stack.enter_context(contextlib.closing(Saver(checkpoints, log.say)))
         run = _Run(experiment, workdir, log, saver, stopping, state, fitted)
         try:
@@ -116,7 +119,7 @@ class _Run:
     ):
         self._experiment, self._log, self._saver, self._stopping = experiment, log, saver, stopping
         self._incidents = Incidents(experiment, workdir, log)
-        self._step, self._evaluate = experiment.compile()
+        self._steps, self._evaluate = experiment.compile()
         height, width = experiment.training.size
         self._meter = Meter(experiment.config.data.batch, height * width * (COARSE_SPACING / 1000) ** 2)
         self.state, self.fitted = state, fitted
@@ -136,7 +139,7 @@ class _Run:
                 # Waiting for a step's outcome before the next is sent costs a dispatch, and buys dumps of the very
                 # state that failed, a stop after this step and not after those queued, and rates that are true.
                 with trace.step(step):
-                    self.state, metrics = self._step(self.state, batch)
+                    self.state, metrics = self._steps.at(step)(self.state, batch)
                     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
                 self._incidents.watch(self.state, values)
                 done = step + 1

@@ -80,11 +80,11 @@ def reproduce(folder: pathlib.Path, dataset: str | None = None) -> Reproduction:
     source = open_batches(experiment, step, Slice())
     host = next(source)
     source.close()
-    step_fn, _ = experiment.compile()
+    steps, _ = experiment.compile()
 
     def run(samples: Any) -> dict[str, float]:
         copied: TrainState = jax.tree.map(lambda x: x.copy(), state)  # the step consumes its state
-        _, metrics = step_fn(copied, parallel.to_global(samples, experiment.mesh))
+        _, metrics = steps.at(step)(copied, parallel.to_global(samples, experiment.mesh))
         return {name: float(value) for name, value in jax.device_get(metrics).items()}
 
     def alone(row: int) -> bool:

@@ -1,13 +1,18 @@
-"""The training state: one pytree."""
+"""The training state, one pytree, and the method that makes and changes it."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
+from jointseg_jax.models.discriminator import init_discriminator
 from jointseg_jax.models.jointseg import JointSeg
+from jointseg_jax.training.critic import Critic
+from jointseg_jax.training.objective import Objective
 
 Params = dict[str, Any]
 
@@ -18,10 +23,11 @@ class TrainState:
 
     Attributes:
         step: int32, updates tried so far; the position in the data and the source of randomness.
-        params: {"sr": {"stage1": ...}, "seg": ...}, float32.
-        ema: exponential moving average of `params`, the weights that are judged and mapped with.
-        opt: {"generator": optimiser state}.
-        aux: state that is no parameter (empty so far).
+        params: {"sr": {"stage1": ...}, "seg": ...}, float32; "disc" where there is a discriminator, "loss" where the
+            objective learns log variances.
+        ema: exponential moving average of "sr" and "seg", the weights that are judged and mapped with.
+        opt: optimiser states, {"generator": ..., "disc": ...}.
+        aux: state that is no parameter: "disc_sn", the vectors of the discriminator's spectral normalisation.
         skipped: int32, updates that were not finite and left everything else as it was.
         streak: int32, how many of them came one after another up to now.
     """
@@ -33,6 +39,29 @@ class TrainState:
     aux: dict[str, Any]
     skipped: jax.Array
     streak: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What a training run is made of.
+
+    Attributes:
+        model: the network.
+        objective: the joint objective.
+        critic: of the adversarial phase; None where there is none.
+        optimizers: "generator", and "disc" where the critic has a discriminator.
+        ema: the limit of the average's decay.
+        accumulate: pieces that a batch is cut into.
+        hold: stops the gradients of parameters that are not to be trained, so that they are not even computed.
+    """
+
+    model: JointSeg
+    objective: Objective
+    critic: Critic | None
+    optimizers: Mapping[str, optax.GradientTransformation]
+    ema: float
+    accumulate: int = 1
+    hold: Callable[[Params], Params] = lambda params: params
 
 
 def init_params(model: JointSeg, key: jax.Array) -> Params:
@@ -49,15 +78,41 @@ def init_params(model: JointSeg, key: jax.Array) -> Params:
     return dict(model.init(key, modalities, image)["params"])
 
 
-def init_state(model: JointSeg, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
-    """A fresh state; jit it with the shardings it shall have."""
-    params = init_params(model, jax.random.key(seed))
+def fresh_state(method: Method, seed: int, shardings: Any = None) -> TrainState:
+    """A fresh state on the devices.
+
+    shardings: where each array shall lie; None for the first device.
+    """
+    return cast(TrainState, fresh_state_program(method, seed, shardings)())
+
+
+def fresh_state_program(method: Method, seed: int, shardings: Any = None) -> Any:
+    """The jitted function without arguments that makes a fresh state; see `fresh_state`."""
+    # It runs once and draws many small arrays: optimised by LLVM, it would compile for two minutes instead of seconds.
+    options = {"xla_backend_optimization_level": 0}
+    return jax.jit(lambda: init_state(method, seed), out_shardings=shardings, compiler_options=options)
+
+
+def init_state(method: Method, seed: int) -> TrainState:
+    """A fresh state, to be traced; `fresh_state` runs it."""
+    key = jax.random.key(seed)
+    params = init_params(method.model, key)
+    ema = jax.tree.map(jnp.copy, params)  # a donated state may not hold one buffer twice
+    aux: dict[str, Any] = {}
+    if method.objective.learned:
+        params["loss"] = {name: jnp.zeros((), jnp.float32) for name in method.objective.learned}
+    opt = {"generator": method.optimizers["generator"].init(params)}
+    critic = method.critic
+    if critic and critic.net:
+        # Steps count up from 0, so this fold is none of theirs.
+        disc, aux["disc_sn"] = init_discriminator(critic.net, jax.random.fold_in(key, 2**32 - 1), critic.channels)
+        params["disc"], opt["disc"] = disc, method.optimizers["disc"].init(disc)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        ema=jax.tree.map(jnp.copy, params),  # a donated state may not hold one buffer twice
-        opt={"generator": optimizer.init(params)},
-        aux={},
+        ema=ema,
+        opt=opt,
+        aux=aux,
         skipped=jnp.zeros((), jnp.int32),
         streak=jnp.zeros((), jnp.int32),
     )

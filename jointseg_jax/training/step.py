@@ -1,16 +1,21 @@
 """One training step and one evaluation step, as pure functions of state and batch."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.models.discriminator import power_iteration
+from jointseg_jax.models.jointseg import JointSeg, Outputs, run
 from jointseg_jax.rasters.contract import IGNORE
-from jointseg_jax.training.losses import LossWeights, joint_loss, stage_targets
-from jointseg_jax.training.state import Params, TrainState
+from jointseg_jax.training import pieces
+from jointseg_jax.training.critic import Views
+from jointseg_jax.training.losses import stage_targets
+from jointseg_jax.training.means import Mean, Weights
+from jointseg_jax.training.state import Method, Params, TrainState
 
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
@@ -19,49 +24,157 @@ LOGIT_LIMIT = 20.0  # histograms of logit differences reach this far on either s
 LOGIT_BINS = 1600
 
 
+def abstract_batch(model: JointSeg, height: int, width: int, batch: int) -> Batch:
+    """Shapes and dtypes of a batch of patches of height x width 10 m pixels."""
+
+    def array(dtype: str, *shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((batch, *shape), dtype)
+
+    fine = 10 * height, 10 * width
+    return {
+        "inputs": {
+            spec.name: {
+                "values": array("float32", model.dates, height, width, len(spec.mean)),
+                "valid": array("bool", model.dates, height, width),
+            }
+            for spec in model.inputs
+        },
+        "image": array("float32", *fine, len(model.image_index)),
+        "image_valid": array("bool", *fine),
+        "label": array("uint8", *fine),
+        "patch": array("int32"),
+        "readable": array("bool"),
+    }
+
+
 def ema_decay(step: jax.Array, limit: float) -> jax.Array:
     """Short memory at first, `limit` later: min(limit, (1 + t) / (10 + t))."""
     t = step.astype(jnp.float32)
     return jnp.minimum(limit, (1 + t) / (10 + t))
 
 
-def make_step(
-    model: JointSeg, weights: LossWeights, optimizer: optax.GradientTransformation, ema: float
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """The training step `(state, batch) -> (state, metrics)`.
+def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
+    """The training step `(state, batch, vgg=None) -> (state, metrics)` of the pixel or of the adversarial phase.
 
-    An update whose loss or gradients are not finite is skipped inside the step: the old state is kept, `step` advances.
+    The pixel phase runs neither discriminator nor VGG19 and passes the former's state on untouched. The adversarial one
+    runs the generator once: what it generated is judged for its own gradient and, held fixed, for the discriminator's.
+
+    An update whose losses or gradients are not finite is skipped inside the step: the old state is kept, `step`
+    advances.
+
+    Raises:
+        ValueError: the adversarial phase of a method without critic.
     """
-    _, std = model.image_statistics()
+    if adversarial and method.critic is None:
+        raise ValueError("a method without critic has no adversarial phase")
+    model, critic = method.model, method.critic if adversarial else None
 
-    def loss(params: Params, batch: Batch) -> tuple[jax.Array, Metrics]:
-        outputs = run(model, params, batch["inputs"], batch["image"], batch["image_valid"])
-        return joint_loss(outputs, batch, weights, std)
+    def look(outputs: Outputs, piece: Batch, step: jax.Array) -> Views | None:
+        return critic.views(model, outputs, piece, step) if critic else None
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        (value, parts), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, batch)
-        norm = optax.tree.norm(gradients)
-        finite = jnp.isfinite(value) & jnp.isfinite(norm)
-        updates, opt = optimizer.update(gradients, state.opt["generator"], state.params)
-        params = optax.apply_updates(state.params, updates)
-        decay = ema_decay(state.step, ema)
-        averaged = jax.tree.map(lambda old, new: old * decay + new * (1 - decay), state.ema, params)
+    def generator_means(frozen: _Frozen, outputs: Outputs, seen: Views | None, piece: Batch) -> dict[str, Mean]:
+        means = method.objective.means(outputs, piece)
+        if critic and seen:
+            means |= critic.generator_means(frozen.disc, frozen.vectors, frozen.vgg, seen)
+        return means
+
+    def weights(frozen: _Frozen, piece: Batch) -> dict[str, Weights]:
+        """Of all means; XLA drops the rest of what is computed here, since weights come from masks alone."""
+        shapes = jax.eval_shape(
+            lambda: run(model, frozen.own, *_network_inputs(piece), method.objective.needs_features)
+        )
+        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        seen = look(blank, piece, frozen.step)
+        means = generator_means(frozen, blank, seen, piece)
+        if critic and critic.net and seen and frozen.disc:
+            means |= critic.discriminator_means(frozen.disc, frozen.vectors, seen)
+        return {name: mean.weights for name, mean in means.items()}
+
+    def contribution(frozen: _Frozen, whole: dict[str, Weights], piece: Batch) -> tuple[dict[str, Params], Metrics]:
+        """Gradients and losses of a piece, which add up to the batch's."""
+
+        def generator(params: Params) -> tuple[jax.Array, tuple[Metrics, Views | None]]:
+            outputs = run(model, method.hold(params), *_network_inputs(piece), method.objective.needs_features)
+            seen = look(outputs, piece, frozen.step)
+            means = generator_means(frozen, outputs, seen, piece)
+            values = {name: mean.value(whole.get(name)) for name, mean in means.items()}
+            total = method.objective.total(values, params.get("loss", {}), frozen.step, 1 / method.accumulate)
+            if critic:
+                total += critic.total(values, frozen.step)
+            return total, ({"loss": total, **values}, seen)
+
+        def discriminator(params: Params, seen: Views) -> tuple[jax.Array, Metrics]:
+            assert critic is not None
+            means = critic.discriminator_means(params, frozen.vectors, seen)
+            values = {name: mean.value(whole.get(name)) for name, mean in means.items()}
+            return values["discriminator"], values
+
+        (_, (values, seen)), gradient = jax.value_and_grad(generator, has_aux=True)(frozen.own)
+        gradients = {"generator": gradient}
+        if critic and critic.net and seen:
+            (_, told), gradients["disc"] = jax.value_and_grad(discriminator, has_aux=True)(frozen.disc, seen)
+            values |= told
+        return gradients, values
+
+    def step(state: TrainState, batch: Batch, vgg: Any = None) -> tuple[TrainState, Metrics]:
+        params, aux = split(state.params), dict(state.aux)
+        if critic and critic.net:
+            aux["disc_sn"] = power_iteration(params["disc"], aux["disc_sn"])
+        frozen = _Frozen(state.step, params["generator"], params.get("disc"), aux.get("disc_sn"), vgg)
+        whole: dict[str, Weights] = {}
+        if method.accumulate > 1:
+            whole = pieces.add_up(functools.partial(weights, frozen), batch, method.accumulate)
+        gradients, values = pieces.add_up(functools.partial(contribution, frozen, whole), batch, method.accumulate)
+
+        norms = {name: optax.tree.norm(gradient) for name, gradient in gradients.items()}
+        finite = jnp.isfinite(values["loss"] + sum(norms.values()) + values.get("discriminator", 0.0))
+        opt = dict(state.opt)
+        for name, gradient in gradients.items():
+            updates, opt[name] = method.optimizers[name].update(gradient, state.opt[name], params[name])
+            params[name] = optax.apply_updates(params[name], updates)
+        joined = params["generator"] | {name: params[name] for name in params if name != "generator"}
+        decay = ema_decay(state.step, method.ema)
+        averaged = jax.tree.map(
+            lambda old, new: old * decay + new * (1 - decay), state.ema, {name: joined[name] for name in state.ema}
+        )
 
         def choose(new: Any, old: Any) -> Any:
             return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
 
         new = TrainState(
             step=state.step + 1,
-            params=choose(params, state.params),
+            params=choose(joined, state.params),
             ema=choose(averaged, state.ema),
-            opt={"generator": choose(opt, state.opt["generator"])},
-            aux=state.aux,
+            opt=choose(opt, state.opt),
+            aux=choose(aux, state.aux),
             skipped=state.skipped + jnp.where(finite, 0, 1),
             streak=jnp.where(finite, 0, state.streak + 1),
         )
-        return new, {"loss": value, **parts, "gradient_norm": norm, "skipped": new.skipped.astype(jnp.float32)}
+        values |= {f"log_variance_{name}": s for name, s in state.params.get("loss", {}).items()}
+        values |= {"gradient_norm" if n == "generator" else f"{n}_gradient_norm": norm for n, norm in norms.items()}
+        return new, values | {"skipped": new.skipped.astype(jnp.float32)}
 
     return step
+
+
+class _Frozen(NamedTuple):
+    """What a step holds fixed: where the generator's gradient is taken, the critics, their vectors."""
+
+    step: jax.Array
+    own: Params
+    disc: Params | None
+    vectors: Any
+    vgg: Any
+
+
+def split(params: Params) -> dict[str, Params]:
+    """Parameters by the optimiser that moves them: "generator", and "disc" where there is one."""
+    own = {name: part for name, part in params.items() if name != "disc"}
+    return {"generator": own} | ({"disc": params["disc"]} if "disc" in params else {})
+
+
+def _network_inputs(batch: Batch) -> tuple[Any, Any, Any]:
+    return batch["inputs"], batch["image"], batch["image_valid"]
 
 
 def make_evaluation(model: JointSeg) -> Callable[[Params, Batch], Metrics]:

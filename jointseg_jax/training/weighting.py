@@ -1,4 +1,4 @@
-"""How the parts of an objective add up: fixed weights, ramps over steps, learned uncertainty."""
+"""How the parts of an objective are weighted: ramps over steps, learned uncertainty."""
 
 from collections.abc import Mapping
 
@@ -41,16 +41,9 @@ def _same_names(parts: Mapping[str, jax.Array], others: Mapping[str, object], wh
         raise ValueError(f"parts {sorted(parts)} of the loss do not match their {what} {sorted(others)}")
 
 
-def fixed_weighted(parts: Mapping[str, jax.Array], weights: Mapping[str, float | jax.Array]) -> jax.Array:
-    """Sum of `weights[name] * parts[name]`; a weight may be a float or a scalar, as of `ramp`.
-
-    Raises `ValueError` where the names differ: a part without weight would be left out silently.
-    """
-    _same_names(parts, weights, "weights")
-    return sum((weights[name] * parts[name] for name in sorted(parts)), jnp.zeros((), jnp.float32))
-
-
-def uncertainty_weighted(parts: Mapping[str, jax.Array], log_variances: Mapping[str, jax.Array]) -> jax.Array:
+def uncertainty_weighted(
+    parts: Mapping[str, jax.Array], log_variances: Mapping[str, jax.Array], share: float = 1.0
+) -> jax.Array:
     """Parts weighted by learned uncertainties (Kendall, Gal and Cipolla 2018): sum of exp(-s) * part + s.
 
     The factors: an L1 is the negative log-likelihood of a Laplace distribution, |x| / b + log(2 b), which is this
@@ -65,6 +58,7 @@ def uncertainty_weighted(parts: Mapping[str, jax.Array], log_variances: Mapping[
     Args:
         parts: scalars by name, at least 0.
         log_variances: scalars s by the same names, parameters of the optimiser (`params["loss"]`); start at 0.
+        share: of a batch that the parts are of: `s` counts for so much, so that pieces add up to the whole.
 
     Returns:
         The total, which may be negative.
@@ -74,6 +68,6 @@ def uncertainty_weighted(parts: Mapping[str, jax.Array], log_variances: Mapping[
     """
     _same_names(parts, log_variances, "log variances")
     return sum(
-        (jnp.exp(-log_variances[name]) * parts[name] + log_variances[name] for name in sorted(parts)),
+        (jnp.exp(-log_variances[name]) * parts[name] + share * log_variances[name] for name in sorted(parts)),
         jnp.zeros((), jnp.float32),
     )

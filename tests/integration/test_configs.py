@@ -10,10 +10,9 @@ from jointseg_jax.data.recipe import make_recipe
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.contract import Contract, Statistics
-from jointseg_jax.training.build import build_model, build_optimizer
-from jointseg_jax.training.experiment import loss_weights
-from jointseg_jax.training.state import init_state
-from jointseg_jax.training.step import make_step
+from jointseg_jax.training.build import build_method, build_model
+from jointseg_jax.training.state import init_params, init_state
+from jointseg_jax.training.step import abstract_batch, make_step
 
 CONFIGS = {"demo": demo, "dubai": dubai, "scenes": scenes, "yreb": yreb}
 
@@ -28,25 +27,6 @@ def contract_of(config):
     return Contract(tuple(modalities), recipe.image_bands, label=config.dataset.label.name)
 
 
-def abstract_batch(model, size, batch=2):
-    inputs = {
-        s.name: {
-            "values": jax.ShapeDtypeStruct((batch, model.dates, size, size, len(s.mean)), "float32"),
-            "valid": jax.ShapeDtypeStruct((batch, model.dates, size, size), "bool"),
-        }
-        for s in model.inputs
-    }
-    fine = (batch, 10 * size, 10 * size)
-    return {
-        "inputs": inputs,
-        "image": jax.ShapeDtypeStruct((*fine, 3), "float32"),
-        "image_valid": jax.ShapeDtypeStruct(fine, "bool"),
-        "label": jax.ShapeDtypeStruct(fine, "uint8"),
-        "patch": jax.ShapeDtypeStruct((batch,), "int32"),
-        "readable": jax.ShapeDtypeStruct((batch,), "bool"),
-    }
-
-
 @pytest.mark.parametrize("arg", ablations.ABLATIONS.values(), ids=ablations.ABLATIONS.keys())
 @pytest.mark.parametrize("name", CONFIGS)
 def test_builds(name, arg):
@@ -54,11 +34,10 @@ def test_builds(name, arg):
     if name == "yreb":
         config.model.scan = True  # tracing 46 unrolled blocks forty times would take minutes
     model = build_model(config.model, contract_of(config))
-    optimizer = build_optimizer(config.optimizer, config.steps)
-    state = jax.eval_shape(lambda: init_state(model, optimizer, config.seed))
-    batch = abstract_batch(model, config.dataset.patch)
-    step = make_step(model, loss_weights(config.loss, model), optimizer, config.optimizer.ema)
-    after, metrics = jax.eval_shape(step, state, batch)
+    method = build_method(config, model, config.dataset.patch, (0.8, 0.2))
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    batch = abstract_batch(model, config.dataset.patch, config.dataset.patch, 2)
+    after, metrics = jax.eval_shape(make_step(method), state, batch)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert metrics["loss"].shape == ()
     assert ("sr" in state.params) == (config.model.control in ("joint", "sequential"))
@@ -71,8 +50,7 @@ def test_the_papers_network_has_the_published_size():
     """
     config = yreb.get_config()
     model = build_model(config.model, contract_of(config))
-    optimizer = build_optimizer(config.optimizer, 10)
-    params = jax.eval_shape(lambda: init_state(model, optimizer, 0)).params
+    params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     assert cost.parameters(params["sr"]["stage1"]) == 16_697_987
     extra_input, one_upsampling_less = 9 * 3 * 64, 9 * 64 * 64 + 64
     assert cost.parameters(params["sr"]["stage2"]) == 16_697_987 + extra_input - one_upsampling_less

@@ -12,7 +12,7 @@ import pytest
 from jointseg_jax.models import cost
 from jointseg_jax.models.jointseg import CONTROLS, InputSpec, JointSeg, run
 from jointseg_jax.models.progressive import ProgressiveSR, Stage, StageNet, image_resample, stage_spacings
-from jointseg_jax.models.rrdb import Trunk
+from jointseg_jax.models.rrdb import REMAT, Trunk
 
 F = Fraction
 SMALL = {"blocks": 1, "features": 6, "growth": 4, "tail_features": 4}
@@ -89,7 +89,7 @@ def test_stages_must_multiply_to_ten():
         stage_spacings(stages(("2.5", "4")), F(10))
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", REMAT)
 def test_scanned_equals_unrolled(remat):
     x = jax.random.normal(jax.random.key(0), (1, 8, 8, 6))
     unrolled, scanned = Trunk(3, 6, 4, scan=False), Trunk(3, 6, 4, scan=True, remat=remat)

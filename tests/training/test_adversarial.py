@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from valued import valued
 
 from jointseg_jax.training import adversarial
 from jointseg_jax.training.adversarial import GAN_KINDS
@@ -13,10 +14,10 @@ from jointseg_jax.training.adversarial import GAN_KINDS
 pytestmark = pytest.mark.quick
 
 # Compiled as a whole, as in training.
-generator_gan = jax.jit(adversarial.generator_gan, static_argnames="kind")
-discriminator_gan = jax.jit(adversarial.discriminator_gan, static_argnames="kind")
-feature_matching = jax.jit(adversarial.feature_matching)
-perceptual = jax.jit(adversarial.perceptual)
+generator_gan = jax.jit(valued(adversarial.generator_gan), static_argnames="kind")
+discriminator_gan = jax.jit(valued(adversarial.discriminator_gan), static_argnames="kind")
+feature_matching = jax.jit(valued(adversarial.feature_matching))
+perceptual = jax.jit(valued(adversarial.perceptual))
 
 
 def random(*shape, seed=0):

@@ -7,11 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from valued import valued
 
 from jointseg_jax.models.jointseg import Outputs
-from jointseg_jax.training.losses import LossWeights, cross_entropy, dice, joint_loss, masked_mean, stage_targets
+from jointseg_jax.training import losses
+from jointseg_jax.training.losses import stage_targets
+from jointseg_jax.training.means import mean
+from jointseg_jax.training.objective import Objective
 
 pytestmark = pytest.mark.quick
+
+cross_entropy, dice = valued(losses.cross_entropy), valued(losses.dice)
 
 
 def logits_and_label(seed=0, batch=3, size=20):
@@ -50,10 +56,18 @@ def test_dice_is_per_sample():
     np.testing.assert_allclose(dice(logits, label.at[1].set(255)), dice(logits[::2], label[::2]), rtol=1e-5)
 
 
-def test_masked_mean_counts_valid_only():
+def test_means_count_valid_only():
     x = jnp.array([[1.0, 2.0, 100.0]])
-    assert masked_mean(x, jnp.array([[1.0, 1.0, 0.0]])) == 1.5
-    assert masked_mean(x, jnp.zeros((1, 3))) == 0
+    assert mean(x, jnp.array([[1.0, 1.0, 0.0]])).value() == 1.5
+    assert mean(x, jnp.zeros((1, 3))).value() == 0
+
+
+def test_means_of_pieces_add_up_to_the_whole():
+    x, weight = jnp.array([1.0, 2.0, 100.0, 5.0]), jnp.array([1.0, 0.5, 0.0, 2.0])
+    whole = mean(x, weight) + 3 * mean(x[::-1], weight)
+    pieces = [mean(x[i:j], weight[i:j]) + 3 * mean(x[::-1][i:j], weight[i:j]) for i, j in ((0, 1), (1, 4))]
+    np.testing.assert_allclose(sum(p.value(whole.weights) for p in pieces), whole.value(), rtol=1e-6)
+    np.testing.assert_allclose(whole.value(), (12 + 3 * 57) / 3.5, rtol=1e-6)
 
 
 def test_stage_targets_are_area_means_of_valid_pixels():
@@ -68,15 +82,66 @@ def test_stage_targets_are_area_means_of_valid_pixels():
     np.testing.assert_array_equal(fine, image * valid)
 
 
-@pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_joint_loss_weighs_its_parts(weight):
+def outputs_and_batch():
     logits, label = logits_and_label()
     image = jnp.zeros((3, 20, 20, 3))
     batch = {"image": image, "image_valid": jnp.ones((3, 20, 20), bool), "label": label}
-    outputs = Outputs(logits, (image[:, ::2, ::2] + 0.5, image + 0.25), (Fraction(2), Fraction(1)))
-    weights = LossWeights(sr=weight, stages=(1.0, 2.0), cross_entropy=1.0, dice=0.5)
-    total, parts = joint_loss(outputs, batch, weights, np.full(3, 0.5, np.float32))
-    assert parts["l1_stage1"] == 1.0
-    assert parts["l1_stage2"] == 0.5
-    expected = parts["cross_entropy"] + 0.5 * parts["dice"] + weight * (1.0 + 2.0 * 0.5)
+    features = (image[..., :2] + jnp.arange(20.0)[:, None, None], logits)
+    return Outputs(logits, (image[:, ::2, ::2] + 0.5, image + 0.25), (Fraction(2), Fraction(1)), features), batch
+
+
+def evaluated(objective, step=0, learned=None):
+    outputs, batch = outputs_and_batch()
+    values = {name: m.value() for name, m in objective.means(outputs, batch).items()}
+    return float(objective.total(values, learned or {}, jnp.int32(step))), values
+
+
+STD = (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_the_objective_weighs_its_parts(weight):
+    total, parts = evaluated(Objective(STD, sr=weight, stages=(1.0, 2.0), dice=0.5))
+    expected = parts["cross_entropy"] + 0.5 * parts["dice"]
+    if weight:
+        assert parts["l1_stage1"] == 1.0
+        assert parts["l1_stage2"] == 0.5
+        expected += parts["l1_stage1"] + 2.0 * parts["l1_stage2"]
     np.testing.assert_allclose(total, expected, rtol=1e-6)
+
+
+def test_what_has_no_weight_is_not_computed():
+    _, parts = evaluated(Objective(STD, stages=(1.0, 0.0), cross_entropy=0.0))
+    assert set(parts) == {"l1_stage1", "dice"}
+
+
+def test_optional_parts_count_with_their_weight():
+    plain, _ = evaluated(Objective(STD, stages=(1.0, 1.0)))
+    more, parts = evaluated(Objective(STD, stages=(1.0, 1.0), boundary=0.3, affinity=0.2, affinity_grid=10))
+    assert min(parts["boundary"], parts["affinity"]) > 0
+    np.testing.assert_allclose(more, plain + 0.3 * parts["boundary"] + 0.2 * parts["affinity"], rtol=1e-6)
+    _, balanced = evaluated(Objective(STD, stages=(1.0, 1.0), class_weights=(0.1, 1.9)))
+    assert abs(balanced["cross_entropy"] - parts["cross_entropy"]) > 1e-3
+
+
+def test_a_shift_in_metres_is_rounded_to_each_stages_pixels():
+    _, parts = evaluated(Objective(STD, stages=(1.0, 1.0), shift=1.0))
+    assert set(parts) >= {"shift_stage2", "l1_stage1", "l1_stage2"}
+    assert "shift_stage1" not in parts  # half a pixel of 2 m
+    assert parts["shift_stage2"] == 0  # flat images: of equal shifts the shortest
+
+
+def test_segmentation_comes_in_over_its_ramp():
+    ramped = Objective(STD, stages=(1.0, 1.0), segmentation_start=10, segmentation_ramp=10)
+    early, parts = evaluated(ramped, step=10)
+    np.testing.assert_allclose(early, parts["l1_stage1"] + parts["l1_stage2"], rtol=1e-6)
+    np.testing.assert_allclose(
+        evaluated(ramped, step=15)[0] - early, 0.5 * (parts["cross_entropy"] + parts["dice"]), rtol=1e-5
+    )
+
+
+def test_learned_uncertainties_weigh_the_two_tasks():
+    learned = {"sr": jnp.float32(0.4), "segmentation": jnp.float32(-0.2)}
+    total, parts = evaluated(Objective(STD, stages=(1.0, 1.0), weighting="uncertainty"), learned=learned)
+    sr, segmentation = parts["l1_stage1"] + parts["l1_stage2"], parts["cross_entropy"] + parts["dice"]
+    np.testing.assert_allclose(total, np.exp(-0.4) * sr + 0.4 + np.exp(0.2) * segmentation - 0.2, rtol=1e-6)

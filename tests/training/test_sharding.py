@@ -12,8 +12,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.training import parallel
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints
-from jointseg_jax.training.experiment import loss_weights, set_up
-from jointseg_jax.training.state import init_state
+from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.state import fresh_state
 from jointseg_jax.training.step import make_evaluation, make_step
 
 SPREAD = (("params|ema|opt", "largest"),)
@@ -27,13 +27,8 @@ def on_mesh(config, data, space, rules=()):
 
 def alone(experiment, batch):
     """State and metrics after a step on one device, and the sums of an evaluation before it."""
-    state = jax.jit(lambda: init_state(experiment.model, experiment.optimizer, 0))()
-    step = make_step(
-        experiment.model,
-        loss_weights(experiment.config.loss, experiment.model),
-        experiment.optimizer,
-        experiment.config.optimizer.ema,
-    )
+    state = fresh_state(experiment.method, 0)
+    step = make_step(experiment.method)
     sums = jax.jit(make_evaluation(experiment.model))(state.ema, batch)
     return *jax.jit(step)(state, batch), sums
 
@@ -41,9 +36,9 @@ def alone(experiment, batch):
 def compare(experiment, batch, expected):
     """Runs the same on a mesh. Returns the collectives of the training and of the evaluation step."""
     after, metrics, sums = expected
-    step_fn, evaluate_fn = experiment.compile()
+    steps, evaluate_fn = experiment.compile()
     state, spread = experiment.init(), parallel.to_global(batch, experiment.mesh)
-    step, evaluate = step_fn.lower(state, spread).compile(), evaluate_fn.lower(state.ema, spread).compile()
+    step, evaluate = steps.at(0).lower(state, spread).compile(), evaluate_fn.lower(state.ema, spread).compile()
     for name, value in jax.device_get(evaluate(state.ema, spread)).items():
         # A pixel on the border of two bins of the histogram may fall into either.
         moved = np.abs(np.cumsum(value, -1) - np.cumsum(sums[name], -1)).max() if name == "logits" else 0

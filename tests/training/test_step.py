@@ -7,7 +7,7 @@ import pytest
 import toy
 
 from jointseg_jax.training import parallel
-from jointseg_jax.training.experiment import loss_weights, set_up
+from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.step import ema_decay, make_step
 
 
@@ -18,12 +18,7 @@ def experiment(toy_config):
 
 @pytest.fixture(scope="module")
 def step(experiment):
-    return make_step(
-        experiment.model,
-        loss_weights(experiment.config.loss, experiment.model),
-        experiment.optimizer,
-        experiment.config.optimizer.ema,
-    )
+    return make_step(experiment.method)
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +34,16 @@ def host_batch(experiment):
 @pytest.fixture(scope="module")
 def single(experiment):
     """A state on one device."""
-    from jointseg_jax.training.state import init_state
+    from jointseg_jax.training.state import fresh_state
 
-    return jax.jit(lambda: init_state(experiment.model, experiment.optimizer, 0))()
+    return fresh_state(experiment.method, 0)
 
 
 def test_sharded_step_equals_single_device(experiment, jitted, single, host_batch):
     """Losses and gradients (through the clipped Adam update's direction) agree on 1 and on 8 devices."""
     alone, metrics_1 = jitted(single, host_batch)
     assert experiment.mesh.size == 8
-    step_fn, _ = experiment.compile()
+    step_fn = experiment.compile()[0].at(0)
     sharded, metrics_8 = step_fn(experiment.init(), parallel.to_global(host_batch, experiment.mesh))
     for name in metrics_1:
         np.testing.assert_allclose(metrics_1[name], metrics_8[name], rtol=2e-4, err_msg=name)
@@ -65,14 +60,15 @@ def test_uneven_masks_are_weighed_globally(experiment, jitted, single, host_batc
     masked["image_valid"] = host_batch["image_valid"].copy()
     masked["image_valid"][1::2] = False
     _, metrics_1 = jitted(single, masked)
-    step_fn, _ = experiment.compile()
+    step_fn = experiment.compile()[0].at(0)
     _, metrics_8 = step_fn(experiment.init(), parallel.to_global(masked, experiment.mesh))
     for name in metrics_1:
         np.testing.assert_allclose(metrics_1[name], metrics_8[name], rtol=2e-4, err_msg=name)
 
 
 def test_one_compilation_and_only_all_reduce(experiment, host_batch):
-    step_fn, evaluate_fn = experiment.compile()
+    steps, evaluate_fn = experiment.compile()
+    step_fn = steps.at(0)
     state = experiment.init()
     batch = parallel.to_global(host_batch, experiment.mesh)
     for text in (
@@ -84,12 +80,12 @@ def test_one_compilation_and_only_all_reduce(experiment, host_batch):
         assert "all-to-all" not in text
     for _ in range(3):
         state, _ = step_fn(state, batch)
-    assert step_fn._cache_size() == 1
+    assert step_fn.function._cache_size() == 1
     assert int(state.step) == 3
 
 
 def test_the_loop_moves_nothing_implicitly(experiment, host_batch):
-    step_fn, _ = experiment.compile()
+    step_fn = experiment.compile()[0].at(0)
     state, batch = experiment.init(), parallel.to_global(host_batch, experiment.mesh)
     with jax.transfer_guard("disallow"):
         state, metrics = step_fn(state, batch)

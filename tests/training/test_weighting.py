@@ -1,4 +1,4 @@
-"""Ramps, fixed weights and learned uncertainties."""
+"""Ramps and learned uncertainties."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jointseg_jax.training.weighting import fixed_weighted, ramp, uncertainty_weighted
+from jointseg_jax.training.weighting import ramp, uncertainty_weighted
 
 pytestmark = pytest.mark.quick
 
@@ -45,16 +45,10 @@ def test_what_ramps_refuse():
         ramp(0, 0, -1)
 
 
-def test_fixed_weights_may_be_ramps():
-    weights = {"sr": 10.0, "seg": ramp(5, 0, 10, "linear")}
-    assert fixed_weighted(PARTS, weights) == pytest.approx(10 * 0.2 + 0.5 * 3)
-
-
-@pytest.mark.parametrize("weighted", [fixed_weighted, uncertainty_weighted])
 @pytest.mark.parametrize("names", [("sr",), ("sr", "seg", "dice")])
-def test_names_must_match(weighted, names):
+def test_names_must_match(names):
     with pytest.raises(ValueError, match=r"\['seg', 'sr'\]"):
-        weighted(PARTS, dict.fromkeys(names, jnp.float32(0)))
+        uncertainty_weighted(PARTS, dict.fromkeys(names, jnp.float32(0)))
 
 
 def test_uncertainties_by_hand():
@@ -92,3 +86,9 @@ def test_uncertainties_are_learned_by_descent():
         carry = update(carry)
     for name, part in PARTS.items():
         assert carry[0][name] == pytest.approx(np.log(part), abs=1e-2)
+
+
+def test_uncertainties_of_pieces_add_up():
+    logs = {"sr": jnp.float32(0.3), "seg": jnp.float32(-0.7)}
+    piece = uncertainty_weighted({name: 0.25 * part for name, part in PARTS.items()}, logs, 0.25)
+    np.testing.assert_allclose(4 * piece, uncertainty_weighted(PARTS, logs), rtol=1e-6)

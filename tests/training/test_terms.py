@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from valued import valued
 
-from jointseg_jax.training import objectives
-from jointseg_jax.training.losses import cross_entropy, masked_mean
-from jointseg_jax.training.objectives import class_weights, valid_like, weighted_mean
+from jointseg_jax.training import losses, terms
+from jointseg_jax.training.means import mean
+from jointseg_jax.training.terms import class_weights, valid_like
 
 pytestmark = pytest.mark.quick
 
 # Compiled as a whole, as in training; operation by operation they would take several times longer here.
-boundary_band = jax.jit(objectives.boundary_band, static_argnames="reach")
-boundary_loss = jax.jit(objectives.boundary_loss, static_argnames="reach")
-weighted_cross_entropy = jax.jit(objectives.weighted_cross_entropy, static_argnames="weights")
-feature_affinity = jax.jit(objectives.feature_affinity, static_argnames="grid")
-shift_tolerant_l1 = jax.jit(objectives.shift_tolerant_l1, static_argnames="reach")
+boundary_band = jax.jit(terms.boundary_band, static_argnames="reach")
+boundary_loss = jax.jit(valued(terms.boundary_loss), static_argnames="reach")
+weighted_cross_entropy = jax.jit(valued(terms.weighted_cross_entropy), static_argnames="weights")
+feature_affinity = jax.jit(valued(terms.feature_affinity), static_argnames="grid")
+shift_tolerant_l1 = jax.jit(valued(terms.shift_tolerant_l1), static_argnames="reach")
 
 
 def random(*shape, seed=0):
@@ -70,11 +71,11 @@ def numpy_shift_l1(prediction, target, valid, reach):
     return total / (pixels * c), chosen
 
 
-def test_weighted_mean_divides_by_weights_below_one():
+def test_mean_divides_by_weights_below_one():
     x = jnp.array([1.0, 2.0, 7.0])
-    np.testing.assert_allclose(weighted_mean(x, jnp.array([0.1, 0.3, 0.0])), 1.75, rtol=1e-6)
-    assert weighted_mean(x, jnp.zeros(3)) == 0
-    np.testing.assert_allclose(weighted_mean(x.astype(jnp.bfloat16), jnp.array([True, True, False])), 1.5)
+    np.testing.assert_allclose(mean(x, jnp.array([0.1, 0.3, 0.0])).value(), 1.75, rtol=1e-6)
+    assert mean(x, jnp.zeros(3)).value() == 0
+    np.testing.assert_allclose(mean(x.astype(jnp.bfloat16), jnp.array([True, True, False])).value(), 1.5)
 
 
 def test_valid_like_is_the_share_of_valid_ground():
@@ -148,7 +149,9 @@ def test_weighted_cross_entropy():
     np.testing.assert_allclose(weighted_cross_entropy(wild, label, weights), expected, rtol=1e-5)
     # Only ratios of weights count, and equal ones are the plain cross-entropy.
     np.testing.assert_allclose(weighted_cross_entropy(logits, label, (2, 30)), expected, rtol=1e-5)
-    np.testing.assert_allclose(weighted_cross_entropy(logits, label, (3, 3)), cross_entropy(logits, label), rtol=1e-6)
+    np.testing.assert_allclose(
+        weighted_cross_entropy(logits, label, (3, 3)), losses.cross_entropy(logits, label).value(), rtol=1e-6
+    )
     assert weighted_cross_entropy(logits, jnp.full_like(label, 255), weights) == 0
     with pytest.raises(ValueError, match="3 class weights for 2 classes"):
         weighted_cross_entropy(logits, label, (1, 1, 1))
@@ -221,7 +224,7 @@ def test_without_reach_it_is_the_masked_l1():
     prediction, target = jnp.asarray(random(2, 6, 7, 3)), jnp.asarray(random(2, 6, 7, 3, seed=1))
     valid = jnp.ones((2, 6, 7, 1)).at[0, 2:].set(0)
     loss, length = shift_tolerant_l1(prediction, target, valid, 0)
-    np.testing.assert_allclose(loss, masked_mean(jnp.abs(prediction - target), valid), rtol=1e-6)
+    np.testing.assert_allclose(loss, mean(jnp.abs(prediction - target), valid).value(), rtol=1e-6)
     assert length == 0
 
 

@@ -1,7 +1,7 @@
 """Optional terms of the joint objective: boundary, class balance, feature affinity, shift-tolerant L1.
 
-Pure functions over masked pixels in float32. Every sum is divided by the weight over the whole global batch, so that
-sharding changes nothing.
+Pure functions over masked pixels in float32, each a `Mean` over the whole global batch: neither sharding nor
+accumulation over pieces of a batch changes anything.
 """
 
 import itertools
@@ -15,16 +15,7 @@ import optax
 
 from jointseg_jax.models.layers import area_mean, masked_area_mean
 from jointseg_jax.rasters.contract import IGNORE
-
-
-def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean of `x` under weights >= 0 (broadcastable) over the whole batch, float32; zero where all weights are.
-
-    Unlike `losses.masked_mean` the weights may sum to less than one.
-    """
-    weight = jnp.broadcast_to(weight.astype(jnp.float32), x.shape)
-    total = jnp.sum(weight)
-    return jnp.sum(x.astype(jnp.float32) * weight) / jnp.where(total > 0, total, 1)
+from jointseg_jax.training.means import Mean, mean
 
 
 def valid_like(valid: jax.Array, x: jax.Array) -> jax.Array:
@@ -78,7 +69,7 @@ def _pixel_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
     return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), classes)
 
 
-def boundary_loss(logits: jax.Array, label: jax.Array, reach: int = 3) -> jax.Array:
+def boundary_loss(logits: jax.Array, label: jax.Array, reach: int = 3) -> Mean:
     """Mean cross-entropy over the pixels within `reach` pixels of an edge of the label.
 
     [ours], after the pixel weights of U-Net (Ronneberger et al. 2015) that grow towards edges, and the trimap bands in
@@ -90,7 +81,7 @@ def boundary_loss(logits: jax.Array, label: jax.Array, reach: int = 3) -> jax.Ar
         label: integers [b, h, w], 255 ignored.
         reach: in pixels of the label's lattice, at least 1.
     """
-    return weighted_mean(_pixel_cross_entropy(logits, label), boundary_band(label, reach))
+    return mean(_pixel_cross_entropy(logits, label), boundary_band(label, reach))
 
 
 def class_weights(label_share: Sequence[float], power: float = 0.5) -> tuple[float, ...]:
@@ -116,7 +107,7 @@ def class_weights(label_share: Sequence[float], power: float = 0.5) -> tuple[flo
     return tuple(float(w) for w in weights / np.sum(share * weights))
 
 
-def weighted_cross_entropy(logits: jax.Array, label: jax.Array, weights: Sequence[float]) -> jax.Array:
+def weighted_cross_entropy(logits: jax.Array, label: jax.Array, weights: Sequence[float]) -> Mean:
     """Cross-entropy over labelled pixels, each weighing as its class does, over the sum of the weights.
 
     Args:
@@ -131,10 +122,10 @@ def weighted_cross_entropy(logits: jax.Array, label: jax.Array, weights: Sequenc
         raise ValueError(f"{len(weights)} class weights for {logits.shape[-1]} classes")
     # An ignored pixel is of no class and adds up to zero weight.
     terms = (w * (label == k).astype(jnp.float32) for k, w in enumerate(weights))
-    return weighted_mean(_pixel_cross_entropy(logits, label), sum(terms, jnp.zeros(label.shape, jnp.float32)))
+    return mean(_pixel_cross_entropy(logits, label), sum(terms, jnp.zeros(label.shape, jnp.float32)))
 
 
-def feature_affinity(features_a: jax.Array, features_b: jax.Array, valid: jax.Array, grid: int) -> jax.Array:
+def feature_affinity(features_a: jax.Array, features_b: jax.Array, valid: jax.Array, grid: int) -> Mean:
     """How much two branches differ in which places they find similar (DSRL's feature affinity, Wang et al. 2020).
 
     Features are averaged over valid pixels to `grid` cells down a patch and brought to unit length; the loss is the
@@ -163,12 +154,10 @@ def feature_affinity(features_a: jax.Array, features_b: jax.Array, valid: jax.Ar
 
     (pairs_a, seen), (pairs_b, seen_b) = similarity(features_a), similarity(features_b)
     seen = seen * seen_b
-    return weighted_mean(jnp.abs(pairs_a - pairs_b), seen[:, :, None] * seen[:, None, :])
+    return mean(jnp.abs(pairs_a - pairs_b), seen[:, :, None] * seen[:, None, :])
 
 
-def shift_tolerant_l1(
-    prediction: jax.Array, target: jax.Array, valid: jax.Array, reach: int
-) -> tuple[jax.Array, jax.Array]:
+def shift_tolerant_l1(prediction: jax.Array, target: jax.Array, valid: jax.Array, reach: int) -> tuple[Mean, Mean]:
     """L1 at the best whole-pixel shift of each sample's target, as real image pairs are never perfectly registered.
 
     All shifts (dy, dx) within `reach` in rows and columns are tried: prediction[y, x] is compared with
@@ -222,4 +211,4 @@ def shift_tolerant_l1(
     moved = select(select(target, rows, chosen[:, 0]), columns, chosen[:, 1])
     length = jnp.sqrt(jnp.sum(jnp.square(chosen.astype(jnp.float32)), -1))
     counts = (jnp.sum(mask, (1, 2, 3)) > 0).astype(jnp.float32)
-    return weighted_mean(jnp.abs(inner - moved), mask), weighted_mean(length, counts)
+    return mean(jnp.abs(inner - moved), mask), mean(length, counts)

@@ -1,0 +1,130 @@
+"""The joint objective: which losses there are, and how they add up to one number.
+
+    total = w_sr * sum_k w_k L1_k  +  r(step) * (w_ce CE + w_dice Dice + w_boundary boundary)  +  w_affinity affinity
+
+with the two groups weighted by learned uncertainties instead where that is configured. A loss of weight zero is not
+computed.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jointseg_jax.models.jointseg import Outputs
+from jointseg_jax.training import losses, terms, weighting
+from jointseg_jax.training.means import Mean, mean
+
+WEIGHTINGS = ("fixed", "uncertainty")
+TASKS = ("segmentation", "sr")
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """The joint objective of generator and segmenter.
+
+    Attributes:
+        std: [3] by which image differences are divided, so that the L1 of reflectance and of a display stretch weigh
+            alike.
+        sr: weight of the sum over stages of their L1.
+        stages: weight of each stage's L1.
+        cross_entropy: weight of the mean over labelled pixels.
+        dice: weight of the mean over samples of 1 - Dice of the impervious class.
+        class_weights: of the cross-entropy, one per class; empty for all alike.
+        boundary: weight of the cross-entropy near edges of the label.
+        boundary_reach: how near, in 1 m pixels.
+        affinity: weight of the feature affinity between SR branch and segmenter.
+        affinity_grid: cells down a patch on which it compares.
+        shift: metres within which the L1 looks for the best whole-pixel shift of the target; 0: none.
+        weighting: of the two tasks, "fixed" or "uncertainty" (learned, Kendall et al. 2018).
+        segmentation_start, segmentation_ramp: steps before which segmentation weighs nothing, and over which its weight
+            rises then.
+    """
+
+    std: tuple[float, ...]
+    sr: float = 1.0
+    stages: tuple[float, ...] = ()
+    cross_entropy: float = 1.0
+    dice: float = 1.0
+    class_weights: tuple[float, ...] = ()
+    boundary: float = 0.0
+    boundary_reach: int = 3
+    affinity: float = 0.0
+    affinity_grid: int = 16
+    shift: float = 0.0
+    weighting: str = "fixed"
+    segmentation_start: int = 0
+    segmentation_ramp: int = 0
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Names of the log variances in `params["loss"]`."""
+        return TASKS if self.weighting == "uncertainty" else ()
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether the network must return its features."""
+        return self.affinity > 0
+
+    def means(self, outputs: Outputs, batch: Mapping[str, jax.Array]) -> dict[str, Mean]:
+        """The losses of a batch or of a piece of one.
+
+        Args:
+            outputs: of the network, images in physical units.
+            batch: with `image`, `image_valid`, `label`.
+        """
+        label, found = batch["label"], {}
+        valid = batch["image_valid"].astype(jnp.float32)[..., None]
+        if self.cross_entropy:
+            found["cross_entropy"] = (
+                terms.weighted_cross_entropy(outputs.logits, label, self.class_weights)
+                if self.class_weights
+                else losses.cross_entropy(outputs.logits, label)
+            )
+        if self.dice:
+            found["dice"] = losses.dice(outputs.logits, label)
+        if self.boundary:
+            found["boundary"] = terms.boundary_loss(outputs.logits, label, self.boundary_reach)
+        if self.affinity:
+            resolved, segmented = outputs.features
+            found["affinity"] = terms.feature_affinity(resolved, segmented, valid, self.affinity_grid)
+        if self.sr:
+            for number in [k for k, weight in enumerate(self.stages, start=1) if weight]:
+                found |= self._l1(outputs, batch["image"], valid, number)
+        return found
+
+    def _l1(self, outputs: Outputs, image: jax.Array, valid: jax.Array, number: int) -> dict[str, Mean]:
+        spacing = outputs.spacings[number - 1]
+        ((target, seen),) = losses.stage_targets(image, valid, (spacing,))
+        std = np.asarray(self.std, np.float32)
+        reach = round(self.shift / float(spacing))
+        if not reach:
+            return {f"l1_stage{number}": mean(jnp.abs(outputs.images[number - 1] - target) / std, seen)}
+        l1, length = terms.shift_tolerant_l1(outputs.images[number - 1] / std, target / std, seen, reach)
+        return {f"l1_stage{number}": l1, f"shift_stage{number}": length}
+
+    def total(
+        self, values: Mapping[str, jax.Array], learned: Mapping[str, jax.Array], step: jax.Array, share: float = 1.0
+    ) -> jax.Array:
+        """The number to minimise.
+
+        Args:
+            values: of the means.
+            learned: the log variances by task; empty with fixed weighting.
+            step: of training.
+            share: of the batch that the values are of; their totals add up to the batch's.
+        """
+        zero = jnp.zeros((), jnp.float32)
+        stages = enumerate(self.stages, start=1)
+        sr = self.sr * sum((w * values[n] for k, w in stages if (n := f"l1_stage{k}") in values), zero)
+        weights = {"cross_entropy": self.cross_entropy, "dice": self.dice, "boundary": self.boundary}
+        segmentation = sum((w * values[name] for name, w in weights.items() if name in values), zero)
+        if self.segmentation_start or self.segmentation_ramp:
+            segmentation *= weighting.ramp(step, self.segmentation_start, self.segmentation_ramp)
+        if self.weighting == "uncertainty":
+            tasks = weighting.uncertainty_weighted({"sr": sr, "segmentation": segmentation}, learned, share)
+        else:
+            tasks = sr + segmentation
+        return tasks + self.affinity * values["affinity"] if self.affinity else tasks

@@ -1,0 +1,93 @@
+"""Optimisers from a config: learning rates over steps, clipping, parameters that are not trained."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import optax
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.training.critic import Critic
+from jointseg_jax.training.state import Params
+
+
+def build_schedule(config: Any, steps: int) -> optax.Schedule:
+    """Learning rate over steps: linear warm-up, then constant or a cosine to `end_factor` of the peak."""
+    peak, warmup = config.learning_rate, config.warmup
+    if config.schedule == "constant":
+        after = optax.constant_schedule(peak)
+    elif config.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, max(1, steps - warmup), config.end_factor)
+    else:
+        raise InputError(f"optimizer.schedule is {config.schedule!r}; known: 'constant', 'cosine'")
+    return (
+        optax.join_schedules([optax.linear_schedule(0.0, peak, max(1, warmup)), after], [warmup]) if warmup else after
+    )
+
+
+def build_optimizer(config: Any, steps: int) -> optax.GradientTransformation:
+    """Adam with the schedule, gradients clipped by their global norm (0: not clipped).
+
+    Parameters that a pattern of `config.frozen` is found in have neither moments nor a part in that norm.
+    """
+    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
+    adam = optax.chain(clip, optax.adam(build_schedule(config, steps), b1=config.betas[0], b2=config.betas[1]))
+    if not config.frozen:
+        return adam
+    frozen = _is_frozen(config.frozen)
+
+    def labels(params: Params) -> Any:
+        return jax.tree_util.tree_map_with_path(lambda path, _: "frozen" if frozen(path) else "trained", params)
+
+    return optax.partition({"trained": adam, "frozen": optax.set_to_zero()}, labels)
+
+
+def build_hold(patterns: Sequence[str]) -> Callable[[Params], Params]:
+    """A function that stops the gradients of the parameters that one of the patterns is found in."""
+    frozen = _is_frozen(patterns)
+
+    def hold(params: Params) -> Params:
+        return jax.tree_util.tree_map_with_path(lambda path, x: jax.lax.stop_gradient(x) if frozen(path) else x, params)
+
+    return hold if patterns else lambda params: params
+
+
+def check_frozen(patterns: Sequence[str], params: Params) -> None:
+    """Refuses patterns of `optimizer.frozen` that no parameter's path has, or that leave nothing to train.
+
+    Raises:
+        InputError: so it is.
+    """
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for pattern in patterns:
+        if not any(map(_is_frozen((pattern,)), paths)):
+            known = ", ".join(sorted({"/".join(_name(path).split("/")[:2]) for path in paths}))
+            raise InputError(f"optimizer.frozen: no parameter's path has {pattern!r} in it; paths begin {known}")
+    if patterns and all(map(_is_frozen(patterns), paths)):
+        raise InputError("optimizer.frozen freezes all parameters: leave something to train")
+
+
+def _is_frozen(patterns: Sequence[str]) -> Callable[[Any], bool]:
+    try:
+        compiled = [re.compile(pattern) for pattern in patterns]
+    except (re.error, TypeError) as error:
+        raise InputError(f"optimizer.frozen {tuple(patterns)} are no regular expressions ({error})") from error
+    return lambda path: any(pattern.search(_name(path)) for pattern in compiled)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def build_optimizers(config: Any, critic: Critic | None) -> dict[str, optax.GradientTransformation]:
+    """The optimiser of the generator and, where there is a discriminator, its own.
+
+    The latter's learning rate takes the same course over its phase, from `adversarial.learning_rate`, without warm-up.
+    """
+    built = {"generator": build_optimizer(config.optimizer, config.steps)}
+    if critic and critic.net:
+        own = config.optimizer.copy_and_resolve_references()
+        own.learning_rate, own.warmup, own.frozen = config.adversarial.learning_rate, 0, ()
+        built["disc"] = build_optimizer(own, max(1, config.steps - critic.start))
+    return built

@@ -1,0 +1,63 @@
+"""Gradient accumulation: a batch in pieces, so that only one piece's activations are in memory."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from jointseg_jax.errors import InputError
+
+T = TypeVar("T")
+
+
+def check(batch: int, devices: int, pieces: int) -> None:
+    """Refuses a number of pieces that a batch cannot be cut into.
+
+    Args:
+        batch: samples in all.
+        devices: over which samples are spread; each holds as many of every piece.
+        pieces: of the batch.
+
+    Raises:
+        InputError: they do not divide.
+    """
+    if pieces < 1 or batch % (devices * pieces):
+        raise InputError(
+            f"optimizer.accumulate is {pieces}: data.batch ({batch}) must divide into so many pieces over {devices} "
+            "device(s) of mesh.data"
+        )
+
+
+def add_up(function: Callable[[Any], T], batch: Any, pieces: int, loop: bool | None = None) -> T:
+    """The sum of `function(piece)` over the pieces of a batch.
+
+    Samples are dealt out like cards, so that a device that holds neighbouring samples holds its share of every piece:
+    nothing moves. Pieces run one after another.
+
+    Args:
+        function: from a piece to a tree of arrays.
+        batch: a tree of arrays [b, ...].
+        pieces: divides b.
+        loop: run them in a loop rather than unrolled; None: unless on a CPU, where XLA is slow inside loops.
+    """
+    if pieces == 1:
+        return function(batch)
+    dealt = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(x.shape[0] // pieces, pieces, *x.shape[1:]), 1, 0), batch)
+
+    def piece(number: int) -> Any:
+        return jax.tree.map(lambda x: x[number], dealt)
+
+    def plus(a: T, b: T) -> T:
+        return jax.tree.map(jnp.add, a, b)
+
+    if not (jax.default_backend() != "cpu" if loop is None else loop):
+        total = function(piece(0))
+        for number in range(1, pieces):
+            # Without the barrier XLA would begin all pieces at once and hold the activations of all.
+            total, following = jax.lax.optimization_barrier((total, piece(number)))
+            total = plus(total, function(following))
+        return total
+    shapes = jax.eval_shape(function, piece(0))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return jax.lax.scan(lambda total, one: (plus(total, function(one)), None), zeros, dealt)[0]

@@ -1,0 +1,177 @@
+"""What a training step costs, found out by compiling it: python train.py --config=... --plan.
+
+Nothing is trained and no dataset is read; where one is prepared, its bands and class shares are taken.
+"""
+
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from jointseg_jax.data import dataset as datasets
+from jointseg_jax.data.recipe import make_recipe
+from jointseg_jax.errors import InputError
+from jointseg_jax.models import cost
+from jointseg_jax.models.vgg import vgg19_shapes
+from jointseg_jax.rasters.contract import Contract, Statistics
+from jointseg_jax.training import parallel, pieces
+from jointseg_jax.training.build import build_method, build_model
+from jointseg_jax.training.experiment import label_share, parameter_table
+from jointseg_jax.training.programs import Program, compile_programs
+from jointseg_jax.training.state import Method, init_state
+from jointseg_jax.training.step import abstract_batch, make_step
+
+_SHARE = 0.9  # of a device's memory that a step may take: the allocator loses some, batches on their way take some
+_TRIES = 4
+
+
+def plan(config: Any, say: Callable[[str], None] = print) -> None:
+    """Says parameters, operations per step, the memory that each phase's compiled step needs, and which batch fits.
+
+    Args:
+        config: of an experiment.
+        say: receives the lines.
+
+    Raises:
+        InputError: the config contradicts itself or the devices.
+    """
+    mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
+    contract, shares, origin = _contract(config)
+    model = build_model(config.model, contract)
+    patch, batch, unit = (
+        config.dataset.patch,
+        config.data.batch,
+        mesh.shape[parallel.DATA] * config.optimizer.accumulate,
+    )
+    pieces.check(batch, mesh.shape[parallel.DATA], config.optimizer.accumulate)
+    method = build_method(config, model, patch, shares)
+    say(f"devices     {parallel.describe(mesh)}")
+    say(f"network     {config.name}, {model.control}; bands and shares of {origin}")
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    for line in parameter_table(state.params).splitlines():
+        say(f"parameters  {line}")
+    programs = _programs(config, method, mesh)
+    needs = {}
+    for name, program in programs.items():
+        flops = _flops(config, method, name == "adversarial")
+        need = needs[name] = _memory(program, config, method, mesh, batch)
+        say(
+            f"{name:<11} {flops / 1e12:.3g} TFLOP per step of {batch} patches of {patch} x {patch}, "
+            f"{_bytes(need)} per device"
+        )
+    limit, whose = _limit()
+    name = max(needs, key=lambda phase: needs[phase])
+    fits, need = _largest(
+        lambda size: _memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
+    )
+    found = f"{fits} ({_bytes(need)} per device when compiled)" if fits else f"none, not even {unit}"
+    say(f"batch       the largest that fits into {_SHARE:.0%} of the {_bytes(limit)} of {whose}: {found}")
+
+
+def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:
+    """The contract of the prepared dataset, or the one a prepared dataset would have, and shares of the classes."""
+    if (pathlib.Path(config.dataset.path) / "dataset.json").exists():
+        data = datasets.load(config.dataset.path)
+        contract = datasets.select(data.contract, tuple(config.data.inputs))
+        return contract, label_share(data), str(config.dataset.path)
+    recipe = make_recipe(config.dataset)
+    names = tuple(config.data.inputs) or tuple(m.name for m in recipe.modalities)
+    modalities = []
+    for modality in (m for m in recipe.modalities if m.name in names):
+        n = len(modality.bands)
+        unit = Statistics((0.0,) * n, (1.0,) * n, (0.0,) * n, (1.0,) * n)
+        modalities.append(dataclasses.replace(modality, statistics=unit))
+    contract = Contract(tuple(modalities), recipe.image_bands, label=config.dataset.label.name)
+    return contract, (0.5, 0.5), "the config, no dataset being prepared"
+
+
+def _programs(config: Any, method: Method, mesh: Mesh) -> dict[str, Program]:
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    layout = parallel.state_shardings(state, mesh, config.mesh.rules)
+    batch = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, config.data.batch)
+    spread = parallel.batch_shardings(batch, mesh)
+    return compile_programs(method, _vgg(method), mesh, layout, spread)[0].phases()
+
+
+def _vgg(method: Method) -> Any:
+    if not (method.critic and method.critic.perceptual):
+        return None
+    return jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, "float32"), vgg19_shapes(), is_leaf=lambda x: isinstance(x, tuple)
+    )
+
+
+def _flops(config: Any, method: Method, adversarial: bool) -> int:
+    """Operations of a step, its backward pass included, in convolutions and matrix products."""
+    whole = dataclasses.replace(method, accumulate=1)  # pieces do the same work
+    state = jax.eval_shape(lambda: init_state(whole, config.seed))
+    batch = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, config.data.batch)
+    vgg = () if not adversarial or _vgg(method) is None else (_vgg(method),)
+    return cost.flops(make_step(whole, adversarial=adversarial), state, batch, *vgg)
+
+
+def _memory(program: Program, config: Any, method: Method, mesh: Mesh, batch: int) -> int:
+    """Bytes that the compiled step needs on each device: state, batch, everything in between."""
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    samples = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, batch)
+    print(f"            compiling a step of {batch} patches ...", file=sys.stderr, flush=True)
+    found = program.lower(state, samples).compile().memory_analysis()
+    return int(
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.temp_size_in_bytes
+        + found.generated_code_size_in_bytes
+    )
+
+
+def _largest(measure: Callable[[int], int], batch: int, need: int, unit: int, limit: int) -> tuple[int, int]:
+    """The largest multiple of `unit` samples whose step fits, and its need: guessed by a line, then compiled.
+
+    Args:
+        measure: bytes that a step of so many samples needs.
+        batch: a batch whose need is known.
+        need: its bytes.
+        unit: samples.
+        limit: bytes there are.
+    """
+    room = int(_SHARE * limit)
+    if batch > unit:
+        smaller = max(unit, batch // 2 // unit * unit)
+    else:
+        smaller = 2 * unit
+    known = {batch: need, smaller: measure(smaller)}
+    for _ in range(_TRIES):
+        (a, need_a), (b, need_b) = sorted(known.items())[-2:]
+        slope = max((need_b - need_a) / (b - a), 1.0)
+        guess = int((room - need_b) / slope + b) // unit * unit
+        if guess < unit:
+            break
+        if guess not in known:
+            known[guess] = measure(guess)
+        if known[guess] <= room:
+            break
+    fitting = [size for size, bytes_ in known.items() if bytes_ <= room]
+    return (max(fitting), known[max(fitting)]) if fitting else (0, 0)
+
+
+def _limit() -> tuple[int, str]:
+    """Bytes of memory of a device, and whose they are."""
+    device = jax.local_devices()[0]
+    statistics = device.memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return int(statistics["bytes_limit"]), device.device_kind
+    if device.platform != "cpu":
+        raise InputError(f"{device.device_kind} does not tell how much memory it has: no batch can be said to fit")
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    count = jax.local_device_count()
+    return total // count, "this machine" if count == 1 else f"each of the {count} devices that share this machine"
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"
