@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 # 1e-5; a wrong edge rule, slope or half pixel by 1e-2 and more.
 TOLERANCE = {"loss": 1e-5, "outputs": 1e-4, "gradients": 1e-3}
 # The first loss of each timed variant, against ours: it is computed in the dtype that is timed.
-FIRST_LOSS = {"float32": 1e-4, "bfloat16": 2e-2}
+FIRST_LOSS = {"float32": 1e-3, "bfloat16": 2e-2}  # on a GPU, float32 means TF32 to both
 COMPARED = 2  # samples
 
 
@@ -41,6 +41,7 @@ class Ours:
     """
 
     name = "jax"
+    share = 1.0
 
     def __init__(self, subject: Subject, batch: Any):
         self.state = subject.state()

@@ -37,6 +37,7 @@ class Probe:
     dtype: str
     work: float
     call: Callable[[], Any]
+    share: float = 0.2
 
     def turn(self, steps: int) -> Turn:
         """Sends all steps, then waits for the last: a device does them in order."""

@@ -35,7 +35,7 @@ def preset(
         raise InputError(f"preset {name!r} is unknown; known: {', '.join(PRESETS)}")
     config = yreb.get_config()
     config.unlock()
-    config.name = f"bench-{name}"
+    config.name = config.dataset.name = f"bench-{name}"
     config.mesh.data = 1
     config.model.dtype = dtype or ("bfloat16" if name == "paper" else "float32")
     if name == "small":

@@ -18,9 +18,15 @@ def table(result: dict[str, Any]) -> str:
     ]
     peaks = result["peaks"]
     for dtype, rate in peaks["matmul"].items():
-        lines.append(f"  {dtype:<10} matmul {_rate(rate)}, best of matmul and convolutions {_rate(peaks['compute'][dtype])}")
+        lines.append(
+            f"  {dtype:<10} matmul {_rate(rate)}, best of matmul and convolutions {_rate(peaks['compute'][dtype])}"
+        )
     lines += [f"  copying    {peaks['bandwidth'] / 1e9:.1f} GB/s", ""]
     lines += _rows(result)
+    if machine["platform"] == "cpu" and machine["cores"] > 1 and load["before"][0] > 0.5 and result["peers"]["asked"]:
+        lines.append(
+            "LOADED at the start: on several cores PyTorch's threads spin, and no ratio means anything; take --cores=1"
+        )
     roof = ours["roofline"]
     shares = ", ".join(f"{share:.0%} of the {dtype} matmul" for dtype, share in ours["share_of_matmul_peak"].items())
     lines += [
@@ -48,7 +54,9 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _rows(result: dict[str, Any]) -> list[str]:
-    head = f"{'':<16}{'ms per step, median (quartiles)':<36}{'patches/s':>10}  {'time, jax = 1':<22}{'CPU time, jax = 1'}"
+    head = (
+        f"{'':<16}{'ms per step, median (quartiles)':<36}{'patches/s':>10}  {'time, jax = 1':<22}{'CPU time, jax = 1'}"
+    )
     ours = result["ours"]
     rows = [head, _row("jax", ours) + "  1"]
     for name, row in result["peers"].get("variants", {}).items():

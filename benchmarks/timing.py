@@ -27,6 +27,7 @@ class Contestant(Protocol):
     """Something whose steps are timed. `turn` returns when the device has done all of them."""
 
     name: str
+    share: float  # of the length of a turn that this one takes
 
     def turn(self, steps: int) -> Turn: ...  # noqa: D102
 
@@ -80,11 +81,11 @@ def interleave(
         try:
             for _ in range(max(1, warm_up)):
                 last = contestant.turn(1)
-            steps[contestant.name] = max(1, math.ceil(aim / max(last.wall, 1e-6)))
+            steps[contestant.name] = _steps(aim * contestant.share, last)
             # Once more as a whole turn: of quick steps the first few are slower than the rest.
             if warm_up and steps[contestant.name] > 1:
                 last = contestant.turn(steps[contestant.name])
-                steps[contestant.name] = max(1, math.ceil(aim / max(last.wall / last.steps, 1e-6)))
+                steps[contestant.name] = _steps(aim * contestant.share, last)
         except Failed as error:
             found[contestant.name].failed = str(error)
     for number in range(rounds):
@@ -99,6 +100,10 @@ def interleave(
                 series.failed = str(error)
         say(f"round {number + 1} of {rounds}")
     return found
+
+
+def _steps(aim: float, last: Turn) -> int:
+    return max(1, math.ceil(aim * last.steps / max(last.wall, 1e-6)))
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -21,7 +21,7 @@ _DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Of the compu
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns of each contestant.", 2)
 _TURN = flags.DEFINE_float("turn_seconds", 1.0, "What a turn should last; a turn is at least one step.", 0.001)
 _DATA_STEPS = flags.DEFINE_integer("data_steps", 20, "Steps that read their batches.", 2)
-_CORES = flags.DEFINE_integer("cores", None, "Use so many CPU cores only, ours and the peer's.", 1)
+_CORES = flags.DEFINE_integer("cores", None, "CPU cores for both; 0: all. Default 1 for small, all for paper.", 0)
 _PEER = flags.DEFINE_string("peer-python", None, "Interpreter of a venv with benchmarks/peers/requirements.txt.")
 _VARIANTS = flags.DEFINE_list("peers", None, "eager, regions, whole; default eager,regions and on small whole as well.")
 _LIMIT = flags.DEFINE_float("peer_seconds", 300, "A variant that is not ready after so many seconds is left out.", 1)
@@ -31,8 +31,11 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file; default runs/benchmark
 def main() -> None:
     """Runs the measurement."""
     cores = sorted(os.sched_getaffinity(0))
-    if _CORES.value:
-        os.sched_setaffinity(0, cores[: _CORES.value])  # before JAX starts its threads; the peer inherits it
+    # On more than one core PyTorch's threads spin at every barrier while another program has a core: with one other
+    # busy process it needed four times the CPU time per step. On one core, CPU time compares on a busy machine, too.
+    wanted_cores = _CORES.value if _CORES.value is not None else int(_PRESET.value == "small")
+    if wanted_cores:
+        os.sched_setaffinity(0, cores[:wanted_cores])  # before JAX starts its threads; the peer inherits it
     # The peer needs room on the same device.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax

@@ -84,6 +84,7 @@ class PeerSteps:
 
     def __init__(self, peer: Peer, variant: str, *, limit: float):
         self.name = f"torch {variant}"
+        self.share = 1.0
         self.steps = 1  # opening ran one
         self.peak_bytes: int | None = None
         self._peer, self._variant, self._limit = peer, variant, limit

@@ -58,8 +58,6 @@ def open_variant(request: dict[str, Any]) -> dict[str, Any]:
     # What JAX does by default on a GPU: TF32 where float32 is asked for.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    if device() == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     trainer = Trainer(request["load"], request["variant"], device(), request["dtype"])
     loss = float(trainer.step())
@@ -71,6 +69,8 @@ def open_variant(request: dict[str, Any]) -> dict[str, Any]:
 def steps(request: dict[str, Any]) -> dict[str, Any]:
     trainer = _trainers[request["variant"]]
     trainer.synchronise()
+    if device() == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(request["count"]):
         loss = trainer.step()

@@ -29,7 +29,9 @@ def joint_loss(
     """Cross-entropy, per-sample Dice and the L1 of each stage, weighted by `loss`."""
     label = batch["label"].long()
     known = (label != IGNORE).float()
-    total = loss["cross_entropy"] * masked_mean(F.cross_entropy(logits, label * (label != IGNORE), reduction="none"), known)
+    total = loss["cross_entropy"] * masked_mean(
+        F.cross_entropy(logits, label * (label != IGNORE), reduction="none"), known
+    )
     probability = torch.softmax(logits, 1)[:, -1] * known
     positive = (label == logits.shape[1] - 1).float()
     overlap, size = (probability * positive).sum((1, 2)), probability.sum((1, 2)) + positive.sum((1, 2))
