@@ -174,7 +174,8 @@ def _open(
 
     def load(name: str, batch: Any) -> dict[str, Any]:
         path = folder / name
-        np.savez(path, **params, **flat("batch", batch))
+        arrays: dict[str, Any] = params | flat("batch", batch)
+        np.savez(path, **arrays)
         return said | {"arrays": str(path)}
 
     result = folder / "compared.npz"

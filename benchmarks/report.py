@@ -8,11 +8,12 @@ def table(result: dict[str, Any]) -> str:
     config, machine, ours, data = (result[k] for k in ("config", "machine", "ours", "data"))
     load = result["load_average"]
     lines = [
-        f"{config['name']}: {result['parameters']:,} parameters, blocks {' + '.join(map(str, config['blocks']))}, batch "
-        f"{config['batch']} of {config['patch'][0]} x {config['patch'][1]}, {config['dtype']}"
+        f"{config['name']}: {result['parameters']:,} parameters, blocks {' + '.join(map(str, config['blocks']))}, "
+        f"batch {config['batch']} of {config['patch'][0]} x {config['patch'][1]}, {config['dtype']}"
         + (", remat" if config["remat"] else ""),
-        f"{machine['began']} UTC, {machine['device']}, {machine['processor']}, {machine['cores']} cores, nice "
-        f"{machine['nice']}, load {load['before'][0]:.1f} before and {load['after'][0]:.1f} after, jax {machine['jax']}",
+        f"{machine['began']} UTC, {machine['device']}, {machine['processor']}, {machine['cores']} cores, "
+        f"nice {machine['nice']}, load {load['before'][0]:.1f} before and {load['after'][0]:.1f} after, "
+        f"jax {machine['jax']}",
         "",
         "what it can do (the best of all rounds)",
     ]
@@ -47,8 +48,8 @@ def table(result: dict[str, Any]) -> str:
         + (f", most in use {peak / 2**20:,.0f} MiB" if peak else ""),
         f"  tracing {compiling['trace']:.1f} s, compiling {compiling['compile']:.1f} s, no cache",
         f"data: {data['wait_share']:.1%} of the time waiting ({data['steps']} steps, {data['threads']} threads, "
-        f"{data['patches_per_second']:.2f} patches/s), reading alone "
-        f"{data['patches_per_second_reading_alone']:.0f} patches/s; {data['dataset']}, {data['training_patches']} patches",
+        f"{data['patches_per_second']:.2f} patches/s), reading alone {data['patches_per_second_reading_alone']:.0f} "
+        f"patches/s; {data['dataset']}, {data['training_patches']} patches",
     ]
     return "\n".join([*lines, *_peer_notes(result["peers"])])
 

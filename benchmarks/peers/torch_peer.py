@@ -50,7 +50,8 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
     """In true float32: no autocast, no TF32."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     trainer = Trainer(request["load"], "eager", device(), request["dtype"])
-    np.savez(request["result"], **trainer.gradients())
+    found: dict[str, Any] = trainer.gradients()
+    np.savez(request["result"], **found)
     return {"parameters": sum(p.numel() for p in trainer.parameters)}
 
 

@@ -1,8 +1,7 @@
 """The training step in PyTorch: the joint loss, clipping, Adam, the moving average; and parameters from and to JAX."""
 
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -92,7 +91,7 @@ class Trainer:
 
         self.loss: Loss = torch.compile(loss, dynamic=False) if variant == "whole" else loss
 
-    def gradients(self) -> dict[str, np.ndarray]:
+    def gradients(self) -> dict[str, Any]:
         """Loss, outputs and the loss's gradients, in the names and layouts of the JAX tree."""
         self.adam.zero_grad(set_to_none=True)
         loss = self.loss(self.batch)

@@ -75,7 +75,7 @@ def test_another_network_is_refused(change, tiny, peer, tmp_path):
 
 
 def test_another_size_is_refused(tiny, peer, tmp_path):
-    with pytest.raises(Failed, match="ValueError|KeyError"):
+    with pytest.raises(Failed, match=r"ValueError|KeyError"):
         ask(peer, Subject.of(tiny), tmp_path, widths=[4, 6, 9])
 
 
