@@ -86,8 +86,14 @@ def _peer_notes(peers: dict[str, Any]) -> list[str]:
     for name, row in peers["variants"].items():
         if "first" in row:
             peak = f", most in use {row['peak_bytes'] / 2**20:,.0f} MiB" if row.get("peak_bytes") else ""
-            notes.append(f"  torch {name}: ready after {row['first']['seconds']:.1f} s{peak}")
+            notes.append(f"  torch {name}: ready after {row['first']['seconds']:.1f} s{_graphs(row['first'])}{peak}")
     return notes
+
+
+def _graphs(first: dict[str, Any]) -> str:
+    if not first["graphs"]:
+        return ""
+    return f", {first['graphs']} compiled graphs, {first['graph_breaks']} breaks between them"
 
 
 def _spread(values: dict[str, float]) -> str:

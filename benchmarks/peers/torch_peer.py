@@ -4,7 +4,7 @@ One JSON object per line in, one out; what else is printed goes to stderr. Reque
 
     {"do": "hello", "threads": n or null}                     -> versions, device
     {"do": "compare", "load": {...}, "result": FILE.npz}      -> float32 loss, outputs and gradients, written to FILE
-    {"do": "open", "variant": V, "load": {...}, "dtype": D}   -> builds and runs a first step; its seconds
+    {"do": "open", "variant": V, "load": {...}, "dtype": D}   -> builds, runs a first step; seconds, graphs
     {"do": "steps", "variant": V, "count": n}                 -> wall and CPU seconds of n steps, the loss, steps so far
     {"do": "close", "variant": V}
     {"do": "stop"}
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo.utils
 
 from benchmarks.peers.torch_step import Trainer
 
@@ -59,12 +60,19 @@ def open_variant(request: dict[str, Any]) -> dict[str, Any]:
     # What JAX does by default on a GPU: TF32 where float32 is asked for.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
+    counters = torch._dynamo.utils.counters
+    counters.clear()
     began = time.perf_counter()
     trainer = Trainer(request["load"], request["variant"], device(), request["dtype"])
     loss = float(trainer.step())
     trainer.synchronise()
     _trainers[request["variant"]] = trainer
-    return {"loss": loss, "seconds": time.perf_counter() - began}
+    return {
+        "loss": loss,
+        "seconds": time.perf_counter() - began,
+        "graphs": counters["stats"]["unique_graphs"],
+        "graph_breaks": sum(counters["graph_break"].values()),
+    }
 
 
 def steps(request: dict[str, Any]) -> dict[str, Any]:

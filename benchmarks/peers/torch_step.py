@@ -74,6 +74,8 @@ class Trainer:
         def criterion(logits: Tensor, images: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
             return joint_loss(logits, images, batch, self.net.image_std, spacings, weights)
 
+        # Past its limit of recompilations, torch.compile would go on without compiling and say nothing.
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
         if variant == "regions":
             # One function for all blocks, with parameters as inputs of the graph: 23 blocks share one compilation.
             torch._dynamo.config.inline_inbuilt_nn_modules = True

@@ -103,6 +103,21 @@ def test_bfloat16_begins_at_our_loss(tiny, peer, tmp_path):
     assert peer.ask("steps", variant="eager", count=2, limit=60)["steps"] == 3  # it lives on after an error
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["regions", "whole"])
+def test_compiled_variants_begin_at_our_loss(variant, tiny, peer, tmp_path):
+    tiny.model = toy.network(remat=True, blocks=(3, 2))
+    subject = Subject.of(tiny)
+    batch = subject.host_batch()
+    params, ours = subject.gradients(batch)
+    given = load(subject, params, batch, tmp_path)
+    first = peer.ask("open", variant=variant, load=given, dtype="float32", limit=500)
+    assert first["loss"] == pytest.approx(float(ours["loss"]), rel=1e-4)
+    assert first["graphs"]
+    if variant == "regions":  # blocks of a stage share one: two kinds of block, two tails, segmenter, loss
+        assert first["graphs"] <= 6
+
+
 def test_what_a_peer_prints_is_no_answer(torch_python, tmp_path):
     peer = Peer(torch_python, tmp_path / "log")
     assert peer.ask("hello", threads=1, limit=120)["threads"] == 1
