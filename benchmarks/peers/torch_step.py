@@ -77,8 +77,7 @@ class Trainer:
         # Past its limit of recompilations, torch.compile would go on without compiling and say nothing.
         torch._dynamo.config.fail_on_recompile_limit_hit = True
         if variant == "regions":
-            # One function for all blocks, with parameters as inputs of the graph: 23 blocks share one compilation.
-            torch._dynamo.config.inline_inbuilt_nn_modules = True
+            # One function for all blocks; their parameters are inputs of its graph, so that 23 blocks share one.
             block = torch.compile(lambda block, x: block(x), dynamic=False)
             for stage in self.net.stages:
                 stage.block = block
