@@ -4,16 +4,18 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 DEMO_SITE ?= downstream-4
+PEER_PYTHON ?=
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: help setup demo quick quick-tests test test-slow lint clean
+.PHONY: help setup demo bench quick quick-tests test test-slow lint clean
 
 help:
 	@echo "make demo       set up, then the main job on embedded data: landscape, train, map, evaluate (minutes)"
 	@echo "make test       set up, then all tests but those marked slow"
 	@echo "make quick      set up, then lint, types and the fast tests"
 	@echo "make test-slow  set up, then the tests marked slow"
+	@echo "make bench      time the training step (small network, one core); PEER_PYTHON=... adds PyTorch beside it"
 	@echo "make setup      only the virtual environment, in $(VENV)"
 
 setup: $(VENV)/.ready
@@ -45,6 +47,9 @@ demo: setup
 	@echo "           runs/demo/evaluation/test/*.png             panels of each test site"
 	@echo "the map    maps/demo/impervious.tif                    open it in QGIS"
 	@echo "figures    runs/demo/evaluation/test/metrics.json      curves: tensorboard --logdir runs"
+
+bench: setup
+	$(RUN) benchmarks/train_step.py $(if $(PEER_PYTHON),--peer-python=$(PEER_PYTHON))
 
 lint: setup
 	$(RUN) -m ruff format --check .

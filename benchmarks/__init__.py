@@ -1,0 +1,1 @@
+"""Measurements that print JSON and a table; see docs/benchmarks.md."""

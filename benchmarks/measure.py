@@ -1,0 +1,330 @@
+"""The measurement: ours, the peers and the device's peaks in turns, then the pipeline; the result is JSON-ready."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import roofline
+from benchmarks.peaks import Sizes, peaks, probes
+from benchmarks.peers.driver import Peer, PeerSteps
+from benchmarks.subject import Subject, describe, differences, flat
+from benchmarks.timing import Contestant, Failed, Series, Turn, interleave, ratio, spread, timed
+from jointseg_jax.errors import InputError
+from jointseg_jax.models import cost
+from jointseg_jax.training.feed import open_batches
+from jointseg_jax.training.meter import Meter
+
+Say = Callable[[str], None]
+
+# How far a peer may be from us before it counts as another network: the norm of the difference over the norm, in
+# float32, of every output and of every parameter's gradient. Between the small preset and PyTorch on a CPU, 5e-7
+# and 9e-5 were seen.
+TOLERANCE = {"loss": 1e-5, "outputs": 1e-4, "gradients": 1e-3}
+# The first loss of each timed variant, against ours: it is computed in the dtype that is timed.
+FIRST_LOSS = {"float32": 1e-3, "bfloat16": 2e-2}  # on a GPU, float32 means TF32 to both
+COMPARED = 2  # samples
+
+
+class Ours:
+    """A contestant: our compiled training step on one batch that lies on the device.
+
+    The program is compiled once, ahead, and called as it is: a turn cannot compile anything.
+    """
+
+    name = "jax"
+    share = 1.0
+
+    def __init__(self, subject: Subject, batch: Any):
+        self.state = subject.state()
+        self.batch = subject.to_device(batch)
+        began = time.perf_counter()
+        lowered = subject.step.lower(self.state, self.batch)
+        traced = time.perf_counter()
+        self.program = lowered.compile()
+        self.seconds = {"trace": traced - began, "compile": time.perf_counter() - traced}
+        self.loss = float(self._step()["loss"])
+        self.steps = 1
+        # Before anything else has used the device; it only ever rises.
+        self.device_peak = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+    def _step(self) -> Any:
+        self.state, metrics = self.program(self.state, self.batch)
+        return metrics
+
+    def turn(self, steps: int) -> Turn:
+        """Sends all steps, then waits for state and metrics of the last, which follows from all before."""
+
+        def work() -> None:
+            for _ in range(steps):
+                metrics = self._step()
+            jax.block_until_ready((self.state, metrics))
+
+        turn = timed(steps, work)
+        self.steps += steps
+        if int(self.state.step) != self.steps or int(self.state.skipped):
+            raise Failed(
+                f"the state has seen {int(self.state.step)} steps of {self.steps}, {int(self.state.skipped)} skipped"
+            )
+        return turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Peers:
+    """What is asked of the peer: its interpreter, which variants, threads, and seconds one may take to be ready."""
+
+    python: str
+    variants: tuple[str, ...]
+    threads: int
+    limit: float = 300.0
+
+
+def measure(
+    config: Any, *, rounds: int, sizes: Sizes, data_steps: int, peers: Peers | None, say: Say, aim: float = 1.0
+) -> dict[str, Any]:
+    """Measures the training step that a config describes.
+
+    Args:
+        config: of an experiment whose dataset is there.
+        rounds: turns of every contestant.
+        sizes: of the probes.
+        data_steps: steps of the run that reads its batches.
+        peers: who else is timed.
+        say: told what goes on.
+        aim: seconds of a turn.
+
+    Raises:
+        InputError: a peer does not compute the same network.
+    """
+    began, load = time.time(), os.getloadavg()
+    subject = Subject.of(config)
+    experiment = subject.experiment
+    host = subject.host_batch()
+    say(f"compiling {config.name} for {jax.devices()[0].device_kind}")
+    ours = Ours(subject, host)
+    say(f"compiled in {ours.seconds['compile']:.1f} s")
+    entered = probes(sizes)
+    with contextlib.ExitStack() as stack:
+        opened: list[PeerSteps] = []
+        report: dict[str, Any] = {"asked": peers is not None}
+        if peers is not None:
+            opened = list(_open(subject, ours, host, peers, stack, report, say))
+        contestants: list[Contestant] = [ours, *opened, *entered]
+        series = interleave(contestants, rounds, aim=aim, say=say)
+        for peer in opened:
+            report["variants"][peer.name.removeprefix("torch ")]["peak_bytes"] = peer.peak_bytes
+    if series["jax"].failed:
+        raise RuntimeError(series["jax"].failed)
+    for name, row in report.get("variants", {}).items():
+        if f"torch {name}" in series:
+            row |= _row(series[f"torch {name}"], config.data.batch)
+            if row.get("step_seconds"):
+                row["times_our_seconds"] = {
+                    clock: ratio(series[f"torch {name}"], series["jax"], clock) for clock in ("wall", "cpu")
+                }
+    found = peaks(entered, series)
+    row = _row(series["jax"], config.data.batch)
+    say("counting operations")
+    return {
+        "config": {"name": config.name, "batch": config.data.batch, "dtype": config.model.dtype}
+        | {"patch": list(experiment.training.size), "blocks": list(config.model.blocks), "remat": config.model.remat},
+        "machine": _machine() | {"began": time.strftime("%Y-%m-%d %H:%M", time.gmtime(began))},
+        "load_average": {"before": load, "after": os.getloadavg()},
+        "rounds": rounds,
+        "parameters": cost.parameters(ours.state.params),
+        "peaks": dataclasses.asdict(found)
+        | {"probes": {p.name: spread([p.work / s for s in series[p.name].seconds()]) for p in entered}},
+        "ours": row
+        | _against(subject, ours, found, row["step_seconds"]["median"], config.model.dtype)
+        | {"seconds_to_compile": ours.seconds, "memory": _memory(ours)},
+        "data": _data(subject, ours, data_steps, say),
+        "peers": report,
+    }
+
+
+def _open(
+    subject: Subject, ours: Ours, host: Any, peers: Peers, stack: contextlib.ExitStack, report: dict[str, Any], say: Say
+) -> Iterator[PeerSteps]:
+    """Starts the peer, compares it with us, and opens its variants; what fails is said in the report."""
+    folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    rows: dict[str, Any] = {name: {} for name in peers.variants}
+    report |= {"python": peers.python, "variants": rows}
+    try:
+        peer = Peer(peers.python, folder / "peer.log")
+        stack.callback(peer.close)
+        report["hello"] = peer.ask("hello", threads=peers.threads, limit=120)
+    except Failed as error:
+        report["failed"] = str(error)
+        return
+    gpu = jax.default_backend() == "gpu"
+    if gpu != (report["hello"]["device"] == "cuda"):
+        theirs = report["hello"]["device"]
+        report["failed"] = f"the peer computes on its {theirs}, we on our {jax.default_backend()}: nothing to compare"
+        return
+    say(f"comparing with {report['hello']['library']} in float32")
+    few = jax.tree.map(lambda x: x[:COMPARED], host)
+    params, mine = subject.gradients(few)
+    said = describe(subject)
+
+    def load(name: str, batch: Any) -> dict[str, Any]:
+        path = folder / name
+        arrays: dict[str, Any] = params | flat("batch", batch)
+        np.savez(path, **arrays)
+        return said | {"arrays": str(path)}
+
+    result = folder / "compared.npz"
+    try:
+        peer.ask("compare", load=load("few.npz", few), result=str(result), dtype="float32", limit=peers.limit)
+    except Failed as error:
+        report["failed"] = str(error)
+        return
+    with np.load(result) as theirs:
+        report["compared"] = compared(mine, dict(theirs))
+    given = load("batch.npz", host)
+    dtype = str(subject.experiment.config.model.dtype)
+    for name, row in rows.items():
+        say(f"torch {name}: first step")
+        try:
+            row |= {"first": peer.ask("open", variant=name, load=given, dtype=dtype, limit=peers.limit)}
+            off = abs(row["first"]["loss"] - ours.loss) / abs(ours.loss)
+            if not off <= FIRST_LOSS[dtype]:
+                raise Failed(f"its first loss is {row['first']['loss']}, ours {ours.loss}: not the same network")
+        except Failed as error:
+            row["failed"] = str(error)
+            say(f"torch {name}: {error}")
+            continue
+        yield PeerSteps(peer, name, limit=peers.limit)
+
+
+def compared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The largest difference of each kind of array, and which array has it.
+
+    Raises:
+        InputError: one is beyond `TOLERANCE`: timing another network would say nothing.
+    """
+    worst: dict[str, Any] = {}
+    for name, apart in differences(ours, theirs):
+        kind = name.partition("/")[0]
+        if apart > worst.get(kind, {"apart": -1.0})["apart"]:
+            worst[kind] = {"apart": apart, "array": name, "tolerance": TOLERANCE[kind]}
+    for found in worst.values():
+        if found["apart"] > found["tolerance"]:
+            raise InputError(
+                f"the peer does not compute our network: its {found['array']} differs by {found['apart']:.1e} of its "
+                f"norm, and {found['tolerance']:.0e} is allowed"
+            )
+    return worst
+
+
+def _row(series: Series, batch: int) -> dict[str, Any]:
+    if series.failed is not None:
+        return {"failed": series.failed}
+    wall = spread(series.seconds())
+    return {
+        "step_seconds": wall,
+        "step_cpu_seconds": spread(series.seconds("cpu")),
+        "patches_per_second": batch / wall["median"],
+        "steps_per_turn": series.turns[0].steps,
+    }
+
+
+def _against(subject: Subject, ours: Ours, found: Any, seconds: float, dtype: str) -> dict[str, Any]:
+    """Achieved FLOP/s, and shares of the peaks and of the roofline.
+
+    The operations are those the mathematics needs: what remat computes a second time is not counted as achieved.
+    """
+    shapes = (subject.experiment.abstract(), ours.batch)
+    executed = roofline.layers(subject.step, *shapes)
+    remat = bool(subject.experiment.model.remat)
+    needed = roofline.layers(subject.variant(remat=False).step, *shapes) if remat else executed
+    work, line = roofline.flops(needed), roofline.bound(needed, found)
+    return {
+        "flops_per_step": work,
+        "flops_per_step_with_remat": roofline.flops(executed),
+        "flops_per_second": work / seconds,
+        "share_of_matmul_peak": {d: work / seconds / peak for d, peak in found.matmul.items()},
+        "roofline": line | {"dtype": dtype, "share": line["seconds"] / seconds},
+        "roofline_with_remat": roofline.bound(executed, found)["seconds"] / seconds,
+    }
+
+
+def _memory(ours: Ours) -> dict[str, Any]:
+    """What the compiled program needs, and what the device says was in use at most by the end of its first step."""
+    analysis = ours.program.memory_analysis()
+    parts = {
+        name: int(getattr(analysis, f"{name}_size_in_bytes"))
+        for name in ("argument", "output", "alias", "temp", "generated_code")
+    }
+    return parts | {
+        "total": parts["argument"] + parts["output"] + parts["temp"] - parts["alias"],
+        "device_peak": ours.device_peak,
+    }
+
+
+def _data(subject: Subject, ours: Ours, steps: int, say: Say) -> dict[str, Any]:
+    """Steps that read their batches as a run does; then reading alone."""
+    experiment, warm_up = subject.experiment, 2
+    config = experiment.config.data
+    say(f"{steps} steps with data")
+    meter = Meter(config.batch, 0.0)
+    with contextlib.closing(subject.feed(ours.steps)) as feed:
+        for number in range(warm_up + steps):
+            if number == warm_up:
+                meter.restart(number)
+            with meter.waiting():
+                batch = next(feed)
+            ours.state, metrics = ours.program(ours.state, batch)
+            jax.device_get(metrics)  # as the training loop does
+        read = meter.read(warm_up + steps)
+        masked = feed.masked
+    if masked:
+        raise InputError(f"{masked} patches of {experiment.data.root} could not be read: see above")
+    say("reading alone")
+    with contextlib.closing(open_batches(experiment, 0, experiment.slice_)) as batches:
+        for _ in range(warm_up + config.threads):  # what was read ahead while nobody waited
+            next(batches)
+        began = time.perf_counter()
+        for _ in range(steps):
+            next(batches)
+        alone = steps * config.batch / (time.perf_counter() - began)
+    return {
+        "dataset": experiment.data.description["name"],
+        "training_patches": len(experiment.training),
+        "steps": steps,
+        "threads": config.threads,
+        "wait_share": read["data_wait"],
+        "patches_per_second": read["patches_per_second"],
+        "patches_per_second_reading_alone": alone,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    device = jax.devices()[0]
+    model = next(
+        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.machine(),
+    )
+    return {
+        "device": device.device_kind,
+        "platform": device.platform,
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "nice": os.nice(0),
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _lines(path: str) -> Sequence[str]:
+    try:
+        return pathlib.Path(path).read_text().splitlines()
+    except OSError:
+        return ()

@@ -1,0 +1,101 @@
+"""A peer's process, driven over pipes: one JSON object per line each way (see torch_peer.py)."""
+
+import json
+import pathlib
+import selectors
+import subprocess
+import time
+from typing import Any
+
+from benchmarks.timing import Failed, Turn
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Peer:
+    """A running peer.
+
+    Args:
+        python: the interpreter that has the peer's library.
+        log: receives what the peer prints.
+        module: what it runs.
+    """
+
+    def __init__(self, python: str, log: pathlib.Path, module: str = "benchmarks.peers.torch_peer"):
+        self._log = log
+        self._buffer = b""
+        with log.open("wb") as errors:
+            try:
+                self._process = subprocess.Popen(
+                    [python, "-m", module], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+                )
+            except OSError as error:
+                raise Failed(f"{python} cannot be started: {error.strerror}") from error
+
+    def ask(self, do: str, *, limit: float, **request: Any) -> dict[str, Any]:
+        """The answer to a request.
+
+        Raises:
+            Failed: the peer could not do it, took more than `limit` seconds (and was ended), or is gone.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise Failed(self._gone()) from error
+        answer: dict[str, Any] = json.loads(self._line(do, limit))
+        if "error" in answer:
+            raise Failed(answer["error"])
+        return answer
+
+    def _line(self, do: str, limit: float) -> bytes:
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + limit
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    self._process.kill()
+                    raise Failed(f"no answer to {do!r} within {limit:.0f} s; the peer was ended")
+                read = self._process.stdout.read1(1 << 16)  # type: ignore[attr-defined]
+                if not read:
+                    raise Failed(self._gone())
+                self._buffer += read
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _gone(self) -> str:
+        status = self._process.wait(10)
+        said = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        return f"the peer ended with status {status}: {said[-1].strip()[:300] if said else 'without a word'}"
+
+    def close(self) -> None:
+        """Ends the peer."""
+        try:
+            self._process.communicate(b'{"do": "stop"}\n', timeout=10)
+        except (subprocess.TimeoutExpired, OSError, ValueError):
+            self._process.kill()
+            self._process.wait(10)
+
+
+class PeerSteps:
+    """A contestant: training steps of one variant of a peer, which it has opened."""
+
+    def __init__(self, peer: Peer, variant: str, *, limit: float):
+        self.name = f"torch {variant}"
+        self.share = 1.0
+        self.steps = 1  # opening ran one
+        self.peak_bytes: int | None = None
+        self._peer, self._variant, self._limit = peer, variant, limit
+
+    def turn(self, steps: int) -> Turn:
+        """Runs steps; the peer times them itself, so that the pipe does not count."""
+        answer = self._peer.ask("steps", variant=self._variant, count=steps, limit=self._limit)
+        self.steps += steps
+        if answer["steps"] != self.steps:
+            raise Failed(f"{self.steps} steps were asked for and {answer['steps']} were done")
+        if not abs(answer["loss"]) < float("inf"):
+            raise Failed(f"the loss is {answer['loss']} after {self.steps} steps")
+        self.peak_bytes = answer["peak_bytes"]
+        return Turn(steps, answer["wall"], answer["cpu"])

@@ -1,0 +1,322 @@
+"""The joint network of `jointseg_jax.models` in PyTorch, written as one would write it there.
+
+Images are NCHW in channels_last. Submodules carry the names of the JAX parameter tree, so that parameters convert by
+name. Nearest x2 + 3 x 3 convolution is computed as that; the JAX package computes the same numbers another way.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+DENSE_CONVS, DENSE_BLOCKS, RESIDUAL_SCALE, SLOPE = 5, 3, 0.2, 0.2
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, SLOPE)
+
+
+def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2)
+
+
+def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
+    """The layer outside autocast, as the last layers are computed."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.float())
+
+
+class DenseBlock(nn.Module):
+    def __init__(self, features: int, growth: int):
+        super().__init__()
+        for i in range(DENSE_CONVS):
+            last = i == DENSE_CONVS - 1
+            setattr(self, f"conv{i + 1}", conv(features + i * growth, features if last else growth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x
+        for i in range(1, DENSE_CONVS):
+            seen = torch.cat([seen, leaky_relu(getattr(self, f"conv{i}")(seen))], 1)
+        return x + getattr(self, f"conv{DENSE_CONVS}")(seen) * RESIDUAL_SCALE
+
+
+class RRDB(nn.Module):
+    def __init__(self, features: int, growth: int):
+        super().__init__()
+        self.dense = nn.ModuleList(DenseBlock(features, growth) for _ in range(DENSE_BLOCKS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for block in self.dense:
+            y = block(y)
+        return x + y * RESIDUAL_SCALE
+
+
+class Tail(nn.Module):
+    """From the trunk's features to the residual image and the tail's features; its convolutions belong to the stage."""
+
+    def __init__(self, stage: dict[str, Any], bands: int):
+        super().__init__()
+        self.factor = Fraction(stage["factor"]) * stage["unshuffle"]
+        trunk, tail = stage["features"], stage["tail_features"]
+        self.doublings, self.shuffle, inputs = 0, 1, trunk
+        if self.factor.denominator != 1:
+            self.conv_up1 = conv(trunk, tail)
+            inputs = tail
+        else:
+            remaining = self.factor.numerator
+            while remaining % 2 == 0:
+                self.doublings += 1
+                setattr(self, f"conv_up{self.doublings}", conv(inputs, tail))
+                inputs, remaining = tail, remaining // 2
+            if remaining > 1:
+                self.shuffle = remaining
+                self.conv_shuffle = conv(inputs, tail * remaining**2)
+                inputs = tail
+        self.conv_hr = conv(inputs, tail)
+        self.conv_last = conv(tail, bands)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.factor.denominator != 1:
+            x = leaky_relu(self.conv_up1(bilinear(x, self.factor)))
+        for i in range(self.doublings):
+            up = getattr(self, f"conv_up{i + 1}")
+            x = leaky_relu(up(F.interpolate(x, scale_factor=2, mode="nearest")))
+        if self.shuffle > 1:
+            x = leaky_relu(depth_to_space(self.conv_shuffle(x), self.shuffle))
+        tail = leaky_relu(self.conv_hr(x))
+        return in_float32(self.conv_last, tail), tail
+
+
+class StageNet(nn.Module):
+    def __init__(self, stage: dict[str, Any], inputs: int, bands: int, remat: bool):
+        super().__init__()
+        self.unshuffle, self.remat, features = stage["unshuffle"], remat, stage["features"]
+        self.conv_first = conv(inputs * self.unshuffle**2, features)
+        self.trunk = nn.ModuleList(RRDB(features, stage["growth"]) for _ in range(stage["blocks"]))
+        self.conv_body = conv(features, features)
+        self.tail = Tail(stage, bands)
+        self.block: Callable[[RRDB, Tensor], Tensor] = lambda block, x: block(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.unshuffle > 1:
+            x = space_to_depth(x, self.unshuffle)
+        first = y = self.conv_first(x)
+        for block in self.trunk:
+            y = checkpoint(self.block, block, y, use_reentrant=False) if self.remat else self.block(block, y)
+        trunk = first + self.conv_body(y)
+        return (*self.tail(trunk), trunk)
+
+
+class Attention(nn.Module):
+    """Channel attention from means over sliding windows at 10 m, then spatial attention, after the fusion's conv."""
+
+    def __init__(self, width: int, feature: int | None, scale: Fraction, levels: int):
+        super().__init__()
+        self.scale, self.window = scale, 3**levels
+        self.conv = conv(width, width)
+        self.project = None if feature is None else conv(feature, width, 1)
+        hidden = max(4, width // 4)
+        self.squeeze, self.excite, self.places = conv(width, hidden, 1), conv(hidden, width, 1), conv(2, 1, 7)
+
+    def forward(self, x: Tensor, feature: Tensor | None, valid: Tensor) -> Tensor:
+        y = self.conv(x)
+        if self.project is not None:
+            y = y + self.project(feature)
+        y = leaky_relu(y)
+        pooled = area_mean(y, self.scale).float()
+        mean = self.window_sum(pooled * valid) / self.window_sum(valid).clamp(min=1)
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+        y = y * bilinear(gate, 1 / self.scale).to(y.dtype)
+        summary = torch.cat([y.mean(1, keepdim=True), y.amax(1, keepdim=True)], 1)
+        return x + y * torch.sigmoid(self.places(summary))
+
+    def window_sum(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.window, stride=1, padding=self.window // 2, divisor_override=1)
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+        self.conv1, self.conv2 = conv(width, width), conv(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        normal = wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-6) * self.scale[:, None, None]
+        return x + self.conv2(leaky_relu(self.conv1(normal.to(x.dtype))))
+
+
+class Segmenter(nn.Module):
+    def __init__(self, network: dict[str, Any], inputs: int, features: list[tuple[Fraction, int]]):
+        super().__init__()
+        self.lattices = [Fraction(s) for s in network["lattices"]]
+        widths = network["widths"]
+        self.blocks, self.picks = network["segmenter_blocks"], []
+        self.stem = conv(3, widths[0])
+        for level, (spacing, width) in enumerate(zip(self.lattices, widths, strict=True)):
+            name = f"level{level + 1}"
+            if level:
+                coarsest = level == len(widths) - 1
+                setattr(self, f"{name}_in", conv(widths[level - 1] + (inputs if coarsest else 0), width))
+                for block in range(self.blocks):
+                    setattr(self, f"{name}_block{block + 1}", ResidualBlock(width))
+            # The feature whose lattice is closest in ratio; of two, the later.
+            pick = min(reversed(range(len(features))), key=lambda k: ratio(features[k][0], spacing))
+            self.picks.append((pick, features[pick][0] / spacing))
+            scale = spacing / self.lattices[-1]
+            setattr(self, f"{name}_fusion", Attention(width, features[pick][1], scale, network["window_levels"]))
+        for level in range(len(widths) - 1):
+            setattr(self, f"level{level + 1}_up", conv(widths[level + 1], widths[level], 1))
+            setattr(self, f"level{level + 1}_out", conv(widths[level], widths[level]))
+        self.head = conv(widths[0], network["classes"])
+
+    def forward(self, image: Tensor, inputs: Tensor, valid: Tensor, features: list[Tensor]) -> Tensor:
+        x = leaky_relu(self.stem(image))
+        skips = []
+        for level, (pick, scale) in enumerate(self.picks):
+            name = f"level{level + 1}"
+            if level:
+                x = area_mean(x, self.lattices[level - 1] / self.lattices[level])
+                if level == len(self.picks) - 1:
+                    x = torch.cat([x, inputs.to(x.dtype)], 1)
+                x = leaky_relu(getattr(self, f"{name}_in")(x))
+                for block in range(self.blocks):
+                    x = getattr(self, f"{name}_block{block + 1}")(x)
+            feature = bilinear(features[pick], scale) if scale > 1 else area_mean(features[pick], scale)
+            x = getattr(self, f"{name}_fusion")(x, feature, valid)
+            skips.append(x)
+        for level in range(len(self.picks) - 2, -1, -1):
+            x = getattr(self, f"level{level + 1}_up")(x)
+            x = bilinear(x, self.lattices[level + 1] / self.lattices[level]) + skips[level]
+            x = leaky_relu(getattr(self, f"level{level + 1}_out")(x))
+        return in_float32(self.head, x)
+
+
+class JointNetwork(nn.Module):
+    """Normalise, super-resolve, segment.
+
+    Args:
+        network: what `benchmarks.subject.describe` says of the JAX model.
+    """
+
+    def __init__(self, network: dict[str, Any]):
+        super().__init__()
+        self.inputs, self.index, self.bands = network["inputs"], network["image_index"], len(network["image_index"])
+        channels = network["dates"] * sum(len(m["mean"]) for m in self.inputs)
+        self.stages = nn.ModuleList()
+        self.cubics: list[Tensor] = []
+        self.spacings, features, before = [], [], Fraction(10)
+        for number, stage in enumerate(network["stages"]):
+            seen = channels + (self.bands if number else 0)
+            self.stages.append(StageNet(stage, seen, self.bands, network["remat"]))
+            features.append((before * stage["unshuffle"], stage["features"]))
+            before = before / Fraction(stage["factor"])
+            self.spacings.append(before)
+        features.append((before, network["stages"][-1]["tail_features"]))
+        self.seg = Segmenter(network, channels, features)
+        first = self.inputs[0]
+        for name in ("mean", "std"):
+            picked = torch.tensor([first[name][i] for i in self.index]).view(-1, 1, 1)
+            self.register_buffer(f"image_{name}", picked, persistent=False)
+        for m in self.inputs:
+            for name in ("mean", "std"):
+                self.register_buffer(f"{name}_{m['name']}", torch.tensor(m[name]).view(-1, 1, 1), persistent=False)
+        for spacing in self.spacings:
+            scale = int(10 / spacing)
+            self.register_buffer(f"cubic{scale}", cubic_kernel(scale), persistent=False)
+
+    def cubic(self, x: Tensor, scale: int) -> Tensor:
+        """Bicubic enlargement (Keys, a = -1/2, the edge continued), float32; `F.interpolate` takes a = -3/4."""
+        b, c, h, w = x.shape
+        kernel = getattr(self, f"cubic{scale}")
+        with torch.autocast(x.device.type, enabled=False):
+            y = F.conv2d(F.pad(x.float().reshape(b * c, 1, h, w), (2, 2, 2, 2), mode="replicate"), kernel)
+            return F.pixel_shuffle(y, scale).view(b, c, h * scale, w * scale).contiguous(memory_format=CHANNELS_LAST)
+
+    def normalise(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """All inputs [b, c, h, w], the image bands' mean over valid dates [b, 3, h, w], any valid [b, 1, h, w]."""
+        channels, seen, base = [], [], None
+        for m in self.inputs:
+            values, valid = batch[f"values_{m['name']}"], batch[f"valid_{m['name']}"].float().unsqueeze(2)
+            normal = (values - getattr(self, f"mean_{m['name']}")) / getattr(self, f"std_{m['name']}") * valid
+            if base is None:
+                base = normal[:, :, self.index].sum(1) / valid.sum(1).clamp(min=1)
+            channels.append(normal.flatten(1, 2))
+            seen.append(valid.amax(1))
+        assert base is not None
+        inputs = torch.cat(channels, 1).contiguous(memory_format=CHANNELS_LAST)
+        return inputs, base, torch.stack(seen).amax(0)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Logits [b, classes, 10h, 10w] and the stages' images, in the units of the input, float32."""
+        inputs, base, valid = self.normalise(batch)
+        images: list[Tensor] = []
+        features: list[Tensor] = []
+        x = inputs
+        for number, (net, spacing) in enumerate(zip(self.stages, self.spacings, strict=True)):
+            if number:
+                x = torch.cat([images[-1], self.cubic(inputs, int(10 / self.spacings[number - 1]))], 1)
+            residual, tail, trunk = net(x)
+            images.append(self.cubic(base, int(10 / spacing)) + residual)
+            features.append(trunk)
+        logits = self.seg(images[-1], inputs, valid, [*features, tail])
+        return logits, [i * self.image_std + self.image_mean for i in images]
+
+
+CHANNELS_LAST = torch.channels_last
+
+
+def ratio(a: Fraction, b: Fraction) -> Fraction:
+    return max(a / b, b / a)
+
+
+def bilinear(x: Tensor, scale: Fraction) -> Tensor:
+    if scale == 1:
+        return x
+    size = [int(n * scale) for n in x.shape[2:]]
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def area_mean(x: Tensor, scale: Fraction) -> Tensor:
+    """Mean over the ground of each coarser pixel, partly covered pixels by their share."""
+    p, q = scale.numerator, scale.denominator
+    if q == 1:
+        return x
+    return F.avg_pool2d(x if p == 1 else F.interpolate(x, scale_factor=p, mode="nearest"), q)
+
+
+def depth_to_space(x: Tensor, factor: int) -> Tensor:
+    """Channels ordered (row, column, feature), as TensorFlow and JAX code has them; PyTorch's feature comes first."""
+    b, c, h, w = x.shape
+    x = x.view(b, factor, factor, c // factor**2, h, w).permute(0, 3, 4, 1, 5, 2)
+    return x.reshape(b, c // factor**2, h * factor, w * factor).contiguous(memory_format=CHANNELS_LAST)
+
+
+def space_to_depth(x: Tensor, factor: int) -> Tensor:
+    b, c, h, w = x.shape
+    x = x.view(b, c, h // factor, factor, w // factor, factor).permute(0, 3, 5, 1, 2, 4)
+    return x.reshape(b, c * factor**2, h // factor, w // factor).contiguous(memory_format=CHANNELS_LAST)
+
+
+def cubic_kernel(scale: int) -> Tensor:
+    """[scale * scale, 1, 5, 5]: the taps of each output phase."""
+
+    def weight(distance: float) -> float:
+        d = abs(distance)
+        if d <= 1:
+            return 1.5 * d**3 - 2.5 * d**2 + 1
+        return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
+
+    rows = []
+    for phase in range(scale):
+        centre = (phase + 0.5) / scale - 0.5
+        taps = [weight(offset - centre) for offset in range(-2, 3)]
+        rows.append([t / math.fsum(taps) for t in taps])
+    one = torch.tensor(rows, dtype=torch.float64)
+    return torch.einsum("iy,jx->ijyx", one, one).reshape(scale * scale, 1, 5, 5).float()

@@ -1,0 +1,204 @@
+"""The training step in PyTorch: the joint loss, clipping, Adam, the moving average; and parameters from and to JAX."""
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.peers.torch_network import CHANNELS_LAST, JointNetwork, area_mean
+
+IGNORE = 255
+VARIANTS = ("eager", "regions", "whole")
+Loss = Callable[[dict[str, Tensor]], Tensor]
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    mask = mask.expand_as(x)
+    return (x * mask).sum() / mask.sum().clamp(min=1)
+
+
+def joint_loss(
+    logits: Tensor, images: list[Tensor], batch: dict[str, Tensor], std: Tensor, spacings: list[Fraction], loss: Any
+) -> Tensor:
+    """Cross-entropy, per-sample Dice and the L1 of each stage, weighted by `loss`."""
+    label = batch["label"].long()
+    known = (label != IGNORE).float()
+    total = loss["cross_entropy"] * masked_mean(
+        F.cross_entropy(logits, label * (label != IGNORE), reduction="none"), known
+    )
+    probability = torch.softmax(logits, 1)[:, -1] * known
+    positive = (label == logits.shape[1] - 1).float()
+    overlap, size = (probability * positive).sum((1, 2)), probability.sum((1, 2)) + positive.sum((1, 2))
+    total = total + loss["dice"] * masked_mean(1 - (2 * overlap + 1) / (size + 1), (known.sum((1, 2)) > 0).float())
+    valid = batch["image_valid"].float().unsqueeze(1)
+    for image, spacing, weight in zip(images, spacings, loss["stages"], strict=True):
+        share = area_mean(valid, 1 / spacing)
+        target = area_mean(batch["image"] * valid, 1 / spacing) / share.clamp(min=1e-6)
+        total = total + loss["sr"] * weight * masked_mean((image - target).abs() / std, (share >= 0.5).float())
+    return total
+
+
+class Trainer:
+    """A network in training.
+
+    Attributes:
+        variant: "eager"; "regions": torch.compile of each part (one program serves all blocks of a stage); "whole":
+            torch.compile of network and loss as one graph.
+    """
+
+    def __init__(self, load: Mapping[str, Any], variant: str, device: str, dtype: str):
+        if variant not in VARIANTS:
+            raise ValueError(f"variant {variant!r} is unknown; known: {VARIANTS}")
+        arrays = dict(np.load(load["arrays"]))
+        self.device, self.bfloat16 = device, dtype == "bfloat16"
+        net = JointNetwork(load["network"])
+        load_parameters(net, arrays)
+        self.net = net.to(device=device, memory_format=CHANNELS_LAST)
+        self.batch = to_batch(arrays, device)
+        self.names = dict(self.net.named_parameters())
+        self.parameters = list(self.names.values())
+        self.ema = [p.detach().clone() for p in self.parameters]
+        optimizer = load["optimizer"]
+        self.clip, self.ema_limit = optimizer["clip"], optimizer["ema"]
+        fused = {"fused": True} if device == "cuda" else {}
+        rate = optimizer["learning_rate"]
+        self.adam = torch.optim.Adam(self.parameters, lr=rate, betas=tuple(optimizer["betas"]), **fused)
+        self.steps = 0
+        spacings, weights = self.net.spacings, load["loss"]
+
+        def criterion(logits: Tensor, images: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
+            return joint_loss(logits, images, batch, self.net.image_std, spacings, weights)
+
+        # Past its limit of recompilations, torch.compile would go on without compiling and say nothing.
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        if variant == "regions":
+            # One function for all blocks; their parameters are inputs of its graph, so that 23 blocks share one.
+            block = torch.compile(lambda block, x: block(x), dynamic=False)
+            for stage in self.net.stages:
+                stage.block = block
+                stage.tail.compile(dynamic=False)
+            self.net.seg.compile(dynamic=False)
+            criterion = torch.compile(criterion, dynamic=False)
+
+        def loss(batch: dict[str, Tensor]) -> Tensor:
+            with torch.autocast(device, torch.bfloat16, enabled=self.bfloat16):
+                logits, images = self.net(batch)
+            return criterion(logits, images, batch)
+
+        self.loss: Loss = torch.compile(loss, dynamic=False) if variant == "whole" else loss
+
+    def gradients(self) -> dict[str, Any]:
+        """Loss, outputs and the loss's gradients, in the names and layouts of the JAX tree."""
+        self.adam.zero_grad(set_to_none=True)
+        loss = self.loss(self.batch)
+        loss.backward()
+        found = to_tree({name: p.grad.float() for name, p in self.names.items() if p.grad is not None})
+        missing = [name for name, p in self.names.items() if p.grad is None]
+        if missing:
+            raise RuntimeError(f"the loss does not reach {', '.join(missing)}")
+        self.adam.zero_grad(set_to_none=True)
+        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
+            logits, images = self.net(self.batch)
+        outputs = {"logits": logits} | {f"image{k}": image for k, image in enumerate(images, start=1)}
+        return (
+            {"loss": np.float32(loss.item())}
+            | {f"outputs/{k}": to_numpy(v.permute(0, 2, 3, 1)) for k, v in outputs.items()}
+            | {f"gradients/{k}": v for k, v in found.items()}
+        )
+
+    def step(self) -> Tensor:
+        """One update; returns the loss, not waited for."""
+        self.adam.zero_grad(set_to_none=True)
+        loss = self.loss(self.batch)
+        loss.backward()
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+        self.adam.step()
+        decay = min(self.ema_limit, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.ema, self.parameters, 1 - decay)
+        self.steps += 1
+        return loss.detach()
+
+    def synchronise(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def to_batch(arrays: Mapping[str, np.ndarray], device: str) -> dict[str, Tensor]:
+    """The batch as tensors: images NCHW in channels_last, inputs [b, dates, c, h, w]."""
+    batch = {}
+    for name, array in arrays.items():
+        if not name.startswith("batch/"):
+            continue
+        tensor = torch.from_numpy(array).to(device)
+        parts = name.split("/")
+        if parts[1] == "inputs":
+            batch[f"{parts[3]}_{parts[2]}"] = tensor.permute(0, 1, 4, 2, 3) if parts[3] == "values" else tensor
+        elif parts[1] == "image":
+            batch["image"] = tensor.permute(0, 3, 1, 2)
+        elif parts[1] in ("image_valid", "label"):
+            batch[parts[1]] = tensor
+    return batch
+
+
+def pieces(name: str) -> tuple[str, tuple[int, int] | None, str]:
+    """A parameter of the module -> its path in the JAX tree, its place in a stack of blocks, "weight" or "bias"."""
+    *path, kind = name.split(".")
+    text = "/".join(path)
+    text = re.sub(r"^stages/(\d+)", lambda m: f"sr/stage{int(m[1]) + 1}", text)
+    text = text.replace("/tail/", "/")
+    text = re.sub(r"fusion/(squeeze|excite)$", r"fusion/channels/\1", text)
+    text = re.sub(r"fusion/places$", "fusion/places/conv", text)
+    if kind == "scale":
+        return f"{text}/norm/scale", None, kind
+    leaf = "kernel" if kind == "weight" else kind
+    stacked = re.fullmatch(r"(.*/trunk)/(\d+)/dense/(\d+)/conv(\d)", text)
+    if stacked:
+        return f"{stacked[1]}/{leaf}{stacked[4]}", (int(stacked[2]), int(stacked[3])), kind
+    return f"{text}/{leaf}", None, kind
+
+
+def load_parameters(net: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Fills the network from the JAX tree; every array must be used, whole, and every parameter filled."""
+    given = {k.removeprefix("params/"): v for k, v in arrays.items() if k.startswith("params/")}
+    used: dict[str, int] = {}
+    for name, parameter in net.named_parameters():
+        path, place, kind = pieces(name)
+        array = given[path][place] if place else given[path]
+        used[path] = used.get(path, 0) + array.size
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        tensor = tensor.permute(3, 2, 0, 1) if kind == "weight" else tensor
+        if tensor.shape != parameter.shape:
+            raise ValueError(f"{path} is {tuple(tensor.shape)}, {name} is {tuple(parameter.shape)}")
+        parameter.data.copy_(tensor)
+    left = [path for path, array in given.items() if used.get(path) != array.size]
+    if left:
+        raise ValueError(f"the PyTorch network has no place for {', '.join(left)}")
+
+
+def to_tree(named: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Arrays of the module's parameters in the names and layouts of the JAX tree."""
+    found: dict[str, Any] = {}
+    for name, tensor in named.items():
+        path, place, kind = pieces(name)
+        array = to_numpy(tensor.permute(2, 3, 1, 0) if kind == "weight" else tensor)
+        if place:
+            found.setdefault(path, {})[place] = array
+        else:
+            found[path] = array
+    return {path: stack(v) if isinstance(v, dict) else v for path, v in found.items()}
+
+
+def stack(parts: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+    blocks, dense = (1 + max(p[axis] for p in parts) for axis in (0, 1))
+    return np.stack([np.stack([parts[i, j] for j in range(dense)]) for i in range(blocks)])
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().float().cpu().numpy())

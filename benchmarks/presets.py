@@ -1,0 +1,72 @@
+"""What is measured: the paper's network for a GPU, a small one of the same layout for a CPU; and a dataset for it."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from configs import demo, yreb
+from jointseg_jax.data import dataset as datasets
+from jointseg_jax.data.prepare import prepare
+from jointseg_jax.errors import InputError
+
+PRESETS = ("paper", "small")
+SIDES = {"paper": 960, "small": 720}  # of a made-up site, metres
+STRIDES = {"paper": 8, "small": 8}  # a site of 96 or 72 input pixels then gives 25 or 49 patches
+
+
+def preset(
+    name: str, folder: pathlib.Path, dataset: str | None = None, batch: int | None = None, dtype: str | None = None
+) -> Any:
+    """The config of a preset, on one device.
+
+    Args:
+        name: "paper": configs/yreb.py, 23 + 23 blocks, bfloat16, batches of 16; "small": the same layout with 2 + 1
+            blocks of 32 features, float32, batches of 4.
+        folder: receives the landscape dataset of the preset, where none is given.
+        dataset: folder of a prepared dataset to read instead; its first modality must be called s2.
+        batch: another batch size.
+        dtype: another dtype of the computation.
+
+    Raises:
+        InputError: an unknown preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r} is unknown; known: {', '.join(PRESETS)}")
+    config = yreb.get_config()
+    config.unlock()
+    config.name = config.dataset.name = f"bench-{name}"
+    config.mesh.data = 1
+    config.model.dtype = dtype or ("bfloat16" if name == "paper" else "float32")
+    if name == "small":
+        config.data.batch, config.dataset.patch = 4, 24
+        config.model.blocks = (2, 1)
+        config.model.features = config.model.tail_features = (32, 32)
+        config.model.growth = (16, 16)
+        config.model.remat = False
+    config.data.batch = batch or config.data.batch
+    config.data.threads = max(1, min(config.data.threads, len(os.sched_getaffinity(0))))
+    config.dataset.stride = STRIDES[name]
+    if dataset is None:
+        side = SIDES[name]
+        made_up = demo.get_config(f"sites=3,side={side}").dataset
+        config.dataset.path = str(folder / config.name)
+        config.dataset.source.kind = "landscape"
+        config.dataset.source.root = str(folder / f"landscape-{side}")
+        config.dataset.source.landscape = made_up.source.landscape
+        config.dataset.split = made_up.split
+    else:
+        config.dataset.path = dataset
+    return config
+
+
+def ready(config: Any, say: Callable[[str], None]) -> None:
+    """Makes the dataset of a preset where it is a made-up one and not there yet."""
+    made_up = config.dataset.source.kind == "landscape"
+    if made_up:
+        prepare(config.dataset, say)
+        return
+    known = datasets.load(config.dataset.path)  # says in one sentence what is wrong with it
+    first = known.contract.modalities[0].name
+    if first != "s2":
+        raise InputError(f"{config.dataset.path} has {first!r} as its first modality; the presets read 's2'")

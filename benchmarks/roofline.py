@@ -1,0 +1,114 @@
+"""The least time a step's convolutions and matrix products can take on a device, layer by layer.
+
+Each layer of the traced step (forward, gradient of the input, gradient of the weights) takes at least
+max(FLOPs / peak, bytes / bandwidth), bytes being what it reads and writes once (Williams, Waterman and Patterson 2009).
+Everything between them counts as free, as if it were fused into them.
+"""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from benchmarks.peaks import Peaks
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A kind of layer of a traced program and how often it runs; FLOPs and bytes are those of one run."""
+
+    label: str
+    dtype: str
+    flops: int
+    bytes: int
+    repeats: int = 1
+
+    def seconds(self, peaks: Peaks) -> float:
+        """The least time of all its runs."""
+        return self.repeats * max(self.flops / peaks.compute[self.dtype], self.bytes / peaks.bandwidth)
+
+    def bound(self, peaks: Peaks) -> str:
+        """What limits it: "compute" or "bytes"."""
+        return "compute" if self.flops / peaks.compute[self.dtype] >= self.bytes / peaks.bandwidth else "bytes"
+
+
+def layers(function: Callable[..., Any], *args: Any) -> list[Layer]:
+    """The layers of `function(*args)`, equal ones counted together; nothing is run."""
+    counts: collections.Counter[Layer] = collections.Counter()
+    for layer, repeats in _walk(jax.make_jaxpr(function)(*args).jaxpr, 1):
+        counts[layer] += repeats
+    return [dataclasses.replace(layer, repeats=n) for layer, n in counts.items()]
+
+
+def flops(found: list[Layer]) -> int:
+    """Of all runs of all layers."""
+    return sum(layer.flops * layer.repeats for layer in found)
+
+
+def bound(found: list[Layer], peaks: Peaks) -> dict[str, Any]:
+    """The least time of all layers, the part of it that bytes decide, and the layers that need most of it."""
+    total = sum(layer.seconds(peaks) for layer in found)
+    by_bytes = sum(layer.seconds(peaks) for layer in found if layer.bound(peaks) == "bytes")
+    largest = sorted(found, key=lambda layer: -layer.seconds(peaks))[:8]
+    return {
+        "seconds": total,
+        "share_bound_by_bytes": by_bytes / total,
+        "largest": [
+            {
+                "layer": layer.label,
+                "runs": layer.repeats,
+                "seconds": layer.seconds(peaks),
+                "bound": layer.bound(peaks),
+                "flops_per_byte": layer.flops / layer.bytes,
+            }
+            for layer in largest
+        ],
+    }
+
+
+def _walk(jaxpr: Any, repeats: int) -> Iterator[tuple[Layer, int]]:
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name in ("conv_general_dilated", "dot_general"):
+            yield _layer(name, equation), repeats
+        inner = repeats * equation.params["length"] if name == "scan" else repeats
+        for key, value in equation.params.items():
+            if key in ("fwd_jaxpr_thunk", "bwd"):  # of custom_vjp: the primal program is counted
+                continue
+            for item in value if isinstance(value, (tuple, list)) else (value,):
+                if not isinstance(item, (core.ClosedJaxpr, core.Jaxpr)):
+                    continue
+                for found in _walk(item.jaxpr if isinstance(item, core.ClosedJaxpr) else item, inner):
+                    if name in ("cond", "while"):
+                        raise NotImplementedError(f"how often {found[0].label} runs in a {name!r} is not in the trace")
+                    yield found
+
+
+def _layer(name: str, equation: Any) -> Layer:
+    left, right = (v.aval for v in equation.invars[:2])
+    out = equation.outvars[0].aval
+    moved = sum(a.size * a.dtype.itemsize for a in (left, right, out))
+    if name == "dot_general":
+        ((contracting, _), _) = equation.params["dimension_numbers"]
+        depth = math.prod(left.shape[d] for d in contracting)
+        label = f"product over {depth}: {_sizes(left.shape)} and {_sizes(right.shape)}"
+        return Layer(label, str(left.dtype), 2 * depth * out.size, moved)
+    numbers = equation.params["dimension_numbers"]
+    taps = math.prod(right.shape[d] for d in numbers.rhs_spec[1:])
+    window = [right.shape[d] for d in numbers.rhs_spec[2:]]
+    places = [out.shape[d] for d in numbers.out_spec[2:]]
+    inputs, outputs = left.shape[numbers.lhs_spec[1]], out.shape[numbers.out_spec[1]]
+    if min(window) > min(places):  # the kernel of a weight gradient is an image, and its output is a kernel
+        channels = left.shape[numbers.lhs_spec[0]]
+        label = f"{_sizes(places)} {channels}->{outputs}, weights' gradient, from {_sizes(window)}"
+    else:
+        label = f"{_sizes(window)} {inputs}->{outputs} on {_sizes(places)}"
+    return Layer(label, str(left.dtype), 2 * taps * out.size, moved)
+
+
+def _sizes(shape: Any) -> str:
+    return "x".join(str(n) for n in shape)

@@ -1,0 +1,156 @@
+"""The training step under measurement: everything here comes out of `training.experiment`.
+
+`Subject.of` and `Subject.gradients` are all that knows how an experiment is compiled.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jointseg_jax.models.attention import ChannelAttention
+from jointseg_jax.models.jointseg import run
+from jointseg_jax.training import parallel
+from jointseg_jax.training.experiment import Experiment, set_up
+from jointseg_jax.training.feed import Feed, open_batches
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """An experiment and its jitted, donating training step `(state, batch) -> (state, metrics)`."""
+
+    experiment: Experiment
+    step: Any
+
+    @classmethod
+    def of(cls, source: Any) -> "Subject":
+        """From a config, or from an experiment that was changed."""
+        experiment = source if isinstance(source, Experiment) else set_up(source)
+        step, _ = experiment.compile()
+        return cls(experiment, step)
+
+    def variant(self, **changes: Any) -> "Subject":
+        """The same with fields of the network changed, such as remat or dtype."""
+        return Subject.of(dataclasses.replace(self.experiment, model=self.experiment.model.clone(**changes)))
+
+    def host_batch(self, samples: int | None = None) -> Any:
+        """The first training batch (or its first samples), as NumPy arrays."""
+        with contextlib.closing(open_batches(self.experiment, 0, self.experiment.slice_)) as batches:
+            batch = next(batches)
+        return jax.tree.map(lambda x: np.asarray(x)[:samples], batch)
+
+    def to_device(self, batch: Any) -> Any:
+        """A host batch where the step wants it."""
+        return parallel.to_global(batch, self.experiment.mesh)
+
+    def state(self) -> Any:
+        """A fresh state whose parameters have all been moved a little, so that no path of the network is dead.
+
+        An untrained network's last convolutions are zero, and behind them no gradient would be compared.
+        """
+        state = self.experiment.init()
+        random = np.random.default_rng(0)
+
+        def moved(x: Any) -> np.ndarray:
+            spread = 0.3 / np.sqrt(np.prod(x.shape[-4:-1])) if x.ndim >= 4 else 0.05
+            return np.asarray(x) + random.normal(0, spread, x.shape).astype(np.float32)
+
+        params = jax.device_put(jax.tree.map(moved, state.params), self.experiment.shardings().params)
+        return dataclasses.replace(state, params=params, ema=jax.tree.map(jnp.copy, params))
+
+    def feed(self, first: int) -> Feed:
+        """The batches of a run from step `first` on, as the training loop reads them."""
+        return Feed(self.experiment, first)
+
+    def gradients(self, batch: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The parameters, and what the training step makes of them on `batch`: loss, outputs and the loss's gradients.
+
+        The gradients are those the step hands to its optimiser: in its place stands one that keeps them. All in true
+        float32 (no TF32). Keys are paths such as "gradients/sr/stage1/conv_first/kernel".
+        """
+        keep = optax.GradientTransformation(
+            lambda params: jax.tree.map(jnp.zeros_like, params),
+            lambda updates, state, params=None: (jax.tree.map(jnp.zeros_like, updates), updates),
+        )
+        model = self.experiment.model.clone(dtype=jnp.float32)
+        keeping = Subject.of(dataclasses.replace(self.experiment, optimizer=keep, model=model))
+        with jax.default_matmul_precision("highest"):
+            state, given = keeping.state(), self.to_device(batch)
+            params = flat("params", jax.device_get(state.params))
+            outputs = jax.jit(lambda p, b: run(model, p, b["inputs"], b["image"], b["image_valid"]))(
+                state.params, given
+            )
+            logits, images = jax.device_get((outputs.logits, outputs.images))
+            state, metrics = keeping.step(state, given)
+        found = {"loss": np.asarray(metrics["loss"]), "outputs/logits": logits}
+        found |= {f"outputs/image{k}": image for k, image in enumerate(images, start=1)}
+        return params, found | flat("gradients", jax.device_get(state.opt["generator"]))
+
+
+def flat(prefix: str, tree: Any) -> dict[str, np.ndarray]:
+    """A tree of arrays as {"prefix/path": array}."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {f"{prefix}/{jax.tree_util.keystr(k, simple=True, separator='/')}": np.asarray(v) for k, v in leaves}
+
+
+def describe(subject: Subject) -> dict[str, Any]:
+    """The network, loss and optimiser in words JSON knows, for a peer to build the same.
+
+    Raises:
+        ValueError: a network that the peers do not know.
+    """
+    model, config = subject.experiment.model, subject.experiment.config
+    if model.control != "joint":
+        raise ValueError(f"the peers know the joint network, not the control {model.control!r}")
+    stages = [dataclasses.asdict(stage) | {"factor": str(stage.factor)} for stage in model.stages]
+    weights = tuple(float(w) for w in config.loss.stages)
+    return {
+        "network": {
+            "inputs": [dataclasses.asdict(spec) for spec in model.inputs],
+            "image_index": list(model.image_index),
+            "dates": model.dates,
+            "stages": stages,
+            "lattices": [str(s) for s in model.lattices],
+            "widths": list(model.widths),
+            "classes": model.classes,
+            "segmenter_blocks": model.segmenter_blocks,
+            "window_levels": ChannelAttention.levels,
+            "remat": bool(model.remat),
+        },
+        "loss": {
+            "sr": float(config.loss.sr),
+            "stages": list(weights * len(stages) if len(weights) == 1 else weights),
+            "cross_entropy": float(config.loss.cross_entropy),
+            "dice": float(config.loss.dice),
+        },
+        "optimizer": {
+            "learning_rate": float(config.optimizer.learning_rate),
+            "betas": list(config.optimizer.betas),
+            "clip": float(config.optimizer.clip),
+            "ema": float(config.optimizer.ema),
+        },
+    }
+
+
+def differences(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, float]]:
+    """Of each array, how far the two are apart: the norm of the difference over the norm of ours.
+
+    Raises:
+        ValueError: they do not have the same arrays, or one is zero or not finite, so that nothing was compared.
+    """
+    if set(ours) != set(theirs):
+        raise ValueError(f"only one of the two has {', '.join(sorted(set(ours) ^ set(theirs)))}")
+    for name, mine in ours.items():
+        if mine.shape != theirs[name].shape:
+            raise ValueError(f"{name} is {mine.shape} here and {theirs[name].shape} there")
+        norm = float(np.linalg.norm(mine.astype(np.float64)))
+        if not np.isfinite(norm) or norm == 0:
+            raise ValueError(f"{name} has norm {norm}: nothing to compare")
+        yield name, float(np.linalg.norm(mine.astype(np.float64) - theirs[name])) / norm

@@ -1,0 +1,82 @@
+"""Measures the training step: python benchmarks/train_step.py [--preset=paper] [--peer-python=.venv-torch/bin/python].
+
+Prints a table and writes JSON. See docs/benchmarks.md.
+"""
+
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from absl import flags  # noqa: E402
+
+from jointseg_jax import door  # noqa: E402
+
+_PRESET = flags.DEFINE_string("preset", "small", "paper (configs/yreb.py, for a GPU) or small (for a CPU).")
+_DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset to read; none: a made-up landscape is prepared.")
+_BATCH = flags.DEFINE_integer("batch", None, "Patches per step, instead of the preset's.", 1)
+_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Of the computation, instead of the preset's.")
+_ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns of each contestant.", 2)
+_TURN = flags.DEFINE_float("turn_seconds", 1.0, "What a turn should last; a turn is at least one step.", 0.001)
+_DATA_STEPS = flags.DEFINE_integer("data_steps", 20, "Steps that read their batches.", 2)
+_CORES = flags.DEFINE_integer("cores", None, "CPU cores for both; 0: all. Default 1 for small, all for paper.", 0)
+_PEER = flags.DEFINE_string("peer-python", None, "Interpreter of a venv with benchmarks/peers/requirements.txt.")
+_VARIANTS = flags.DEFINE_list("peers", None, "eager, regions, whole; default eager,regions and on small whole as well.")
+_LIMIT = flags.DEFINE_float("peer_seconds", 300, "A variant that is not ready after so many seconds is left out.", 1)
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file; default runs/benchmarks/PRESET.json.")
+
+
+def main() -> None:
+    """Runs the measurement."""
+    cores = sorted(os.sched_getaffinity(0))
+    # On more than one core PyTorch's threads spin at every barrier while another program has a core: with one other
+    # busy process it needed four times the CPU time per step. On one core, CPU time compares on a busy machine, too.
+    wanted_cores = _CORES.value if _CORES.value is not None else int(_PRESET.value == "small")
+    if wanted_cores:
+        os.sched_setaffinity(0, cores[:wanted_cores])  # before JAX starts its threads; the peer inherits it
+    # The peer needs room on the same device.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", False)  # compile time is to be that of a first start
+    from benchmarks import measure, presets, report
+    from benchmarks.peaks import SIZES
+    from jointseg_jax.errors import InputError
+    from jointseg_jax.jobs.files import write_json
+    from jointseg_jax.rasters.reader import warm_drivers
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    name = _PRESET.value
+    config = presets.preset(name, pathlib.Path("datasets"), _DATASET.value, _BATCH.value, _DTYPE.value)
+    wanted = tuple(_VARIANTS.value or (("eager", "regions", "whole") if name == "small" else ("eager", "regions")))
+    unknown = set(wanted) - {"eager", "regions", "whole"}
+    if unknown:
+        raise InputError(f"--peers: {', '.join(sorted(unknown))} is unknown; known: eager, regions, whole")
+    peers = None
+    if _PEER.value:
+        peers = measure.Peers(_PEER.value, wanted, len(os.sched_getaffinity(0)), _LIMIT.value)
+    output = pathlib.Path(_OUTPUT.value or f"runs/benchmarks/{name}.json")
+    warm_drivers()
+    presets.ready(config, say)
+    sizes = SIZES["gpu" if jax.default_backend() == "gpu" else "cpu"]
+    result = measure.measure(
+        config,
+        rounds=_ROUNDS.value,
+        sizes=sizes,
+        data_steps=_DATA_STEPS.value,
+        peers=peers,
+        say=say,
+        aim=_TURN.value,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, result)
+    print(report.table(result))
+    print(f"JSON: {output}")
+
+
+if __name__ == "__main__":
+    door.run(main)
