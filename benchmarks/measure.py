@@ -243,8 +243,8 @@ def _against(subject: Subject, ours: Ours, found: Any, seconds: float, dtype: st
     """
     shapes = (subject.experiment.abstract(), ours.batch)
     executed = roofline.layers(subject.step, *shapes)
-    remat = bool(subject.experiment.model.remat)
-    needed = roofline.layers(subject.variant(remat=False).step, *shapes) if remat else executed
+    remat = subject.experiment.model.remat != "none"
+    needed = roofline.layers(subject.variant(remat="none").step, *shapes) if remat else executed
     work, line = roofline.flops(needed), roofline.bound(needed, found)
     return {
         "flops_per_step": work,

@@ -43,7 +43,7 @@ def preset(
         config.model.blocks = (2, 1)
         config.model.features = config.model.tail_features = (32, 32)
         config.model.growth = (16, 16)
-        config.model.remat = False
+        config.model.remat = "none"
     config.data.batch = batch or config.data.batch
     config.data.threads = max(1, min(config.data.threads, len(os.sched_getaffinity(0))))
     config.dataset.stride = STRIDES[name]

@@ -10,7 +10,7 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         f"{config['name']}: {result['parameters']:,} parameters, blocks {' + '.join(map(str, config['blocks']))}, "
         f"batch {config['batch']} of {config['patch'][0]} x {config['patch'][1]}, {config['dtype']}"
-        + (", remat" if config["remat"] else ""),
+        + (", remat" if config["remat"] != "none" else ""),
         f"{machine['began']} UTC, {machine['device']}, {machine['processor']}, {machine['cores']} cores, "
         f"nice {machine['nice']}, load {load['before'][0]:.1f} before and {load['after'][0]:.1f} after, "
         f"jax {machine['jax']}",
@@ -35,7 +35,7 @@ def table(result: dict[str, Any]) -> str:
         f"jax: {ours['flops_per_step'] / 1e9:,.1f} GFLOP per step, {_rate(ours['flops_per_second'])}: {shares}; "
         f"{roof['share']:.0%} of the per-layer roofline",
         f"  roofline {_ms(roof['seconds'])}, {roof['share_bound_by_bytes']:.0%} of it in layers that bytes limit"
-        + (f"; with what remat repeats, {ours['roofline_with_remat']:.0%}" if config["remat"] else "")
+        + (f"; with what remat repeats, {ours['roofline_with_remat']:.0%}" if config["remat"] != "none" else "")
         + "; most of it:",
     ]
     for layer in roof["largest"][:5]:

@@ -18,6 +18,7 @@ from jointseg_jax.models.jointseg import run
 from jointseg_jax.training import parallel
 from jointseg_jax.training.experiment import Experiment, set_up
 from jointseg_jax.training.feed import Feed, open_batches
+from jointseg_jax.training.objective import Objective
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -33,12 +34,16 @@ class Subject:
     def of(cls, source: Any) -> "Subject":
         """From a config, or from an experiment that was changed."""
         experiment = source if isinstance(source, Experiment) else set_up(source)
-        step, _ = experiment.compile()
-        return cls(experiment, step)
+        steps, _ = experiment.compile()
+        return cls(experiment, steps.at(0))
 
     def variant(self, **changes: Any) -> "Subject":
         """The same with fields of the network changed, such as remat or dtype."""
-        return Subject.of(dataclasses.replace(self.experiment, model=self.experiment.model.clone(**changes)))
+        return self._with(model=self.experiment.model.clone(**changes))
+
+    def _with(self, **changes: Any) -> "Subject":
+        method = dataclasses.replace(self.experiment.method, **changes)
+        return Subject.of(dataclasses.replace(self.experiment, method=method))
 
     def host_batch(self, samples: int | None = None) -> Any:
         """The first training batch (or its first samples), as NumPy arrays."""
@@ -80,7 +85,7 @@ class Subject:
             lambda updates, state, params=None: (jax.tree.map(jnp.zeros_like, updates), updates),
         )
         model = self.experiment.model.clone(dtype=jnp.float32)
-        keeping = Subject.of(dataclasses.replace(self.experiment, optimizer=keep, model=model))
+        keeping = self._with(model=model, optimizers={"generator": keep})
         with jax.default_matmul_precision("highest"):
             state, given = keeping.state(), self.to_device(batch)
             params = flat("params", jax.device_get(state.params))
@@ -104,13 +109,19 @@ def describe(subject: Subject) -> dict[str, Any]:
     """The network, loss and optimiser in words JSON knows, for a peer to build the same.
 
     Raises:
-        ValueError: a network that the peers do not know.
+        ValueError: a network or an objective that the peers do not know.
     """
     model, config = subject.experiment.model, subject.experiment.config
+    method = subject.experiment.method
+    objective = method.objective
+    known = Objective(
+        objective.std, objective.sr, objective.stages, cross_entropy=objective.cross_entropy, dice=objective.dice
+    )
     if model.control != "joint":
         raise ValueError(f"the peers know the joint network, not the control {model.control!r}")
+    if dataclasses.replace(objective, affinity_grid=known.affinity_grid) != known or method.critic:
+        raise ValueError("the peers know L1, cross-entropy and Dice with fixed weights, and no adversarial phase")
     stages = [dataclasses.asdict(stage) | {"factor": str(stage.factor)} for stage in model.stages]
-    weights = tuple(float(w) for w in config.loss.stages)
     return {
         "network": {
             "inputs": [dataclasses.asdict(spec) for spec in model.inputs],
@@ -122,13 +133,13 @@ def describe(subject: Subject) -> dict[str, Any]:
             "classes": model.classes,
             "segmenter_blocks": model.segmenter_blocks,
             "window_levels": ChannelAttention.levels,
-            "remat": bool(model.remat),
+            "remat": model.remat != "none",
         },
         "loss": {
-            "sr": float(config.loss.sr),
-            "stages": list(weights * len(stages) if len(weights) == 1 else weights),
-            "cross_entropy": float(config.loss.cross_entropy),
-            "dice": float(config.loss.dice),
+            "sr": float(objective.sr),
+            "stages": list(objective.stages),
+            "cross_entropy": float(objective.cross_entropy),
+            "dice": float(objective.dice),
         },
         "optimizer": {
             "learning_rate": float(config.optimizer.learning_rate),

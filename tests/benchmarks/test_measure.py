@@ -13,8 +13,6 @@ from benchmarks.peaks import Sizes
 from benchmarks.subject import Subject, describe, differences
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import run
-from jointseg_jax.training.experiment import loss_weights
-from jointseg_jax.training.losses import joint_loss
 
 SIZES = Sizes(64, ((1, 16, 8),), 1 << 12)
 
@@ -55,11 +53,12 @@ def test_the_gradients_are_those_of_the_joint_loss(tiny):
     batch = subject.host_batch()
     model = subject.experiment.model
     _, found = subject.gradients(batch)
-    _, std = model.image_statistics()
+    objective = subject.experiment.method.objective
 
     def loss(params):
         outputs = run(model, params, batch["inputs"], batch["image"], batch["image_valid"])
-        return joint_loss(outputs, batch, loss_weights(tiny.loss, model), std)[0]
+        values = {name: mean.value() for name, mean in objective.means(outputs, batch).items()}
+        return objective.total(values, {}, 0)
 
     value, gradients = jax.jit(jax.value_and_grad(loss))(subject.state().params)
     assert float(found["loss"]) == pytest.approx(float(value), rel=1e-5)
@@ -71,12 +70,12 @@ def test_the_gradients_are_those_of_the_joint_loss(tiny):
 
 
 def test_remat_is_not_counted_as_work(tiny):
-    tiny.model.remat = True
+    tiny.model.remat = "blocks"
     subject = Subject.of(tiny)
     ours = dataclasses.make_dataclass("Ours", ["batch"])(subject.to_device(subject.host_batch()))
     shapes = (subject.experiment.abstract(), ours.batch)
     executed = roofline.flops(roofline.layers(subject.step, *shapes))
-    needed = roofline.flops(roofline.layers(subject.variant(remat=False).step, *shapes))
+    needed = roofline.flops(roofline.layers(subject.variant(remat="none").step, *shapes))
     trunks = sum(
         2 * 9 * 3 * sum(k[-1] * k[-2] for k in kernels) * places * 2
         for kernels, places in ((_kernels(subject, 1), 12 * 12), (_kernels(subject, 2), 24 * 24))
@@ -108,12 +107,15 @@ def test_controls_have_no_peer(tiny):
     tiny.model.control = "bilinear"
     with pytest.raises(ValueError, match="bilinear"):
         describe(Subject.of(tiny))
+    tiny.model.control, tiny.loss.boundary = "joint", 1.0
+    with pytest.raises(ValueError, match="fixed weights"):
+        describe(Subject.of(tiny))
 
 
 @pytest.mark.quick
 def test_presets(tmp_path):
     paper = presets.preset("paper", tmp_path)
-    assert (paper.model.blocks, paper.model.features, paper.model.remat) == ((23, 23), (64, 64), True)
+    assert (paper.model.blocks, paper.model.features, paper.model.remat) == ((23, 23), (64, 64), "blocks")
     assert (paper.model.dtype, paper.data.batch, paper.dataset.patch, paper.mesh.data) == ("bfloat16", 16, 64, 1)
     small = presets.preset("small", tmp_path, batch=2, dtype="bfloat16")
     assert (small.model.stages, small.model.trunk_spacing) == (paper.model.stages, paper.model.trunk_spacing)
