@@ -61,8 +61,10 @@ class Statistics:
                 "scale": float(10 / spacing),
                 "psnr": score.psnr(data_range),
                 "ssim": score.mean_ssim(),
+                "detail": score.detail_ratio(),
                 "psnr_bicubic": self.bicubic[spacing].psnr(data_range),
                 "ssim_bicubic": self.bicubic[spacing].mean_ssim(),
+                "detail_bicubic": self.bicubic[spacing].detail_ratio(),
             }
             for spacing, score in self.stages.items()
         ]

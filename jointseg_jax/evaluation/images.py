@@ -1,4 +1,4 @@
-"""PSNR and SSIM of super-resolved images over a whole site, however it was tiled.
+"""PSNR, SSIM and detail of super-resolved images over a whole site, however it was tiled.
 
 Squared errors add up. SSIM needs windows of 11 pixels, so rows of tiles are joined to strips that overlap by ten
 rows: every window of the site is counted once.
@@ -9,6 +9,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 _WINDOW = 11  # pixels, a Gaussian of sigma 1.5 (Wang et al. 2004)
@@ -17,12 +18,14 @@ STRIP_OVERLAP = _WINDOW - 1
 
 @dataclasses.dataclass(frozen=True)
 class ImageScore:
-    """Sums over pixels (for PSNR) and over windows (for SSIM)."""
+    """Sums over pixels (for PSNR) and over windows (for SSIM and detail)."""
 
     squared_error: float = 0.0
     values: float = 0.0
     ssim: float = 0.0
     windows: float = 0.0
+    detail: float = 0.0
+    target_detail: float = 0.0
 
     def __add__(self, other: "ImageScore") -> "ImageScore":
         return ImageScore(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
@@ -36,6 +39,10 @@ class ImageScore:
     def mean_ssim(self) -> float | None:
         """Mean structural similarity over windows whose pixels are all valid."""
         return self.ssim / self.windows if self.windows else None
+
+    def detail_ratio(self) -> float | None:
+        """Energy of the image in what is finer than a window, over the target's: 1 is as sharp, though not as true."""
+        return self.detail / self.target_detail if self.target_detail else None
 
 
 def score_strip(
@@ -51,7 +58,7 @@ def score_strip(
         overlap: rows at the top that the strip before has counted already; its windows ended there.
 
     Returns:
-        Squared errors of the rows after the overlap, and SSIM of all windows inside the strip.
+        Squared errors of the rows after the overlap, and SSIM and detail of all windows inside the strip.
     """
     image, target = image.astype(np.float64), target.astype(np.float64)
     error = np.square(image[overlap:] - target[overlap:]) * valid[overlap:][..., None]
@@ -72,7 +79,11 @@ def score_strip(
     reach = _WINDOW // 2
     inner = similarity.mean(-1)[reach:-reach, reach:-reach]
     whole = _all_valid_windows(valid)
-    return ImageScore(squared, values, float((inner * whole).sum()), float(whole.sum()))
+    details = []
+    for x in (filled, target):
+        finer = x - ndimage.uniform_filter(x, (_WINDOW, _WINDOW, 1))
+        details.append(float((np.square(finer).sum(-1)[reach:-reach, reach:-reach] * whole).sum()))
+    return ImageScore(squared, values, float((inner * whole).sum()), float(whole.sum()), *details)
 
 
 def _all_valid_windows(valid: np.ndarray) -> np.ndarray:

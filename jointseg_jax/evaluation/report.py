@@ -129,7 +129,8 @@ def table(metrics: dict[str, Any]) -> str:
         rows.append(
             f"image x{stage['scale']:g}: PSNR {_cell(stage['psnr'], 0)} dB (bicubic "
             f"{_cell(stage['psnr_bicubic'], 0)}), "
-            f"SSIM {_cell(stage['ssim'], 0)} (bicubic {_cell(stage['ssim_bicubic'], 0)}), data range "
+            f"SSIM {_cell(stage['ssim'], 0)} (bicubic {_cell(stage['ssim_bicubic'], 0)}), detail "
+            f"{_cell(stage['detail'], 0)} of the target's (bicubic {_cell(stage['detail_bicubic'], 0)}), data range "
             f"{metrics['data_range']:.3g}"
         )
     rows.append(
@@ -148,7 +149,7 @@ class _Panels:
 
     def __init__(self, data: Dataset, site: Site, trained: Trained, count: int = 4):
         self._data, self._site, self._trained, self._count = data, site, trained, count
-        self._kept: list[tuple[float, Window, Tile]] = []
+        self._kept: list[tuple[tuple[int, float], Window, Tile]] = []
 
     def offer(self, tile: Tile) -> None:
         """Considers the top-left crop of a tile."""
@@ -157,7 +158,9 @@ class _Panels:
             return
         crop = tile.probability[: side * FINE_FACTOR, : side * FINE_FACTOR]
         share = float((crop >= self._trained.meta.calibration.threshold).mean()) * float(tile.valid.mean())
-        self._kept.append((min(share, 1 - share), Window(tile.window.row, tile.window.col, side, side), tile))
+        # Whole crops before the slivers of tiles at the edge, then the most mixed.
+        rank = (side, min(share, 1 - share))
+        self._kept.append((rank, Window(tile.window.row, tile.window.col, side, side), tile))
         self._kept.sort(key=lambda item: item[0], reverse=True)
         del self._kept[self._count :]
 

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
@@ -33,6 +34,7 @@ def test_strips_equal_the_whole(height):
     )
     assert score.mean_ssim() == pytest.approx(library, abs=1e-6)
     assert score.windows == 60 * 50
+    assert score.detail_ratio() == pytest.approx(strips(IMAGE, TARGET, np.ones((70, 60), bool), 70).detail_ratio())
 
 
 def test_invalid_pixels_do_not_count():
@@ -46,9 +48,23 @@ def test_invalid_pixels_do_not_count():
     assert score.mean_ssim() == pytest.approx(clean.mean_ssim())
 
 
+def test_detail_is_what_is_finer_than_a_window():
+    """By hand: the energy about the mean of 11 x 11 pixels; blurring takes it away, a slope has none."""
+    views = np.lib.stride_tricks.sliding_window_view(TARGET, (11, 11), (0, 1))
+    finer = TARGET[5:-5, 5:-5] - views.mean((-2, -1))
+    everywhere = np.ones((70, 60), bool)
+    assert score_strip(TARGET, TARGET, everywhere, 1.0, 0).target_detail == pytest.approx(np.square(finer).sum())
+    assert score_strip(TARGET, TARGET, everywhere, 1.0, 0).detail_ratio() == pytest.approx(1)
+    blurred = ndimage.gaussian_filter(TARGET, (3, 3, 0))
+    assert score_strip(blurred, TARGET, everywhere, 1.0, 0).detail_ratio() < 0.05
+    slope = np.broadcast_to(np.linspace(0, 1, 70)[:, None, None], TARGET.shape)
+    assert score_strip(slope, TARGET, everywhere, 1.0, 0).detail == pytest.approx(0, abs=1e-20)
+
+
 def test_nothing_has_no_score():
     assert ImageScore().psnr(1.0) is None
     assert ImageScore().mean_ssim() is None
+    assert ImageScore().detail_ratio() is None
 
 
 @pytest.mark.parametrize("spacing", [Fraction(5, 2), Fraction(5), Fraction(10)])

@@ -17,6 +17,7 @@ from jointseg_jax.training.step import make_step
 def everything(config):
     """All losses that can be accumulated, with a weight each."""
     config.mesh.data = 1
+    config.model = toy.network("10", blocks=(0,))  # quick to compile
     config.loss.update(
         {"boundary": 0.5, "class_balance": 0.5, "affinity": 0.3, "affinity_grid": 12, "shift": 1.0}
         | {"weighting": "uncertainty"}
