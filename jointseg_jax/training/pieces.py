@@ -29,35 +29,24 @@ def check(batch: int, devices: int, pieces: int) -> None:
         )
 
 
-def add_up(function: Callable[[Any], T], batch: Any, pieces: int, loop: bool | None = None) -> T:
+def add_up(function: Callable[[Any], T], batch: Any, pieces: int) -> T:
     """The sum of `function(piece)` over the pieces of a batch.
 
     Samples are dealt out like cards, so that a device that holds neighbouring samples holds its share of every piece:
-    nothing moves. Pieces run one after another.
+    nothing moves. Pieces run in a loop; unrolled, XLA would hold the activations of several at once.
 
     Args:
         function: from a piece to a tree of arrays.
         batch: a tree of arrays [b, ...].
         pieces: divides b.
-        loop: run them in a loop rather than unrolled; None: unless on a CPU, where XLA is slow inside loops.
     """
     if pieces == 1:
         return function(batch)
     dealt = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(x.shape[0] // pieces, pieces, *x.shape[1:]), 1, 0), batch)
-
-    def piece(number: int) -> Any:
-        return jax.tree.map(lambda x: x[number], dealt)
-
-    def plus(a: T, b: T) -> T:
-        return jax.tree.map(jnp.add, a, b)
-
-    if not (jax.default_backend() != "cpu" if loop is None else loop):
-        total = function(piece(0))
-        for number in range(1, pieces):
-            # Without the barrier XLA would begin all pieces at once and hold the activations of all.
-            total, following = jax.lax.optimization_barrier((total, piece(number)))
-            total = plus(total, function(following))
-        return total
-    shapes = jax.eval_shape(function, piece(0))
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], dealt))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.lax.scan(lambda total, one: (plus(total, function(one)), None), zeros, dealt)[0]
+
+    def add(total: T, piece: Any) -> tuple[T, None]:
+        return jax.tree.map(jnp.add, total, function(piece)), None
+
+    return jax.lax.scan(add, zeros, dealt)[0]

@@ -134,8 +134,9 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
             params[name] = optax.apply_updates(params[name], updates)
         joined = params["generator"] | {name: params[name] for name in params if name != "generator"}
         decay = ema_decay(state.step, method.ema)
+        # In this form the average of what does not move does not move either, to the bit.
         averaged = jax.tree.map(
-            lambda old, new: old * decay + new * (1 - decay), state.ema, {name: joined[name] for name in state.ema}
+            lambda old, new: old + (new - old) * (1 - decay), state.ema, {name: joined[name] for name in state.ema}
         )
 
         def choose(new: Any, old: Any) -> Any:

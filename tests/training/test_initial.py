@@ -21,6 +21,20 @@ from jointseg_jax.training.step import abstract_batch, make_step
 PUBLISHED = pathlib.Path(__file__).parents[1] / "data_files" / "rrdbnet_x4.pth"
 
 
+def light(config):
+    """Quick to compile: one device, no trunk in stage 2."""
+    config.model = toy.network(blocks=(1, 0))
+    config.mesh.data = 1
+    config.data.batch = config.steps = config.validate_every = config.checkpoint_every = 2
+    config.panels = 0
+    return config
+
+
+@pytest.fixture
+def config(config):
+    return light(config)
+
+
 def flat(tree):
     return {name: np.asarray(x) for name, x in traverse_util.flatten_dict(tree, sep="/").items()}
 
@@ -47,6 +61,7 @@ def stage1(toy_config, tmp_path_factory):
     """Stage 1 trained alone: the other parts frozen and without loss."""
     config = toy_config.copy_and_resolve_references()
     config.unlock()
+    light(config)
     config.loss.update({"stages": (1.0, 0.0), "cross_entropy": 0.0, "dice": 0.0})
     config.optimizer.frozen = ("sr/stage2", "^seg/")
     workdir = tmp_path_factory.mktemp("stage1")
@@ -58,14 +73,14 @@ def test_frozen_parameters_stay(stage1):
     config, workdir = stage1
     experiment = set_up(config)
     fresh = flat(jax.device_get(experiment.init().params))
-    after = weights(config, workdir, 4)
+    after = weights(config, workdir, 2)
     for name, x in fresh.items():
         moved = not np.array_equal(x, after[name])
         assert moved == name.startswith("sr/stage1/"), name
 
 
-def test_frozen_parameters_have_no_moments_and_no_gradients_to_pay_for(stage1, toy_config):
-    frozen, plain = set_up(stage1[0]), set_up(toy_config)
+def test_frozen_parameters_have_no_moments_and_no_gradients_to_pay_for(stage1, config):
+    frozen, plain = set_up(stage1[0]), set_up(config)
     sizes = [cost.parameters(e.abstract().opt) for e in (frozen, plain)]
     stage = cost.parameters(frozen.abstract().params["sr"]["stage1"])
     assert 2 * stage <= sizes[0] < 2 * stage + 10
@@ -74,21 +89,19 @@ def test_frozen_parameters_have_no_moments_and_no_gradients_to_pay_for(stage1, t
     def flops(experiment):
         return cost.flops(make_step(experiment.method), experiment.abstract(), batch)
 
-    held = toy_config.copy_and_resolve_references()
-    held.unlock()
-    held.optimizer.frozen = ("sr/stage2/trunk",)
-    assert flops(set_up(held)) < flops(plain)
+    config.optimizer.frozen = ("sr/stage1/trunk",)
+    assert flops(set_up(config)) < flops(plain)
 
 
 def test_a_stage_warms_up_the_whole_network(stage1, config, tmp_path):
     source, workdir = stage1
     config.init_from = str(workdir)
     state, origin = begun(config, tmp_path)
-    given = weights(source, workdir, 4)
+    given = weights(source, workdir, 2)
     for part in (state.params, state.ema):
         for name, x in flat(jax.device_get(part)).items():
             np.testing.assert_array_equal(x, given[name], err_msg=name)
-    assert "step 4" in origin
+    assert "step 2" in origin
     assert int(state.step) == 0
     train(config, tmp_path)
     shutil.move(workdir, tmp_path / "gone")
@@ -100,7 +113,7 @@ def test_a_stage_warms_up_the_whole_network(stage1, config, tmp_path):
 
 def test_other_modalities_keep_what_fits(stage1, config, tmp_path):
     source, workdir = stage1
-    config.init_from = f"{workdir}:4"
+    config.init_from = f"{workdir}:2"
     config.data.inputs = ("s2",)
     state, origin = begun(config, tmp_path)
     given, fresh = weights(source, workdir, 4), flat(jax.device_get(set_up(config).init().params))
@@ -110,7 +123,7 @@ def test_other_modalities_keep_what_fits(stage1, config, tmp_path):
     for name, x in taken.items():
         np.testing.assert_array_equal(x, (fresh if name in differing else given)[name], err_msg=name)
     assert "fresh where shapes differ" in origin
-    assert "3x3x9x6 there, 3x3x4x6 here" in origin
+    assert f"({len(differing)} arrays, such as seg/level3_in/kernel: " in origin
 
 
 def test_a_control_gives_its_segmenter(config, tmp_path):
@@ -126,7 +139,7 @@ def test_a_control_gives_its_segmenter(config, tmp_path):
 
 
 def test_published_weights_go_into_stage_1(config, tmp_path):
-    config.model = toy.network(features=(2, 6), growth=(1, 4), tail_features=(2, 4))
+    config.model = toy.network(blocks=(1, 0), features=(2, 6), growth=(1, 4), tail_features=(2, 4))
     config.init_from = str(PUBLISHED)
     state, origin = begun(config, tmp_path)
     given = flat(load_rrdbnet(PUBLISHED))
@@ -164,13 +177,13 @@ def test_discriminator_and_learned_weights_are_not_judged(config, tmp_path):
     from jointseg_jax.training.trained import load_trained
 
     config.loss.weighting = "uncertainty"
-    config.adversarial.update({"weight": 0.1, "features": 4, "crop": 64, "start": 2})
+    config.adversarial.update({"weight": 0.1, "features": 4, "crop": 64, "start": 1})
     train(config, tmp_path / "run")
     for which in ("ema", "raw"):
         assert set(load_trained(tmp_path / "run", checkpoint="latest", weights=which).params) == {"sr", "seg"}
     experiment = set_up(config)
     checkpoints = Checkpoints(tmp_path / "run")
-    state = checkpoints.restore(experiment.abstract(), 4)
+    state = checkpoints.restore(experiment.abstract(), 2)
     checkpoints.close()
     assert set(state.params) == {"sr", "seg", "disc", "loss"}
     assert all(float(s) != 0 for s in state.params["loss"].values())
