@@ -117,9 +117,10 @@ class Scene:
             Modality name -> `values` float32 `[dates, h, w, bands]`, zero where invalid, and `valid` bool `[dates, h,
             w]`. An absent modality or date is a zero mask.
         """
-        return {m.name: self._read_modality(m, window, handles) for m in self.contract.modalities}
+        return {m.name: self.read_modality(m, window, handles) for m in self.contract.modalities}
 
-    def _read_modality(self, modality: Modality, window: Window, handles: Handles) -> dict[str, np.ndarray]:
+    def read_modality(self, modality: Modality, window: Window, handles: Handles) -> dict[str, np.ndarray]:
+        """One modality of `read`."""
         dates = self.contract.dates
         values = np.zeros((dates, window.height, window.width, len(modality.bands)), np.float32)
         valid = np.zeros((dates, window.height, window.width), bool)
