@@ -100,9 +100,7 @@ def to_degrees(geometry: shapely.Geometry, zone: Zone, step: float = _STEP_METRE
 def _transformed(geometry: shapely.Geometry, epsg: int, *, forward: bool) -> shapely.Geometry:
     transformer = _transformer(epsg)
     direction = pyproj.enums.TransformDirection.FORWARD if forward else pyproj.enums.TransformDirection.INVERSE
-    return shapely.transform(
-        geometry, lambda x, y: transformer.transform(x, y, direction=direction), interleaved=False
-    )
+    return shapely.transform(geometry, lambda x, y: transformer.transform(x, y, direction=direction), interleaved=False)
 
 
 @functools.lru_cache(maxsize=128)

@@ -201,6 +201,11 @@ def _encoding(modality: Modality, file: Stated, sample: np.ndarray, mode: str) -
         raise InputError(f"{error}; or pass --radiometry=harmonise (recorded in the map)") from error
 
 
+def aliases(band: str) -> set[str]:
+    """Names, in capitals, under which a band is known; itself among them."""
+    return next((names for names in _ALIASES if band.upper() in names), {band.upper()})
+
+
 def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
     """One-based numbers of a modality's bands in a file: by band description, or in order where there are none.
 
@@ -217,7 +222,7 @@ def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
         )
     found = []
     for band in modality.bands:
-        wanted = next((a for a in _ALIASES if band.upper() in a), {band.upper()})
+        wanted = aliases(band)
         exact = [i for i, words in enumerate(names, start=1) if band.upper() in words]
         matches = exact or [i for i, words in enumerate(names, start=1) if words & wanted]
         if len(matches) != 1:
@@ -236,6 +241,16 @@ def _check_count(indexes: tuple[int, ...], raster: DatasetReader, modality: Moda
             f"--bands={','.join(map(str, indexes))} must name {len(modality.bands)} of the {raster.count} bands "
             f"of {raster.name}, for {list(modality.bands)}"
         )
+
+
+def valid_sample(layer: Layer) -> np.ndarray:
+    """Where a layer is valid, decimated to at most 512 on a side: bool [h, w]."""
+    with open_raster(layer.path) as raster:
+        sample = _sample(raster, layer.indexes)
+        valid = layer.modality.valid(sample)
+        if layer.own_mask:
+            valid &= own_mask(raster, Window(0, 0, *raster.shape), sample.shape[:2])
+    return valid
 
 
 def _sample(raster: DatasetReader, indexes: tuple[int, ...]) -> np.ndarray:
