@@ -136,6 +136,24 @@ class Ledger:
         """What was set aside, by unit, sorted: `error` and `details`."""
         return self._rows(self.folder / "quarantine", files=False)
 
+    def begin(self, unit: str) -> None:
+        """Notes that a process has a unit in hand, for those that come after it should it be killed."""
+        path = self._begun_path(unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(b"x")
+
+    def end(self, unit: str) -> None:
+        """Notes that the unit is no longer in hand, however it ended."""
+        self._begun_path(unit).unlink(missing_ok=True)
+
+    def kills(self, unit: str) -> int:
+        """How often a process was killed with the unit in hand, since it last ended in any way."""
+        try:
+            return self._begun_path(unit).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def identity(self, create: bool = False) -> str:
         """A name of this very folder, by which processes elsewhere know that they see the same disk.
 
@@ -168,6 +186,9 @@ class Ledger:
 
     def _quarantine_path(self, unit: str) -> pathlib.Path:
         return self.folder / "quarantine" / self._path(unit).name
+
+    def _begun_path(self, unit: str) -> pathlib.Path:
+        return self.folder / "begun" / self._path(unit).stem
 
     def _rows(self, folder: pathlib.Path, files: bool = True) -> dict[str, dict[str, Any]]:
         try:
