@@ -7,7 +7,7 @@ once.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -110,7 +110,7 @@ class Predictor:
             raise InputError(f"tile {tile} and batch {batch} must be at least 1, the halo {halo} at least 0")
         self.trained, self.halo, self.tile, self.batch, self.images = trained, halo, tile, batch, images
 
-    def run(self, scene: Scene) -> Iterator[Tile]:
+    def run(self, scene: Scene) -> Generator[Tile, None, None]:
         """The tiles of a scene, row by row.
 
         Raises:
@@ -118,7 +118,7 @@ class Predictor:
         """
         yield from self.run_windows(scene, cores(*scene.shape, self.tile))
 
-    def run_windows(self, scene: Scene, windows: Sequence[Window]) -> Iterator[Tile]:
+    def run_windows(self, scene: Scene, windows: Sequence[Window]) -> Generator[Tile, None, None]:
         """Chosen cores of a scene, none larger than `tile`; see `run`."""
         handles = Handles()
         try:
