@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax import __version__
-from jointseg_jax.mapping.predictor import Predictor, Tile, cores
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping import confidence as confidences
+from jointseg_jax.mapping.dihedral import MEMBERS
+from jointseg_jax.mapping.predictor import Clock, Predictor, Readable, Tile, cores
 from jointseg_jax.mapping.quicklook import quicklook
 from jointseg_jax.mapping.tally import BandStatistics, Sums, Tally
 from jointseg_jax.rasters import pictures
@@ -33,7 +37,7 @@ class Product:
         valid_pixels: those of them whose input is valid.
         impervious_pixels: those of them that are impervious.
         owned_m2, valid_m2, impervious_m2: the same as areas on the ellipsoid; None on a lattice without a CRS.
-        seconds: spent on "read", "compute" and "write".
+        seconds: spent on "read", "compute" and "write", which overlap.
     """
 
     files: dict[str, pathlib.Path]
@@ -69,13 +73,14 @@ class _Raster:
 
 def write_product(
     predictor: Predictor,
-    scene: Scene,
+    scene: Readable,
     folder: str | os.PathLike[str],
     decisions: dict[str, str],
     on_tile: Callable[[int, int], None] | None = None,
     *,
     owned: np.ndarray | None = None,
     quick: bool = True,
+    confidence: bool = False,
 ) -> Product:
     """Maps a scene.
 
@@ -91,10 +96,12 @@ def write_product(
         on_tile: called with tiles done and tiles in all.
         owned: bool `[10h, 10w]`: the 1 m pixels that are asked for; all others become nodata in every raster, and
             tiles without any are not computed. None for all.
-        quick: whether to draw the quick-look; it needs the files of the scene's layers.
+        quick: whether to draw the quick-look, of a `Scene` only: it shows the files of the layers.
+        confidence: whether to write `confidence.tif` (uint8: round(200 c), 255 nodata), see `mapping.confidence`.
 
     Raises:
-        InputError: the scene cannot be read or the product cannot be written.
+        InputError: the scene cannot be read, the product cannot be written, or it was never measured what the
+            confidence is worth.
         ValueError: `owned` is not of that type and shape.
     """
     folder = pathlib.Path(folder)
@@ -102,8 +109,9 @@ def write_product(
     shape = (int(fine.shape[0]), int(fine.shape[1]))
     if owned is not None and (owned.dtype != bool or owned.shape != shape):
         raise ValueError(f"owned must be bool {shape}, not {owned.dtype} {owned.shape}")
-    rasters = _rasters(predictor, scene, decisions)
+    rasters = _rasters(predictor, scene, decisions, confidence)
     files = {name: folder / f"{name}.tif" for name in rasters}
+    clock = Clock()
     sums = {name: Sums(len(raster.layout.bands)) for name, raster in rasters.items()}
     tally = Tally(fine)
     windows = cores(*scene.shape, predictor.tile)
@@ -116,22 +124,25 @@ def write_product(
             )
             for name, raster in rasters.items()
         }
-        tiles = stack.enter_context(closing(predictor.run_windows(scene, wanted)))
+        tiles = stack.enter_context(closing(predictor.run_windows(scene, wanted, clock)))
         for number, tile in enumerate(tiles, start=1):
-            window = tile.window.scale(FINE_FACTOR)
-            mine = np.ones((window.height, window.width), bool) if owned is None else owned[window.slices()]
-            known = mine & tile.fine_valid
-            for name, raster in rasters.items():
-                stored = raster.stored(tile)
-                mask = known if stored.ndim == 2 else known[..., None]
-                stored = np.where(mask, stored, raster.nodata).astype(raster.layout.dtype)
-                writers[name].write(stored, window)
-                sums[name].add(stored, known)
-            positive = int((known & (tile.probability >= threshold)).sum())
-            tally.add(window, int(mine.sum()), int(known.sum()), positive)
+            with clock.time("write"):
+                window = tile.window.scale(FINE_FACTOR)
+                mine = np.ones((window.height, window.width), bool) if owned is None else owned[window.slices()]
+                known = mine & tile.fine_valid
+                for name, raster in rasters.items():
+                    stored = raster.stored(tile)
+                    mask = known if stored.ndim == 2 else known[..., None]
+                    stored = np.where(mask, stored, raster.nodata).astype(raster.layout.dtype)
+                    writers[name].write(stored, window)
+                    sums[name].add(stored, known)
+                positive = int((known & (tile.probability >= threshold)).sum())
+                tally.add(window, int(mine.sum()), int(known.sum()), positive)
             if on_tile is not None:
                 on_tile(number, len(wanted))
-    if quick:
+        finishing = time.perf_counter()
+    clock.write += time.perf_counter() - finishing  # overviews and compression, when the writers close
+    if quick and isinstance(scene, Scene):
         files["quicklook"] = folder / "quicklook.png"
         pictures.save_png(files["quicklook"], quicklook(scene, files))
     asked, valid, impervious = tally.figures()
@@ -144,11 +155,16 @@ def write_product(
         owned_m2=asked.square_metres,
         valid_m2=valid.square_metres,
         impervious_m2=impervious.square_metres,
-        seconds={},
+        seconds=dataclasses.asdict(clock),
     )
 
 
-def _rasters(predictor: Predictor, scene: Scene, decisions: dict[str, str]) -> dict[str, _Raster]:
+def _confidence(tile: Tile) -> np.ndarray:
+    assert tile.spread is not None
+    return confidences.levels(tile.spread)
+
+
+def _rasters(predictor: Predictor, scene: Readable, decisions: dict[str, str], confidence: bool) -> dict[str, _Raster]:
     """The rasters of a product."""
     trained = predictor.trained
     primary, calibration = trained.meta.contract.primary, trained.meta.calibration
@@ -160,6 +176,8 @@ def _rasters(predictor: Predictor, scene: Scene, decisions: dict[str, str]) -> d
         "TEMPERATURE": calibration.temperature,
         "THRESHOLD": calibration.threshold,
         "HALO": f"{predictor.halo} input pixels",
+        "COMPUTED_IN": predictor.dtype,
+        "AUGMENTATION": f"mean of {MEMBERS} flips and quarter turns" if predictor.augment else "none",
         **{k.upper(): v for k, v in decisions.items()},
     }
     rasters = {
@@ -197,5 +215,21 @@ def _rasters(predictor: Predictor, scene: Scene, decisions: dict[str, str]) -> d
             "average",
             lambda tile: primary.encode(tile.images[-1]),
             differencing=True,
+        )
+    if confidence:
+        if not predictor.augment:
+            raise InputError("confidence is the agreement of flips and quarter turns of the input: add --augment")
+        record = confidences.measured(trained, predictor.dtype)
+        rasters["confidence"] = _Raster(
+            Layout(
+                fine,
+                "uint8",
+                ("confidence",),
+                IGNORE,
+                {**tags, **confidences.tags(record)},
+                scale=1 / confidences.LEVELS,
+            ),
+            "average",
+            _confidence,
         )
     return rasters
