@@ -110,6 +110,14 @@ class Scene:
         height, width = self.lattice.shape
         return int(height), int(width)
 
+    @property
+    def own_units(self) -> bool:
+        """Whether the first modality comes in the contract's units as it is, neither adjusted nor taken as another."""
+        primary = self.contract.primary
+        return all(
+            layer.modality.units == primary.units and layer.adjustment is None for layer in self.layers[primary.name]
+        )
+
     def read(self, window: Window, handles: Handles) -> dict[str, dict[str, np.ndarray]]:
         """Reads every modality over a window of the 10 m lattice, which may reach beyond the scene.
 
