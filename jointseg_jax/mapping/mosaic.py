@@ -29,6 +29,11 @@ class Mosaic(Scene):
     parts: tuple[Scene, ...] = ()
     corners: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def own_units(self) -> bool:
+        """As of `Scene`, of all of them."""
+        return all(part.own_units for part in self.parts)
+
     def read(self, window: Window, handles: Handles) -> dict[str, dict[str, np.ndarray]]:
         """As `Scene.read`."""
         return self.read_chosen(window, handles)[0]

@@ -27,6 +27,7 @@ def map_scene(
     augment: bool = False,
     confidence: bool = False,
     dtype: str | None = None,
+    image: bool = True,
     say: Callable[[str], None] = print,
 ) -> Product:
     """Opens a scene under the network's contract, maps it and says what the map holds.
@@ -43,6 +44,7 @@ def map_scene(
         augment: see `Predictor`.
         confidence: whether to write the confidence, see `write_product`.
         dtype: see `Predictor`.
+        image: whether to write the super-resolved image.
         say: receives the lines of the report.
 
     Raises:
@@ -67,7 +69,7 @@ def map_scene(
             bar.total = total
             bar.update(done - bar.n)
 
-        predictor = Predictor(trained, halo, tile=tile, batch=batch, augment=augment, dtype=dtype)
+        predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
         product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)
     nodata = 1 - product.valid_pixels / (height * width * FINE_FACTOR**2)
     share = product.impervious_pixels / product.valid_pixels if product.valid_pixels else 0.0

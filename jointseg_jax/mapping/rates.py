@@ -1,0 +1,72 @@
+"""How fast a network mapped so far, kept beside its checkpoint, and what that promises for a plan."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from jointseg_jax.jobs.files import read_json, write_json
+from jointseg_jax.mapping.plan_file import Settings
+
+FILE = "mapping_rate.json"
+
+
+def keep(
+    workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]], seconds: float, workers: int
+) -> None:
+    """Adds what a run did to what is known; a work directory that cannot be written stays as it is.
+
+    Args:
+        workdir: of the network.
+        settings: of the product.
+        rows: of the tiles that the run mapped.
+        seconds: that it took, starting and compiling included.
+        workers: at work in it.
+    """
+    known = _read(workdir)
+    old = known.get(_key(settings), {"km2": 0.0, "worker_seconds": 0.0, "bytes": 0})
+    known[_key(settings)] = {
+        "km2": old["km2"] + sum(r["owned_m2"] for r in rows) / 1e6,
+        "worker_seconds": old["worker_seconds"] + seconds * workers,
+        "bytes": old["bytes"] + sum(f["bytes"] for r in rows for f in r["files"].values()),
+    }
+    try:
+        write_json(workdir / FILE, known)
+    except OSError:
+        return
+
+
+def expect(workdir: pathlib.Path, settings: Settings, km2: float) -> dict[str, float] | None:
+    """Seconds of one worker and bytes for so many square kilometres; None where nothing comparable was measured."""
+    known = _read(workdir).get(_key(settings))
+    if not known or known["km2"] <= 0:
+        return None
+    return {
+        "seconds": km2 * known["worker_seconds"] / known["km2"],
+        "bytes": km2 * known["bytes"] / known["km2"],
+        "measured_km2": known["km2"],
+    }
+
+
+def hours(seconds: float) -> str:
+    """A duration in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def _key(settings: Settings) -> str:
+    """Of what decides the speed: a rate counts for the same kind of device and work only."""
+    work = dataclasses.asdict(settings)
+    decisive = {k: work[k] for k in ("halo", "tile", "batch", "augment", "dtype", "image", "confidence")}
+    return json.dumps({"device": jax.devices()[0].device_kind, **decisive})
+
+
+def _read(workdir: pathlib.Path) -> dict[str, Any]:
+    try:
+        return dict(read_json(workdir / FILE))
+    except (OSError, ValueError, TypeError):
+        return {}
