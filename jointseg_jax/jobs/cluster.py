@@ -25,7 +25,7 @@ from jointseg_jax.errors import InputError, Interrupted, Unfinished
 from jointseg_jax.jobs.executors import End, Session, Task, sentence
 from jointseg_jax.jobs.stopping import Stopping
 
-_MOMENT = 0.1  # seconds between looks
+_MOMENT = 0.02  # seconds between looks
 _COUNT_EVERY = 1.0  # seconds between counts of the workers
 _NO_WORKERS = 600.0  # seconds without any: a cluster of our own is given up, of others it is said
 _ANSWER = 10.0  # seconds for the answer of a call that has ended; what is late is asked for again
