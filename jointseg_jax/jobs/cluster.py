@@ -12,6 +12,7 @@ The scheduler keeps nothing on disk and need not: workers write the ledger's row
 """
 
 import contextlib
+import inspect
 import logging
 import os
 import pathlib
@@ -25,7 +26,7 @@ from jointseg_jax.errors import InputError, Interrupted, Unfinished
 from jointseg_jax.jobs.executors import End, Session, Task, sentence
 from jointseg_jax.jobs.stopping import Stopping
 
-_MOMENT = 0.1  # seconds between looks
+_MOMENT = 0.02  # seconds between looks
 _COUNT_EVERY = 1.0  # seconds between counts of the workers
 _NO_WORKERS = 600.0  # seconds without any: a cluster of our own is given up, of others it is said
 _ANSWER = 10.0  # seconds for the answer of a call that has ended; what is late is asked for again
@@ -134,15 +135,22 @@ class Dask:
             raise InputError("dask-jobqueue is missing: pip install 'jointseg-jax[slurm]'") from error
         given = dict(self._slurm or {})
         exports = [f"export {name}={value}" for name, value in worker_environment(0, ()).items()]
-        given["job_script_prologue"] = [*exports, *given.get("job_script_prologue", ())]
         # One thread is Dask's; the processor cores that XLA and GDAL use are asked for by job_cpu.
-        try:
-            started = _started(dask_jobqueue.SLURMCluster, **{**given, "cores": 1, "processes": 1})
-            with started as cluster:
-                cluster.scale(jobs=self._workers)
-                yield cluster
+        options = {
+            **given,
+            "cores": 1,
+            "processes": 1,
+            "job_script_prologue": [*exports, *given.get("job_script_prologue", ())],
+        }
+        try:  # a job that nobody submits: a cluster with wrong options would be left half made
+            of_cluster = inspect.signature(dask_jobqueue.core.JobQueueCluster.__init__).parameters
+            of_job = {k: v for k, v in options.items() if k not in of_cluster}
+            dask_jobqueue.SLURMCluster.job_cls(scheduler="tcp://127.0.0.1:1", name="none", **of_job)
         except (TypeError, ValueError) as error:
             raise InputError(f"Slurm options {given} cannot be used ({error})") from error
+        with _started(dask_jobqueue.SLURMCluster, **options) as cluster:
+            cluster.scale(jobs=self._workers)
+            yield cluster
 
 
 class _OnACluster:

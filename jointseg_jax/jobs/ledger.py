@@ -136,6 +136,10 @@ class Ledger:
         """What was set aside, by unit, sorted: `error` and `details`."""
         return self._rows(self.folder / "quarantine", files=False)
 
+    def forget(self, unit: str) -> None:
+        """Takes back the row of a unit that is to be done again."""
+        self._path(unit).unlink(missing_ok=True)
+
     def begin(self, unit: str) -> None:
         """Notes that a process has a unit in hand, for those that come after it should it be killed."""
         path = self._begun_path(unit)

@@ -153,7 +153,10 @@ class _Run:
             if row is not None and self._ledger.check_row(row, deep):
                 self.outcome.skipped[unit] = row
                 self._tell("skipped", unit, row)
-            elif kills := self._ledger.kills(unit):
+                continue
+            if row is not None:
+                self._ledger.forget(unit)
+            if kills := self._ledger.kills(unit):
                 self._failures[unit] = kills
                 suspects.append(unit)
             else:

@@ -97,3 +97,31 @@ def whole(product, ledger, units):
         assert ledger.check(unit, deep=True)
         assert rows[unit]["files"]["map"]["path"] == f"{unit}/map.bin"
     assert not ledger.quarantined()
+
+
+@dataclasses.dataclass
+class Net:
+    """Writes what a small network makes of noise that follows from the unit's name."""
+
+    product: pathlib.Path
+
+    def __call__(self, unit):
+        import jax
+        import numpy as np
+
+        key = jax.random.key(int.from_bytes(unit.encode()) % 2**31)
+        image = jax.random.normal(key, (2, 96, 96, 8))
+        kernels = jax.random.normal(jax.random.key(0), (6, 3, 3, 8, 8)) / 8
+
+        @jax.jit
+        def run(x):
+            for kernel in kernels:
+                x = x + jax.nn.silu(
+                    jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+                )
+            return x
+
+        path = self.product / unit / "map.npy"
+        with atomic_path(path) as temporary:
+            np.save(temporary, np.asarray(run(image)))
+        return Result({"tile": unit}, {"map": path})
