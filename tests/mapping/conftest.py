@@ -1,8 +1,13 @@
 """A network to map with."""
 
+import pathlib
+import sys
+
 import jax
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +25,23 @@ def trained(toy_config, tmp_path_factory):
     params = jax.tree.unflatten(tree, [x + rng.normal(0, 0.12, x.shape).astype(x.dtype) for x in leaves])
     meta = Meta(experiment.plain, experiment.contract, Calibration(2.0, 0.45, 0), {"name": "toy", "index": ""})
     return Trained(tmp_path_factory.mktemp("trained"), 0, "ema", experiment.model, params, meta)
+
+
+@pytest.fixture(scope="session")
+def made_product(trained, data, raw, tmp_path_factory):
+    """A folder of five mapped tiles in two zones, and the rows of its ledger; copy it before changing it."""
+    import products
+
+    folder = tmp_path_factory.mktemp("made") / "product"
+    return folder, products.make_product(folder, trained, data, raw)
+
+
+@pytest.fixture
+def product(made_product, tmp_path):
+    """A private copy of `made_product`."""
+    import copy
+    import shutil
+
+    folder, rows = made_product
+    shutil.copytree(folder, tmp_path / "product")
+    return tmp_path / "product", copy.deepcopy(rows)
