@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string(
-    "input", None, "One scene: a raster, or a folder with one raster per modality (a dataset's site is one). Or several "
+    "input", None, "One scene: a raster, or a folder with one raster per modality (a dataset's site). Or several "
     "scenes: a folder of those, a STAC collection, item collection or item, a prepared dataset.",
 )  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the map.")

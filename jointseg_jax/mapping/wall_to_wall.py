@@ -139,7 +139,7 @@ def map_area(
     begin = time.perf_counter()
     areas = {t.name: t.owned_m2 for t in plan.tiles}
     terminal = sys.stderr.isatty()
-    with tqdm.tqdm(unit="tile", mininterval=0.5 if terminal else 15) as bar:
+    with tqdm.tqdm(total=len(plan.units), unit="tile", mininterval=0.5 if terminal else 15) as bar:
 
         def tell(event: Event) -> None:
             bar.total = event.total
@@ -174,8 +174,7 @@ def _scenes(
     contract = trained.meta.contract
     found = find(source, contract, product / "inputs")
     known = plan_file.known_scenes(product, key, contract)
-    terminal = sys.stderr.isatty()
-    with tqdm.tqdm(total=len(found), unit="scene", leave=False, mininterval=0.5 if terminal else 15) as bar:
+    with tqdm.tqdm(total=len(found), unit="scene", leave=False, disable=None) as bar:
         scenes, refused = open_all(
             found, contract, mode=order.radiometry, bands=order.bands, known=known, on_scene=lambda *_: bar.update()
         )

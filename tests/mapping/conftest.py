@@ -28,6 +28,22 @@ def trained(toy_config, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def workdir(toy_config, trained, tmp_path_factory):
+    """`trained` as training would have left it, for processes that load it themselves."""
+    import contextlib
+
+    from jointseg_jax.training.checkpoints import Checkpoints
+    from jointseg_jax.training.experiment import set_up
+
+    folder = tmp_path_factory.mktemp("workdir")
+    state = set_up(toy_config).init()
+    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+        checkpoints.save(state.replace(params=trained.params, ema=trained.params), trained.meta)
+        checkpoints.wait()
+    return folder
+
+
+@pytest.fixture(scope="session")
 def made_product(trained, data, raw, tmp_path_factory):
     """A folder of five mapped tiles in two zones, and the rows of its ledger; copy it before changing it."""
     import products
