@@ -19,7 +19,8 @@ class Mosaic(Scene):
     """A tile's ground as a scene: what `Predictor` reads.
 
     A window may reach beyond the tile: there, neighbouring ground is read by the same rule. All modalities of a pixel
-    come from one scene, the first whose first modality is valid there on any date.
+    come from one scene, the first whose first modality is valid there on any date; where there is none, the first whose
+    rectangle holds the pixel, so that a mosaic of one scene reads as that scene.
 
     Attributes:
         parts: the scenes, in order, all on the tile's 10 m lattice but for whole pixels.
@@ -64,7 +65,25 @@ class Mosaic(Scene):
                 for key, values in read.items():
                     result[modality.name][key][:, taken] = values[:, taken]
             chosen[taken] = number
+        self._fill(result, chosen == IGNORE, window, handles)
         return result, chosen
+
+    def _fill(
+        self, result: dict[str, dict[str, np.ndarray]], left: np.ndarray, window: Window, handles: Handles
+    ) -> None:
+        """What other modalities know of pixels where the first is invalid in every scene."""
+        for scene, (row, col) in zip(self.parts, self.corners, strict=True):
+            own = Window(window.row + row, window.col + col, window.height, window.width)
+            part = own.clip(*scene.shape)
+            inside = np.zeros_like(left)
+            inside[Window(part.row - own.row, part.col - own.col, part.height, part.width).slices()] = True
+            inside &= left
+            if not inside.any():
+                continue
+            for modality in self.contract.modalities[1:]:
+                for key, values in scene.read_modality(modality, own, handles).items():
+                    result[modality.name][key][:, inside] = values[:, inside]
+            left = left & ~inside
 
     def choose(self, window: Window, handles: Handles) -> np.ndarray:
         """The number of the scene that each pixel is from, without reading other modalities: uint8 `[h, w]`."""

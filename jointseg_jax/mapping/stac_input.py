@@ -128,7 +128,8 @@ class Item:
             tags = {k: v for k, v in raster.tags().items() if k != "AREA_OR_POINT"}
         xml = product_xml(first)
         offset = None if xml is None else read_product_xml(xml)
-        said = {k: str(v) for k, v in self.properties.items() if isinstance(v, str | int | float)}
+        # GDAL takes a colon in a key for the sign that ends it.
+        said = {k.replace(":", "_"): str(v) for k, v in self.properties.items() if isinstance(v, str | int | float)}
         return {**tags, **said, **({} if offset is None else {"RADIO_ADD_OFFSET": f"{offset:g}"})}
 
 
