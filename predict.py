@@ -125,7 +125,7 @@ def _map_area(trained: Any, executor: "Executor") -> None:
     area = None if _AOI.value is None else read_area(_AOI.value)
     plan = plan_area(trained, pathlib.Path(str(_INPUT.value)), area, product, order)
     if not _PLAN_ONLY.value:
-        map_area(trained, plan, product, executor, workers=max(1, _WORKERS.value), deep=_CHECK.value)
+        map_area(trained, plan, product, executor, deep=_CHECK.value)
 
 
 def _executor() -> "Executor":

@@ -1,5 +1,6 @@
 """How fast a network mapped so far, kept beside its checkpoint, and what that promises for a plan."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from jointseg_jax.jobs.files import read_json, write_json
 from jointseg_jax.mapping.plan_file import Settings
@@ -14,29 +16,31 @@ from jointseg_jax.mapping.plan_file import Settings
 FILE = "mapping_rate.json"
 
 
-def keep(
-    workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]], seconds: float, workers: int
-) -> None:
+def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]]) -> None:
     """Adds what a run did to what is known; a work directory that cannot be written stays as it is.
+
+    Of the tiles' seconds per square kilometre the median by area counts: the first tile of a process also compiles.
 
     Args:
         workdir: of the network.
         settings: of the product.
         rows: of the tiles that the run mapped.
-        seconds: that it took, starting and compiling included.
-        workers: at work in it.
     """
+    areas = np.array([r["owned_m2"] / 1e6 for r in rows])
+    if areas.sum() <= 0:
+        return
+    paces = np.array([r["seconds"]["total"] for r in rows]) / np.maximum(areas, 1e-9)
+    order = np.argsort(paces)
+    pace = float(paces[order][np.searchsorted(np.cumsum(areas[order]), areas.sum() / 2)])
     known = _read(workdir)
     old = known.get(_key(settings), {"km2": 0.0, "worker_seconds": 0.0, "bytes": 0})
     known[_key(settings)] = {
-        "km2": old["km2"] + sum(r["owned_m2"] for r in rows) / 1e6,
-        "worker_seconds": old["worker_seconds"] + seconds * workers,
+        "km2": old["km2"] + float(areas.sum()),
+        "worker_seconds": old["worker_seconds"] + pace * float(areas.sum()),
         "bytes": old["bytes"] + sum(f["bytes"] for r in rows for f in r["files"].values()),
     }
-    try:
+    with contextlib.suppress(OSError):
         write_json(workdir / FILE, known)
-    except OSError:
-        return
 
 
 def expect(workdir: pathlib.Path, settings: Settings, km2: float) -> dict[str, float] | None:

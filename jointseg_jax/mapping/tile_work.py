@@ -12,7 +12,7 @@ import shapely
 from jointseg_jax import __version__
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.executors import Result
-from jointseg_jax.mapping import plan_file
+from jointseg_jax.mapping import confidence, plan_file
 from jointseg_jax.mapping.agreement import agreement
 from jointseg_jax.mapping.card import weights_digest
 from jointseg_jax.mapping.catalogue import Entry
@@ -79,6 +79,15 @@ class TileWork:
                 "made with: restore them, or take another --output"
             )
         return _State(make_predictor(trained, plan.settings), plan, {t.name: t for t in plan.tiles}, scenes)
+
+
+def check_settings(trained: Trained, settings: plan_file.Settings) -> None:
+    """Raises `InputError` where no tile could be mapped with them; tiles would only find that one after another."""
+    predictor = make_predictor(trained, settings)
+    if settings.confidence:
+        if not settings.augment:
+            raise InputError("confidence is the agreement of flips and quarter turns of the input: add --augment")
+        confidence.measured(trained, predictor.dtype)
 
 
 def make_predictor(trained: Trained, settings: plan_file.Settings) -> Predictor:

@@ -21,7 +21,7 @@ from jointseg_jax.mapping.found import find
 from jointseg_jax.mapping.halo import FILE as HALO_FILE
 from jointseg_jax.mapping.halo import halo_for
 from jointseg_jax.mapping.plan import GRID, SNAP, Coverage, coverage, partition, with_scenes
-from jointseg_jax.mapping.tile_work import TileWork
+from jointseg_jax.mapping.tile_work import TileWork, check_settings
 from jointseg_jax.mapping.zones import polygons, to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.training.trained import Trained
@@ -70,16 +70,18 @@ def plan_area(
     """
     if order.grid < SNAP or order.grid % SNAP:
         raise InputError(f"--grid={order.grid} must be a multiple of {SNAP} metres, the pixel of the 20 m bands")
+    settings = plan_file.Settings(
+        order.grid, 0, order.tile, order.batch, order.augment, order.dtype, order.image, order.confidence,
+        order.radiometry, order.bands,
+    )  # fmt: skip
+    check_settings(trained, settings)
     key = plan_file.catalogue_key(trained.meta.contract, order.radiometry, order.bands)
     scenes, refused = _scenes(trained, source, product, order, key, say)
     if area is None:
         area = polygons(shapely.union_all([_footprint(s) for s in scenes]))
         say("area    no --aoi was given: the rectangles of all scenes are mapped")
     halo = _halo(trained, scenes, say)
-    settings = plan_file.Settings(
-        order.grid, halo, order.tile, order.batch, order.augment, order.dtype, order.image, order.confidence,
-        order.radiometry, order.bands,
-    )  # fmt: skip
+    settings = dataclasses.replace(settings, halo=halo)
     tiles = with_scenes(list(partition(area, order.grid)), scenes, halo * COARSE_SPACING)
     covered = coverage(area, tiles, scenes)
     network = {
@@ -114,7 +116,6 @@ def map_area(
     product: pathlib.Path,
     executor: Executor,
     *,
-    workers: int = 1,
     deep: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -125,7 +126,6 @@ def map_area(
         plan: of the product.
         product: folder.
         executor: who maps.
-        workers: how many tiles are mapped at a time, for the rate that the next plan is told.
         deep: compare the checksums of what is there.
         say: receives the lines of the report.
 
@@ -157,7 +157,7 @@ def map_area(
     if outcome.skipped:
         say(f"found   {len(outcome.skipped)} tiles done before")
     if outcome.done:
-        rates.keep(trained.workdir, plan.settings, list(outcome.done.values()), time.perf_counter() - begin, workers)
+        rates.keep(trained.workdir, plan.settings, list(outcome.done.values()))
     rows = {name: row for name, row in ledger.done().items() if name in areas}
     _conclude(trained, plan, product, rows, whole=executor.shard[1] == 1, say=say)
     outcome.insist()
