@@ -94,7 +94,7 @@ class Dask:
                 )
             except (OSError, ValueError) as error:
                 raise InputError(f"no Dask scheduler answers at {address} ({error}): check address and port") from error
-            yield _OnACluster(client, blob, say, own=not self.distant)
+            yield _OnACluster(client, blob, say, own=None if self.distant else address)
 
     @contextlib.contextmanager
     def _own(self) -> Iterator[Any]:
@@ -156,7 +156,7 @@ class Dask:
 class _OnACluster:
     """Hands units over as workers become free."""
 
-    def __init__(self, client: Any, blob: bytes, say: Callable[[str], None], own: bool):
+    def __init__(self, client: Any, blob: bytes, say: Callable[[str], None], own: Any):
         self._client, self._blob, self._say, self._own = client, blob, say, own
         self._pending: dict[Any, str] = {}
         self._ends: queue.SimpleQueue[End] = queue.SimpleQueue()
@@ -226,16 +226,34 @@ class _OnACluster:
                         f"the worker at {wide[0]} has {threads[wide[0]]} threads: start it with --nthreads 1"
                     )
                 self._workers = len(threads)
+            if self._own is not None:
+                _revive(self._own)
         if self._workers:
             self._seen = now
         elif now - self._seen >= _NO_WORKERS:
-            if self._own:
+            if self._own is not None:
                 raise Unfinished(
                     f"no worker process has lived for {_NO_WORKERS / 60:.0f} minutes: see what they printed"
                 )
             self._say("still no worker has joined the Dask cluster")
             self._seen = now
         return self._workers
+
+
+def _revive(cluster: Any) -> None:
+    """Starts those workers anew whose keepers gave up: Dask's do when a process dies while it is starting."""
+    from distributed.core import Status
+
+    given_up = [n for n, nanny in list(cluster.workers.items()) if nanny.status in (Status.closed, Status.failed)]
+    for name in given_up:
+        del cluster.workers[name]
+    if given_up:
+        cluster.loop.add_callback(_start_missing, cluster)
+
+
+async def _start_missing(cluster: Any) -> None:
+    with contextlib.suppress(Exception):  # it died at its start again: the next look tries again
+        await cluster._correct_state()
 
 
 def _end_of(future: Any, unit: str) -> tuple[End, bool]:
@@ -279,7 +297,10 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _started(kind: Callable[..., Any], **options: Any) -> Iterator[Any]:
-    cluster = kind(**options)
+    try:
+        cluster = kind(**options)
+    except RuntimeError as error:
+        raise Unfinished(f"the worker processes did not start ({error}): see what they printed, if anything") from error
     try:
         yield cluster
     finally:
