@@ -129,8 +129,9 @@ def evaluate_site(
     handles = Handles()
     total = Statistics()
     strips = _Strips(scene, data_range(contract), handles)
+    tiles = predictor.run(scene)
     try:
-        for tile in predictor.run(scene):
+        for tile in tiles:
             ground = read_window(handles.get(str(data.root / site.split)), tile.window)[0][..., 0] == CODES[split]
             fine_ground = np.repeat(np.repeat(ground, FINE_FACTOR, 0), FINE_FACTOR, 1)
             label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
@@ -150,6 +151,7 @@ def evaluate_site(
                 on_tile(tile)
         return total + strips.flush()
     finally:
+        tiles.close()
         handles.close()
 
 

@@ -55,4 +55,5 @@ def ahead(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None,
             del item  # it must not live on while the next one is waited for
     finally:
         unwanted.set()
-        maker.join()
+        if maker is not threading.current_thread():  # which may collect what its forgetful consumer left
+            maker.join()

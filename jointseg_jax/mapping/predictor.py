@@ -10,7 +10,7 @@ import functools
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,8 @@ class Memory:
 
     Attributes:
         device: on each device: weights, inputs and outputs of the batches in flight, and the network's own buffers.
-        host: arrays read and fetched, and GDAL's cache of blocks. On CPUs the devices' share comes on top.
+        host: arrays read and fetched, and GDAL's cache of blocks. On CPUs the devices' share comes on top, and always
+            what the consumer makes of a tile.
     """
 
     device: int
@@ -258,11 +259,10 @@ class Predictor:
         with closing(ahead(self._loaded(scene, windows, clock))) as batches:
             for at, valid, members in batches:
                 with clock.time("compute"):
-                    results = [self._forward(inputs, fine) for inputs, fine in members]
-                    probability, images = results[0]
-                    outcome: Outcome = agree(results) if self.augment else (probability, None, images)
-                    jax.block_until_ready(outcome)
+                    outcome = jax.block_until_ready(self._outcome(members))
+                del members  # device memory that must not be held while this batch waits
                 yield at, valid, outcome
+                del outcome
 
     def _loaded(
         self, scene: Readable, windows: Sequence[Window], clock: Clock
@@ -282,8 +282,16 @@ class Predictor:
                         for k in range(MEMBERS if self.augment else 1)
                     ]
                 yield at, valid, members
+                del members
         finally:
             handles.close()
+
+    def _outcome(self, members: Sequence[tuple[Any, Any]]) -> Outcome:
+        results = [self._forward(inputs, fine) for inputs, fine in members]
+        if self.augment:
+            return cast(Outcome, agree(results))
+        probability, images = results[0]
+        return probability, None, images
 
     def _forward(self, inputs: Any, fine: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         return predict_tiles(

@@ -57,19 +57,22 @@ def test_nothing_runs_before_it_is_asked_for():
 
 
 def test_what_the_maker_raises_comes_after_the_items_before_it():
-    log, got = [], []
+    items = ahead(made([], fail_at=3))
+    assert [next(items) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="gone"):
-        for item in ahead(made(log, fail_at=3)):
-            got.append(item)
-    assert got == [0, 1, 2]
+        next(items)
     assert not alive()
 
 
 def test_a_consumer_that_fails_or_forgets_leaves_no_thread():
     log = []
-    with pytest.raises(ZeroDivisionError), contextlib.closing(ahead(made(log))) as items:
-        for item in items:
-            1 // (3 - item)
+
+    def use():
+        with contextlib.closing(ahead(made(log))) as items:
+            return [1 // (3 - item) for item in items]
+
+    with pytest.raises(ZeroDivisionError):
+        use()
     assert not alive()
     items = ahead(made(log))
     next(items)
