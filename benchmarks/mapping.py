@@ -13,6 +13,7 @@ table, and writes JSON with --output.
 import argparse
 import datetime
 import json
+import math
 import os
 import pathlib
 import platform
@@ -25,13 +26,9 @@ from typing import Any
 import numpy as np
 import psutil
 import rasterio
-import shapely
-
-from jointseg_jax.mapping.zones import to_degrees, zone_of_epsg
 
 ROOT = pathlib.Path(__file__).parents[1]
 BELT_KM2 = 2.2e6
-KM2_PER_PIXEL = 1e-4
 
 
 def main() -> None:
@@ -68,7 +65,10 @@ def main() -> None:
 
 def enlarged(source: pathlib.Path, target: pathlib.Path, size: int) -> pathlib.Path:
     """A scene of `size` x `size` input pixels: the source, mirrored as often as needed."""
-    target.mkdir()
+    # A folder of one scene, so that predict.py maps an area: all of it.
+    target = target / source.stem if source.is_dir() else target
+    target.mkdir(parents=True)
+    metres = 10 * size
     files = [source] if source.is_file() else sorted(source.glob("*.tif"))
     widest = max(rasterio.open(f).width for f in files if f.name.startswith(("s2.", "s2_0.")) or source.is_file())
     for file in files:
@@ -80,6 +80,9 @@ def enlarged(source: pathlib.Path, target: pathlib.Path, size: int) -> pathlib.P
             stack, profile = raster.read(), raster.profile
             pad = [(0, 0), (0, max(0, side - stack.shape[1])), (0, max(0, side - stack.shape[2]))]
             stack = np.pad(stack, pad, "symmetric")[:, :side, :side]
+            # Its corner lies on the grid of tiles of its own size: one tile is the whole of it.
+            left, bottom = (metres * math.ceil(v / metres) for v in (raster.bounds.left, raster.bounds.bottom))
+            profile["transform"] = rasterio.Affine(spacing, 0, left, 0, -spacing, bottom + metres)
             profile.update(width=side, height=side, tiled=True, blockxsize=256, blockysize=256, compress="zstd")
             with rasterio.open(target / file.name, "w", **profile) as made:
                 made.write(stack)
@@ -89,11 +92,12 @@ def enlarged(source: pathlib.Path, target: pathlib.Path, size: int) -> pathlib.P
 
 
 def measured(common: list[str], scene: pathlib.Path, place: pathlib.Path, size: int, window: int) -> dict[str, Any]:
-    """One product of a single tile over all of a scene, after one that compiles."""
-    arguments = [*common, f"--input={scene}", f"--aoi={area(scene, place)}", f"--grid={grid(size)}", f"--tile={window}"]
-    for turn in ("warm", "timed"):
-        product = place / f"{turn}-{size}-{window}"
-        wall, cpu, peak = run([*arguments, f"--output={product}"])
+    """One product of a single tile over all of a scene; before the first of a window, one that compiles."""
+    arguments = [*common, f"--input={scene.parent}", f"--grid={10 * size}", f"--tile={window}"]
+    product = place / f"timed-{size}-{window}"
+    if not (place / f"warm-{window}").exists():
+        run([*arguments, f"--output={place / f'warm-{window}'}"])
+    wall, cpu, peak = run([*arguments, f"--output={product}"])
     rows = [json.loads(f.read_text()) for f in sorted((product / "ledger").glob("*.json"))]
     km2 = sum(r["valid_m2"] for r in rows) / 1e6
     parts = {k: sum(r["seconds"][k] for r in rows) for k in ("read", "compute", "write", "total")}
@@ -113,8 +117,10 @@ def scaling(
     for workers in (1, 2):
         product = place / f"workers-{workers}"
         wall, cpu, _ = run(
-            [*common, f"--input={scene}", f"--aoi={area(scene, place)}", f"--grid={grid(size) // 40 * 20}",
-             f"--tile={window}", "--executor=dask", f"--workers={workers}", f"--output={product}"]
+            [
+                *common, f"--input={scene.parent}", f"--grid={5 * size}", f"--tile={window}", "--executor=dask",
+                f"--workers={workers}", f"--output={product}",
+            ]
         )  # fmt: skip
         rows = [json.loads(f.read_text()) for f in sorted((product / "ledger").glob("*.json"))]
         km2 = sum(r["valid_m2"] for r in rows) / 1e6
@@ -122,29 +128,6 @@ def scaling(
             {"workers": workers, "tiles": len(rows), "seconds": wall, "cpu_seconds": cpu, "km2_per_s": km2 / wall}
         )
     return found
-
-
-def grid(size: int) -> int:
-    """A side of tiles that a scene of that size nearly fills: metres."""
-    return 20 * (size // 2)
-
-
-def area(scene: pathlib.Path, place: pathlib.Path) -> pathlib.Path:
-    """The squares of the tiles' grid that lie nearest to a scene's middle, as an area of interest: one tile."""
-    file = (
-        scene if scene.is_file() else next(f for f in sorted(scene.glob("*.tif")) if f.name in ("s2.tif", "s2_0.tif"))
-    )
-    with rasterio.open(file) as raster:
-        bounds, zone = raster.bounds, zone_of_epsg(raster.crs.to_epsg())
-    if zone is None:
-        raise SystemExit(f"error: {file} is in no UTM zone")
-    side = bounds.right - bounds.left
-    left, bottom = (side * round(v / side) for v in (bounds.left, bounds.bottom))
-    inside = shapely.box(*bounds).intersection(shapely.box(left, bottom, left + side, bottom + side))
-    path = place / f"{scene.stem}-{round(side)}.geojson"
-    geometry = shapely.geometry.mapping(to_degrees(inside, zone))
-    path.write_text(json.dumps({"type": "Feature", "properties": {}, "geometry": geometry}))
-    return path
 
 
 def run(arguments: list[str]) -> tuple[float, float, float]:

@@ -29,6 +29,7 @@ from jointseg_jax.training.trained import Trained
 LEDGER = "ledger"
 _MEASURED_ON = 4  # scenes on which measuring the halo is tried
 _LISTED = 5
+_EDGE = 25.0  # metres between vertices of a scene's rectangle: its sides then follow the grid's lines to a hair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _halo(trained: Trained, scenes: Sequence[Entry], say: Callable[[str], None])
 def _footprint(scene: Entry) -> shapely.Geometry:
     zone = zone_of_epsg(scene.epsg)
     assert zone is not None, scene.id
-    return to_degrees(shapely.box(*scene.bounds), zone)
+    return to_degrees(shapely.box(*scene.bounds), zone, step=_EDGE)
 
 
 def _beside(covered: Coverage, tiles: Sequence[Any]) -> float:
