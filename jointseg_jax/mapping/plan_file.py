@@ -11,12 +11,13 @@ import shapely
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_json, write_text
+from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.mapping import catalogue
 from jointseg_jax.mapping.plan import Candidate, PlannedTile, outline
 from jointseg_jax.mapping.zones import polygons, to_zone, zone_of_epsg
 from jointseg_jax.rasters.contract import Contract
 
-PLAN, CATALOGUE = "plan.geojson", "inputs/catalogue.json"
+PLAN, CATALOGUE, LEDGER = "plan.geojson", "inputs/catalogue.json", "ledger"
 _VERSION = 1
 _ABOUT = "jointseg"  # the foreign member of the GeoJSON that holds what concerns the whole
 _PARTS = {
@@ -73,7 +74,7 @@ class Plan:
 
 
 def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], key: str) -> None:
-    """Writes a plan, or finds the same one there.
+    """Writes a plan, or finds the same one there; another is replaced as long as no tile of it is done or begun.
 
     Args:
         product: folder.
@@ -82,7 +83,7 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], k
         key: of the catalogue, see `known_scenes`.
 
     Raises:
-        InputError: the product has another plan.
+        InputError: the product has another plan, and tiles of it.
     """
     path = product / PLAN
     features = [_feature(t) for t in plan.tiles]
@@ -91,10 +92,26 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], k
         theirs = _read(path)[_ABOUT]["identity"]
         differing = [text for part, text in _PARTS.items() if theirs.get(part) != identity[part]]
         if differing:
-            raise InputError(
-                f"{path} is the plan of a product with {', '.join(differing)}: go on with what it was begun with, or "
-                "take another --output"
-            )
+            ledger = product / LEDGER
+            if any(ledger.glob("*.json")):
+                raise InputError(
+                    f"{path} is the plan of a product with {', '.join(differing)}, and tiles of it are done: go on "
+                    "with what it was begun with, or take another --output"
+                )
+            with exclusive(ledger, "run"):  # not under the hands of a run whose first tile is not done yet
+                _write(product, plan, scenes, key, features, identity)
+            return
+    _write(product, plan, scenes, key, features, identity)
+
+
+def _write(
+    product: pathlib.Path,
+    plan: Plan,
+    scenes: Sequence[catalogue.Entry],
+    key: str,
+    features: list[dict[str, Any]],
+    identity: dict[str, str],
+) -> None:
     listed = {"version": _VERSION, "key": key, "scenes": [catalogue.to_json(s) for s in scenes]}
     write_json(product / CATALOGUE, listed)
     about = {
@@ -107,7 +124,7 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], k
     # One tile a line: the file is looked at with editors, too.
     lines = ",\n".join(json.dumps(f, ensure_ascii=False, allow_nan=False) for f in features)
     head = json.dumps(about, ensure_ascii=False, allow_nan=False, indent=1)
-    write_text(path, f'{{"type": "FeatureCollection",\n"{_ABOUT}": {head},\n"features": [\n{lines}\n]}}\n')
+    write_text(product / PLAN, f'{{"type": "FeatureCollection",\n"{_ABOUT}": {head},\n"features": [\n{lines}\n]}}\n')
 
 
 def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.Entry]]:

@@ -26,7 +26,6 @@ from jointseg_jax.mapping.zones import polygons, to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.training.trained import Trained
 
-LEDGER = "ledger"
 _MEASURED_ON = 4  # scenes on which measuring the halo is tried
 _LISTED = 5
 _EDGE = 25.0  # metres between vertices of a scene's rectangle: its sides then follow the grid's lines to a hair
@@ -135,7 +134,7 @@ def map_area(
         Interrupted, StorageError: the same call goes on.
         Unfinished: some tiles kept failing.
     """
-    ledger = Ledger(product / LEDGER, product, say=say)
+    ledger = Ledger(product / plan_file.LEDGER, product, say=say)
     work = TileWork(product, trained.workdir, trained.step, trained.weights)
     begin = time.perf_counter()
     areas = {t.name: t.owned_m2 for t in plan.tiles}

@@ -17,6 +17,7 @@ from jointseg_jax.errors import InputError, Unfinished
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.files import read_json, sha256
 from jointseg_jax.jobs.ledger import Ledger
+from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.mapping import plan_file
 from jointseg_jax.mapping.aoi import read_area
 from jointseg_jax.mapping.halo import TOLERANCE
@@ -231,6 +232,15 @@ def test_another_plan_on_the_same_product_is_refused(product, network, scenes, a
     with pytest.raises(InputError, match="other scenes"):
         make(network, fewer, area, folder)
     assert read_json(folder / "plan.geojson")["jointseg"]["settings"]["grid"] == 200
+
+
+def test_a_plan_of_which_nothing_is_done_is_replaced(network, scenes, area, tmp_path):
+    """Looking at plans with other grids is free, but not under a run that holds the product."""
+    for grid in (200, 400):
+        plan_area(network, scenes, area, tmp_path / "out", dataclasses.replace(ORDER, grid=grid), quiet)
+        assert read_json(tmp_path / "out" / "plan.geojson")["jointseg"]["settings"]["grid"] == grid
+    with exclusive(tmp_path / "out" / "ledger", "run"), pytest.raises(InputError, match="in use by another run"):
+        plan_area(network, scenes, area, tmp_path / "out", ORDER, quiet)
 
 
 def test_refused_scenes_stop_or_are_left_out_on_request(network, scenes, area, tmp_path):
