@@ -126,7 +126,7 @@ def test_best_scene_rule(tile):
     half = np.zeros((20, 20), bool)
     half[:, :10] = True
     scenes = [
-        entry("half", 499000, 3402000, valid=half, cloud=0.0, date="2024-01-01"),
+        entry("half", 499550, 3402000, valid=half, cloud=0.0, date="2024-01-01"),
         entry("cloudy", 499000, 3402000, cloud=30.0, date="2024-01-01"),
         entry("unknown-cloud", 499000, 3402000, date="2024-01-01"),
         entry("old", 499000, 3402000, cloud=2.0, date="2021-01-01"),

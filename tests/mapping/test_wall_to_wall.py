@@ -12,6 +12,7 @@ import rasterio
 import shapely
 import toy
 from odc.geo.geobox import GeoBox
+from scipy import ndimage
 
 from jointseg_jax.errors import InputError, Unfinished
 from jointseg_jax.jobs.executors import Serial
@@ -24,6 +25,8 @@ from jointseg_jax.mapping.halo import TOLERANCE
 from jointseg_jax.mapping.predictor import Predictor
 from jointseg_jax.mapping.tile_work import TileWork
 from jointseg_jax.mapping.wall_to_wall import Order, map_area, plan_area
+from jointseg_jax.mapping.zones import Zone, area_in, to_degrees, to_zone
+from jointseg_jax.mapping.zones import area as square_metres
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.training.trained import load_trained
 
@@ -116,8 +119,6 @@ def test_the_map_is_that_of_the_scenes(product, network, scenes):
                 block = np.repeat(np.repeat(here == k, 10, 0), 10, 1)
                 late[10 * row : 10 * row + block.shape[0], 10 * col : 10 * col + block.shape[1]] |= block
     halo = 10 * plan.settings.halo
-    from scipy import ndimage
-
     known = (probability != 255) & np.isfinite(own)
     deep = ndimage.minimum_filter(np.repeat(np.repeat(chosen != 0, 10, 0), 10, 1) | late, 1) & late & known
     outside = ndimage.distance_transform_cdt(~(~late & (probability != 255)), "chessboard")
@@ -131,8 +132,6 @@ def test_owned_ground_and_nothing_else_is_mapped(product, area):
     classes = pixels(folder, plan, "impervious")
     rows = Ledger(folder / "ledger").done()
     assert set(np.unique(classes)) == {0, 1, 255}
-    from jointseg_jax.mapping.zones import area as square_metres
-
     assert sum(r["owned_m2"] for r in rows.values()) == pytest.approx(square_metres(area), rel=2e-3)
     total = sum(r["valid_m2"] for r in rows.values())
     assert (classes != 255).sum() == pytest.approx(total, rel=1e-3)
@@ -264,8 +263,10 @@ def test_an_area_without_scenes_is_one_sentence(network, scenes, tmp_path):
 def test_a_scene_that_breaks_while_mapping_sets_its_tiles_aside(network, scenes, area, tmp_path):
     """The others are finished; when the file is back, so are these, and nothing else is done again."""
     shutil.copytree(scenes, tmp_path / "in")
+    elsewhere = shapely.box(LEFT + 1850, TOP - 100, LEFT + 1950, TOP - 20)
+    area = shapely.union(area, to_degrees(elsewhere, areas_of_interest.ZONE))
     plan = plan_area(network, tmp_path / "in", area, tmp_path / "out", ORDER, quiet)
-    victim = tmp_path / "in" / "late_20210611" / "s2.tif"
+    victim = tmp_path / "in" / "far_20210601" / "s2.tif"
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(Unfinished, match=r"s2\.tif"):
@@ -310,8 +311,6 @@ def test_a_damaged_plan_is_one_sentence(network, product, tmp_path):
 
 def test_scenes_of_two_zones_serve_their_own_strip(network, raw, tmp_path):
     """One ground across the zones' meridian, a scene in either CRS: each maps its side, and areas add up."""
-    from jointseg_jax.mapping.zones import Zone, area_in, to_degrees, to_zone
-
     ground = shapely.box(119.9985, 30.7, 120.0012, 30.7018)
     for source, number, name in (("a", 50, "west"), ("b", 51, "east")):
         shutil.copytree(raw / source, tmp_path / "in" / name)
