@@ -432,15 +432,17 @@ def test_a_worker_that_dies_while_it_starts_is_started_again(product, ledger):
     killed, over = [], threading.Event()
 
     def kill():
-        known = {}
+        known = set()
         while not over.wait(0.005) and not killed:
+            begun = pieces.notes(product, "begun")
             for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    if "spawn_main" in " ".join(child.cmdline()) and pieces.notes(product, "begun"):
-                        known.setdefault(child.pid, child)
-                        if len(known) == 3:  # the one in place of the first that died
-                            child.kill()
-                            killed.append(child.pid)
+                    if "spawn_main" not in " ".join(child.cmdline()):
+                        continue
+                    if begun and child.pid not in known:  # in place of the one that died of u000
+                        child.kill()
+                        killed.append(child.pid)
+                    known.add(child.pid)
 
     killer = threading.Thread(target=kill)
     killer.start()
