@@ -19,9 +19,9 @@ import pyproj
 import shapely
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax.door import INPUT_ERROR_STATUS
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_text
+from jointseg_jax.mapping.commands import status_of
 from jointseg_jax.mapping.rows import TileRow, parse_row
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import IGNORE
@@ -271,19 +271,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="column that names the polygons; all columns are kept by default")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="table, CSV")
     given = parser.parse_args(arguments)
-    try:
-        tiles = product_tiles(given.product)
-        table = zonal(given.product, tiles, read_polygons(given.polygons, given.name))
+
+    def work() -> None:
+        table = zonal(given.product, product_tiles(given.product), read_polygons(given.polygons, given.name))
         write_table(given.output, table)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return INPUT_ERROR_STATUS
-    mapped = table["mapped_km2"].sum()
-    missed = int((table["pixels"] == 0).sum())
-    print(
-        f"table   {given.output}: {len(table)} polygons, {mapped:.3f} km2 mapped in them; {missed} hold no mapped pixel"
-    )
-    return 0
+        missed = int((table["pixels"] == 0).sum())
+        print(
+            f"table   {given.output}: {len(table)} polygons, {table['mapped_km2'].sum():.3f} km2 mapped in them; "
+            f"{missed} hold no mapped pixel"
+        )
+
+    return status_of(work)
 
 
 if __name__ == "__main__":

@@ -181,6 +181,23 @@ def test_a_truncated_tile_is_named(product):
         zonal(folder, parse_rows(rows), frame([shapely.box(500000, 3399000, 501000, 3401000)]))
 
 
+def test_a_full_disk(product, trained, tmp_path, capsys):
+    """One line, status 74, and no half table."""
+    from harness import fill, small_disk
+
+    folder, rows = product
+    write_records(folder, rows, cards.model_item(trained, {"c": cards.checkpoint_asset(trained, "x")}), say=print)
+    shapes = [shapely.box(500050, 3399700, 500350, 3399950)] * 200
+    frame(shapes).to_file(tmp_path / "p.gpkg")
+    capsys.readouterr()
+    with small_disk(tmp_path / "full", 1) as full:
+        fill(full)
+        given = [f"--product={folder}", f"--polygons={tmp_path}/p.gpkg", f"--output={full}/t.csv"]
+        assert main(given) == 74
+        assert [p.name for p in full.iterdir() if not p.name.startswith("filler")] == []
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_the_command(product, trained, tmp_path, capsys):
     folder, rows = product
     card = cards.model_item(trained, {"checkpoint": cards.checkpoint_asset(trained, "x")})
