@@ -388,7 +388,7 @@ def test_chaos_workers_die_at_random(product, ledger, processes, mode):
     """Dask's own chaos: every worker lives for three seconds on average, and another is started in its place."""
     from distributed.chaos import KillWorker
 
-    units = [f"u{number:03d}" for number in range(60)]
+    units = [f"u{number:03d}" for number in range(40)]
     port, over = free_port(), threading.Event()
     processes.append(start_scheduler(port))
 

@@ -311,9 +311,9 @@ def test_ctrl_c_twice_ends_at_once(product, ledger):
 
 
 def test_a_second_run_is_refused_and_a_killed_one_is_gone_on_with(product, ledger):
-    process = door(product, "--seconds=0.5")
+    pieces.cause(product, "u002", "hang")
+    process = door(product)
     await_(lambda: len(pieces.notes(product, "begun")) == 3, process)
-    time.sleep(0.2)
     status, _, err = end(door(product))
     assert status == 2
     assert f"in use by another run (process {process.pid} on " in err
@@ -323,6 +323,7 @@ def test_a_second_run_is_refused_and_a_killed_one_is_gone_on_with(product, ledge
     done = ledger.done()
     assert set(done) == {"u000", "u001"}
     assert ledger.kills("u002") == 1
+    pieces.cause(product, "u002", "")
     status, out, err = end(door(product))
     assert status == 0, out + err
     pieces.whole(product, ledger, UNITS)
