@@ -13,6 +13,10 @@ _SPLIT = flags.DEFINE_string("split", "test", "Whose ground to judge: train, val
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
 _WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
 _TILE = flags.DEFINE_integer("tile", 64, "Core of a tile in input pixels; changes speed and memory, not the figures.")
+_AUGMENT = flags.DEFINE_boolean(
+    "augment", False, "Judge the mean map of eight flips and quarter turns, and what their agreement is worth."
+)
+_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "To compute in; that of the training by default.")
 flags.mark_flag_as_required("workdir")
 
 
@@ -29,7 +33,17 @@ def main() -> None:
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
     data = dataset.load(_DATASET.value or trained.meta.config["dataset"]["path"])
     name = _SPLIT.value if _DATASET.value is None else f"{data.description['name']}-{_SPLIT.value}"
-    evaluate(trained, data, _SPLIT.value, pathlib.Path(str(_WORKDIR.value)) / "evaluation" / name, tile=_TILE.value)
+    name += "-augmented" if _AUGMENT.value else ""
+    name += "" if _DTYPE.value is None else f"-{_DTYPE.value}"
+    evaluate(
+        trained,
+        data,
+        _SPLIT.value,
+        pathlib.Path(str(_WORKDIR.value)) / "evaluation" / name,
+        tile=_TILE.value,
+        augment=_AUGMENT.value,
+        dtype=_DTYPE.value,
+    )
 
 
 if __name__ == "__main__":

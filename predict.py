@@ -1,16 +1,25 @@
-"""Maps a scene: python predict.py --workdir=runs/demo --input=SCENE_OR_SITE --output=DIR."""
+"""Maps a scene, or every tile of an area of interest.
+
+python predict.py --workdir=runs/demo --input=SCENE_OR_SITE --output=DIR
+python predict.py --workdir=runs/demo --input=SCENES --aoi=belt.geojson --output=PRODUCT
+"""
 
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from jointseg_jax import door
 from jointseg_jax.errors import InputError
 
+if TYPE_CHECKING:
+    from jointseg_jax.jobs.executors import Executor
+
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string(
-    "input", None, "A raster, or a folder with one raster per modality (a dataset's site is one)."
-)
+    "input", None, "One scene: a raster, or a folder with one raster per modality (a dataset's site). Or several "
+    "scenes: a folder of those, a STAC collection, item collection or item, a prepared dataset.",
+)  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the map.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
 _WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
@@ -23,21 +32,63 @@ _KEEP_GRID = flags.DEFINE_boolean(
 _BANDS = flags.DEFINE_list(
     "bands", [], "One-based numbers of the network's bands in the file, where their names do not tell."
 )
-_TILE = flags.DEFINE_integer("tile", 64, "Core of a tile in input pixels; changes speed and memory, not the map.")
-flags.DEFINE_alias("keep-grid", "keep_grid")
+_TILE = flags.DEFINE_integer("tile", 64, "Core of a window in input pixels; changes speed and memory, not the map.")
+_BATCH = flags.DEFINE_integer("batch", None, "Windows computed at once; by default one per accelerator, one on CPUs.")
+_AUGMENT = flags.DEFINE_boolean(
+    "augment", False, "Average over eight flips and quarter turns, at eight times the cost."
+)
+_CONFIDENCE = flags.DEFINE_boolean(
+    "confidence",
+    False,
+    "Write the agreement of those eight; needs `evaluate.py --augment` first, which measures its worth.",
+)
+_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "To compute in; that of the training by default.")
+_IMAGE = flags.DEFINE_boolean(
+    "image", None, "Write the super-resolved image; by default for one scene, not for an area."
+)
+
+_AOI = flags.DEFINE_string("aoi", None, "Vector file with the area of interest; by default all that the scenes show.")
+_GRID = flags.DEFINE_integer("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.")
+_EXECUTOR = flags.DEFINE_enum("executor", "serial", ["serial", "dask", "shard"], "Who maps the tiles.")
+_WORKERS = flags.DEFINE_integer("workers", 0, "dask: processes (or Slurm jobs) to start; 0 is one per GPU, or one.")
+_SCHEDULER = flags.DEFINE_string("scheduler", "", "dask: address of a cluster that is there, such as tcp://host:8786.")
+_SLURM = flags.DEFINE_list("slurm", None, "dask: start workers as Slurm jobs: queue=...,memory=16GB,walltime=04:00:00.")
+_SHARD = flags.DEFINE_string("shard", None, "shard: this process's share, such as 0/16 to 15/16.")
+_PLAN_ONLY = flags.DEFINE_boolean("plan_only", False, "Write the plan, say what it holds, and stop.")
+_SKIP_REFUSED = flags.DEFINE_boolean("skip_refused", False, "Map without the scenes that cannot be used.")
+_CHECK = flags.DEFINE_boolean("check", False, "Compare the checksums of tiles that are there, and map bad ones again.")
+for _name in ("keep_grid", "plan_only", "skip_refused"):
+    flags.DEFINE_alias(_name.replace("_", "-"), _name)
 flags.mark_flags_as_required(["workdir", "input", "output"])
+
+_OF_AREAS = ("grid", "executor", "workers", "scheduler", "slurm", "shard", "plan_only", "skip_refused", "check")
 
 
 def main() -> None:
     """Runs the mapping."""
-    from jointseg_jax.mapping.scene_map import map_scene
+    from jointseg_jax.mapping.found import is_single
     from jointseg_jax.training import parallel
     from jointseg_jax.training.trained import load_trained
 
     if not all(b.strip().isdigit() for b in _BANDS.value):
         raise InputError(f"--bands={','.join(_BANDS.value)} must be band numbers such as 1,2,3")
+    executor = _executor()
     parallel.use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
+    if _AOI.value is None and is_single(pathlib.Path(str(_INPUT.value)), trained.meta.contract):
+        given = [f for f in _OF_AREAS if flags.FLAGS[f].present]
+        if given:
+            raise InputError(f"--{given[0]} is for maps of an area: say which with --aoi, or leave it out")
+        _map_scene(trained)
+    else:
+        if _KEEP_GRID.value:
+            raise InputError("--keep_grid maps one scene on its own grid, but an area is mapped on UTM: leave it out")
+        _map_area(trained, executor)
+
+
+def _map_scene(trained: Any) -> None:
+    from jointseg_jax.mapping.scene_map import map_scene
+
     map_scene(
         trained,
         pathlib.Path(str(_INPUT.value)),
@@ -46,7 +97,57 @@ def main() -> None:
         keep_grid=_KEEP_GRID.value,
         bands=tuple(int(b) for b in _BANDS.value),
         tile=_TILE.value,
+        batch=_BATCH.value,
+        augment=_AUGMENT.value,
+        confidence=_CONFIDENCE.value,
+        dtype=_DTYPE.value,
+        image=_IMAGE.value is not False,
     )
+
+
+def _map_area(trained: Any, executor: "Executor") -> None:
+    from jointseg_jax.mapping.aoi import read_area
+    from jointseg_jax.mapping.wall_to_wall import Order, map_area, plan_area
+
+    product = pathlib.Path(str(_OUTPUT.value))
+    order = Order(
+        _GRID.value,
+        _TILE.value,
+        _BATCH.value,
+        _AUGMENT.value,
+        _DTYPE.value,
+        bool(_IMAGE.value),
+        _CONFIDENCE.value,
+        _RADIOMETRY.value,
+        tuple(int(b) for b in _BANDS.value),
+        _SKIP_REFUSED.value,
+    )
+    area = None if _AOI.value is None else read_area(_AOI.value)
+    plan = plan_area(trained, pathlib.Path(str(_INPUT.value)), area, product, order)
+    if not _PLAN_ONLY.value:
+        map_area(trained, plan, product, executor, deep=_CHECK.value)
+
+
+def _executor() -> "Executor":
+    """What the flags ask for; flags of another executor are refused."""
+    from jointseg_jax.jobs.executors import Serial, parse_shard
+
+    kind = _EXECUTOR.value
+    for flag, owner in (("workers", "dask"), ("scheduler", "dask"), ("slurm", "dask"), ("shard", "shard")):
+        if flags.FLAGS[flag].value and kind != owner:
+            raise InputError(f"--{flag} is for --executor={owner}: add that, or leave it out")
+    if kind == "serial":
+        return Serial()
+    if kind == "shard":
+        if not _SHARD.value:
+            raise InputError("--executor=shard needs the share of this process: --shard=0/16 for the first of 16")
+        return Serial(shard=parse_shard(_SHARD.value))
+    from jointseg_jax.jobs.cluster import Dask
+
+    slurm = None
+    if _SLURM.value:
+        slurm = dict(option.partition("=")[::2] for option in _SLURM.value)
+    return Dask(_WORKERS.value, scheduler=_SCHEDULER.value, slurm=slurm)
 
 
 if __name__ == "__main__":

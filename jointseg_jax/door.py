@@ -4,6 +4,7 @@
 1   a defect of the program, with a traceback
 2   something the user gave cannot be used (`InputError`)
 3   training diverged (`Diverged`)
+4   some units of work kept failing and were set aside, the others are done (`Unfinished`)
 74  something could not be written (`StorageError`, a full disk)
 75  asked to stop, state saved: run the same command again (`Interrupted`)
 130 Ctrl-C twice

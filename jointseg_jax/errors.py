@@ -9,6 +9,13 @@ class InputError(ValueError):
     """
 
 
+class Unwritable(InputError):
+    """A file of the output cannot be written: a full disk, no permission.
+
+    A run of many units takes it for the end of the run, not for a fault of the unit.
+    """
+
+
 class RunEnded(Exception):
     """A run ended before its work was done, through no mistake in what the user gave.
 
@@ -23,6 +30,12 @@ class Diverged(RunEnded):
     """Too many updates in a row were not finite; running again would end the same way."""
 
     status = 3
+
+
+class Unfinished(RunEnded):
+    """All that could be done is done; some units kept failing and were set aside."""
+
+    status = 4
 
 
 class StorageError(RunEnded):

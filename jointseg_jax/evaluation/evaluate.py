@@ -11,8 +11,10 @@ import numpy as np
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.data.splits import CODES
 from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.confidence import Ranking, margin_levels
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
+from jointseg_jax.mapping.confidence import levels
 from jointseg_jax.mapping.predictor import Predictor, Tile
 from jointseg_jax.mapping.product import classes_of
 from jointseg_jax.models.progressive import image_resample
@@ -34,6 +36,8 @@ class Statistics:
         reliability: of the probability.
         stages: spacing -> scores of that stage's image.
         bicubic: spacing -> scores of the bicubic of the input there.
+        confidence: how it ranks right and wrong pixels; empty without augmentation.
+        margin: the same of the distance of the probability from the threshold.
     """
 
     confusion: Confusion = dataclasses.field(default_factory=Confusion)
@@ -41,6 +45,8 @@ class Statistics:
     reliability: Reliability = dataclasses.field(default_factory=Reliability)
     stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
     bicubic: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
+    confidence: Ranking = dataclasses.field(default_factory=Ranking)
+    margin: Ranking = dataclasses.field(default_factory=Ranking)
 
     def __add__(self, other: "Statistics") -> "Statistics":
         def merge(a: dict[Fraction, ImageScore], b: dict[Fraction, ImageScore]) -> dict[Fraction, ImageScore]:
@@ -52,6 +58,8 @@ class Statistics:
             self.reliability + other.reliability,
             merge(self.stages, other.stages),
             merge(self.bicubic, other.bicubic),
+            self.confidence + other.confidence,
+            self.margin + other.margin,
         )
 
     def figures(self, data_range: float) -> dict[str, Any]:
@@ -68,8 +76,10 @@ class Statistics:
             }
             for spacing, score in self.stages.items()
         ]
+        ranked = {"confidence": self.confidence.figures(), "margin": self.margin.figures()}
         return {
             **self.confusion.figures(),
+            **(ranked if self.confidence.pixels else {}),
             "calibration_error": self.reliability.expected_error(),
             "stages": stages,
             "oracle_10m": self.oracle.figures(),
@@ -121,23 +131,29 @@ def evaluate_site(
     handles = Handles()
     total = Statistics()
     strips = _Strips(scene, data_range(contract), handles)
+    tiles = predictor.run(scene)
     try:
-        for tile in predictor.run(scene):
+        for tile in tiles:
             ground = read_window(handles.get(str(data.root / site.split)), tile.window)[0][..., 0] == CODES[split]
             fine_ground = np.repeat(np.repeat(ground, FINE_FACTOR, 0), FINE_FACTOR, 1)
             label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
             label = np.where(fine_ground & tile.fine_valid, label, IGNORE).astype(np.uint8)
+            mapped = classes_of(tile, threshold)
             total += Statistics(
-                Confusion.of(classes_of(tile, threshold), label),
+                Confusion.of(mapped, label),
                 Confusion.of(_oracle(label), label),
                 Reliability.of(tile.probability, label, tile.fine_valid),
             )
+            if tile.spread is not None:
+                margin = Ranking.of(margin_levels(tile.probability, threshold), mapped, label)
+                total += Statistics(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
             if tile.images:
                 total += strips.add(tile, ground)
             if on_tile is not None:
                 on_tile(tile)
         return total + strips.flush()
     finally:
+        tiles.close()
         handles.close()
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.evaluation.confidence import Ranking
 from jointseg_jax.evaluation.evaluate import Statistics, check_contract, data_range, evaluate_site, sites_by_region
 from jointseg_jax.jobs.files import write_json
+from jointseg_jax.mapping import confidence
 from jointseg_jax.mapping.halo import halo_for
 from jointseg_jax.mapping.predictor import Predictor, Tile
 from jointseg_jax.mapping.product import classes_of
@@ -25,7 +27,15 @@ _PANEL = 32  # coarse pixels on the side of a panel's crop
 
 
 def evaluate(
-    trained: Trained, data: Dataset, split: str, folder: pathlib.Path, *, tile: int, say: Callable[[str], None] = print
+    trained: Trained,
+    data: Dataset,
+    split: str,
+    folder: pathlib.Path,
+    *,
+    tile: int,
+    augment: bool = False,
+    dtype: str | None = None,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Evaluates a network on a split and writes what it finds.
 
@@ -35,6 +45,9 @@ def evaluate(
         split: "train", "validation" or "test".
         folder: receives metrics.json and one PNG of panels per site.
         tile: core size of the predictor in coarse pixels.
+        augment: judge the map made with augmentation, and measure what its confidence is worth, which is then kept
+            beside the checkpoint. Not on the training split: there a network is surer than elsewhere.
+        dtype: to compute in, see `Predictor`.
         say: receives the lines of the report.
 
     Returns:
@@ -47,29 +60,59 @@ def evaluate(
     sites = data.sites_of(split)
     signal = data_range(trained.meta.contract)
     halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
-    predictor = Predictor(trained, halo, tile=tile)
+    predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
     by_site: dict[str, Statistics] = {}
     for number, site in enumerate(sites, start=1):
         drawer = _Panels(data, site, trained)
         by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
         drawer.save(folder / f"{site.name}.png")
         say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
-    metrics = _assemble(trained, data, split, sites, by_site, signal, halo)
+    metrics = _assemble(predictor, data, split, sites, by_site, signal)
     write_json(folder / "metrics.json", metrics)
     say(table(metrics))
+    if augment:
+        _keep_confidence(predictor, metrics, sum(by_site.values(), Statistics()).confidence, say)
     say(f"written to {folder}")
     return metrics
 
 
+def _keep_confidence(
+    predictor: Predictor, metrics: dict[str, Any], ranking: Ranking, say: Callable[[str], None]
+) -> None:
+    """Says what the confidence is worth, and keeps it beside the checkpoint where it counts."""
+    found, margin = metrics["overall"]["confidence"], metrics["overall"]["margin"]
+    path = predictor.trained.workdir / confidence.FILE
+    if found["auroc"] is None or metrics["split"] == "train":
+        why = "on training ground it would flatter" if metrics["split"] == "train" else "no pixel is wrong, or all are"
+        say(f"confidence: {why}, so {path} is not written")
+        return
+    write_json(
+        path,
+        {
+            **confidence.key(predictor.trained, predictor.dtype),
+            **found,
+            "auroc_of_margin": margin["auroc"],
+            "dataset": metrics["dataset"],
+            "split": metrics["split"],
+            "curve": ranking.curve(),
+        },
+    )
+    say(
+        f"confidence: AUROC {found['auroc']:.3f} for wrong pixels (the distance from the threshold alone: "
+        f"{margin['auroc']:.3f}), risk {found['risk']:.3f} over all, area under risk-coverage {found['aurc']:.3f}; "
+        f"kept in {path}"
+    )
+
+
 def _assemble(
-    trained: Trained,
+    predictor: Predictor,
     data: Dataset,
     split: str,
     sites: Sequence[Site],
     by_site: dict[str, Statistics],
     signal: float,
-    halo: int,
 ) -> dict[str, Any]:
+    trained = predictor.trained
     overall = sum(by_site.values(), Statistics())
     regions = {
         region: sum((by_site[s.name] for s in members), Statistics())
@@ -91,7 +134,9 @@ def _assemble(
         "step": trained.step,
         "weights": trained.weights,
         "calibration": trained.meta.calibration.to_dict(),
-        "halo": halo,
+        "halo": predictor.halo,
+        "augment": predictor.augment,
+        "dtype": predictor.dtype,
         "data_range": signal,
         "parameters": cost.parameters(trained.params),
         "mega_flops_per_input_pixel": flops / 1e6,

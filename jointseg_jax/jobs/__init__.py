@@ -1,1 +1,1 @@
-"""Units of work that survive being killed: atomic files, journals, locks, retries (later: ledger, executors)."""
+"""Units of work that survive being killed: atomic files, journals, locks, retries, the ledger, executors."""

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    temporary = partial(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -32,6 +33,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def partial(path: pathlib.Path) -> pathlib.Path:
+    """A name for what will become `path`, that no other writer takes: machines share process numbers."""
+    return path.with_name(f".partial-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
 
 
 def _sweep(path: pathlib.Path) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from jointseg_jax.errors import StorageError, Unwritable
+
 T = TypeVar("T")
 
 # Network file systems say these while a server restarts. A full disk is not among them: it needs a person.
@@ -28,6 +30,16 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 def storage_patience(error: Exception) -> float:
     """Seconds that a failure of this kind is worth: a minute where the storage may come back, none otherwise."""
     return 60.0 if isinstance(error, OSError) and error.errno in PASSING else 0.0
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error, or what led to it, is that storage takes no more."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, Unwritable | StorageError) or (isinstance(at, OSError) and at.errno in FULL):
+            return True
+        at = at.__cause__ or at.__context__
+    return False
 
 
 def call(

@@ -2,28 +2,61 @@
 
 A tile is read with a halo, run, and cropped. Beyond the scene's edge and in nodata holes the input is invalid, which
 the network sees as the training mean: exactly what it would see of the whole scene extended by the halo and run at
-once.
+once. Reading, computing and what the caller does with the tiles happen side by side, each in a thread of its own.
 """
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.ahead import ahead
+from jointseg_jax.mapping.dihedral import MEMBERS, mean_and_spread, turn, turn_back
 from jointseg_jax.models.jointseg import JointSeg, run
-from jointseg_jax.rasters.contract import FINE_FACTOR
+from jointseg_jax.rasters.contract import FINE_FACTOR, Contract
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.reader import Handles
-from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.rasters.reader import READ_CACHE, Handles, warm_drivers
+from jointseg_jax.rasters.scene import ImageLayer
+from jointseg_jax.training import parallel
 from jointseg_jax.training.state import Params
 from jointseg_jax.training.trained import Trained
 
 DEFAULT_TILE = 64  # coarse pixels
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+Inputs = dict[str, dict[str, np.ndarray]]
+Fine = tuple[np.ndarray, np.ndarray] | None
+
+
+class Readable(Protocol):
+    """What can be mapped: a `Scene`, or what is described and read like one. See there."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def lattice(self) -> GeoBox: ...  # noqa: D102
+
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def contract(self) -> Contract: ...  # noqa: D102
+
+    @property
+    def image(self) -> ImageLayer | None: ...  # noqa: D102
+
+    @property
+    def own_units(self) -> bool: ...  # noqa: D102
+
+    def read(self, window: Window, handles: Handles) -> Inputs: ...  # noqa: D102
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +68,58 @@ class Tile:
         probability: calibrated probability of the impervious class, float32 `[10h, 10w]`.
         valid: bool `[h, w]`: the first modality is valid there.
         images: one per stage, float32 `[h_k, w_k, 3]` in the units of the input; empty without an SR branch.
+        spread: with augmentation, the standard deviation of the probability over its eight members, float32 `[10h,
+            10w]`; it is at most 1/2.
     """
 
     window: Window
     probability: np.ndarray
     valid: np.ndarray
     images: tuple[np.ndarray, ...]
+    spread: np.ndarray | None = None
 
     @property
     def fine_valid(self) -> np.ndarray:
         """`valid` at 1 m, bool `[10h, 10w]`."""
         return np.repeat(np.repeat(self.valid, FINE_FACTOR, 0), FINE_FACTOR, 1)
+
+
+@dataclasses.dataclass
+class Clock:
+    """Seconds spent on each part of mapping; they overlap, so the whole takes less than their sum.
+
+    Attributes:
+        read: reading and bringing the input to the devices.
+        compute: running the network.
+        write: bringing the result back, and whatever its consumer adds.
+    """
+
+    read: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
+
+    @contextmanager
+    def time(self, part: str) -> Generator[None, None, None]:
+        """Adds the time of the block to a part. A part belongs to one thread at a time."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, part, getattr(self, part) + time.perf_counter() - begin)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """An upper bound of what mapping holds at once, in bytes; it does not grow with the scene.
+
+    Attributes:
+        device: on each device: weights, inputs and outputs of the batches in flight, and the network's own buffers.
+        host: arrays read and fetched, and GDAL's cache of blocks. On CPUs the devices' share comes on top, and always
+            what the consumer makes of a tile.
+    """
+
+    device: int
+    host: int
 
 
 def cores(height: int, width: int, tile: int) -> list[Window]:
@@ -94,6 +168,18 @@ def _crop(x: jax.Array, pixels: int) -> jax.Array:
     return x[:, pixels : x.shape[1] - pixels, pixels : x.shape[2] - pixels]
 
 
+Outcome = tuple[jax.Array, jax.Array | None, tuple[jax.Array, ...]]  # probability, spread, images of a batch
+
+
+@jax.jit
+def agree(members: Sequence[tuple[jax.Array, tuple[jax.Array, ...]]]) -> Outcome:
+    """Mean and spread of the probabilities, and mean images, of the eight members in the order of `dihedral.turn`."""
+    upright = [jax.tree.map(lambda x, k=k: turn_back(x, k, 1), member) for k, member in enumerate(members)]
+    probability, spread = mean_and_spread([p for p, _ in upright])
+    images = tuple(mean_and_spread(pictures)[0] for pictures in zip(*(i for _, i in upright), strict=True))
+    return probability, spread, images
+
+
 class Predictor:
     """Runs a trained network over scenes.
 
@@ -101,52 +187,118 @@ class Predictor:
         trained: the network.
         halo: coarse pixels read around each tile.
         tile: side of a tile's core in coarse pixels; it changes speed and memory, not the map.
-        batch: tiles run at once.
+        batch: tiles run at once, spread over as many of this process's devices as divide it. None is one tile for each
+            accelerator, or one on CPUs, whose cores share one tile anyway.
         images: whether to return the super-resolved images.
+        augment: average over the eight flips and quarter turns of the input, at eight times the computation.
+        dtype: "float32" or "bfloat16" to compute in; None for what the network was trained in.
     """
 
-    def __init__(self, trained: Trained, halo: int, *, tile: int = DEFAULT_TILE, batch: int = 1, images: bool = True):
+    def __init__(
+        self,
+        trained: Trained,
+        halo: int,
+        *,
+        tile: int = DEFAULT_TILE,
+        batch: int | None = None,
+        images: bool = True,
+        augment: bool = False,
+        dtype: str | None = None,
+    ):
+        if batch is None:
+            batch = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
         if tile < 1 or batch < 1 or halo < 0:
             raise InputError(f"tile {tile} and batch {batch} must be at least 1, the halo {halo} at least 0")
-        self.trained, self.halo, self.tile, self.batch, self.images = trained, halo, tile, batch, images
+        if dtype is not None and dtype not in DTYPES:
+            raise InputError(f"dtype is {dtype!r}; known: {', '.join(DTYPES)}")
+        self.trained, self.halo, self.tile, self.batch = trained, halo, tile, batch
+        self.images, self.augment = images, augment
+        self.model: JointSeg = trained.model if dtype is None else trained.model.clone(dtype=DTYPES[dtype])
+        self.dtype = jnp.dtype(self.model.dtype).name
+        self._mesh = parallel.local_mesh(batch)
+        whole = parallel.replicated(self._mesh)
+        self._params = jax.device_put(trained.params, whole)
+        self._temperature = jax.device_put(np.float32(trained.meta.calibration.temperature), whole)
 
-    def run(self, scene: Scene) -> Iterator[Tile]:
+    def run(self, scene: Readable, clock: Clock | None = None) -> Generator[Tile, None, None]:
         """The tiles of a scene, row by row.
 
         Raises:
             InputError: a file is damaged, or the control "fine" meets a scene without a 1 m image.
         """
-        yield from self.run_windows(scene, cores(*scene.shape, self.tile))
+        yield from self.run_windows(scene, cores(*scene.shape, self.tile), clock)
 
-    def run_windows(self, scene: Scene, windows: Sequence[Window]) -> Iterator[Tile]:
+    def run_windows(
+        self, scene: Readable, windows: Sequence[Window], clock: Clock | None = None
+    ) -> Generator[Tile, None, None]:
         """Chosen cores of a scene, none larger than `tile`; see `run`."""
+        clock = clock or Clock()
+        warm_drivers()
+        with closing(ahead(self._computed(scene, windows, clock))) as batches:
+            for at, valid, outcome in batches:
+                with clock.time("write"):
+                    probability, spread, images = jax.device_get(outcome)
+                    if not np.isfinite(probability).all():
+                        raise InputError(
+                            f"the network of {self.trained.workdir}, step {self.trained.step}, gives numbers that are "
+                            f"not finite near row {at[0].row}, column {at[0].col} of {scene.name}: take another "
+                            "checkpoint (--checkpoint)"
+                        )
+                for i, window in enumerate(at):
+                    yield Tile(
+                        window,
+                        _corner(probability[i], window, FINE_FACTOR),
+                        valid[i, : window.height, : window.width],
+                        tuple(_corner(image[i], window, image.shape[1] // self.tile) for image in images),
+                        None if spread is None else _corner(spread[i], window, FINE_FACTOR),
+                    )
+
+    def _computed(
+        self, scene: Readable, windows: Sequence[Window], clock: Clock
+    ) -> Generator[tuple[Sequence[Window], np.ndarray, Outcome], None, None]:
+        with closing(ahead(self._loaded(scene, windows, clock))) as batches:
+            for at, valid, members in batches:
+                with clock.time("compute"):
+                    outcome = jax.block_until_ready(self._outcome(members))
+                del members  # device memory that must not be held while this batch waits
+                yield at, valid, outcome
+                del outcome
+
+    def _loaded(
+        self, scene: Readable, windows: Sequence[Window], clock: Clock
+    ) -> Generator[tuple[Sequence[Window], np.ndarray, list[tuple[Any, Any]]], None, None]:
+        """The batches on the devices, each as it is or in its eight members, and where their cores are valid."""
         handles = Handles()
+        primary, core = scene.contract.primary.name, slice(self.halo, self.halo + self.tile)
+        spread_out = parallel.over_samples(self._mesh)
         try:
             for begin in range(0, len(windows), self.batch):
-                yield from self._batch(scene, windows[begin : begin + self.batch], handles)
+                at = windows[begin : begin + self.batch]
+                with clock.time("read"):
+                    inputs, fine = self.read(scene, at, handles)
+                    valid = np.any(inputs[primary]["valid"], axis=1)[:, core, core]
+                    members = [
+                        jax.device_put(_turned(inputs, fine, k), spread_out)
+                        for k in range(MEMBERS if self.augment else 1)
+                    ]
+                yield at, valid, members
+                del members
         finally:
             handles.close()
 
-    def _batch(self, scene: Scene, windows: Sequence[Window], handles: Handles) -> Iterator[Tile]:
-        inputs, fine = self.read(scene, windows, handles)
-        temperature = jnp.float32(self.trained.meta.calibration.temperature)
-        probability, images = jax.device_get(
-            predict_tiles(
-                self.trained.model, self.trained.params, temperature, inputs, fine, halo=self.halo, images=self.images
-            )
-        )
-        primary = np.asarray(inputs[scene.contract.primary.name]["valid"].any(1))
-        for i, window in enumerate(windows):
-            yield Tile(
-                window,
-                _corner(probability[i], window, FINE_FACTOR),
-                primary[i, self.halo : self.halo + window.height, self.halo : self.halo + window.width],
-                tuple(_corner(image[i], window, image.shape[1] // self.tile) for image in images),
-            )
+    def _outcome(self, members: Sequence[tuple[Any, Any]]) -> Outcome:
+        results = [self._forward(inputs, fine) for inputs, fine in members]
+        if self.augment:
+            return cast(Outcome, agree(results))
+        probability, images = results[0]
+        return probability, None, images
 
-    def read(
-        self, scene: Scene, windows: Sequence[Window], handles: Handles
-    ) -> tuple[dict[str, dict[str, np.ndarray]], tuple[np.ndarray, np.ndarray] | None]:
+    def _forward(self, inputs: Any, fine: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        return predict_tiles(
+            self.model, self._params, self._temperature, inputs, fine, halo=self.halo, images=self.images
+        )
+
+    def read(self, scene: Readable, windows: Sequence[Window], handles: Handles) -> tuple[Inputs, Fine]:
         """The network's input for some tiles, always `batch` of them.
 
         A short last batch is filled with invalid input.
@@ -174,6 +326,52 @@ class Predictor:
         image, valid = np.stack([image for image, _ in read]), np.stack([valid for _, valid in read])
         empty = ((0, padding), (0, 0), (0, 0))
         return inputs, (np.pad(image, (*empty, (0, 0))), np.pad(valid, empty))
+
+    def memory(self) -> Memory:
+        """What mapping holds at most, whatever the size of the scene; it compiles the network to know."""
+        side, contract = self.tile + 2 * self.halo, self.trained.meta.contract
+        spread_out = parallel.over_samples(self._mesh)
+
+        def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((self.batch, *shape), dtype, sharding=spread_out)
+
+        inputs = {
+            m.name: {
+                "values": array(np.float32, contract.dates, side, side, len(m.bands)),
+                "valid": array(bool, contract.dates, side, side),
+            }
+            for m in contract.modalities
+        }
+        fine = None
+        if self.model.control == "fine":
+            wide = side * FINE_FACTOR
+            fine = (array(np.float32, wide, wide, 3), array(bool, wide, wide))
+        forward = predict_tiles.lower(
+            self.model, self._params, self._temperature, inputs, fine, halo=self.halo, images=self.images
+        )
+        outputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=spread_out), forward.out_info)
+        members = MEMBERS if self.augment else 1
+        read, made = members * _bytes((inputs, fine)), members * _bytes(outputs)
+        networks = [forward.compile().memory_analysis()]
+        if self.augment:
+            networks.append(agree.lower([outputs] * MEMBERS).compile().memory_analysis())
+        buffers = max(0 if found is None else found.temp_size_in_bytes for found in networks)
+        devices = self._mesh.size
+        # In flight: a batch being read, one waiting, one computed; of results one in the making, one waiting, one used.
+        return Memory(
+            device=_bytes(self._params) + buffers + 3 * (read + made) // devices,
+            host=3 * read + 2 * _bytes(outputs) + READ_CACHE,
+        )
+
+
+def _bytes(tree: Any) -> int:
+    return sum(int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))
+
+
+def _turned(inputs: Inputs, fine: Fine, member: int) -> tuple[Inputs, Fine]:
+    """One of the eight members of a batch: rows lie on axis 2 of inputs, on axis 1 of the 1 m image."""
+    turned = jax.tree.map(lambda x: np.ascontiguousarray(turn(x, member, 2)), inputs)
+    return turned, jax.tree.map(lambda x: np.ascontiguousarray(turn(x, member, 1)), fine)
 
 
 def _corner(x: np.ndarray, window: Window, factor: int) -> np.ndarray:

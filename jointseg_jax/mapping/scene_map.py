@@ -23,6 +23,11 @@ def map_scene(
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
     tile: int = 64,
+    batch: int | None = None,
+    augment: bool = False,
+    confidence: bool = False,
+    dtype: str | None = None,
+    image: bool = True,
     say: Callable[[str], None] = print,
 ) -> Product:
     """Opens a scene under the network's contract, maps it and says what the map holds.
@@ -35,6 +40,11 @@ def map_scene(
         keep_grid: see `open_scene`.
         bands: see `open_scene`.
         tile: core size in coarse pixels.
+        batch: see `Predictor`.
+        augment: see `Predictor`.
+        confidence: whether to write the confidence, see `write_product`.
+        dtype: see `Predictor`.
+        image: whether to write the super-resolved image.
         say: receives the lines of the report.
 
     Raises:
@@ -59,7 +69,8 @@ def map_scene(
             bar.total = total
             bar.update(done - bar.n)
 
-        product = write_product(Predictor(trained, halo, tile=tile), scene, folder, opened.decisions, advance)
+        predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
+        product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)
     nodata = 1 - product.valid_pixels / (height * width * FINE_FACTOR**2)
     share = product.impervious_pixels / product.valid_pixels if product.valid_pixels else 0.0
     say(f"map     {share:.1%} of the valid ground is {trained.meta.contract.label}, {nodata:.1%} is nodata")

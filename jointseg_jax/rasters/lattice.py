@@ -91,6 +91,12 @@ def is_north_up(lattice: GeoBox) -> bool:
     return b == 0 and d == 0 and a > 0 and e < 0
 
 
+def same_lattice(a: GeoBox, b: GeoBox) -> bool:
+    """Same CRS, same pixels, but for float noise."""
+    close = all(abs(x - y) <= _TOLERANCE for x, y in zip(a.affine[:6], b.affine[:6], strict=True))
+    return bool(a.crs == b.crs and a.shape == b.shape and close)
+
+
 def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
     """Raises `InputError` unless the lattice is projected and north-up, with square pixels of `spacing` metres."""
     if lattice.crs is None:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,17 @@ _ALIASES = ({"B02", "B2", "BLUE", "B"}, {"B03", "B3", "GREEN", "G"}, {"B04", "B4
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A scene, and what was decided while opening it (for the product's tags)."""
+    """A scene, and what was found while opening it.
+
+    Attributes:
+        scene: ready to be read.
+        decisions: how it is read, for the product's tags.
+        valid: where its first modality is valid, decimated to at most 512 on a side: bool [h, w].
+    """
 
     scene: Scene
     decisions: dict[str, str]
+    valid: np.ndarray
 
 
 def open_scene(
@@ -56,10 +64,25 @@ def open_scene(
     Raises:
         InputError: the scene breaks the contract, or cannot be read.
     """
+    path = pathlib.Path(path)
+    return open_files(path.stem, find_files(path, contract), contract, mode=mode, keep_grid=keep_grid, bands=bands)
+
+
+def open_files(
+    name: str,
+    files: Mapping[str, Sequence[pathlib.Path]],
+    contract: Contract,
+    *,
+    mode: str = "contract",
+    keep_grid: bool = False,
+    bands: tuple[int, ...] = (),
+) -> Opened:
+    """Opens a scene whose files are known: modality -> one per date, none where an optional modality is absent.
+
+    Otherwise as `open_scene`.
+    """
     if mode not in RADIOMETRY:
         raise InputError(f"--radiometry={mode} is unknown; known: {', '.join(RADIOMETRY)}")
-    path = pathlib.Path(path)
-    files = _find_files(path, contract)
     where = str(files[contract.primary.name][0])
     with open_raster(where) as raster:
         lattice = dataset_lattice(raster)
@@ -74,6 +97,7 @@ def open_scene(
         except InputError as error:
             raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
     layers: dict[str, tuple[Layer, ...]] = {}
+    valid: dict[str, np.ndarray] = {}
     for modality in contract.modalities:
         first = modality is contract.primary
         opened = [
@@ -86,13 +110,15 @@ def open_scene(
             )
             for file in files[modality.name]
         ]
-        layers[modality.name] = tuple(layer for layer, _ in opened)
-        notes = [note for _, note in opened] or ["absent, masked"]
+        layers[modality.name] = tuple(layer for layer, _, _ in opened)
+        if opened:
+            valid[modality.name] = opened[0][2]
+        notes = [note for _, note, _ in opened] or ["absent, masked"]
         decisions[f"radiometry_{modality.name}"] = " | ".join(dict.fromkeys(notes))
-    return Opened(Scene(path.stem, lattice, layers, contract), decisions)
+    return Opened(Scene(name, lattice, layers, contract), decisions, valid[contract.primary.name])
 
 
-def _find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
+def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
     """Files by modality, one per date; none for a modality that may be and is absent."""
     if not path.exists():
         raise InputError(f"{path} does not exist: --input is a raster or a folder with one raster per modality")
@@ -127,7 +153,7 @@ def _dated(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
 
 def _open_layer(
     path: pathlib.Path, modality: Modality, lattice: GeoBox, *, mode: str, bands: tuple[int, ...]
-) -> tuple[Layer, str]:
+) -> tuple[Layer, str, np.ndarray]:
     with open_raster(path) as raster:
         check_same_ground(
             dataset_lattice(raster), coarsen(lattice, round(modality.spacing / COARSE_SPACING)), str(path)
@@ -149,12 +175,11 @@ def _open_layer(
         gain = std / np.maximum(values[valid].std(0), 1e-6)
         offset = mean - gain * values[valid].mean(0)
         adjustment = Adjustment(tuple(float(g) for g in gain), tuple(float(o) for o in offset))
-        return dataclasses.replace(
-            layer, adjustment=adjustment
-        ), f"{note}; harmonised, gain {_list(gain)}, offset {_list(offset)}"
+        note = f"{note}; harmonised, gain {_list(gain)}, offset {_list(offset)}"
+        return dataclasses.replace(layer, adjustment=adjustment), note, valid
     if mode == "contract":
         _check_range(values[valid], modality, path)
-    return layer, note
+    return layer, note, valid
 
 
 def _encoding(modality: Modality, file: Stated, sample: np.ndarray, mode: str) -> tuple[Modality, str]:
@@ -176,6 +201,11 @@ def _encoding(modality: Modality, file: Stated, sample: np.ndarray, mode: str) -
         raise InputError(f"{error}; or pass --radiometry=harmonise (recorded in the map)") from error
 
 
+def aliases(band: str) -> set[str]:
+    """Names, in capitals, under which a band is known; itself among them."""
+    return next((names for names in _ALIASES if band.upper() in names), {band.upper()})
+
+
 def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
     """One-based numbers of a modality's bands in a file: by band description, or in order where there are none.
 
@@ -192,7 +222,7 @@ def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
         )
     found = []
     for band in modality.bands:
-        wanted = next((a for a in _ALIASES if band.upper() in a), {band.upper()})
+        wanted = aliases(band)
         exact = [i for i, words in enumerate(names, start=1) if band.upper() in words]
         matches = exact or [i for i, words in enumerate(names, start=1) if words & wanted]
         if len(matches) != 1:
@@ -211,6 +241,16 @@ def _check_count(indexes: tuple[int, ...], raster: DatasetReader, modality: Moda
             f"--bands={','.join(map(str, indexes))} must name {len(modality.bands)} of the {raster.count} bands "
             f"of {raster.name}, for {list(modality.bands)}"
         )
+
+
+def valid_sample(layer: Layer) -> np.ndarray:
+    """Where a layer is valid, decimated to at most 512 on a side: bool [h, w]."""
+    with open_raster(layer.path) as raster:
+        sample = _sample(raster, layer.indexes)
+        valid = layer.modality.valid(sample)
+        if layer.own_mask:
+            valid &= own_mask(raster, Window(0, 0, *raster.shape), sample.shape[:2])
+    return valid
 
 
 def _sample(raster: DatasetReader, indexes: tuple[int, ...]) -> np.ndarray:

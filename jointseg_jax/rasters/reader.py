@@ -20,10 +20,11 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import retries
 from jointseg_jax.rasters.lattice import Window
 
+READ_CACHE = 256 << 20  # bytes of blocks that GDAL keeps
 # Listing a directory at every open dominates on network storage; side-car files are still found by name.
 GDAL_READ_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "GDAL_CACHEMAX": 256 << 20,  # bytes: rasterio hands this one to GDAL as it is, not in megabytes
+    "GDAL_CACHEMAX": READ_CACHE,  # in bytes: rasterio hands this one to GDAL as it is, not in megabytes
     "NUM_THREADS": "1",
     "GDAL_HTTP_MAX_RETRY": "6",  # GDAL doubles the delay itself, with jitter
     "GDAL_HTTP_RETRY_DELAY": "0.5",

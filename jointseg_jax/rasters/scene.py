@@ -110,6 +110,14 @@ class Scene:
         height, width = self.lattice.shape
         return int(height), int(width)
 
+    @property
+    def own_units(self) -> bool:
+        """Whether the first modality comes in the contract's units as it is, neither adjusted nor taken as another."""
+        primary = self.contract.primary
+        return all(
+            layer.modality.units == primary.units and layer.adjustment is None for layer in self.layers[primary.name]
+        )
+
     def read(self, window: Window, handles: Handles) -> dict[str, dict[str, np.ndarray]]:
         """Reads every modality over a window of the 10 m lattice, which may reach beyond the scene.
 
@@ -117,9 +125,10 @@ class Scene:
             Modality name -> `values` float32 `[dates, h, w, bands]`, zero where invalid, and `valid` bool `[dates, h,
             w]`. An absent modality or date is a zero mask.
         """
-        return {m.name: self._read_modality(m, window, handles) for m in self.contract.modalities}
+        return {m.name: self.read_modality(m, window, handles) for m in self.contract.modalities}
 
-    def _read_modality(self, modality: Modality, window: Window, handles: Handles) -> dict[str, np.ndarray]:
+    def read_modality(self, modality: Modality, window: Window, handles: Handles) -> dict[str, np.ndarray]:
+        """One modality of `read`."""
         dates = self.contract.dates
         values = np.zeros((dates, window.height, window.width, len(modality.bands)), np.float32)
         valid = np.zeros((dates, window.height, window.width), bool)

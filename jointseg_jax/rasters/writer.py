@@ -16,8 +16,8 @@ from rasterio.enums import ColorInterp, Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 
-from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import atomic_path
+from jointseg_jax.errors import Unwritable
+from jointseg_jax.jobs.files import atomic_path, partial
 from jointseg_jax.rasters.lattice import Window, crs_text
 
 DATASET_PROFILE = {
@@ -125,7 +125,7 @@ def cog_writer(
         predictor: horizontal differencing; good for images, bad for classes.
     """
     path = pathlib.Path(path)
-    plain = path.with_name(f".partial-{os.getpid()}-plain-{path.name}")
+    plain = partial(path)
     profile = {**DATASET_PROFILE, "blockxsize": 512, "blockysize": 512}
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,6 +172,6 @@ def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError, SystemError) as error:  # shutil.copy raises the second and the last
-        raise InputError(
+        raise Unwritable(
             f"{path} cannot be written ({error.__cause__ or error}): check the free space and the permissions there"
         ) from error

@@ -62,6 +62,14 @@ def make_mesh(data: int = -1, space: int = 1) -> Mesh:
     return Mesh(grid, (DATA, SPACE), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
+def local_mesh(samples: int) -> Mesh:
+    """A mesh over this process's own devices, as many of them as divide `samples`: what maps by itself uses these."""
+    devices = jax.local_devices()
+    count = next(n for n in range(min(len(devices), samples), 0, -1) if samples % n == 0)
+    grid = np.asarray(devices[:count], dtype=object).reshape(count, 1)
+    return Mesh(grid, (DATA, SPACE), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
 def check_fit(mesh: Mesh, batch: int, rows: int, least: int) -> None:
     """Refuses batches that do not divide over the mesh.
 
@@ -104,6 +112,11 @@ def batch_shardings(batch: Any, mesh: Mesh) -> Any:
         return NamedSharding(mesh, P(DATA, None, SPACE) if inputs else P(DATA, SPACE))
 
     return jax.tree_util.tree_map_with_path(of, batch)
+
+
+def over_samples(mesh: Mesh) -> NamedSharding:
+    """Axis 0 lies over `data`, all else is whole."""
+    return NamedSharding(mesh, P(DATA))
 
 
 def state_shardings(tree: Any, mesh: Mesh, rules: Rules = ()) -> Any:

@@ -6,7 +6,7 @@ import rasterio
 import toy
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.product import quicklook
+from jointseg_jax.mapping.quicklook import quicklook
 from jointseg_jax.mapping.scene_map import map_scene
 from jointseg_jax.rasters import pictures
 from jointseg_jax.rasters.lattice import make_lattice

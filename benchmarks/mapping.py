@@ -1,0 +1,217 @@
+"""How fast, with how much memory and disk an area is mapped: python benchmarks/mapping.py --workdir=W --input=SCENE.
+
+Every measurement is a run of predict.py in a process of its own, on ground repeated from SCENE where a larger one is
+asked for. One run before them fills the compilation cache, so what is timed starts like a second run does. Prints a
+table, and writes JSON with --output.
+
+    parts      one scene: end to end, and seconds of reading, computing and writing inside it (they overlap)
+    memory     peak resident memory against window (--tile) and scene size: flat in the second
+    workers    one product of four tiles by 1 and by 2 Dask workers
+    cost       what 2.2 million km2 would take at the rate measured; an extrapolation, with its assumptions
+"""
+
+import argparse
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+import rasterio
+
+ROOT = pathlib.Path(__file__).parents[1]
+BELT_KM2 = 2.2e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", required=True, help="of a training run")
+    parser.add_argument("--input", required=True, help="a raster or a folder with one raster per modality, in UTM")
+    parser.add_argument("--sizes", default="128,256,512", help="sides of the scenes, input pixels")
+    parser.add_argument("--tiles", default="32,64,128", help="windows, input pixels")
+    parser.add_argument("--radiometry", default="contract")
+    parser.add_argument("--output", help="JSON file")
+    given = parser.parse_args()
+    sizes, windows = ([int(v) for v in text.split(",")] for text in (given.sizes, given.tiles))
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        common = [f"--workdir={given.workdir}", f"--radiometry={given.radiometry}"]
+        scenes = {size: enlarged(pathlib.Path(given.input), place / f"scene-{size}", size) for size in sizes}
+        usual, middle = 64 if 64 in windows else windows[0], sizes[len(sizes) // 2]
+        sized = [measured(common, scenes[size], place, size, usual) for size in sizes]
+        tiled = [measured(common, scenes[middle], place, middle, window) for window in windows if window != usual]
+        scaled = scaling(common, scenes[middle], place, middle, usual)
+    best = max(sized, key=lambda r: r["km2"])
+    report = {
+        "command": "python benchmarks/mapping.py " + " ".join(sys.argv[1:]),
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "runs": sized + tiled,
+        "workers": scaled,
+        "cost": cost(best),
+    }
+    if given.output:
+        pathlib.Path(given.output).write_text(json.dumps(report, indent=1) + "\n")
+    print(table(report))
+
+
+def enlarged(source: pathlib.Path, target: pathlib.Path, size: int) -> pathlib.Path:
+    """A scene of `size` x `size` input pixels: the source, mirrored as often as needed."""
+    # A folder of one scene, so that predict.py maps an area: all of it.
+    target = target / source.stem if source.is_dir() else target
+    target.mkdir(parents=True)
+    metres = 10 * size
+    files = [source] if source.is_file() else sorted(source.glob("*.tif"))
+    widest = max(rasterio.open(f).width for f in files if f.name.startswith(("s2.", "s2_0.")) or source.is_file())
+    for file in files:
+        with rasterio.open(file) as raster:
+            spacing = raster.res[0]
+            if spacing < 10 or raster.width > widest:
+                continue  # image and label of a dataset's site
+            side = round(size * 10 / spacing)
+            stack, profile = raster.read(), raster.profile
+            pad = [(0, 0), (0, max(0, side - stack.shape[1])), (0, max(0, side - stack.shape[2]))]
+            stack = np.pad(stack, pad, "symmetric")[:, :side, :side]
+            # Its corner lies on the grid of tiles of its own size: one tile is the whole of it.
+            left, bottom = (metres * math.ceil(v / metres) for v in (raster.bounds.left, raster.bounds.bottom))
+            profile["transform"] = rasterio.Affine(spacing, 0, left, 0, -spacing, bottom + metres)
+            profile.update(width=side, height=side, tiled=True, blockxsize=256, blockysize=256, compress="zstd")
+            with rasterio.open(target / file.name, "w", **profile) as made:
+                made.write(stack)
+                made.descriptions, made.scales, made.offsets = raster.descriptions, raster.scales, raster.offsets
+                made.update_tags(**raster.tags())
+    return target / source.name if source.is_file() else target
+
+
+def measured(common: list[str], scene: pathlib.Path, place: pathlib.Path, size: int, window: int) -> dict[str, Any]:
+    """One product of a single tile over all of a scene; before the first of a window, one that compiles."""
+    arguments = [*common, f"--input={scene.parent}", f"--grid={10 * size}", f"--tile={window}"]
+    product = place / f"timed-{size}-{window}"
+    if not (place / f"warm-{window}").exists():
+        run([*arguments, f"--output={place / f'warm-{window}'}"])
+    wall, cpu, peak = run([*arguments, f"--output={product}"])
+    rows = [json.loads(f.read_text()) for f in sorted((product / "ledger").glob("*.json"))]
+    km2 = sum(r["valid_m2"] for r in rows) / 1e6
+    parts = {k: sum(r["seconds"][k] for r in rows) for k in ("read", "compute", "write", "total")}
+    size_of = {name: sum(r["files"][name]["bytes"] for r in rows) for name in rows[0]["files"]}
+    return {
+        "pixels": size, "tile": window, "km2": km2, "seconds": wall, "cpu_seconds": cpu, "parts": parts,
+        "km2_per_s": km2 / wall, "km2_per_s_inside": km2 / parts["total"], "peak_mb": peak / 1e6, "bytes": size_of,
+        "halo": json.loads((product / "plan.geojson").read_text())["jointseg"]["settings"]["halo"],
+    }  # fmt: skip
+
+
+def scaling(
+    common: list[str], scene: pathlib.Path, place: pathlib.Path, size: int, window: int
+) -> list[dict[str, Any]]:
+    """The same tiles by one and by two worker processes."""
+    found = []
+    for workers in (1, 2):
+        product = place / f"workers-{workers}"
+        wall, cpu, _ = run(
+            [
+                *common, f"--input={scene.parent}", f"--grid={5 * size}", f"--tile={window}", "--executor=dask",
+                f"--workers={workers}", f"--output={product}",
+            ]
+        )  # fmt: skip
+        rows = [json.loads(f.read_text()) for f in sorted((product / "ledger").glob("*.json"))]
+        km2 = sum(r["valid_m2"] for r in rows) / 1e6
+        found.append(
+            {"workers": workers, "tiles": len(rows), "seconds": wall, "cpu_seconds": cpu, "km2_per_s": km2 / wall}
+        )
+    return found
+
+
+def run(arguments: list[str]) -> tuple[float, float, float]:
+    """predict.py to its end: seconds, seconds of processors, and the peak of memory of all its processes in bytes."""
+    begin = time.perf_counter()
+    before = os.times()
+    process = subprocess.Popen([sys.executable, "predict.py", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
+    peak = 0.0
+    while process.poll() is None:
+        try:
+            own = psutil.Process(process.pid)
+            peak = max(peak, sum(p.memory_info().rss for p in [own, *own.children(recursive=True)]))
+        except psutil.NoSuchProcess:
+            pass
+        time.sleep(0.1)
+    after = os.times()
+    if process.returncode:
+        raise SystemExit(f"error: predict.py {' '.join(arguments)} ended with {process.returncode}")
+    cpu = after.children_user - before.children_user + after.children_system - before.children_system
+    return time.perf_counter() - begin, cpu, peak
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on, and how busy that was."""
+    import jax
+
+    return {
+        "processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
+        "device": jax.devices()[0].device_kind, "load": os.getloadavg(), "python": platform.python_version(),
+        "jax": jax.__version__,
+    }  # fmt: skip
+
+
+def cost(best: dict[str, Any]) -> dict[str, Any]:
+    """The belt at the rate of the largest run."""
+    rate = best["km2_per_s_inside"]
+    tiles = BELT_KM2 / 10.24**2
+    return {
+        "km2": BELT_KM2,
+        "tiles": round(tiles),
+        "worker_hours": BELT_KM2 / rate / 3600,
+        "processor_hours": BELT_KM2 / best["km2"] * best["cpu_seconds"] / 3600,
+        "terabytes": {k: v / best["km2"] * BELT_KM2 / 1e12 for k, v in best["bytes"].items()},
+        "assumptions": [
+            "this network on this machine as busy as it was: another network costs what its operations cost",
+            "starting and planning are left out of worker hours (a worker starts once for hundreds of tiles)",
+            "every tile is wholly valid and wholly owned; each tile's ground compresses like this ground",
+            "overlap comparison costs what it cost here; reading is from local disk",
+            f"{tiles:,.0f} tiles of 10.24 km, {best['km2']:.3g} km2 of them measured",
+        ],
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    lines = [
+        f"{report['machine']['cores']} cores, {report['machine']['device']}, load {report['machine']['load'][0]:.1f}, "
+        f"{report['date']}",
+        "",
+        "| scene (px) | window (px) | km2 | s | CPU s | km2/s | km2/s inside | read s | compute s | write s | peak MB "
+        "| MB/km2 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in report["runs"]:
+        p, size = r["parts"], sum(r["bytes"].values()) / 1e6 / r["km2"]
+        lines.append(
+            f"| {r['pixels']} | {r['tile']} | {r['km2']:.3g} | {r['seconds']:.1f} | {r['cpu_seconds']:.1f} | "
+            f"{r['km2_per_s']:.3g} | {r['km2_per_s_inside']:.3g} | {p['read']:.2f} | {p['compute']:.2f} | "
+            f"{p['write']:.2f} | {r['peak_mb']:.0f} | {size:.3g} |"
+        )
+    lines += ["", "| workers | tiles | s | CPU s | km2/s |", "| --- | --- | --- | --- | --- |"]
+    for r in report["workers"]:
+        lines.append(
+            f"| {r['workers']} | {r['tiles']} | {r['seconds']:.1f} | {r['cpu_seconds']:.1f} | {r['km2_per_s']:.3g} |"
+        )
+    c = report["cost"]
+    lines += [
+        "",
+        f"extrapolated to {c['km2']:,.0f} km2: {c['worker_hours']:,.0f} worker hours, "
+        f"{c['processor_hours']:,.0f} processor hours, "
+        + ", ".join(f"{k} {v:.3g} TB" for k, v in c["terabytes"].items()),
+        *(f"- {a}" for a in c["assumptions"]),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

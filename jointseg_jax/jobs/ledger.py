@@ -1,0 +1,247 @@
+"""What is done: one small file per unit of work, which any number of processes may write without a lock."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jointseg_jax.jobs import files as whole
+from jointseg_jax.jobs import retries
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+_IDENTITY = ".identity"
+_OWN_KEYS = ("unit", "files", "checksum")
+
+
+class Ledger:
+    """The units of a product that are done, and those set aside.
+
+    A unit is done when its files have been renamed into place and its row, `FOLDER/UNIT.json`, stands here. A row is
+    what the caller says of the unit, and
+
+    - `unit`: its name;
+    - `files`: per file `path` (relative to the product, with `/`), `sha256` and `bytes`;
+    - `checksum`: SHA-256 of all the others, as `row_checksum` counts it.
+
+    Rows appear whole or not at all and belong to one unit each, so writers on several machines need no lock. A row that
+    is torn, was edited, or was copied from another unit does not count.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        product: str | os.PathLike[str] | None = None,
+        *,
+        say: Callable[[str], None] = print,
+    ):
+        """Touches nothing yet.
+
+        Args:
+            folder: of the rows; made at the first write.
+            product: folder that paths of files are relative to; by default the parent of `folder`.
+            say: takes a sentence for people.
+        """
+        self.folder = _resolved(folder)
+        self.product = self.folder.parent if product is None else pathlib.Path(product).resolve()
+        self._say = say
+
+    def done(self) -> dict[str, dict[str, Any]]:
+        """The rows that count, by unit, sorted; one that does not is said. Files are not looked at: see `check`."""
+        return self._rows(self.folder)
+
+    def row(self, unit: str) -> dict[str, Any] | None:
+        """The row of one unit, or None where there is none that counts."""
+        return self._read(self._path(unit))
+
+    def add(self, unit: str, row: Mapping[str, Any], files: Mapping[str, str | os.PathLike[str]]) -> dict[str, Any]:
+        """Writes the row of a unit whose files lie in place; what was said of its failures goes.
+
+        Args:
+            unit: name.
+            row: whatever JSON can hold; numbers must be finite.
+            files: by name; inside the product.
+
+        Returns:
+            The row as written.
+
+        Raises:
+            ValueError: a file lies outside the product, or the row uses a key of the ledger's own.
+            FileNotFoundError: a file is not there.
+        """
+        path = self._path(unit)
+        taken = [key for key in _OWN_KEYS if key in row]
+        if taken:
+            raise ValueError(f"the row of {unit} has {', '.join(taken)}, which the ledger writes itself")
+        places = {name: _resolved(file) for name, file in files.items()}
+        while True:
+            before = _stamps(places)
+            complete = {
+                "unit": unit,
+                **row,
+                "files": {
+                    name: {
+                        "path": place.relative_to(self.product).as_posix(),
+                        "sha256": whole.sha256(place),
+                        "bytes": place.stat().st_size,
+                    }
+                    for name, place in places.items()
+                },
+            }
+            complete = json.loads(json.dumps(complete, allow_nan=False))  # as a reader will see it: lists for tuples
+            complete["checksum"] = row_checksum(complete)
+            whole.write_json(path, complete)
+            # Another writer of this unit may have put its files over ours meanwhile: the last row tells of the last.
+            if _stamps(places) == before:
+                break
+        with contextlib.suppress(FileNotFoundError):
+            self._quarantine_path(unit).unlink()
+        return complete
+
+    def check(self, unit: str, deep: bool = False) -> bool:
+        """Whether a unit is done and its files are there, in the size that its row tells; what is amiss is said.
+
+        Args:
+            unit: name.
+            deep: compares their SHA-256 too.
+        """
+        row = self.row(unit)
+        return row is not None and self.check_row(row, deep)
+
+    def check_row(self, row: Mapping[str, Any], deep: bool = False) -> bool:
+        """`check` for a row that was read before."""
+        for file in row["files"].values():
+            amiss = self._amiss(self.product / file["path"], file, deep)
+            if amiss:
+                self._say(f"{amiss}: unit {row['unit']} does not count as done")
+                return False
+        return True
+
+    def quarantine(self, unit: str, error: str, details: str = "") -> None:
+        """Sets a unit aside, in `FOLDER/quarantine/UNIT.json`, until it is done after all.
+
+        Args:
+            unit: name.
+            error: one sentence.
+            details: a traceback.
+        """
+        record = {"unit": unit, "error": error, "details": details}
+        whole.write_json(self._quarantine_path(unit), {**record, "checksum": row_checksum(record)})
+
+    def quarantined(self) -> dict[str, dict[str, Any]]:
+        """What was set aside, by unit, sorted: `error` and `details`."""
+        return self._rows(self.folder / "quarantine", files=False)
+
+    def forget(self, unit: str) -> None:
+        """Takes back the row of a unit that is to be done again."""
+        self._path(unit).unlink(missing_ok=True)
+
+    def begin(self, unit: str) -> None:
+        """Notes that a process has a unit in hand, for those that come after it should it be killed."""
+        path = self._begun_path(unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(b"x")
+
+    def end(self, unit: str) -> None:
+        """Notes that the unit is no longer in hand, however it ended."""
+        self._begun_path(unit).unlink(missing_ok=True)
+
+    def kills(self, unit: str) -> int:
+        """How often a process was killed with the unit in hand, since it last ended in any way."""
+        try:
+            return self._begun_path(unit).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def identity(self, create: bool = False) -> str:
+        """A name of this very folder, by which processes elsewhere know that they see the same disk.
+
+        Args:
+            create: gives it one where it has none; for one process at a time.
+
+        Raises:
+            FileNotFoundError: it has none.
+        """
+        path = self.folder / _IDENTITY
+        if create and not path.exists():
+            whole.write_text(path, uuid.uuid4().hex)
+        return path.read_text()
+
+    def _amiss(self, path: pathlib.Path, file: Mapping[str, Any], deep: bool) -> str:
+        try:
+            size = path.stat().st_size
+            if size != file["bytes"]:
+                return f"{path} has {size} bytes where its row says {file['bytes']}"
+            if deep and whole.sha256(path) != file["sha256"]:
+                return f"{path} is not what its row says (SHA-256)"
+        except FileNotFoundError:
+            return f"{path} is gone"
+        return ""
+
+    def _path(self, unit: str) -> pathlib.Path:
+        if not _NAME.fullmatch(unit):
+            raise ValueError(f"{unit!r} cannot name a unit of work: letters, digits and ._+- make its file's name")
+        return self.folder / f"{unit}.json"
+
+    def _quarantine_path(self, unit: str) -> pathlib.Path:
+        return self.folder / "quarantine" / self._path(unit).name
+
+    def _begun_path(self, unit: str) -> pathlib.Path:
+        return self.folder / "begun" / self._path(unit).stem
+
+    def _rows(self, folder: pathlib.Path, files: bool = True) -> dict[str, dict[str, Any]]:
+        try:
+            paths = sorted(retries.call(lambda: list(folder.iterdir())))
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for path in paths:
+            if path.suffix == ".json" and _NAME.fullmatch(path.stem):  # not what killed writers left
+                row = self._read(path, files)
+                if row is not None:
+                    found[row["unit"]] = row
+        return found
+
+    def _read(self, path: pathlib.Path, files: bool = True) -> dict[str, Any] | None:
+        try:
+            row = retries.call(lambda: whole.read_json(path))
+        except FileNotFoundError:
+            return None
+        except ValueError:  # JSON or UTF-8
+            row = None
+        if not isinstance(row, dict) or row.get("checksum") != row_checksum(row):
+            self._say(f"{path} is torn or was edited (its checksum does not fit): it does not count")
+            return None
+        if row.get("unit") != path.name.removesuffix(".json"):
+            self._say(f"{path} is the row of unit {row.get('unit')}: it does not count")
+            return None
+        if files and not isinstance(row.get("files"), dict):
+            self._say(f"{path} lists no files: it does not count")
+            return None
+        return row
+
+
+def row_checksum(row: Mapping[str, Any]) -> str:
+    """SHA-256 of a row but for its `checksum`: of its JSON with sorted keys, no spaces, in UTF-8."""
+    return hashlib.sha256(_canonical({k: v for k, v in row.items() if k != "checksum"}).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _resolved(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Without symbolic links on the way; the last part may be one."""
+    path = pathlib.Path(path).absolute()
+    return path.parent.resolve() / path.name
+
+
+def _stamps(places: Mapping[str, pathlib.Path]) -> list[tuple[int, int, int]]:
+    """What changes when a file is replaced."""
+    found = [place.stat() for place in places.values()]
+    return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in found]

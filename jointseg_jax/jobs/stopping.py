@@ -1,0 +1,88 @@
+"""Stopping a run of units from outside: SIGTERM or Ctrl-C lets the unit in hand end for a while, then drops it."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+
+_MAIN = threading.main_thread().ident or 0
+_AGAIN = 10.0  # seconds after which a drop that something swallowed is tried again
+
+
+_NOTICE = b"\nasked to stop: what is in hand has %d s to end (Ctrl-C again stops at once)\n"
+
+
+class Dropped(BaseException):
+    """The unit in hand was dropped. Like KeyboardInterrupt it is no Exception: nothing that mends errors catches it."""
+
+
+class Stopping:
+    """Listens for SIGTERM and SIGINT while the block runs; the main thread only, elsewhere it hears nothing.
+
+    Further SIGTERMs change nothing. A second SIGINT ends the process at once, like a kill: what is done is in the
+    ledger.
+
+    Attributes:
+        asked: whether the run was asked to stop.
+    """
+
+    def __init__(self, grace: float):
+        """Does nothing yet.
+
+        Args:
+            grace: seconds that a unit in hand is given to end.
+        """
+        self.asked = False
+        self._grace, self._deadline = grace, float("inf")
+        self._interrupted = self._in_hand = False
+        self._left = threading.Event()
+
+    def __enter__(self) -> "Stopping":
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def late(self) -> bool:
+        """Whether the grace is over."""
+        return time.monotonic() >= self._deadline
+
+    @contextlib.contextmanager
+    def droppable(self) -> Iterator[None]:
+        """Raises `Dropped` in the block once the grace is over."""
+        self._in_hand = True
+        try:
+            yield
+        finally:
+            self._in_hand = False
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self._interrupted:
+                os._exit(128 + signal.SIGINT)
+            self._interrupted = True
+        if not self.asked:
+            self.asked, self._deadline = True, time.monotonic() + self._grace
+            with contextlib.suppress(OSError):  # print might deadlock: the signal may have come in the middle of one
+                os.write(2, _NOTICE % self._grace)
+            threading.Thread(target=self._remind, daemon=True).start()
+        if self.late and self._in_hand:
+            raise Dropped
+
+    def _remind(self) -> None:
+        """Brings the main thread back to `_hear` when the grace is over."""
+        wait = self._grace
+        while not self._left.wait(wait):
+            signal.pthread_kill(_MAIN, signal.SIGTERM)  # wakes it from a sleep, too
+            wait = _AGAIN

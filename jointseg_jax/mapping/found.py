@@ -1,0 +1,184 @@
+"""What --input can be: a raster, a scene, a folder of those, a prepared dataset; STAC is in `stac_input.py`."""
+
+import dataclasses
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from jointseg_jax.data.dataset import Dataset, load
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping import stac_input
+from jointseg_jax.rasters.contract import Contract, differences
+from jointseg_jax.rasters.open_scene import Opened, find_files, valid_sample
+from jointseg_jax.rasters.reader import open_raster
+
+RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
+_STAC_NAMES = ("collection.json", "catalog.json", "item-collection.json")
+# Dates in file names, as Sentinel-2 products and most people write them: 20210601, 20210601T032541, 2021-06-01.
+_DATE = re.compile(r"(?<!\d)(20\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?:T(\d\d)(\d\d)(\d\d))?(?!\d)")
+_DATE_TAGS = ("datetime", "acquisition_date", "acquisition_datetime", "datatake_sensing_start", "product_start_time")
+_CLOUD_TAGS = ("eo:cloud_cover", "cloud_cover", "cloud_coverage_assessment", "cloudy_pixel_percentage")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A scene that is there, not opened yet.
+
+    Attributes:
+        id: unique among what was found.
+        files: finds modality -> one file per date; raises `InputError` where one is missing.
+        date: ISO, as precisely as it is known; empty where it is not.
+        cloud: per cent, or None.
+        opened: opens it where that takes more than its files (a site of a dataset); None otherwise.
+    """
+
+    id: str
+    files: Callable[[], Mapping[str, Sequence[pathlib.Path]]]
+    date: str = ""
+    cloud: float | None = None
+    opened: Callable[[], Opened] | None = None
+
+
+def find(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[Found]:
+    """The scenes that a path names.
+
+    Args:
+        path: a raster; a folder that is a scene (one raster per modality); a folder of scenes or rasters; a STAC item,
+            item collection, catalogue or collection (or a folder with `collection.json`); a prepared dataset.
+        contract: what the network was trained on.
+        inputs: folder for what has to be made of them: bands of a STAC item are stacked in virtual rasters.
+
+    Raises:
+        InputError: nothing there that could be a scene.
+    """
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist: --input is a raster, a folder of scenes, a STAC collection or a prepared dataset"
+        )
+    if path.suffix.lower() in (".json", ".geojson"):
+        return _distinct(_from_stac(path, contract, inputs), path)
+    if path.is_file():
+        return [_raster(path, contract)]
+    if (path / "dataset.json").is_file():
+        return _sites(load(path), contract)
+    catalogue = next((path / name for name in _STAC_NAMES if (path / name).is_file()), None)
+    if catalogue is not None:
+        return _distinct(_from_stac(catalogue, contract, inputs), path)
+    if _is_scene(path, contract):
+        return [_folder(path, contract)]
+    inside = sorted(path.iterdir())
+    found = [_folder(p, contract) for p in inside if p.is_dir() and _is_scene(p, contract)]
+    found += [_raster(p, contract) for p in inside if p.is_file() and p.suffix.lower() in RASTERS]
+    if not found:
+        first = contract.primary.name
+        raise InputError(
+            f"{path} holds no scene: expected rasters ({', '.join(RASTERS)}), folders with one raster per modality "
+            f"({first}.tif or {first}_0.tif, ...), a collection.json or a dataset.json"
+        )
+    return _distinct(found, path)
+
+
+def is_single(path: pathlib.Path, contract: Contract) -> bool:
+    """Whether a path names one scene by its files: a raster, or a folder with one raster per modality."""
+    if path.is_dir():
+        return _is_scene(path, contract)
+    return path.suffix.lower() not in (".json", ".geojson")
+
+
+def _is_scene(folder: pathlib.Path, contract: Contract) -> bool:
+    return any(_is_first(f, contract) for f in folder.iterdir())
+
+
+def _is_first(file: pathlib.Path, contract: Contract) -> bool:
+    return re.fullmatch(rf"{re.escape(contract.primary.name)}(?:_\d+)?\.tif", file.name) is not None
+
+
+def _folder(path: pathlib.Path, contract: Contract) -> Found:
+    first = next(f for f in sorted(path.iterdir()) if _is_first(f, contract))
+    date, cloud = _said(first, path.name)
+    return Found(path.name, functools.partial(find_files, path, contract), date, cloud)
+
+
+def _raster(path: pathlib.Path, contract: Contract) -> Found:
+    date, cloud = _said(path, path.stem)
+    return Found(path.stem, functools.partial(find_files, path, contract), date, cloud)
+
+
+def _said(path: pathlib.Path, name: str) -> tuple[str, float | None]:
+    """Date and cloud cover that a raster's tags or its name tell."""
+    try:
+        with open_raster(path) as raster:
+            tags = {k.lower(): v for k, v in raster.tags().items()}
+    except InputError:  # is said when it is opened
+        tags = {}
+    date = next((d for k in _DATE_TAGS if (d := iso_date(tags.get(k, "")))), "") or iso_date(name)
+    return date, next((c for k in _CLOUD_TAGS if (c := _number(tags.get(k))) is not None), None)
+
+
+def iso_date(text: str) -> str:
+    """The first date in a text as `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ssZ` (UTC); empty where there is none."""
+    match = _DATE.search(text.replace(":", ""))
+    if match is None:
+        return ""
+    year, _, month, day, hour, minute, second = match.groups()
+    return f"{year}-{month}-{day}" + (f"T{hour}:{minute}:{second}Z" if hour else "")
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[Found]:
+    return [
+        Found(item.id, functools.partial(item.stack, contract, inputs), iso_date(item.date) or item.date, item.cloud)
+        for item in stac_input.read_items(path)
+    ]
+
+
+def _distinct(found: list[Found], path: pathlib.Path) -> list[Found]:
+    seen: set[str] = set()
+    for item in found:
+        if item.id in seen:
+            raise InputError(f"{path} holds two scenes named {item.id!r}: a scene's name tells it from all others")
+        seen.add(item.id)
+    return found
+
+
+def _sites(data: Dataset, contract: Contract) -> list[Found]:
+    wanted = {m.name for m in contract.modalities}
+    own = data.contract.replace(modalities=tuple(m for m in data.contract.modalities if m.name in wanted))
+    found = differences(contract, own)
+    if found:
+        raise InputError(
+            f"{data.root} does not fit the network: {found[0]}; prepare a dataset with the same modalities and units"
+        )
+    return [
+        Found(
+            name,
+            functools.partial(_site_files, data, name, wanted),
+            site.date,
+            opened=functools.partial(_open_site, data, name, contract),
+        )
+        for name, site in data.sites.items()
+    ]
+
+
+def _site_files(data: Dataset, name: str, wanted: set[str]) -> dict[str, list[pathlib.Path]]:
+    return {k: [data.root / p for p in v] for k, v in data.sites[name].layers.items() if k in wanted}
+
+
+def _open_site(data: Dataset, name: str, contract: Contract) -> Opened:
+    """Its numbers are known: preparation decided how they are read."""
+    scene = data.scene(name, contract)
+    layers = {
+        modality: tuple(dataclasses.replace(layer, path=str(pathlib.Path(layer.path).absolute())) for layer in own)
+        for modality, own in scene.layers.items()
+    }
+    valid = valid_sample(layers[contract.primary.name][0])
+    return Opened(
+        dataclasses.replace(scene, layers=layers, image=None), {"radiometry": "of the prepared dataset"}, valid
+    )

@@ -1,0 +1,217 @@
+"""The plan of a product on disk: `plan.geojson`, to be looked at, and `inputs/catalogue.json`, read by every worker."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import shapely
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import read_json, write_json, write_text
+from jointseg_jax.jobs.locks import exclusive
+from jointseg_jax.mapping import catalogue
+from jointseg_jax.mapping.plan import Candidate, PlannedTile, outline
+from jointseg_jax.mapping.zones import polygons, to_zone, zone_of_epsg
+from jointseg_jax.rasters.contract import Contract
+
+PLAN, CATALOGUE, LEDGER = "plan.geojson", "inputs/catalogue.json", "ledger"
+_VERSION = 1
+_ABOUT = "jointseg"  # the foreign member of the GeoJSON that holds what concerns the whole
+_PARTS = {
+    "network": "another network or checkpoint",
+    "settings": "other settings",
+    "area": "another area of interest or grid",
+    "scenes": "other scenes",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the numbers of a product, besides network, ground and scenes.
+
+    Attributes:
+        grid: side of a tile's square, metres.
+        halo, tile, batch, augment, dtype: see `Predictor`.
+        image, confidence: whether these rasters are written.
+        radiometry, bands: see `rasters.open_scene`.
+    """
+
+    grid: int
+    halo: int
+    tile: int
+    batch: int | None = None
+    augment: bool = False
+    dtype: str | None = None
+    image: bool = False
+    confidence: bool = False
+    radiometry: str = "contract"
+    bands: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A product's plan.
+
+    Attributes:
+        tiles: all of them, also those without a scene.
+        settings: see there.
+        network: `name`, `step`, `weights`, `sha256`.
+        about: figures for people: areas, refused scenes, expected time and bytes.
+    """
+
+    tiles: tuple[PlannedTile, ...]
+    settings: Settings
+    network: Mapping[str, Any]
+    about: Mapping[str, Any]
+
+    @property
+    def units(self) -> list[str]:
+        """Names of the tiles that can be mapped."""
+        return [t.name for t in self.tiles if t.candidates]
+
+
+def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], key: str) -> None:
+    """Writes a plan, or finds the same one there; another is replaced as long as no tile of it is done or begun.
+
+    Args:
+        product: folder.
+        plan: of it.
+        scenes: those it was made of.
+        key: of the catalogue, see `known_scenes`.
+
+    Raises:
+        InputError: the product has another plan, and tiles of it.
+    """
+    path = product / PLAN
+    features = [_feature(t) for t in plan.tiles]
+    identity = _identity(plan, features, scenes)
+    if path.exists():
+        theirs = _read(path)[_ABOUT]["identity"]
+        differing = [text for part, text in _PARTS.items() if theirs.get(part) != identity[part]]
+        if differing:
+            ledger = product / LEDGER
+            if any(ledger.glob("*.json")):
+                raise InputError(
+                    f"{path} is the plan of a product with {', '.join(differing)}, and tiles of it are done: go on "
+                    "with what it was begun with, or take another --output"
+                )
+            with exclusive(ledger, "run"):  # not under the hands of a run whose first tile is not done yet
+                _write(product, plan, scenes, key, features, identity)
+            return
+    _write(product, plan, scenes, key, features, identity)
+
+
+def _write(
+    product: pathlib.Path,
+    plan: Plan,
+    scenes: Sequence[catalogue.Entry],
+    key: str,
+    features: list[dict[str, Any]],
+    identity: dict[str, str],
+) -> None:
+    listed = {"version": _VERSION, "key": key, "scenes": [catalogue.to_json(s) for s in scenes]}
+    write_json(product / CATALOGUE, listed)
+    about = {
+        "version": _VERSION,
+        "identity": identity,
+        "network": dict(plan.network),
+        "settings": dataclasses.asdict(plan.settings),
+        **plan.about,
+    }
+    # One tile a line: the file is looked at with editors, too.
+    lines = ",\n".join(json.dumps(f, ensure_ascii=False, allow_nan=False) for f in features)
+    head = json.dumps(about, ensure_ascii=False, allow_nan=False, indent=1)
+    write_text(product / PLAN, f'{{"type": "FeatureCollection",\n"{_ABOUT}": {head},\n"features": [\n{lines}\n]}}\n')
+
+
+def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.Entry]]:
+    """A product's plan, and its scenes by id."""
+    record = _read(product / PLAN)
+    about = dict(record[_ABOUT])
+    settings, network = about.pop("settings"), about.pop("network")
+    tiles = tuple(_tile(f) for f in record["features"])
+    listed = read_json(product / CATALOGUE)["scenes"]
+    entries = {fields["id"]: catalogue.from_json(fields, contract) for fields in listed}
+    plan = Plan(tiles, Settings(**{**settings, "bands": tuple(settings["bands"])}), network, about)
+    return plan, entries
+
+
+def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[str, catalogue.Entry]:
+    """Scenes that an earlier run opened under the same `key`; none where there are none, or the list is damaged."""
+    try:
+        listed = read_json(product / CATALOGUE)
+        if listed["version"] != _VERSION or listed["key"] != key:
+            return {}
+        return {fields["id"]: catalogue.from_json(fields, contract) for fields in listed["scenes"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def catalogue_key(contract: Contract, mode: str, bands: tuple[int, ...]) -> str:
+    """What else decides how a scene is opened."""
+    return _digest({"contract": contract.to_dict(), "mode": mode, "bands": list(bands)})
+
+
+def _read(path: pathlib.Path) -> Any:
+    try:
+        record = read_json(path)
+        if record[_ABOUT]["version"] == _VERSION and isinstance(record["features"], list):
+            return record
+        reason = f"version {record[_ABOUT]['version']}, not {_VERSION}"
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise InputError(f"{path} cannot be read as a plan ({reason}): remove it, the same command makes it again")
+
+
+def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.Entry]) -> dict[str, str]:
+    used = {c.scene for t in plan.tiles for c in t.candidates}
+    read = [
+        {k: v for k, v in catalogue.to_json(s).items() if k != "stamps"} | {"files": [f[:2] for f in s.stamps]}
+        for s in scenes
+        if s.id in used
+    ]
+    return {
+        "network": _digest({k: plan.network[k] for k in ("step", "weights", "sha256")}),
+        "settings": _digest({k: v for k, v in dataclasses.asdict(plan.settings).items() if k != "grid"}),
+        "area": _digest([[f["properties"]["tile"], f["geometry"]] for f in features]),
+        "scenes": _digest(sorted(read, key=lambda s: str(s["id"]))),
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _feature(tile: PlannedTile) -> dict[str, Any]:
+    return {
+        "type": "Feature",
+        "properties": {
+            "tile": tile.name,
+            "epsg": tile.zone.epsg,
+            "col": tile.col,
+            "row": tile.row,
+            "bounds": [tile.left, tile.bottom, tile.right, tile.top],
+            "owned_m2": tile.owned_m2,
+            "whole": tile.whole,
+            "scenes": [c.scene for c in tile.candidates],
+            "shares": [round(c.share, 4) for c in tile.candidates],
+        },
+        "geometry": shapely.geometry.mapping(outline(tile)),
+    }
+
+
+def _tile(feature: Mapping[str, Any]) -> PlannedTile:
+    fields = feature["properties"]
+    zone = zone_of_epsg(fields["epsg"])
+    assert zone is not None, fields
+    left, bottom, right, top = (float(v) for v in fields["bounds"])
+    whole = shapely.box(left, bottom, right, top)
+    owned = whole if fields["whole"] else polygons(to_zone(shapely.geometry.shape(feature["geometry"]), zone))
+    candidates = tuple(Candidate(s, share) for s, share in zip(fields["scenes"], fields["shares"], strict=True))
+    return PlannedTile(
+        fields["tile"], zone, fields["col"], fields["row"], left, bottom, right, top, owned, fields["owned_m2"],
+        fields["whole"], candidates,
+    )  # fmt: skip

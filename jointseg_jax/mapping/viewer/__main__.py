@@ -1,0 +1,8 @@
+"""python -m jointseg_jax.mapping.viewer: see `build`."""
+
+import sys
+
+from jointseg_jax.mapping.viewer.build import main
+
+if __name__ == "__main__":
+    sys.exit(main())

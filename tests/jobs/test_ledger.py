@@ -1,0 +1,250 @@
+"""What the ledger holds is true: rows that were harmed do not count, and files are as their row says."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jointseg_jax.jobs import files
+from jointseg_jax.jobs.ledger import Ledger, row_checksum
+
+pytestmark = pytest.mark.quick
+
+
+class Said(list):
+    def __call__(self, sentence):
+        self.append(sentence)
+
+
+@pytest.fixture
+def said():
+    return Said()
+
+
+@pytest.fixture
+def ledger(tmp_path, said):
+    return Ledger(tmp_path / "product" / "ledger", say=said)
+
+
+def add(ledger, unit="50N_0051_0340", data=b"map", **row):
+    path = ledger.product / "tiles" / unit / "map.tif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return ledger.add(unit, row, {"map": path})
+
+
+def test_a_row_is_what_was_given_with_what_the_ledger_adds(ledger, said):
+    row = add(ledger, bounds=(0.1, 2, 3e-17, -1e300), datetime=None, scene="é", nested={"b": 1, "a": [True]})
+    assert row == {
+        "unit": "50N_0051_0340",
+        "bounds": [0.1, 2, 3e-17, -1e300],
+        "datetime": None,
+        "scene": "é",
+        "nested": {"b": 1, "a": [True]},
+        "files": {"map": {"path": "tiles/50N_0051_0340/map.tif", "sha256": files.sha256(_map(ledger)), "bytes": 3}},
+        "checksum": row["checksum"],
+    }
+    assert ledger.done() == {"50N_0051_0340": row}
+    assert ledger.row("50N_0051_0340") == row
+    assert files.read_json(ledger.folder / "50N_0051_0340.json") == row
+    assert ledger.check("50N_0051_0340", deep=True)
+    assert not ledger.check("50N_0051_0341")
+    assert not said
+
+
+def _map(ledger, unit="50N_0051_0340"):
+    return ledger.product / "tiles" / unit / "map.tif"
+
+
+def test_an_empty_ledger_makes_nothing(ledger):
+    assert ledger.done() == {}
+    assert ledger.quarantined() == {}
+    assert ledger.row("a") is None
+    assert ledger.kills("a") == 0
+    assert not ledger.product.exists()
+
+
+def edited(path):
+    row = json.loads(path.read_text())
+    row["impervious_m2"] = 4
+    path.write_text(json.dumps(row))
+
+
+def edited_inside(path):
+    path.write_text(path.read_text().replace('"bytes": 3', '"bytes": 4'))
+
+
+def no_files(path):
+    row = {"unit": path.stem, "impervious_m2": 3}
+    path.write_text(json.dumps({**row, "checksum": row_checksum(row)}))
+
+
+def another(path):
+    path.write_text(path.with_name("whole.json").read_text())
+
+
+HARM = {
+    "torn": lambda path: os.truncate(path, path.stat().st_size - 20),
+    "empty": lambda path: path.write_text(""),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "latin": lambda path: path.write_bytes(b'{"a": "\xe9"}'),
+    "list": lambda path: path.write_text("[1]"),
+    "no checksum": lambda path: path.write_text('{"unit": "harmed", "files": {}}'),
+    "edited": edited,
+    "edited inside": edited_inside,
+    "no files": no_files,
+    "another's": another,
+}
+
+
+@pytest.mark.parametrize("how", HARM)
+def test_a_row_that_was_harmed_does_not_count_and_is_said(ledger, said, how):
+    add(ledger, "whole", impervious_m2=3)
+    add(ledger, "harmed", impervious_m2=3)
+    assert set(ledger.done()) == {"harmed", "whole"}
+    HARM[how](ledger.folder / "harmed.json")
+    assert set(ledger.done()) == {"whole"}
+    assert len(said) == 1
+    assert str(ledger.folder / "harmed.json") in said[0]
+    assert "does not count" in said[0]
+    assert not ledger.check("harmed")
+    add(ledger, "harmed", impervious_m2=3)
+    assert set(ledger.done()) == {"harmed", "whole"}
+
+
+def test_a_row_written_in_another_layout_counts(ledger, said):
+    """The checksum is of what it says, not of how it is laid out."""
+    add(ledger, "a", share=0.1, name="é")
+    path = ledger.folder / "a.json"
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
+    assert set(ledger.done()) == {"a"}
+    assert not said
+
+
+def test_what_killed_writers_left_and_strangers_are_not_rows(ledger, said):
+    add(ledger, "a")
+    for name in (".partial-7-ab-b.json", ".nfs0001.json", "notes.txt", "b.json~"):
+        (ledger.folder / name).write_text("{")
+    assert set(ledger.done()) == {"a"}
+    assert not said
+
+
+@pytest.mark.parametrize(
+    ("harm", "deep", "sentence"),
+    [
+        (lambda p: p.unlink(), False, "is gone"),
+        (lambda p: p.write_bytes(b"longer"), False, "has 6 bytes where its row says 3"),
+        (lambda p: p.write_bytes(b""), False, "has 0 bytes where its row says 3"),
+        (lambda p: p.write_bytes(b"mad"), True, "is not what its row says"),
+    ],
+)
+def test_files_that_are_not_as_the_row_says(ledger, said, harm, deep, sentence):
+    add(ledger)
+    harm(_map(ledger))
+    assert ledger.check("50N_0051_0340") == deep  # a deep look is needed only where the size fits
+    said.clear()
+    assert not ledger.check("50N_0051_0340", deep)
+    assert len(said) == 1
+    assert sentence in said[0]
+    assert str(_map(ledger)) in said[0]
+    assert "50N_0051_0340 does not count as done" in said[0]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".a", "../a", "a/b", "a\n", "a b", "-a", "é", "a" * 201, "a\0"])
+def test_names_that_cannot_be_files_are_refused(ledger, name):
+    with pytest.raises(ValueError, match="cannot name a unit"):
+        ledger.add(name, {}, {})
+    with pytest.raises(ValueError, match="cannot name a unit"):
+        ledger.quarantine(name, "x")
+
+
+def test_rows_that_cannot_be_written_are_refused_and_leave_nothing(ledger, tmp_path):
+    (tmp_path / "outside").write_text("")
+    for row, given, error in (
+        ({"a": float("nan")}, {}, ValueError),
+        ({"files": {}}, {}, ValueError),
+        ({"checksum": ""}, {}, ValueError),
+        ({"a": object()}, {}, TypeError),
+        ({}, {"x": tmp_path / "outside"}, ValueError),
+        ({}, {"x": ledger.product / ".." / "outside"}, ValueError),
+        ({}, {"x": ledger.product / "missing"}, FileNotFoundError),
+    ):
+        with pytest.raises(error):
+            ledger.add("a", row, given)
+    assert ledger.done() == {}
+
+
+def test_a_product_may_be_moved_and_reached_by_a_link(ledger, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "product")
+    add(ledger, "a")
+    linked = Ledger(tmp_path / "link" / "ledger")
+    linked.add("b", {}, {"map": ledger.product / "tiles" / "a" / "map.tif"})
+    ledger.add("c", {}, {"map": tmp_path / "link" / "tiles" / "a" / "map.tif"})
+    ledger.product.rename(tmp_path / "moved")
+    moved = Ledger(tmp_path / "moved" / "ledger")
+    assert set(moved.done()) == {"a", "b", "c"}
+    assert all(moved.check(unit, deep=True) for unit in moved.done())
+
+
+def test_what_was_set_aside_is_kept_until_it_is_done(ledger, said):
+    ledger.quarantine("a", "its scene is damaged", "Traceback ...")
+    ledger.quarantine("b", "x")
+    assert ledger.quarantined()["a"]["error"] == "its scene is damaged"
+    assert ledger.quarantined()["a"]["details"] == "Traceback ..."
+    assert ledger.done() == {}
+    add(ledger, "a")
+    assert set(ledger.quarantined()) == {"b"}
+    assert set(ledger.done()) == {"a"}
+    assert not said
+
+
+def test_kills_are_counted_until_the_unit_ends(ledger):
+    for _ in range(3):
+        ledger.begin("a")
+    assert (ledger.kills("a"), ledger.kills("b")) == (3, 0)
+    ledger.end("a")
+    ledger.end("a")
+    assert ledger.kills("a") == 0
+    assert ledger.done() == {}
+
+
+def test_a_folder_keeps_its_identity(ledger, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        ledger.identity()
+    own = ledger.identity(create=True)
+    assert own == ledger.identity() == ledger.identity(create=True)
+    assert own != Ledger(tmp_path / "other").identity(create=True)
+
+
+WRITER = """
+import pathlib, sys
+from jointseg_jax.jobs.files import atomic_path
+from jointseg_jax.jobs.ledger import Ledger
+ledger, number = Ledger(sys.argv[1]), int(sys.argv[2])
+path = ledger.product / "map.bin"
+for _ in range(150):
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"%d" % number * 50_000)
+    ledger.add("shared", {"writer": number}, {"map": path})
+    own = ledger.product / f"own{number}.bin"
+    own.write_bytes(b"x")
+    ledger.add(f"own{number}", {}, {"map": own})
+"""
+
+
+def test_several_processes_write_one_unit_with_other_bits_each(ledger, said):
+    """Whoever is last, the row tells of the file that is there, and readers see whole rows all the time."""
+    ledger.product.mkdir(parents=True)
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(ledger.folder), str(number)]) for number in range(4)]
+    seen = 0
+    while any(writer.poll() is None for writer in writers):
+        seen += ledger.row("shared") is not None
+        time.sleep(0.001)
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert seen > 10
+    assert not said
+    assert set(ledger.done()) == {"shared", "own0", "own1", "own2", "own3"}
+    assert ledger.check("shared", deep=True), said

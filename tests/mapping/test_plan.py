@@ -1,0 +1,209 @@
+"""Every square metre of an area of interest has one tile; scenes are preferred by a stated rule."""
+
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping import zones
+from jointseg_jax.mapping.aoi import read_area
+from jointseg_jax.mapping.catalogue import Entry
+from jointseg_jax.mapping.plan import coverage, outline, partition, with_scenes
+from jointseg_jax.mapping.zones import Zone
+from jointseg_jax.rasters.contract import Contract, Modality
+from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.scene import Scene
+
+CONTRACT = Contract((Modality("s2", ("B02", "B03", "B04"), 10.0, "uint16", "reflectance"),), ("B04", "B03", "B02"))
+# A belt over three zones, with a hole, a concave side, a far island, and an edge along a zone's meridian.
+BELT = shapely.union_all(
+    [
+        shapely.Polygon(
+            [(113.3, 30.1), (116.0, 31.0), (120.0, 30.4), (120.6, 30.9), (117.0, 31.4), (113.1, 30.8)],
+            [[(115.0, 30.75), (115.4, 30.85), (115.2, 31.0)]],
+        ),
+        shapely.box(119.5, 31.5, 120.0, 31.7),
+        shapely.box(110.0, -0.12, 110.1, 0.12),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def belt():
+    return list(partition(BELT))
+
+
+def entry(name, left, top, size=200, epsg=32650, valid=None, date="", cloud=None):
+    """A scene of so many input pixels on a side that is never read."""
+    lattice = make_lattice(f"EPSG:{epsg}", left, top, 10, size, size)
+    valid = np.ones((20, 20), bool) if valid is None else valid
+    return Entry(name, Scene(name, lattice, {}, CONTRACT), {}, valid, date, cloud, ())
+
+
+def test_areas_of_tiles_sum_to_the_area_of_interest(belt):
+    """Against pyproj's own figure, with edges as dense as they need to be: GeoJSON's are straight in degrees."""
+    geod = pyproj.Geod(ellps="WGS84")
+    expected = abs(geod.geometry_area_perimeter(shapely.orient_polygons(shapely.segmentize(BELT, 0.001)))[0])
+    assert sum(t.owned_m2 for t in belt) == pytest.approx(expected, rel=1e-8)
+    assert expected > 3.9e10
+    assert {t.zone.name for t in belt} == {"49N", "50N", "51N", "49S"}
+
+
+def test_tiles_of_a_zone_do_not_overlap_and_lie_in_their_square_and_strip(belt):
+    assert len({t.name for t in belt}) == len(belt)
+    for tile in belt:
+        square = shapely.box(tile.col * 10240, tile.row * 10240, (tile.col + 1) * 10240, (tile.row + 1) * 10240)
+        assert square.buffer(1e-6).covers(tile.owned)
+        mapped = shapely.box(tile.left, tile.bottom, tile.right, tile.top)
+        assert square.covers(mapped)
+        assert mapped.buffer(1e-5).covers(tile.owned)
+        assert all(v % 20 == 0 for v in (tile.left, tile.bottom, tile.right, tile.top))
+        assert tile.zone.strip.buffer(1e-6).covers(zones.to_degrees(tile.owned, tile.zone))
+    for zone in {t.zone for t in belt}:
+        owned = [t.owned for t in belt if t.zone == zone]
+        assert shapely.union_all(owned).area == pytest.approx(sum(o.area for o in owned), rel=1e-9)
+
+
+def test_points_have_exactly_one_tile(belt):
+    """Drawn at random, also close to zone borders and to the edges of squares."""
+    rng = np.random.default_rng(0)
+    lon = np.concatenate([rng.uniform(113, 121, 400), 114 + rng.normal(0, 1e-4, 50), 120 + rng.normal(0, 1e-4, 50)])
+    points = shapely.points(lon, rng.uniform(30, 31.8, 500))
+    owners = np.zeros(len(points), int)
+    for tile in belt:
+        owned = zones.to_degrees(tile.owned, tile.zone)
+        shapely.prepare(owned)
+        owners += shapely.contains(owned, points)
+    inside = shapely.contains(BELT, points)
+    assert inside.sum() > 100
+    np.testing.assert_array_equal(owners, inside)
+
+
+def test_names_come_from_the_zones_origin():
+    (tile,) = partition(zones.to_degrees(shapely.box(512100, 3481700, 512200, 3481800), Zone(50, True)))
+    assert tile.name == "50N_0050_0340"
+    assert (tile.left, tile.bottom, tile.right, tile.top) == (512100, 3481700, 512200, 3481800)
+
+
+def test_what_is_whole_owns_every_pixel():
+    """Squares inside the ground are whole, those that its edge crosses are not; both are drawn as they are."""
+    local = shapely.box(499870, 3399870, 502130, 3401130)
+    ground = zones.to_degrees(local, Zone(50, True))
+    tiles = list(partition(ground, 400))
+    squares = {(t.col, t.row) for t in tiles if t.whole}
+    assert squares == {(c, r) for c in range(1250, 1255) for r in range(8500, 8502)}
+    assert sum(t.owned_m2 for t in tiles) == pytest.approx(zones.area(ground), rel=1e-9)
+    for tile in tiles:
+        drawn = zones.to_zone(outline(tile), tile.zone)
+        assert drawn.symmetric_difference(tile.owned).area < 1e-4 * tile.owned.area
+
+
+def test_beyond_utm_is_refused():
+    with pytest.raises(InputError, match="UTM covers"):
+        list(partition(shapely.box(10, 83, 11, 85)))
+    with pytest.raises(InputError, match="longitude, latitude"):
+        list(partition(shapely.box(500000, 3400000, 502000, 3401000)))
+
+
+@pytest.fixture(scope="module")
+def tile():
+    (found,) = partition(zones.to_degrees(shapely.box(500110, 3400110, 500990, 3400990), Zone(50, True)), 20000)
+    return found
+
+
+def order(tile, *scenes):
+    (planned,) = with_scenes([tile], scenes, 100.0)
+    return [c.scene for c in planned.candidates]
+
+
+def test_best_scene_rule(tile):
+    """Share, then cloud, then date, then identifier: whatever order they come in."""
+    half = np.zeros((20, 20), bool)
+    half[:, :10] = True
+    scenes = [
+        entry("half", 499550, 3402000, valid=half, cloud=0.0, date="2024-01-01"),
+        entry("cloudy", 499000, 3402000, cloud=30.0, date="2024-01-01"),
+        entry("unknown-cloud", 499000, 3402000, date="2024-01-01"),
+        entry("old", 499000, 3402000, cloud=2.0, date="2021-01-01"),
+        entry("undated", 499000, 3402000, cloud=2.0),
+        entry("new-b", 499000, 3402000, cloud=2.0, date="2021-06-01T00:00:00Z"),
+        entry("new-a", 499000, 3402000, cloud=2.0, date="2021-06-01T00:00:00Z"),
+    ]
+    wanted = ["new-a", "new-b", "old", "undated", "cloudy", "unknown-cloud", "half"]
+    for shuffled in itertools.islice(itertools.permutations(scenes), 0, 5000, 499):
+        assert order(tile, *shuffled) == wanted
+    (planned,) = with_scenes([tile], scenes, 100.0)
+    assert planned.candidates[-1].share == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_hair_more_ground_does_not_outweigh_cloud(tile):
+    nearly = np.ones((400, 400), bool)
+    nearly[200, 200] = False
+    clear = entry("clear", 499000, 3402000, valid=nearly, cloud=1.0)
+    assert order(tile, entry("cloudy", 499000, 3402000, cloud=50.0), clear) == ["clear", "cloudy"]
+
+
+def test_only_scenes_in_the_zones_own_crs_and_on_its_ground_serve(tile):
+    abroad = entry("abroad", 499000, 3402000, epsg=32651)
+    beside = entry("beside", 501030, 3401000)  # within the halo only
+    away = entry("away", 510000, 3402000)
+    here = entry("here", 499000, 3402000)
+    assert order(tile, abroad, away) == []
+    assert order(tile, beside) == []
+    assert order(tile, abroad, beside, away, here) == ["here", "beside"]
+
+
+def test_ground_without_a_scene_is_counted(tile):
+    ground = zones.to_degrees(shapely.box(500110, 3400110, 500890, 3400990), Zone(50, True))
+    west = entry("west", 499500, 3402000, size=200)
+    west = dataclasses.replace(west, scene=dataclasses.replace(west.scene, lattice=west.scene.lattice[:, :100]))
+    # It reaches 500500: half of the ground.
+    planned = with_scenes(list(partition(ground, 20000)), [west], 100.0)
+    covered = coverage(ground, planned, [west])
+    assert covered.without_scene_m2 == pytest.approx(covered.aoi_m2 / 2, rel=0.001)
+    assert covered.owned_m2 == pytest.approx(covered.aoi_m2, rel=1e-9)
+    nothing = coverage(ground, with_scenes(planned, [], 100.0), [])
+    assert nothing.without_scene_m2 == pytest.approx(nothing.aoi_m2, rel=1e-9)
+
+
+def test_shares_look_at_the_tiles_own_ground_only(tile):
+    """A scene that has data just outside the area of interest gains nothing by it."""
+    corner = shapely.Polygon([(500000, 3400000), (501000, 3400000), (500000, 3401000)])
+    cut = dataclasses.replace(tile, owned=corner, whole=False)
+    valid = np.fromfunction(lambda row, col: row > col, (100, 100))  # below the diagonal
+    (planned,) = with_scenes([cut], [entry("lower-left", 500000, 3401000, size=100, valid=valid)], 0.0)
+    assert planned.candidates[0].share > 0.97
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "cannot be read|no polygon|no geometries"),
+        ("not json", "cannot be read"),
+        ({"type": "Point", "coordinates": [113, 30]}, "no polygon but"),
+        ({"type": "LineString", "coordinates": [[113, 30], [114, 30]]}, "no polygon but"),
+        ({"type": "Polygon", "coordinates": [[[113, 30], [114, 30], [113, 30], [113, 30]]]}, "no polygon"),
+    ],
+)
+def test_files_that_are_no_area_are_one_sentence(tmp_path, content, message):
+    path = tmp_path / "aoi.geojson"
+    path.write_text(
+        content if isinstance(content, str) else json.dumps({"type": "Feature", "properties": {}, "geometry": content})
+    )
+    with pytest.raises(InputError, match=message):
+        read_area(path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_area(tmp_path / "none.geojson")
+
+
+def test_bow_ties_and_overlaps_count_once(tmp_path):
+    bow = {"type": "Polygon", "coordinates": [[[113, 30], [114, 31], [114, 30], [113, 31], [113, 30]]]}
+    path = tmp_path / "aoi.geojson"
+    feature = {"type": "Feature", "properties": {}, "geometry": bow}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature, feature]}))
+    assert read_area(path).area == pytest.approx(0.5)
