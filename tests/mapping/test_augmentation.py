@@ -29,7 +29,7 @@ def test_turning_the_scene_turns_the_map_to_the_bit(predictor, picture, ground):
     """Sides that the tile divides: tiles are turned into tiles. With nodata, and a scene that is not square."""
     stored = ground(0, 32, 48)
     upright = whole(predictor, picture(stored, "upright"))
-    assert upright[0].std() > 0.05
+    assert upright[0].std() > 10 * halos.TOLERANCE  # a map with something to be turned
     for member in range(1, MEMBERS):
         turned = whole(predictor, picture(turn(stored, member, 0), f"turned{member}"))
         for one, other in zip(upright, turned, strict=True):
@@ -69,27 +69,27 @@ def test_any_size_and_any_tile(seeing, picture, ground, measured):
     stored = ground(2, 37, 29)
     upright = whole(Predictor(seeing, measured.halo, tile=13, images=False, augment=True), picture(stored, "odd"))[0]
     other = Predictor(seeing, measured.halo, tile=20, images=False, augment=True)
-    for member in (0, 2, 7):
+    for member in (0, 7):
         turned = whole(other, picture(turn(stored, member, 0), f"odd{member}"))[0]
         assert np.abs(turn_back(turned, member, 0) - upright).max() <= halos.TOLERANCE
 
 
-def test_real_scenes(seeing, picture, korea, measured):
+def test_real_scenes(seeing, picture, korea):
     """Real Sentinel-2: tiles and their origin do not matter, nor do flips and turns."""
-    stored = korea[100:164, 200:264]
+    stored = korea[100:148, 200:264]
     assert stored.std() > 10
     scene = picture(stored, "korea")
-    halo = max(measured.halo, halos.measure(seeing, scene, halos.TOLERANCE).halo)
+    halo = halos.measure(seeing, scene, halos.TOLERANCE).halo
     tiled = whole(Predictor(seeing, halo, tile=16, images=False, augment=True), scene)[0]
-    for member in (3, 6):
-        turned = picture(turn(stored, member, 0), f"korea{member}")
-        found = whole(Predictor(seeing, halo, tile=16, images=False, augment=True), turned)[0]
-        np.testing.assert_array_equal(turn_back(found, member, 0), tiled)
+    turned = picture(turn(stored, 6, 0), "korea6")
+    found = whole(Predictor(seeing, halo, tile=16, images=False, augment=True), turned)[0]
+    np.testing.assert_array_equal(turn_back(found, 6, 0), tiled)
     plain = whole(Predictor(seeing, halo, tile=16, images=False), scene)[0]
-    assert plain.std() > 0.05
+    assert plain.std() > 4 * halos.TOLERANCE
     assert np.abs(whole(Predictor(seeing, halo, tile=64, images=False), scene)[0] - plain).max() <= halos.TOLERANCE
     # Tiles that begin elsewhere, the same ground around them: the inside of a larger cut.
-    wider = whole(Predictor(seeing, halo, tile=27, images=False), picture(korea[93:171, 189:280], "wider"))[0]
-    inner, at = slice(10 * halo, -10 * halo), slice(70 + 10 * halo, 710 - 10 * halo)
-    across = slice(110 + 10 * halo, 750 - 10 * halo)
-    assert np.abs(wider[at, across] - plain[inner, inner]).max() <= halos.TOLERANCE
+    wider = whole(Predictor(seeing, halo, tile=27, images=False), picture(korea[93:155, 189:280], "wider"))[0]
+    down, across = slice(70 + 10 * halo, 70 + 480 - 10 * halo), slice(110 + 10 * halo, 110 + 640 - 10 * halo)
+    inner = slice(10 * halo, -10 * halo)
+    assert 2 * halo < 40
+    assert np.abs(wider[down, across] - plain[inner, inner]).max() <= halos.TOLERANCE

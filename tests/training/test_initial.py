@@ -116,7 +116,7 @@ def test_other_modalities_keep_what_fits(stage1, config, tmp_path):
     config.init_from = f"{workdir}:2"
     config.data.inputs = ("s2",)
     state, origin = begun(config, tmp_path)
-    given, fresh = weights(source, workdir, 4), flat(jax.device_get(set_up(config).init().params))
+    given, fresh = weights(source, workdir, 2), flat(jax.device_get(set_up(config).init().params))
     taken = flat(jax.device_get(state.params))
     differing = {name for name in taken if taken[name].shape != given[name].shape}
     assert "sr/stage1/conv_first/kernel" in differing
