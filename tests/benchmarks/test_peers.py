@@ -91,7 +91,7 @@ def test_a_measurement_with_a_peer(tiny, torch_python):
 
 def test_bfloat16_begins_at_our_loss(tiny, peer, tmp_path):
     tiny.model.dtype = "bfloat16"
-    tiny.model.remat = True
+    tiny.model.remat = "blocks"
     subject = Subject.of(tiny)
     batch = subject.host_batch()
     ours = measure.Ours(subject, batch)
@@ -106,7 +106,7 @@ def test_bfloat16_begins_at_our_loss(tiny, peer, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["regions", "whole"])
 def test_compiled_variants_begin_at_our_loss(variant, tiny, peer, tmp_path):
-    tiny.model = toy.network(remat=True, blocks=(3, 2))
+    tiny.model = toy.network(remat="blocks", blocks=(3, 2))
     subject = Subject.of(tiny)
     batch = subject.host_batch()
     params, ours = subject.gradients(batch)

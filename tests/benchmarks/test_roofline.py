@@ -60,7 +60,7 @@ def test_the_bound_is_the_larger_of_the_two():
     assert (found["seconds"], found["share_bound_by_bytes"]) == (5.0, 1.0)
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", ["none", "blocks"])
 def test_a_trunk_counts_as_the_package_counts_it(remat):
     trunk = Trunk(3, 8, 4, scan=True, remat=remat)
     x = jax.ShapeDtypeStruct((1, 6, 6, 8), "float32")
@@ -74,4 +74,6 @@ def test_a_trunk_counts_as_the_package_counts_it(remat):
     both = roofline.flops(roofline.layers(jax.grad(loss), params, x))
     first = 2 * 9 * 8 * 4 * 36  # of the input no gradient is asked for
     # A scan takes that gradient for every block alike.
-    assert 3 * forward - first <= both - (forward if remat else 0) <= 3 * forward
+    # What the last convolution of a block makes is not needed again.
+    again = forward - 3 * (2 * 9 * 24 * 8 * 36) if remat == "blocks" else 0
+    assert 3 * forward - first <= both - again <= 3 * forward
