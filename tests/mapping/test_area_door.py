@@ -44,7 +44,10 @@ def test_a_product_from_the_command_line(serial):
     folder, done = serial
     for word in ("scenes  4", "area", "50N", "warning", "no scene", "expect", "plan", "map", "records"):
         assert word in done.stdout, done.stdout
-    assert len(bits(folder)) == 3 * len(read_json(folder / "plan.geojson")["features"])
+    features = read_json(folder / "plan.geojson")["features"]
+    mapped = [f for f in features if f["properties"].get("scenes")]  # two tiles of the area have no scene
+    assert 0 < len(mapped) < len(features)
+    assert len(bits(folder)) == 3 * len(mapped)
     assert read_json(folder / "collection.json")["type"] == "Collection"
 
 
@@ -72,7 +75,7 @@ def test_the_plan_alone(asked, tmp_path):
         (["--grid=0"], "multiple of 20"),
         (["--shard=0/2"], "--executor=shard"),
         (["--executor=shard"], "--shard=0/16"),
-        (["--executor=shard", "--shard=2/2"], "0/2 to 1/2"),
+        (["--executor=shard", "--shard=2/2"], "2/2 does not exist"),
         (["--workers=2"], "--executor=dask"),
         (["--keep_grid"], "leave it out"),
         (["--aoi=nowhere.geojson"], "does not exist"),

@@ -74,6 +74,8 @@ def test_any_size_and_any_tile(seeing, picture, ground, measured):
         assert np.abs(turn_back(turned, member, 0) - upright).max() <= halos.TOLERANCE
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_real_scenes(seeing, picture, korea):
     """Real Sentinel-2: tiles and their origin do not matter, nor do flips and turns."""
     stored = korea[100:148, 200:264]

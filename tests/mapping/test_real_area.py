@@ -48,6 +48,7 @@ def network(toy_config, trained, tmp_path_factory):
     return load_trained(folder)
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.slow  # the halo of this network is measured under contexts of up to 192 input pixels
 def test_real_scenes_wall_to_wall(network, real_data, tmp_path):
     (tmp_path / "in").mkdir()
