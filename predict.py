@@ -107,23 +107,24 @@ def _map_scene(trained: Any) -> None:
 
 def _map_area(trained: Any, executor: "Executor") -> None:
     from jointseg_jax.mapping.aoi import read_area
-    from jointseg_jax.mapping.wall_to_wall import Order, map_area, plan_area
+    from jointseg_jax.mapping.plan_file import Settings
+    from jointseg_jax.mapping.wall_to_wall import map_area, plan_area
 
     product = pathlib.Path(str(_OUTPUT.value))
-    order = Order(
-        _GRID.value,
-        _TILE.value,
-        _BATCH.value,
-        _AUGMENT.value,
-        _DTYPE.value,
-        bool(_IMAGE.value),
-        _CONFIDENCE.value,
-        _RADIOMETRY.value,
-        tuple(int(b) for b in _BANDS.value),
-        _SKIP_REFUSED.value,
+    settings = Settings(
+        grid=_GRID.value,
+        tile=_TILE.value,
+        batch=_BATCH.value,
+        augment=_AUGMENT.value,
+        dtype=_DTYPE.value,
+        image=bool(_IMAGE.value),
+        confidence=_CONFIDENCE.value,
+        radiometry=_RADIOMETRY.value,
+        bands=tuple(int(b) for b in _BANDS.value),
     )
     area = None if _AOI.value is None else read_area(_AOI.value)
-    plan = plan_area(trained, pathlib.Path(str(_INPUT.value)), area, product, order)
+    source = pathlib.Path(str(_INPUT.value))
+    plan = plan_area(trained, source, area, product, settings, skip_refused=_SKIP_REFUSED.value)
     if not _PLAN_ONLY.value:
         map_area(trained, plan, product, executor, deep=_CHECK.value)
 

@@ -130,39 +130,8 @@ def experiment(name: str) -> ConfigDict:
         ConfigDict
     )  # re-simulate the input per patch (datasets simulated from the image)
 
-    config.loss = ConfigDict()
-    config.loss.sr = 1.0
-    config.loss.stages = (1.0,)  # one per stage, or one for all
-    config.loss.shift = (
-        0.0  # metres within which the L1 finds the best whole-pixel shift (real pairs are misregistered)
-    )
-    config.loss.cross_entropy = 1.0
-    config.loss.dice = 1.0
-    config.loss.class_balance = 0.0  # weights share ** -power of the classes in the cross-entropy; 0.5 is usual
-    config.loss.boundary = 0.0
-    config.loss.boundary_reach = 3  # 1 m pixels on either side of an edge
-    config.loss.affinity = 0.0  # DSRL's feature affinity between SR branch and segmenter
-    config.loss.affinity_grid = 16  # cells down a patch
-    config.loss.weighting = "fixed"  # or "uncertainty": SR and segmentation weighted by learned uncertainties
-    config.loss.segmentation_start = 0  # steps of super-resolution alone
-    config.loss.segmentation_ramp = 0  # steps over which segmentation comes in then
-
-    # Real-ESRGAN: weight 0.1, perceptual 1; ESRGAN: relativistic, 0.005, perceptual 1, loss.sr 0.01.
-    config.adversarial = ConfigDict()
-    config.adversarial.weight = 0.0  # of the adversarial loss; with the two below 0 there is no such phase
-    config.adversarial.kind = "vanilla"  # or "relativistic"
-    config.adversarial.feature_matching = 0.0  # of the L1 between the discriminator's features
-    config.adversarial.perceptual = 0.0  # of the L1 between VGG19's activations
-    config.adversarial.vgg = placeholder(str)  # its weights: torchvision's vgg19-*.pth, or an .npz of the same names
-    config.adversarial.layers = (
-        ("conv1_2", 0.1), ("conv2_2", 0.1), ("conv3_4", 1.0), ("conv4_4", 1.0), ("conv5_4", 1.0)
-    )  # fmt: skip
-    config.adversarial.start = 0  # the first step of the phase
-    config.adversarial.ramp = 0  # steps over which its weights rise
-    config.adversarial.features = 64  # of the discriminator, at full resolution
-    config.adversarial.sees_input = False  # the discriminator sees the upsampled input beside the image
-    config.adversarial.crop = 0  # side in 1 m pixels of what is looked at; 0: the whole patch
-    config.adversarial.learning_rate = 1e-4
+    config.loss = loss()
+    config.adversarial = adversarial()
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 2e-4
@@ -179,6 +148,46 @@ def experiment(name: str) -> ConfigDict:
     config.mesh.data = -1  # devices that share the samples of a batch; -1: all there are
     config.mesh.space = 1  # devices that share the rows of a sample
     config.mesh.rules = ()  # (("kernel", "largest"),) spreads kernels, their averages and moments over `data`
+    return config
+
+
+def loss() -> ConfigDict:
+    """The joint objective."""
+    config = ConfigDict()
+    config.sr = 1.0
+    config.stages = (1.0,)  # one per stage, or one for all
+    config.shift = 0.0  # metres within which the L1 finds the best whole-pixel shift (real pairs are misregistered)
+    config.cross_entropy = 1.0
+    config.dice = 1.0
+    config.class_balance = 0.0  # weights share ** -power of the classes in the cross-entropy; 0.5 is usual
+    config.boundary = 0.0
+    config.boundary_reach = 3  # 1 m pixels on either side of an edge
+    config.affinity = 0.0  # DSRL's feature affinity between SR branch and segmenter
+    config.affinity_grid = 16  # cells down a patch
+    config.weighting = "fixed"  # or "uncertainty": SR and segmentation weighted by learned uncertainties
+    config.segmentation_start = 0  # steps of super-resolution alone
+    config.segmentation_ramp = 0  # steps over which segmentation comes in then
+    return config
+
+
+def adversarial() -> ConfigDict:
+    """The adversarial phase; there is none while its three weights are 0."""
+    # Real-ESRGAN: weight 0.1, perceptual 1; ESRGAN: relativistic, 0.005, perceptual 1, loss.sr 0.01.
+    config = ConfigDict()
+    config.weight = 0.0  # of the adversarial loss; with the two below 0 there is no such phase
+    config.kind = "vanilla"  # or "relativistic"
+    config.feature_matching = 0.0  # of the L1 between the discriminator's features
+    config.perceptual = 0.0  # of the L1 between VGG19's activations
+    config.vgg = placeholder(str)  # its weights: torchvision's vgg19-*.pth, or an .npz of the same names
+    config.layers = (
+        ("conv1_2", 0.1), ("conv2_2", 0.1), ("conv3_4", 1.0), ("conv4_4", 1.0), ("conv5_4", 1.0)
+    )  # fmt: skip
+    config.start = 0  # the first step of the phase
+    config.ramp = 0  # steps over which its weights rise
+    config.features = 64  # of the discriminator, at full resolution
+    config.sees_input = False  # the discriminator sees the upsampled input beside the image
+    config.crop = 0  # side in 1 m pixels of what is looked at; 0: the whole patch
+    config.learning_rate = 1e-4
     return config
 
 

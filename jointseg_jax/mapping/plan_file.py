@@ -13,7 +13,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_json, write_text
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.mapping import catalogue
-from jointseg_jax.mapping.plan import Candidate, PlannedTile, outline
+from jointseg_jax.mapping.plan import GRID, Candidate, PlannedTile, outline
 from jointseg_jax.mapping.zones import polygons, to_zone, zone_of_epsg
 from jointseg_jax.rasters.contract import Contract
 
@@ -34,14 +34,15 @@ class Settings:
 
     Attributes:
         grid: side of a tile's square, metres.
-        halo, tile, batch, augment, dtype: see `Predictor`.
+        halo: see `Predictor`; 0 while it is not measured yet.
+        tile, batch, augment, dtype: see `Predictor`.
         image, confidence: whether these rasters are written.
         radiometry, bands: see `rasters.open_scene`.
     """
 
-    grid: int
-    halo: int
-    tile: int
+    grid: int = GRID
+    halo: int = 0
+    tile: int = 64
     batch: int | None = None
     augment: bool = False
     dtype: str | None = None

@@ -20,7 +20,7 @@ from jointseg_jax.mapping.catalogue import Entry, Refused, open_all
 from jointseg_jax.mapping.found import find
 from jointseg_jax.mapping.halo import FILE as HALO_FILE
 from jointseg_jax.mapping.halo import halo_for
-from jointseg_jax.mapping.plan import GRID, SNAP, Coverage, coverage, partition, with_scenes
+from jointseg_jax.mapping.plan import SNAP, Coverage, coverage, partition, with_scenes
 from jointseg_jax.mapping.tile_work import TileWork, check_settings
 from jointseg_jax.mapping.zones import polygons, to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
@@ -31,28 +31,14 @@ _LISTED = 5
 _EDGE = 25.0  # metres between vertices of a scene's rectangle: its sides then follow the grid's lines to a hair
 
 
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """What is asked for, besides scenes and ground; see the flags of predict.py."""
-
-    grid: int = GRID
-    tile: int = 64
-    batch: int | None = None
-    augment: bool = False
-    dtype: str | None = None
-    image: bool = False
-    confidence: bool = False
-    radiometry: str = "contract"
-    bands: tuple[int, ...] = ()
-    skip_refused: bool = False
-
-
 def plan_area(
     trained: Trained,
     source: pathlib.Path,
     area: shapely.Geometry | None,
     product: pathlib.Path,
-    order: Order,
+    settings: plan_file.Settings,
+    *,
+    skip_refused: bool = False,
     say: Callable[[str], None] = print,
 ) -> plan_file.Plan:
     """Finds scenes and tiles, says what there is, and writes the plan into the product.
@@ -62,27 +48,24 @@ def plan_area(
         source: see `found.find`.
         area: polygons in degrees; None for the rectangles of all scenes.
         product: folder; made if it is not there.
-        order: what is asked for.
+        settings: what is asked for; the halo is measured here.
+        skip_refused: go on without the scenes that cannot be used.
         say: receives the lines of the report.
 
     Raises:
         InputError: nothing to map, a scene that breaks the contract, or another plan in the folder.
     """
-    if order.grid < SNAP or order.grid % SNAP:
-        raise InputError(f"--grid={order.grid} must be a multiple of {SNAP} metres, the pixel of the 20 m bands")
-    settings = plan_file.Settings(
-        order.grid, 0, order.tile, order.batch, order.augment, order.dtype, order.image, order.confidence,
-        order.radiometry, order.bands,
-    )  # fmt: skip
+    if settings.grid < SNAP or settings.grid % SNAP:
+        raise InputError(f"--grid={settings.grid} must be a multiple of {SNAP} metres, the pixel of the 20 m bands")
     check_settings(trained, settings)
-    key = plan_file.catalogue_key(trained.meta.contract, order.radiometry, order.bands)
-    scenes, refused = _scenes(trained, source, product, order, key, say)
+    key = plan_file.catalogue_key(trained.meta.contract, settings.radiometry, settings.bands)
+    scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
     if area is None:
         area = polygons(shapely.union_all([_footprint(s) for s in scenes]))
         say("area    no --aoi was given: the rectangles of all scenes are mapped")
     halo = _halo(trained, scenes, say)
     settings = dataclasses.replace(settings, halo=halo)
-    tiles = with_scenes(list(partition(area, order.grid)), scenes, halo * COARSE_SPACING)
+    tiles = with_scenes(list(partition(area, settings.grid)), scenes, halo * COARSE_SPACING)
     covered = coverage(area, tiles, scenes)
     network = {
         "name": trained.name,
@@ -167,7 +150,8 @@ def _scenes(
     trained: Trained,
     source: pathlib.Path,
     product: pathlib.Path,
-    order: Order,
+    settings: plan_file.Settings,
+    skip_refused: bool,
     key: str,
     say: Callable[[str], None],
 ) -> tuple[list[Entry], list[Refused]]:
@@ -176,7 +160,12 @@ def _scenes(
     known = plan_file.known_scenes(product, key, contract)
     with tqdm.tqdm(total=len(found), unit="scene", leave=False, disable=None) as bar:
         scenes, refused = open_all(
-            found, contract, mode=order.radiometry, bands=order.bands, known=known, on_scene=lambda *_: bar.update()
+            found,
+            contract,
+            mode=settings.radiometry,
+            bands=settings.bands,
+            known=known,
+            on_scene=lambda *_: bar.update(),
         )
     for item in refused[:_LISTED]:
         say(f"refused scene {item.id}: {item.reason}")
@@ -184,7 +173,7 @@ def _scenes(
         say(f"refused {len(refused) - _LISTED} more scenes, listed in {plan_file.PLAN}")
     if not scenes:
         raise InputError(f"none of the {len(refused)} scenes of {source} can be used; the first: {refused[0].reason}")
-    if refused and not order.skip_refused:
+    if refused and not skip_refused:
         raise InputError(
             f"{len(refused)} of the {len(found)} scenes of {source} cannot be used; the first: {refused[0].reason}; "
             "take them out, or pass --skip_refused to map without them"

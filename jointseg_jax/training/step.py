@@ -12,7 +12,7 @@ from jointseg_jax.models.discriminator import power_iteration
 from jointseg_jax.models.jointseg import JointSeg, Outputs, run
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.training import pieces
-from jointseg_jax.training.critic import Views
+from jointseg_jax.training.critic import Critic, Views
 from jointseg_jax.training.losses import stage_targets
 from jointseg_jax.training.means import Mean, Weights
 from jointseg_jax.training.state import Method, Params, TrainState
@@ -67,90 +67,20 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
     """
     if adversarial and method.critic is None:
         raise ValueError("a method without critic has no adversarial phase")
-    model, critic = method.model, method.critic if adversarial else None
-
-    def look(outputs: Outputs, piece: Batch, step: jax.Array) -> Views | None:
-        return critic.views(model, outputs, piece, step) if critic else None
-
-    def generator_means(frozen: _Frozen, outputs: Outputs, seen: Views | None, piece: Batch) -> dict[str, Mean]:
-        means = method.objective.means(outputs, piece)
-        if critic and seen:
-            means |= critic.generator_means(frozen.disc, frozen.vectors, frozen.vgg, seen)
-        return means
-
-    def weights(frozen: _Frozen, piece: Batch) -> dict[str, Weights]:
-        """Of all means; XLA drops the rest of what is computed here, since weights come from masks alone."""
-        shapes = jax.eval_shape(
-            lambda: run(model, frozen.own, *_network_inputs(piece), method.objective.needs_features)
-        )
-        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        seen = look(blank, piece, frozen.step)
-        means = generator_means(frozen, blank, seen, piece)
-        if critic and critic.net and seen and frozen.disc:
-            means |= critic.discriminator_means(frozen.disc, frozen.vectors, seen)
-        return {name: mean.weights for name, mean in means.items()}
-
-    def contribution(frozen: _Frozen, whole: dict[str, Weights], piece: Batch) -> tuple[dict[str, Params], Metrics]:
-        """Gradients and losses of a piece, which add up to the batch's."""
-
-        def generator(params: Params) -> tuple[jax.Array, tuple[Metrics, Views | None]]:
-            outputs = run(model, method.hold(params), *_network_inputs(piece), method.objective.needs_features)
-            seen = look(outputs, piece, frozen.step)
-            means = generator_means(frozen, outputs, seen, piece)
-            values = {name: mean.value(whole.get(name)) for name, mean in means.items()}
-            total = method.objective.total(values, params.get("loss", {}), frozen.step, 1 / method.accumulate)
-            if critic:
-                total += critic.total(values, frozen.step)
-            return total, ({"loss": total, **values}, seen)
-
-        def discriminator(params: Params, seen: Views) -> tuple[jax.Array, Metrics]:
-            assert critic is not None
-            means = critic.discriminator_means(params, frozen.vectors, seen)
-            values = {name: mean.value(whole.get(name)) for name, mean in means.items()}
-            return values["discriminator"], values
-
-        (_, (values, seen)), gradient = jax.value_and_grad(generator, has_aux=True)(frozen.own)
-        gradients = {"generator": gradient}
-        if critic and critic.net and seen:
-            (_, told), gradients["disc"] = jax.value_and_grad(discriminator, has_aux=True)(frozen.disc, seen)
-            values |= told
-        return gradients, values
+    losses = _Losses(method, method.critic if adversarial else None)
 
     def step(state: TrainState, batch: Batch, vgg: Any = None) -> tuple[TrainState, Metrics]:
         params, aux = split(state.params), dict(state.aux)
-        if critic and critic.net:
+        if losses.judged:
             aux["disc_sn"] = power_iteration(params["disc"], aux["disc_sn"])
-        frozen = _Frozen(state.step, params["generator"], params.get("disc"), aux.get("disc_sn"), vgg)
+        held = _Held(state.step, params["generator"], params.get("disc"), aux.get("disc_sn"), vgg)
         whole: dict[str, Weights] = {}
         if method.accumulate > 1:
-            whole = pieces.add_up(functools.partial(weights, frozen), batch, method.accumulate)
-        gradients, values = pieces.add_up(functools.partial(contribution, frozen, whole), batch, method.accumulate)
-
+            whole = pieces.add_up(functools.partial(losses.weights, held), batch, method.accumulate)
+        gradients, values = pieces.add_up(functools.partial(losses.contribution, held, whole), batch, method.accumulate)
         norms = {name: optax.tree.norm(gradient) for name, gradient in gradients.items()}
         finite = jnp.isfinite(values["loss"] + sum(norms.values()) + values.get("discriminator", 0.0))
-        opt = dict(state.opt)
-        for name, gradient in gradients.items():
-            updates, opt[name] = method.optimizers[name].update(gradient, state.opt[name], params[name])
-            params[name] = optax.apply_updates(params[name], updates)
-        joined = params["generator"] | {name: params[name] for name in params if name != "generator"}
-        decay = ema_decay(state.step, method.ema)
-        # In this form the average of what does not move does not move either, to the bit.
-        averaged = jax.tree.map(
-            lambda old, new: old + (new - old) * (1 - decay), state.ema, {name: joined[name] for name in state.ema}
-        )
-
-        def choose(new: Any, old: Any) -> Any:
-            return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
-
-        new = TrainState(
-            step=state.step + 1,
-            params=choose(joined, state.params),
-            ema=choose(averaged, state.ema),
-            opt=choose(opt, state.opt),
-            aux=choose(aux, state.aux),
-            skipped=state.skipped + jnp.where(finite, 0, 1),
-            streak=jnp.where(finite, 0, state.streak + 1),
-        )
+        new = _updated(method, state, gradients, aux, finite)
         values |= {f"log_variance_{name}": s for name, s in state.params.get("loss", {}).items()}
         values |= {"gradient_norm" if n == "generator" else f"{n}_gradient_norm": norm for n, norm in norms.items()}
         return new, values | {"skipped": new.skipped.astype(jnp.float32)}
@@ -158,8 +88,8 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
     return step
 
 
-class _Frozen(NamedTuple):
-    """What a step holds fixed: where the generator's gradient is taken, the critics, their vectors."""
+class _Held(NamedTuple):
+    """What a step holds fixed: its number, the parameters at which gradients are taken, the critics, their vectors."""
 
     step: jax.Array
     own: Params
@@ -168,14 +98,102 @@ class _Frozen(NamedTuple):
     vgg: Any
 
 
+class _Losses:
+    """The losses of a phase, of a batch or of a piece of one.
+
+    Attributes:
+        judged: whether a discriminator takes part.
+    """
+
+    def __init__(self, method: Method, critic: Critic | None):
+        self._method, self._critic = method, critic
+        self.judged = critic is not None and critic.net is not None
+
+    def weights(self, held: _Held, piece: Batch) -> dict[str, Weights]:
+        """Of all means; XLA drops the rest of what is computed here, since weights come from masks alone."""
+        shapes = jax.eval_shape(lambda: self._run(held.own, piece))
+        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        means, seen = self._generator_means(held, blank, piece)
+        if self.judged:
+            means |= self._discriminator_means(held, held.disc, seen)
+        return {name: mean.weights for name, mean in means.items()}
+
+    def contribution(self, held: _Held, whole: dict[str, Weights], piece: Batch) -> tuple[dict[str, Params], Metrics]:
+        """Gradients and losses of a piece, which add up to the batch's."""
+
+        def valued(means: dict[str, Mean]) -> Metrics:
+            return {name: mean.value(whole.get(name)) for name, mean in means.items()}
+
+        def generator(params: Params) -> tuple[jax.Array, tuple[Metrics, Views | None]]:
+            means, seen = self._generator_means(held, self._run(self._method.hold(params), piece), piece)
+            values, share = valued(means), 1 / self._method.accumulate
+            total = self._method.objective.total(values, params.get("loss", {}), held.step, share)
+            if self._critic:
+                total += self._critic.total(values, held.step)
+            return total, ({"loss": total, **values}, seen)
+
+        def discriminator(params: Params) -> tuple[jax.Array, Metrics]:
+            values = valued(self._discriminator_means(held, params, seen))
+            return values["discriminator"], values
+
+        (_, (values, seen)), gradient = jax.value_and_grad(generator, has_aux=True)(held.own)
+        gradients = {"generator": gradient}
+        if self.judged:
+            (_, told), gradients["disc"] = jax.value_and_grad(discriminator, has_aux=True)(held.disc)
+            values |= told
+        return gradients, values
+
+    def _run(self, params: Params, piece: Batch) -> Outputs:
+        with_features = self._method.objective.needs_features
+        return run(self._method.model, params, piece["inputs"], piece["image"], piece["image_valid"], with_features)
+
+    def _generator_means(self, held: _Held, outputs: Outputs, piece: Batch) -> tuple[dict[str, Mean], Views | None]:
+        means = self._method.objective.means(outputs, piece)
+        if self._critic is None:
+            return means, None
+        seen = self._critic.views(self._method.model, outputs, piece, held.step)
+        return means | self._critic.generator_means(held.disc, held.vectors, held.vgg, seen), seen
+
+    def _discriminator_means(self, held: _Held, params: Params | None, seen: Views | None) -> dict[str, Mean]:
+        assert self._critic is not None
+        assert params is not None
+        assert seen is not None
+        return self._critic.discriminator_means(params, held.vectors, seen)
+
+
+def _updated(
+    method: Method, state: TrainState, gradients: dict[str, Params], aux: dict[str, Any], finite: jax.Array
+) -> TrainState:
+    """The state after an update by these gradients, or as it was where they are not finite."""
+    params, opt = split(state.params), dict(state.opt)
+    for name, gradient in gradients.items():
+        updates, opt[name] = method.optimizers[name].update(gradient, state.opt[name], params[name])
+        params[name] = optax.apply_updates(params[name], updates)
+    joined = params["generator"] | {name: params[name] for name in params if name != "generator"}
+    decay = ema_decay(state.step, method.ema)
+    # In this form the average of what does not move does not move either, to the bit.
+    averaged = jax.tree.map(
+        lambda old, new: old + (new - old) * (1 - decay), state.ema, {name: joined[name] for name in state.ema}
+    )
+
+    def choose(new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+    return TrainState(
+        step=state.step + 1,
+        params=choose(joined, state.params),
+        ema=choose(averaged, state.ema),
+        opt=choose(opt, state.opt),
+        aux=choose(aux, state.aux),
+        skipped=state.skipped + jnp.where(finite, 0, 1),
+        streak=jnp.where(finite, 0, state.streak + 1),
+    )
+
+
 def split(params: Params) -> dict[str, Params]:
     """Parameters by the optimiser that moves them: "generator", and "disc" where there is one."""
     own = {name: part for name, part in params.items() if name != "disc"}
     return {"generator": own} | ({"disc": params["disc"]} if "disc" in params else {})
-
-
-def _network_inputs(batch: Batch) -> tuple[Any, Any, Any]:
-    return batch["inputs"], batch["image"], batch["image_valid"]
 
 
 def make_evaluation(model: JointSeg) -> Callable[[Params, Batch], Metrics]:

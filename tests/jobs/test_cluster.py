@@ -29,18 +29,6 @@ from jointseg_jax.jobs.units import run_units
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture
-def product(tmp_path):
-    folder = tmp_path / "product"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def ledger(product):
-    return Ledger(product / "ledger")
-
-
 def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -21,18 +21,6 @@ from jointseg_jax.jobs.units import run_units
 UNITS = [f"u{number:03d}" for number in range(6)]
 
 
-@pytest.fixture
-def product(tmp_path):
-    folder = tmp_path / "product"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def ledger(product):
-    return Ledger(product / "ledger")
-
-
 def door(product, *arguments, **options):
     """Starts `run_pieces.py`."""
     env = {**os.environ, "PYTHONPATH": f"{harness.ROOT}:{harness.ROOT / 'tests'}", "JAX_NUM_CPU_DEVICES": "1"}

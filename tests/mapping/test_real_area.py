@@ -12,8 +12,9 @@ import shapely
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.halo import TOLERANCE
+from jointseg_jax.mapping.plan_file import Settings
 from jointseg_jax.mapping.predictor import Predictor
-from jointseg_jax.mapping.wall_to_wall import Order, map_area, plan_area
+from jointseg_jax.mapping.wall_to_wall import map_area, plan_area
 from jointseg_jax.mapping.zones import Zone, to_degrees
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window
@@ -55,7 +56,9 @@ def test_real_scenes_wall_to_wall(network, real_data, tmp_path):
     for name in SCENES:
         (tmp_path / "in" / f"{name}.tif").symlink_to(real_data / "sentinel2" / "korea" / "images" / f"{name}.tif")
     ground = to_degrees(shapely.box(LEFT, TOP - 450, LEFT + 900, TOP), Zone(52, True))
-    plan = plan_area(network, tmp_path / "in", ground, tmp_path / "out", Order(grid=500, tile=24), lambda _: None)
+    plan = plan_area(
+        network, tmp_path / "in", ground, tmp_path / "out", Settings(grid=500, tile=24), say=lambda _: None
+    )
     map_area(network, plan, tmp_path / "out", Serial(), say=lambda _: None)
     rows = Ledger(tmp_path / "out" / "ledger").done()
     assert {t.zone.name for t in plan.tiles} == {"52N"}

@@ -22,15 +22,16 @@ from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.mapping import plan_file
 from jointseg_jax.mapping.aoi import read_area
 from jointseg_jax.mapping.halo import TOLERANCE
+from jointseg_jax.mapping.plan_file import Settings
 from jointseg_jax.mapping.predictor import Predictor
 from jointseg_jax.mapping.tile_work import TileWork
-from jointseg_jax.mapping.wall_to_wall import Order, map_area, plan_area
+from jointseg_jax.mapping.wall_to_wall import map_area, plan_area
 from jointseg_jax.mapping.zones import Zone, area_in, to_degrees, to_zone
 from jointseg_jax.mapping.zones import area as square_metres
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.training.trained import load_trained
 
-ORDER = Order(grid=200, tile=12)
+ASKED = Settings(grid=200, tile=12)
 LEFT, TOP = toy.LEFT, toy.TOP
 
 
@@ -69,8 +70,8 @@ def quiet(_):
     pass
 
 
-def make(network, scenes, area, folder, executor=None, order=ORDER, say=quiet):
-    plan = plan_area(network, scenes, area, folder, order, say)
+def make(network, scenes, area, folder, executor=None, settings=ASKED, say=quiet):
+    plan = plan_area(network, scenes, area, folder, settings, say=say)
     map_area(network, plan, folder, executor or Serial(), say=say)
     return plan
 
@@ -219,8 +220,8 @@ def test_another_plan_on_the_same_product_is_refused(product, network, scenes, a
     smaller = shapely.affinity.scale(area, 0.8, 0.8)
     for changed, message in (
         ({"area": smaller}, "another area of interest or grid"),
-        ({"order": dataclasses.replace(ORDER, grid=220)}, "another area of interest or grid"),
-        ({"order": dataclasses.replace(ORDER, image=True)}, "other settings"),
+        ({"settings": dataclasses.replace(ASKED, grid=220)}, "another area of interest or grid"),
+        ({"settings": dataclasses.replace(ASKED, image=True)}, "other settings"),
         ({"network": dataclasses.replace(network, step=5)}, "another network"),
     ):
         given = {"network": network, "scenes": scenes, "area": area, "folder": folder, **changed}
@@ -236,10 +237,10 @@ def test_another_plan_on_the_same_product_is_refused(product, network, scenes, a
 def test_a_plan_of_which_nothing_is_done_is_replaced(network, scenes, area, tmp_path):
     """Looking at plans with other grids is free, but not under a run that holds the product."""
     for grid in (200, 400):
-        plan_area(network, scenes, area, tmp_path / "out", dataclasses.replace(ORDER, grid=grid), quiet)
+        plan_area(network, scenes, area, tmp_path / "out", dataclasses.replace(ASKED, grid=grid), say=quiet)
         assert read_json(tmp_path / "out" / "plan.geojson")["jointseg"]["settings"]["grid"] == grid
     with exclusive(tmp_path / "out" / "ledger", "run"), pytest.raises(InputError, match="in use by another run"):
-        plan_area(network, scenes, area, tmp_path / "out", ORDER, quiet)
+        plan_area(network, scenes, area, tmp_path / "out", ASKED, say=quiet)
 
 
 def test_refused_scenes_stop_or_are_left_out_on_request(network, scenes, area, tmp_path):
@@ -247,16 +248,15 @@ def test_refused_scenes_stop_or_are_left_out_on_request(network, scenes, area, t
     (tmp_path / "in" / "far_20210601" / "s1.tif").unlink()
     lines = []
     with pytest.raises(InputError, match=r"1 of the 3 scenes .* --skip_refused"):
-        plan_area(network, tmp_path / "in", area, tmp_path / "out", ORDER, lines.append)
+        plan_area(network, tmp_path / "in", area, tmp_path / "out", ASKED, say=lines.append)
     assert any("refused scene far_20210601" in line and "s1" in line for line in lines)
-    order = dataclasses.replace(ORDER, skip_refused=True)
-    plan = plan_area(network, tmp_path / "in", area, tmp_path / "out", order, quiet)
+    plan = plan_area(network, tmp_path / "in", area, tmp_path / "out", ASKED, skip_refused=True, say=quiet)
     assert plan.about["refused"][0]["id"] == "far_20210601"
 
 
 def test_an_area_without_scenes_is_one_sentence(network, scenes, tmp_path):
     with pytest.raises(InputError, match=r"no scene of .* zone 49N: the scenes are .*EPSG:32650"):
-        plan_area(network, scenes, shapely.box(111, 30, 111.1, 30.1), tmp_path / "out", ORDER, quiet)
+        plan_area(network, scenes, shapely.box(111, 30, 111.1, 30.1), tmp_path / "out", ASKED, say=quiet)
     assert not (tmp_path / "out" / "plan.geojson").exists()
 
 
@@ -265,7 +265,7 @@ def test_a_scene_that_breaks_while_mapping_sets_its_tiles_aside(network, scenes,
     shutil.copytree(scenes, tmp_path / "in")
     elsewhere = shapely.box(LEFT + 1850, TOP - 100, LEFT + 1950, TOP - 20)
     area = shapely.union(area, to_degrees(elsewhere, areas_of_interest.ZONE))
-    plan = plan_area(network, tmp_path / "in", area, tmp_path / "out", ORDER, quiet)
+    plan = plan_area(network, tmp_path / "in", area, tmp_path / "out", ASKED, say=quiet)
     victim = tmp_path / "in" / "far_20210601" / "s2.tif"
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 3])
@@ -274,7 +274,7 @@ def test_a_scene_that_breaks_while_mapping_sets_its_tiles_aside(network, scenes,
     done = Ledger(tmp_path / "out" / "ledger", say=quiet).done()
     assert 0 < len(done) < len(plan.units)
     victim.write_bytes(whole)
-    plan = plan_area(network, tmp_path / "in", area, tmp_path / "out", ORDER, quiet)
+    plan = plan_area(network, tmp_path / "in", area, tmp_path / "out", ASKED, say=quiet)
     map_area(network, plan, tmp_path / "out", Serial(), say=quiet)
     after = Ledger(tmp_path / "out" / "ledger", say=quiet).done()
     assert len(after) == len(plan.units)
