@@ -18,9 +18,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     given = common.parse_arg(arg, stages="4x2.5", control="joint", sites="4", side="720")
     sites, side = common.whole(given, "sites", 3), common.whole(given, "side", 240)
     config = common.experiment("demo")
-    config.steps = 140
+    config.steps = 120
     config.log_every = 10
-    config.validate_every = config.checkpoint_every = 70
+    config.validate_every = config.checkpoint_every = 60
     config.data.batch = 4
     config.mesh.data = 1  # one device is enough, and so small a batch divides over no more than four
     config.optimizer.learning_rate = 1e-3

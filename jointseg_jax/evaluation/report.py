@@ -197,15 +197,19 @@ class _Panels:
         self._kept: list[tuple[tuple[int, float], Window, Tile]] = []
 
     def offer(self, tile: Tile) -> None:
-        """Considers the top-left crop of a tile."""
-        side = min(_PANEL, tile.window.height, tile.window.width)
+        """Considers the crops of a tile, side by side from its top left corner."""
+        row, col, height, width = tile.window
+        side = min(_PANEL, height, width)
         if side < 8:
             return
-        crop = tile.probability[: side * FINE_FACTOR, : side * FINE_FACTOR]
-        share = float((crop >= self._trained.meta.calibration.threshold).mean()) * float(tile.valid.mean())
-        # Whole crops before the slivers of tiles at the edge, then the most mixed.
-        rank = (side, min(share, 1 - share))
-        self._kept.append((rank, Window(tile.window.row, tile.window.col, side, side), tile))
+        mapped = tile.probability >= self._trained.meta.calibration.threshold
+        for top in range(0, height - side + 1, side):
+            for left in range(0, width - side + 1, side):
+                crop = Window(top, left, side, side)
+                share = float(mapped[crop.scale(FINE_FACTOR).slices()].mean() * tile.valid[crop.slices()].mean())
+                # Whole crops before the slivers of tiles at the edge, then the most mixed.
+                rank = (side, min(share, 1 - share))
+                self._kept.append((rank, Window(row + top, col + left, side, side), tile))
         self._kept.sort(key=lambda item: item[0], reverse=True)
         del self._kept[self._count :]
 
@@ -225,13 +229,14 @@ class _Panels:
 
     def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
         fine = window.scale(FINE_FACTOR)
+        inside = Window(window.row - tile.window.row, window.col - tile.window.col, window.height, window.width)
         assert scene.image is not None
         target, target_valid = scene.image.read(fine, handles)
         limits = pictures.stretch_limits(target, target_valid)
         primary = scene.read(window, handles)[scene.contract.primary.name]
         coarse = primary["values"][0][..., list(scene.contract.image_index)]
         label = read_window(handles.get(str(self._data.root / self._site.label)), fine)[0][..., 0]
-        mapped = classes_of(tile, self._trained.meta.calibration.threshold)[: fine.height, : fine.width]
+        mapped = classes_of(tile, self._trained.meta.calibration.threshold)[inside.scale(FINE_FACTOR).slices()]
         cells = [
             (
                 "input 10 m",
@@ -240,7 +245,7 @@ class _Panels:
         ]
         for image in tile.images:
             n = image.shape[0] // tile.window.height
-            crop = pictures.stretch(image[: window.height * n, : window.width * n], limits)
+            crop = pictures.stretch(image[inside.scale(n).slices()], limits)
             cells.append((f"SR {10 / n:g} m", pictures.resize_nearest(crop, fine.height, fine.width)))
         cells.append(("target 1 m", pictures.stretch(target, limits, target_valid)))
         cells.append(("label", pictures.colour_classes(label)))

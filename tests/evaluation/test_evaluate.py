@@ -163,6 +163,7 @@ def test_a_split_without_ground_is_named(trained, data, tmp_path):
         evaluate(trained, dataclasses.replace(data, sites=sites), "test", tmp_path, tile=16)
 
 
+@pytest.mark.slow
 def test_a_subset_of_modalities_is_enough(config, data, tmp_path):
     config.data.inputs = ("s2",)
     config.steps = config.validate_every = config.checkpoint_every = 2

@@ -19,7 +19,7 @@ from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.files import read_json, sha256
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.locks import exclusive
-from jointseg_jax.mapping import plan_file
+from jointseg_jax.mapping import plan_file, rates
 from jointseg_jax.mapping.aoi import read_area
 from jointseg_jax.mapping.halo import TOLERANCE
 from jointseg_jax.mapping.plan_file import Settings
@@ -36,8 +36,12 @@ LEFT, TOP = toy.LEFT, toy.TOP
 
 
 @pytest.fixture(scope="module")
-def network(workdir):
-    return load_trained(workdir)
+def network(workdir, tmp_path_factory):
+    """In a folder of its own, where no other test has left how fast it maps."""
+    own = tmp_path_factory.mktemp("network") / "run"
+    shutil.copytree(workdir, own)
+    (own / rates.FILE).unlink(missing_ok=True)
+    return load_trained(own)
 
 
 @pytest.fixture(scope="module")

@@ -172,6 +172,7 @@ def test_patterns_that_are_refused(patterns, words, config):
         set_up(config)
 
 
+@pytest.mark.slow
 def test_discriminator_and_learned_weights_are_not_judged(config, tmp_path):
     """A run with more in its state is evaluated and continued like any other."""
     from jointseg_jax.training.trained import load_trained

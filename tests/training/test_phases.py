@@ -142,6 +142,7 @@ def test_an_update_that_is_not_finite_is_skipped_on_both_sides(state, batch, sec
         assert same(getattr(after, part), getattr(state, part))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -190,6 +191,7 @@ def test_perceptual_loss_alone_needs_no_discriminator(config, batch, tmp_path):
     assert metrics["loss"] == pytest.approx(float(parts + metrics["perceptual"]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_over_the_boundary(config, tmp_path):
     """Each phase has its losses; thrown back before or after the boundary, the run ends on the same bits."""
     adversarial(config, start=2, ramp=1)

@@ -44,7 +44,7 @@ def outcome(config, count, adversarial):
     return step(state, uneven(experiment))
 
 
-@pytest.mark.parametrize(("adversarial", "count"), [(False, 4), (True, 2)])
+@pytest.mark.parametrize(("adversarial", "count"), [(False, 4), pytest.param(True, 2, marks=pytest.mark.slow)])
 def test_pieces_equal_the_whole(everything, adversarial, count):
     whole, metrics = outcome(everything, 1, adversarial)
     after, found = outcome(everything, count, adversarial)
@@ -76,6 +76,7 @@ def test_pieces_move_no_samples_between_devices(config):
 def test_less_memory(config):
     """A step in four pieces needs well under what the whole needs beside state and batch."""
     config.mesh.data = 1
+    config.model = toy.network("10", blocks=(0,))
     needs = []
     for count in (1, 4):
         config.optimizer.accumulate = count

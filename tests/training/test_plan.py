@@ -4,6 +4,7 @@ import re
 
 import jax
 import pytest
+import toy
 
 from jointseg_jax.training import plan as planning
 from jointseg_jax.training.plan import plan
@@ -17,6 +18,7 @@ def lines(config):
 
 @pytest.fixture
 def single(config):
+    config.model = toy.network("10", blocks=(0,))  # quick to compile
     config.mesh.data = 1
     return config
 
