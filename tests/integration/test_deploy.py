@@ -15,24 +15,27 @@ pytestmark = pytest.mark.quick
 DEPLOY = pathlib.Path(__file__).parents[2] / "deploy"
 
 
-def slurm(folder, status, restarts=0):
-    """Runs the batch script with an `srun` that ends with `status`. Returns its status and what was called."""
+def slurm(folder, status, script="slurm-train.sh", arguments=("--config=c.py", "--workdir=a folder"), **environment):
+    """Runs a batch script with an `srun` that ends with `status`. Returns its status and what was called."""
     calls = folder / "calls"
+    calls.touch()
     for name, end in (("srun", f"exit {status}"), ("scontrol", "exit 0")):
         fake = folder / name
         fake.write_text(f'#!/bin/bash\necho "{name} $*" >> {calls}\n{end}\n')
         fake.chmod(0o755)
-    environment = {
-        "PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": str(restarts)
-    }  # fmt: skip
-    command = ["bash", str(DEPLOY / "slurm-train.sh"), "--config=c.py", "--workdir=a folder"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", **environment}
+    done = subprocess.run(["bash", str(DEPLOY / script), *arguments], env=environment, capture_output=True, text=True)
     return done.returncode, calls.read_text().splitlines()
 
 
+def options_of(script):
+    """What a batch script asks of Slurm, after a look at its syntax."""
+    subprocess.run(["bash", "-n", str(DEPLOY / script)], check=True)
+    return dict(re.findall(r"^#SBATCH --([\w-]+)=?(\S*)", (DEPLOY / script).read_text(), re.MULTILINE))
+
+
 def test_the_slurm_script_is_sound():
-    subprocess.run(["bash", "-n", str(DEPLOY / "slurm-train.sh")], check=True)
-    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(\S*)", (DEPLOY / "slurm-train.sh").read_text(), re.MULTILINE))
+    options = options_of("slurm-train.sh")
     assert options["ntasks-per-node"] == "1"
     assert "requeue" in options
     # Not "B:": the signal must reach the tasks, not only the script.
@@ -44,10 +47,41 @@ def test_the_slurm_script_is_sound():
     [(0, 0, 0, False), (75, 0, 0, True), (137, 3, 0, True), (75, 50, 75, False), (2, 0, 2, False), (1, 0, 1, False)],
 )
 def test_slurm_requeues_what_is_not_done(tmp_path, status, restarts, expected, again):
-    found, calls = slurm(tmp_path, status, restarts)
+    found, calls = slurm(tmp_path, status, SLURM_RESTART_COUNT=str(restarts))
     assert found == expected
     assert calls[0] == "srun --kill-on-bad-exit=0 python train.py --config=c.py --workdir=a folder"
     assert ("scontrol requeue 7" in calls) == again
+
+
+def array(index, first=0, last=15, count=16):
+    """The environment of one job of an array."""
+    named = {"TASK_ID": index, "TASK_MIN": first, "TASK_MAX": last, "TASK_COUNT": count, "JOB_ID": 9}
+    return {f"SLURM_ARRAY_{name}": str(value) for name, value in named.items()}
+
+
+def test_the_mapping_script_is_sound():
+    options = options_of("slurm-map.sh")
+    assert options["array"].startswith("0-")
+    assert "requeue" in options
+    assert re.fullmatch(r"TERM@\d+", options["signal"])
+
+
+@pytest.mark.parametrize(
+    ("status", "restarts", "expected", "again"),
+    [(0, 0, 0, False), (75, 0, 0, True), (137, 3, 0, True), (75, 50, 75, False), (4, 0, 4, False), (74, 0, 74, False)],
+)
+def test_a_share_of_the_map_is_put_back_until_it_is_done(tmp_path, status, restarts, expected, again):
+    given = ["--workdir=w", "--output=a folder"]
+    found, calls = slurm(tmp_path, status, "slurm-map.sh", given, SLURM_RESTART_COUNT=str(restarts), **array(3))
+    assert found == expected
+    assert calls[0] == "srun python predict.py --executor=shard --shard=3/16 --workdir=w --output=a folder"
+    assert ("scontrol requeue 9_3" in calls) == again
+
+
+@pytest.mark.parametrize("wrong", [array(3, first=1), array(4, last=30, count=16)])
+def test_an_array_with_gaps_would_leave_tiles_out(tmp_path, wrong):
+    found, calls = slurm(tmp_path, 0, "slurm-map.sh", [], **wrong)
+    assert (found, calls) == (2, [])
 
 
 def test_the_jobset_restarts_what_is_not_done_and_its_pods_find_each_other():
