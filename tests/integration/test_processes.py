@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 BOUND = 60  # seconds within which a process ends whose peer is gone; heartbeats stop after 10
 SMALL = [
     "--config=configs/demo.py:sites=3,side=240,control=bilinear", "--config.model.widths=(4,6,8)",
-    "--config.data.batch=8", "--config.mesh.data=-1", "--config.dataset.patch=12", "--config.dataset.stride=12", "--config.log_every=1",
+    "--config.data.batch=8", "--config.mesh.data=-1", "--config.dataset.patch=12", "--config.dataset.stride=12",
+    "--config.log_every=1",
     "--config.panels=1", "--config.validate_every=4", "--config.checkpoint_every=2",
 ]  # fmt: skip
 
