@@ -124,10 +124,10 @@ def test_unreadable_samples_have_no_influence(experiment, jitted, single, host_b
 def test_overfits_one_batch(jitted, single, host_batch):
     state = single
     first = None
+    pair = jax.tree.map(lambda x: x[:2], host_batch)
     for _ in range(150):
-        state, metrics = jitted(state, host_batch)
+        state, metrics = jitted(state, pair)
         first = metrics if first is None else first
-    print(metrics, first)
     assert metrics["cross_entropy"] < 0.25 * first["cross_entropy"]
     assert metrics["l1_stage2"] < 0.7 * first["l1_stage2"]
 
