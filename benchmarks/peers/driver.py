@@ -1,5 +1,6 @@
 """A peer's process, driven over pipes: one JSON object per line each way (see torch_peer.py)."""
 
+import contextlib
 import json
 import pathlib
 import selectors
@@ -77,6 +78,9 @@ class Peer:
         except (subprocess.TimeoutExpired, OSError, ValueError):
             self._process.kill()
             self._process.wait(10)
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what was written and not read
+                pipe.close()  # type: ignore[union-attr]
 
 
 class PeerSteps:
