@@ -59,11 +59,11 @@ lint: setup
 quick: lint quick-tests
 
 quick-tests: setup
-	$(RUN) -m pytest -m "quick and not slow" -n 2
+	$(RUN) -m pytest -m "quick and not slow" -n 2 --dist loadfile
 
 test: setup
 	@echo "== all tests but those marked slow =="
-	$(RUN) -m pytest -m "not slow" -n 2
+	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup
 	@echo "== the tests marked slow: soak, chaos, several processes =="

@@ -11,6 +11,7 @@ from jointseg_jax.mapping.predictor import Predictor
 from jointseg_jax.mapping.product import Product, write_product
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.rasters.writer import make_folder
 from jointseg_jax.training.trained import Trained
 
 
@@ -52,12 +53,13 @@ def map_scene(
     """
     opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands)
     scene = opened.scene
-    halo = halo_for(trained, scene, say=say)
+    make_folder(folder)  # before the work of measuring
     height, width = scene.shape
     say(
         f"scene   {path}: {width} x {height} input pixels; "
         + "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
     )
+    halo = halo_for(trained, scene, say=say)
     say(
         f"network {trained.name}, step {trained.step}, {trained.weights} weights; tiles of {tile} input pixels, "
         f"halo {halo}"

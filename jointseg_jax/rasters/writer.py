@@ -127,8 +127,7 @@ def cog_writer(
     path = pathlib.Path(path)
     plain = partial(path)
     profile = {**DATASET_PROFILE, "blockxsize": 512, "blockysize": 512}
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         with _explained(path):
             with rasterio.open(plain, "w", **{**profile, **layout.profile()}) as dataset:
@@ -143,6 +142,12 @@ def cog_writer(
                 _check_whole(temporary)
     finally:
         plain.unlink(missing_ok=True)
+
+
+def make_folder(path: pathlib.Path) -> None:
+    """Makes a folder; raises `Unwritable`, in a sentence, where there can be none."""
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def _check_whole(path: pathlib.Path) -> None:

@@ -17,6 +17,7 @@ from jointseg_jax.models.jointseg import run
 SIZES = Sizes(64, ((1, 16, 8),), 1 << 12)
 
 
+@pytest.mark.slow
 def test_a_whole_measurement(tiny):
     said = []
     result = measure.measure(tiny, rounds=2, sizes=SIZES, data_steps=3, peers=None, say=said.append, aim=0.01)
@@ -48,6 +49,7 @@ def test_every_step_that_is_timed_was_done_once(tiny):
         ours.turn(1)
 
 
+@pytest.mark.slow
 def test_the_gradients_are_those_of_the_joint_loss(tiny):
     subject = Subject.of(tiny)
     batch = subject.host_batch()

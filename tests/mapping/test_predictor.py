@@ -82,6 +82,7 @@ def test_a_scene_too_small_to_measure_on_is_given_plenty(trained, data):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_halo_is_kept_beside_the_checkpoint(trained, data, measured):
     path = trained.workdir / halos.FILE
     path.unlink(missing_ok=True)

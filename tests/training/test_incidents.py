@@ -61,6 +61,7 @@ def test_a_dump_reproduces_the_step_and_names_the_patch(speck, tmp_path, capsys)
     assert all(text.startswith(("site a, rows 0-12", "site b, rows 0-12")) for text in found.suspects)
 
 
+@pytest.mark.slow
 def test_mended_data_does_not_reproduce_and_the_command_says_so(speck, tmp_path, toy_config):
     poison(speck, tmp_path / "dataset", slice(0, None))
     speck.max_skipped = 3

@@ -93,6 +93,7 @@ def test_frozen_parameters_have_no_moments_and_no_gradients_to_pay_for(stage1, c
     assert flops(set_up(config)) < flops(plain)
 
 
+@pytest.mark.slow
 def test_a_stage_warms_up_the_whole_network(stage1, config, tmp_path):
     source, workdir = stage1
     config.init_from = str(workdir)
@@ -150,6 +151,7 @@ def test_published_weights_go_into_stage_1(config, tmp_path):
     assert "conv_first/kernel: 3x3x3x2 there, 3x3x9x2 here" in origin
 
 
+@pytest.mark.slow
 def test_what_cannot_be_begun_from(config, tmp_path):
     config.init_from = str(tmp_path / "nowhere")
     with pytest.raises(InputError, match="neither a weight file nor the folder of a run"):

@@ -105,6 +105,7 @@ def test_one_forward_of_the_generator_per_step(both, state, batch, monkeypatch):
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_to_tell(both, state, batch, second):
     at = state.replace(step=state.step + 2)
     for _ in range(30):

@@ -114,6 +114,7 @@ def test_a_spread_state_restores_onto_any_layout(toy_config, tmp_path):
     checkpoints.close()
 
 
+@pytest.mark.slow
 def test_a_segmenter_over_samples_and_rows(config):
     """The small case: no SR branch, spread state, 4 x 2 devices."""
     config.model.control = "bilinear"
