@@ -4,6 +4,7 @@ Images are NCHW in channels_last. Submodules carry the names of the JAX paramete
 name. Nearest x2 + 3 x 3 convolution is computed as that; the JAX package computes the same numbers another way.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -210,7 +211,6 @@ class JointNetwork(nn.Module):
         self.inputs, self.index, self.bands = network["inputs"], network["image_index"], len(network["image_index"])
         channels = network["dates"] * sum(len(m["mean"]) for m in self.inputs)
         self.stages = nn.ModuleList()
-        self.cubics: list[Tensor] = []
         self.spacings, features, before = [], [], Fraction(10)
         for number, stage in enumerate(network["stages"]):
             seen = channels + (self.bands if number else 0)
@@ -227,17 +227,18 @@ class JointNetwork(nn.Module):
         for m in self.inputs:
             for name in ("mean", "std"):
                 self.register_buffer(f"{name}_{m['name']}", torch.tensor(m[name]).view(-1, 1, 1), persistent=False)
-        for spacing in self.spacings:
-            scale = int(10 / spacing)
-            self.register_buffer(f"cubic{scale}", cubic_kernel(scale), persistent=False)
+        scales = {10 / spacing for spacing in self.spacings} | {a / b for a, b in itertools.pairwise(self.spacings)}
+        for scale in sorted(scales):
+            self.register_buffer(f"cubic{scale.numerator}_{scale.denominator}", cubic_kernel(scale), persistent=False)
 
-    def cubic(self, x: Tensor, scale: int) -> Tensor:
+    def cubic(self, x: Tensor, scale: Fraction) -> Tensor:
         """Bicubic enlargement (Keys, a = -1/2, the edge continued), float32; `F.interpolate` takes a = -3/4."""
+        p, q = scale.numerator, scale.denominator
         b, c, h, w = x.shape
-        kernel = getattr(self, f"cubic{scale}")
         with torch.autocast(x.device.type, enabled=False):
-            y = F.conv2d(F.pad(x.float().reshape(b * c, 1, h, w), (2, 2, 2, 2), mode="replicate"), kernel)
-            return F.pixel_shuffle(y, scale).view(b, c, h * scale, w * scale).contiguous(memory_format=CHANNELS_LAST)
+            y = F.pad(x.float().reshape(b * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
+            y = F.pixel_shuffle(F.conv2d(y, getattr(self, f"cubic{p}_{q}"), stride=q), p)
+            return y.view(b, c, h * p // q, w * p // q).contiguous(memory_format=CHANNELS_LAST)
 
     def normalise(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """All inputs [b, c, h, w], the image bands' mean over valid dates [b, 3, h, w], any valid [b, 1, h, w]."""
@@ -258,12 +259,13 @@ class JointNetwork(nn.Module):
         inputs, base, valid = self.normalise(batch)
         images: list[Tensor] = []
         features: list[Tensor] = []
-        x = inputs
+        x, detail = inputs, inputs
         for number, (net, spacing) in enumerate(zip(self.stages, self.spacings, strict=True)):
             if number:
-                x = torch.cat([images[-1], self.cubic(inputs, int(10 / self.spacings[number - 1]))], 1)
+                x = torch.cat([images[-1], self.cubic(inputs, 10 / self.spacings[number - 1])], 1)
             residual, tail, trunk = net(x)
-            images.append(self.cubic(base, int(10 / spacing)) + residual)
+            detail = residual + self.cubic(detail, self.spacings[number - 1] / spacing) if number else residual
+            images.append(self.cubic(base, 10 / spacing) + detail)
             features.append(trunk)
         logits = self.seg(images[-1], inputs, valid, [*features, tail])
         return logits, [i * self.image_std + self.image_mean for i in images]
@@ -304,8 +306,9 @@ def space_to_depth(x: Tensor, factor: int) -> Tensor:
     return x.reshape(b, c * factor**2, h // factor, w // factor).contiguous(memory_format=CHANNELS_LAST)
 
 
-def cubic_kernel(scale: int) -> Tensor:
-    """[scale * scale, 1, 5, 5]: the taps of each output phase."""
+def cubic_kernel(scale: Fraction) -> Tensor:
+    """[p * p, 1, q + 4, q + 4] for a scale p / q: the taps of each output phase, for steps of q input pixels."""
+    p, q = scale.numerator, scale.denominator
 
     def weight(distance: float) -> float:
         d = abs(distance)
@@ -314,9 +317,9 @@ def cubic_kernel(scale: int) -> Tensor:
         return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
 
     rows = []
-    for phase in range(scale):
-        centre = (phase + 0.5) / scale - 0.5
-        taps = [weight(offset - centre) for offset in range(-2, 3)]
+    for phase in range(p):
+        centre = (phase + 0.5) * q / p - 0.5
+        taps = [weight(offset - centre) for offset in range(-2, q + 2)]
         rows.append([t / math.fsum(taps) for t in taps])
     one = torch.tensor(rows, dtype=torch.float64)
-    return torch.einsum("iy,jx->ijyx", one, one).reshape(scale * scale, 1, 5, 5).float()
+    return torch.einsum("iy,jx->ijyx", one, one).reshape(p * p, 1, q + 4, q + 4).float()

@@ -1,4 +1,4 @@
-"""Progressive super-resolution: stages that bring 10 m input to 1 m, each adding to the bicubic of the input.
+"""Progressive super-resolution: stages that bring 10 m input to 1 m, each adding detail to the bicubic of the input.
 
 The paper's generator is an ESRGAN x4 followed by a second stage that sees the input upsampled together with the first
 stage's image; the remaining factor of 2.5 is our arithmetic. Any rational factors with product 10 work.
@@ -159,14 +159,16 @@ class ProgressiveSR(nn.Module):
         spacings = stage_spacings(self.stages, self.spacing)
         images: list[jax.Array] = []
         features: list[Features] = []
-        before = self.spacing
+        before, detail = self.spacing, None
         for number, (stage, after) in enumerate(zip(self.stages, spacings, strict=True), start=1):
             x = inputs
             if images:
                 x = jnp.concatenate([images[-1], resample(inputs, self.spacing / before, "bicubic")], axis=-1)
             net = StageNet(stage, base.shape[-1], self.scan, self.remat, self.dtype, name=f"stage{number}")
             residual, trunk, tail = net(x)
-            images.append(image_resample(base, self.spacing / after) + residual)
+            # What a stage found beyond the bicubic is carried on: the next one adds to it instead of finding it again.
+            detail = residual if detail is None else image_resample(detail, before / after) + residual
+            images.append(image_resample(base, self.spacing / after) + detail)
             features.append(Features(before * stage.unshuffle, trunk))
             before = after
         features.append(Features(before, tail))

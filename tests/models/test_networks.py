@@ -82,6 +82,19 @@ def test_an_untrained_network_is_exactly_bicubic(factors):
     assert out[-1].shape == (1, 60, 70, 3)
 
 
+def test_a_stage_adds_to_what_the_one_before_it_added():
+    """A second stage that adds nothing hands on the detail of the first."""
+    net = ProgressiveSR(stages(("4", "2.5")))
+    inputs, base = (jax.random.normal(jax.random.key(k), (1, 6, 7, bands)) for k, bands in enumerate((5, 3)))
+    params = jax.jit(net.init)(jax.random.key(2), inputs, base)
+    last = params["params"]["stage1"]["conv_last"]
+    last["kernel"] = jax.random.normal(jax.random.key(3), last["kernel"].shape)
+    first, second = jax.jit(lambda p: net.apply(p, inputs, base).images)(params)
+    detail = first - image_resample(base, F(4))
+    assert float(jnp.abs(detail).mean()) > 0.01
+    np.testing.assert_allclose(second - image_resample(base, F(10)), image_resample(detail, F(5, 2)), atol=1e-5)
+
+
 def test_stages_must_multiply_to_ten():
     with pytest.raises(ValueError, match="not to 10"):
         stage_spacings(stages(("4", "2")), F(10))
