@@ -1,0 +1,82 @@
+"""A 3 x 3 convolution and its two gradients, alone on one core: where a training step's time goes on a CPU.
+
+    python benchmarks/convolutions.py [--peer-python=.venv-torch/bin/python]
+
+Prints GFLOP/s in CPU time, the best of several runs.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SHAPES = ((240, 32, 32), (96, 32, 32), (96, 96, 32))  # side, channels in, channels out; 4 samples
+SAMPLES, RUNS = 4, 8
+
+
+def main() -> None:
+    """Times JAX here, and PyTorch in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", help="interpreter of a venv with benchmarks/peers/requirements.txt")
+    given = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before JAX starts its threads; the peer inherits it
+    print("          side  in out   forward  input's gradient  weights' gradient   (GFLOP/s)")
+    for shape in SHAPES:
+        show("jax", shape, in_jax(*shape))
+    if given.peer_python:
+        found = subprocess.run(
+            [given.peer_python, "-m", "benchmarks.peers.torch_convolutions"],
+            cwd=Path(__file__).parents[1],
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+        )
+        for shape, line in zip(SHAPES, found.stdout.splitlines(), strict=True):
+            show("torch", shape, [float(v) for v in line.split()])
+
+
+def show(name: str, shape: tuple[int, int, int], rates: list[float]) -> None:
+    side, inputs, outputs = shape
+    print(f"{name:<8}{side:>6}{inputs:>4}{outputs:>4}{rates[0]:>10.0f}{rates[1]:>18.0f}{rates[2]:>19.0f}", flush=True)
+
+
+def in_jax(side: int, inputs: int, outputs: int) -> list[float]:
+    """GFLOP/s of forward, input's gradient, weights' gradient."""
+    import jax
+    import jax.numpy as jnp
+
+    from jointseg_jax.models.layers import conv2d
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, g = (jax.random.normal(k, (SAMPLES, side, side, c)) for k, c in zip(keys, (inputs, outputs), strict=False))
+    kernel = jax.random.normal(keys[2], (3, 3, inputs, outputs))
+    works = [
+        jax.jit(conv2d),
+        jax.jit(lambda x, kernel: jax.vjp(lambda x: conv2d(x, kernel), x)[1](g)),
+        jax.jit(lambda x, kernel: jax.vjp(lambda kernel: conv2d(x, kernel), kernel)[1](g)),
+    ]
+    assert jnp.isfinite(works[0](x, kernel)).all()
+
+    def waited(work: Callable[..., object]) -> Callable[[], object]:
+        return lambda: jax.block_until_ready(work(x, kernel))
+
+    return [rate(waited(work), side, inputs, outputs) for work in works]
+
+
+def rate(work: Callable[[], object], side: int, inputs: int, outputs: int) -> float:
+    """GFLOP/s of a convolution's worth of multiplications, in CPU time."""
+    work()
+    best = float("inf")
+    for _ in range(RUNS):
+        begin = time.process_time()
+        work()
+        best = min(best, time.process_time() - begin)
+    return 2 * 9 * inputs * outputs * SAMPLES * side * side / best / 1e9
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    main()
