@@ -5,6 +5,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 DEMO_SITE ?= downstream-4
 PEER_PYTHON ?=
+# Each file of tests stays with one worker, which makes what its tests share once.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
@@ -59,11 +61,11 @@ lint: setup
 quick: lint quick-tests
 
 quick-tests: setup
-	$(RUN) -m pytest -m "quick and not slow" -n 2 --dist loadfile
+	$(RUN) -m pytest -m "quick and not slow" $(PARALLEL)
 
 test: setup
 	@echo "== all tests but those marked slow =="
-	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
+	$(RUN) -m pytest -m "not slow" $(PARALLEL)
 
 test-slow: setup
 	@echo "== the tests marked slow: soak, chaos, several processes =="

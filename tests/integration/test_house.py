@@ -1,0 +1,45 @@
+"""The house as CONTRIBUTING describes it: imports run one way, and no test is left out."""
+
+import ast
+import pathlib
+import tomllib
+
+import pytest
+
+pytestmark = pytest.mark.quick
+
+ROOT = pathlib.Path(__file__).parents[2]
+ROOMS = ("jobs", "rasters", "data", "models", "training", "mapping", "evaluation")
+
+
+def imported(path):
+    """Dotted names of the modules that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_one_way(room):
+    above = {f"jointseg_jax.{name}" for name in ROOMS[ROOMS.index(room) + 1 :]}
+    for path in sorted((ROOT / "jointseg_jax" / room).rglob("*.py")):
+        assert not {".".join(name.split(".")[:2]) for name in imported(path)} & above, path
+
+
+@pytest.mark.parametrize(("library", "place"), [("rasterio", "rasters"), ("orbax", "training/checkpoints.py")])
+def test_a_library_is_known_in_one_place(library, place):
+    users = [
+        path
+        for path in (ROOT / "jointseg_jax").rglob("*.py")
+        if any(name.split(".")[0] == library for name in imported(path))
+    ]
+    assert users
+    assert all(path.is_relative_to(ROOT / "jointseg_jax" / place) for path in users), users
+
+
+def test_every_folder_of_tests_is_run():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["testpaths"]
+    there = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    assert there == {ROOT / path for path in listed}
