@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 DEMO_SITE ?= downstream-4
 PEER_PYTHON ?=
 # Each file of tests stays with one worker, which makes what its tests share once.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 2 --dist loadfile
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
