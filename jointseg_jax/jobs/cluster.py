@@ -12,6 +12,7 @@ The scheduler keeps nothing on disk and need not: workers write the ledger's row
 """
 
 import contextlib
+import gc
 import inspect
 import logging
 import os
@@ -88,6 +89,9 @@ class Dask:
             address: Any = self._scheduler
             if not address:
                 address = stack.enter_context(self._slurm_jobs() if self._slurm is not None else self._own())
+            # A client that could not connect is finalised here: were it collected while the next one starts, its
+            # finaliser would wait for a lock of Dask's that this very thread holds.
+            gc.collect()
             try:
                 client = stack.enter_context(
                     distributed.Client(address, timeout=_TOGETHER, set_as_default=False, name="jointseg")

@@ -1,6 +1,7 @@
 """Units over worker processes: the same rows and bits as alone, and the death of any process costs one attempt."""
 
 import contextlib
+import gc
 import os
 import random
 import re
@@ -187,6 +188,30 @@ def test_a_scheduler_that_is_not_there(product, ledger, monkeypatch, address):
         run_units(UNITS, pieces.Piece(product), ledger, Dask(scheduler=address))
 
 
+@pytest.mark.timeout(90)
+def test_a_client_that_could_not_connect_is_no_trap_for_the_next(product, ledger, processes, monkeypatch):
+    """Dask's lock is held while a client starts; whatever is collected then must not wait for it."""
+    monkeypatch.setattr(cluster, "_TOGETHER", 1.0)
+    gc.disable()
+    try:
+        with pytest.raises(InputError, match="no Dask scheduler answers at"):
+            run_units(UNITS, pieces.Piece(product), ledger, Dask(scheduler="127.0.0.1"))  # no port: half made
+        begin = distributed.utils._CollectErrorThread.__init__
+
+        def at_the_worst_moment(*arguments, **options):
+            gc.collect()
+            begin(*arguments, **options)
+
+        monkeypatch.setattr(distributed.utils._CollectErrorThread, "__init__", at_the_worst_moment)
+        monkeypatch.setattr(cluster, "_TOGETHER", 30.0)
+        port = free_port()
+        processes += [start_scheduler(port), start_worker(port)]
+        run_units(UNITS, pieces.Piece(product), ledger, Dask(scheduler=f"tcp://127.0.0.1:{port}"))
+    finally:
+        gc.enable()
+    pieces.whole(product, ledger, UNITS)
+
+
 @pytest.mark.slow
 def test_sigterm_and_kill_leave_no_workers_behind(product, ledger):
     for number, (signal_, status) in enumerate([(signal.SIGTERM, 75), (signal.SIGKILL, -9)], 1):
@@ -332,7 +357,7 @@ def test_a_cluster_of_ours_without_workers_is_given_up(product, ledger, monkeypa
 SBATCH = """#!/bin/sh
 # Stands in for Slurm's: keeps the script, runs it in the background, says a job number.
 cp "$1" {folder}/script
-sh "$1" > {folder}/output 2>&1 &
+sh {folder}/script > {folder}/output 2>&1 &  # the original is removed as soon as this ends
 echo "Submitted batch job $!"
 """
 
