@@ -23,7 +23,7 @@ from jointseg_jax.mapping.dihedral import MEMBERS, mean_and_spread, turn, turn_b
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.reader import READ_CACHE, Handles, warm_drivers
+from jointseg_jax.rasters.reader import Handles, warm_drivers
 from jointseg_jax.rasters.scene import ImageLayer
 from jointseg_jax.training import parallel
 from jointseg_jax.training.state import Params
@@ -108,20 +108,6 @@ class Clock:
             setattr(self, part, getattr(self, part) + time.perf_counter() - begin)
 
 
-@dataclasses.dataclass(frozen=True)
-class Memory:
-    """An upper bound of what mapping holds at once, in bytes; it does not grow with the scene.
-
-    Attributes:
-        device: on each device: weights, inputs and outputs of the batches in flight, and the network's own buffers.
-        host: arrays read and fetched, and GDAL's cache of blocks. On CPUs the devices' share comes on top, and always
-            what the consumer makes of a tile.
-    """
-
-    device: int
-    host: int
-
-
 def cores(height: int, width: int, tile: int) -> list[Window]:
     """The cores that cover a scene of height x width, row by row; the last of a row or column may be smaller."""
     return [
@@ -192,6 +178,9 @@ class Predictor:
         images: whether to return the super-resolved images.
         augment: average over the eight flips and quarter turns of the input, at eight times the computation.
         dtype: "float32" or "bfloat16" to compute in; None for what the network was trained in.
+        mesh: the devices it runs on.
+        params: the weights, on them.
+        temperature: of the calibration, on them.
     """
 
     def __init__(
@@ -215,10 +204,10 @@ class Predictor:
         self.images, self.augment = images, augment
         self.model: JointSeg = trained.model if dtype is None else trained.model.clone(dtype=DTYPES[dtype])
         self.dtype = jnp.dtype(self.model.dtype).name
-        self._mesh = parallel.local_mesh(batch)
-        whole = parallel.replicated(self._mesh)
-        self._params = jax.device_put(trained.params, whole)
-        self._temperature = jax.device_put(np.float32(trained.meta.calibration.temperature), whole)
+        self.mesh = parallel.local_mesh(batch)
+        whole = parallel.replicated(self.mesh)
+        self.params = jax.device_put(trained.params, whole)
+        self.temperature = jax.device_put(np.float32(trained.meta.calibration.temperature), whole)
 
     def run(self, scene: Readable, clock: Clock | None = None) -> Generator[Tile, None, None]:
         """The tiles of a scene, row by row.
@@ -270,7 +259,7 @@ class Predictor:
         """The batches on the devices, each as it is or in its eight members, and where their cores are valid."""
         handles = Handles()
         primary, core = scene.contract.primary.name, slice(self.halo, self.halo + self.tile)
-        spread_out = parallel.over_samples(self._mesh)
+        spread_out = parallel.over_samples(self.mesh)
         try:
             for begin in range(0, len(windows), self.batch):
                 at = windows[begin : begin + self.batch]
@@ -295,7 +284,7 @@ class Predictor:
 
     def _forward(self, inputs: Any, fine: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         return predict_tiles(
-            self.model, self._params, self._temperature, inputs, fine, halo=self.halo, images=self.images
+            self.model, self.params, self.temperature, inputs, fine, halo=self.halo, images=self.images
         )
 
     def read(self, scene: Readable, windows: Sequence[Window], handles: Handles) -> tuple[Inputs, Fine]:
@@ -326,46 +315,6 @@ class Predictor:
         image, valid = np.stack([image for image, _ in read]), np.stack([valid for _, valid in read])
         empty = ((0, padding), (0, 0), (0, 0))
         return inputs, (np.pad(image, (*empty, (0, 0))), np.pad(valid, empty))
-
-    def memory(self) -> Memory:
-        """What mapping holds at most, whatever the size of the scene; it compiles the network to know."""
-        side, contract = self.tile + 2 * self.halo, self.trained.meta.contract
-        spread_out = parallel.over_samples(self._mesh)
-
-        def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((self.batch, *shape), dtype, sharding=spread_out)
-
-        inputs = {
-            m.name: {
-                "values": array(np.float32, contract.dates, side, side, len(m.bands)),
-                "valid": array(bool, contract.dates, side, side),
-            }
-            for m in contract.modalities
-        }
-        fine = None
-        if self.model.control == "fine":
-            wide = side * FINE_FACTOR
-            fine = (array(np.float32, wide, wide, 3), array(bool, wide, wide))
-        forward = predict_tiles.lower(
-            self.model, self._params, self._temperature, inputs, fine, halo=self.halo, images=self.images
-        )
-        outputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=spread_out), forward.out_info)
-        members = MEMBERS if self.augment else 1
-        read, made = members * _bytes((inputs, fine)), members * _bytes(outputs)
-        networks = [forward.compile().memory_analysis()]
-        if self.augment:
-            networks.append(agree.lower([outputs] * MEMBERS).compile().memory_analysis())
-        buffers = max(0 if found is None else found.temp_size_in_bytes for found in networks)
-        devices = self._mesh.size
-        # In flight: a batch being read, one waiting, one computed; of results one in the making, one waiting, one used.
-        return Memory(
-            device=_bytes(self._params) + buffers + 3 * (read + made) // devices,
-            host=3 * read + 2 * _bytes(outputs) + READ_CACHE,
-        )
-
-
-def _bytes(tree: Any) -> int:
-    return sum(int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))
 
 
 def _turned(inputs: Inputs, fine: Fine, member: int) -> tuple[Inputs, Fine]:

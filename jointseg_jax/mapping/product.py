@@ -70,6 +70,12 @@ class _Raster:
         """What stands where nothing is known."""
         return 0 if self.layout.nodata is None else self.layout.nodata
 
+    def of(self, tile: Tile, known: np.ndarray) -> np.ndarray:
+        """What is written of a tile: its numbers where `known` [h, w], nodata elsewhere."""
+        stored = self.stored(tile)
+        mask = known if stored.ndim == 2 else known[..., None]
+        return np.where(mask, stored, self.nodata).astype(self.layout.dtype)
+
 
 def write_product(
     predictor: Predictor,
@@ -131,9 +137,7 @@ def write_product(
                 mine = np.ones((window.height, window.width), bool) if owned is None else owned[window.slices()]
                 known = mine & tile.fine_valid
                 for name, raster in rasters.items():
-                    stored = raster.stored(tile)
-                    mask = known if stored.ndim == 2 else known[..., None]
-                    stored = np.where(mask, stored, raster.nodata).astype(raster.layout.dtype)
+                    stored = raster.of(tile, known)
                     writers[name].write(stored, window)
                     sums[name].add(stored, known)
                 positive = int((known & (tile.probability >= threshold)).sum())

@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jointseg_jax.models.layers import Conv, area_mean, resample, window_mean
+from jointseg_jax.models.layers import Conv, window_mean
+from jointseg_jax.models.resampling import area_mean, resample
 
 _REDUCTION = 4
 _MIN_HIDDEN = 4

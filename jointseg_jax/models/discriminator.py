@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jointseg_jax.models.layers import Conv, default_init, leaky_relu, resample
+from jointseg_jax.models.layers import Conv, default_init, leaky_relu
+from jointseg_jax.models.resampling import resample
 
 SIDE_MULTIPLE = 8  # three halvings
 _COLLECTION = "spectral"

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jointseg_jax.models.layers import area_mean, resample
 from jointseg_jax.models.progressive import Features, ProgressiveSR, Stage, stage_spacings
+from jointseg_jax.models.resampling import area_mean, resample
 from jointseg_jax.models.segmentation import Segmenter
 
 Control = Literal["joint", "sequential", "bilinear", "fine", "coarse"]

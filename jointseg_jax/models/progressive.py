@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jointseg_jax.models.layers import Conv, UpsampledConv, leaky_relu, pixel_shuffle, pixel_unshuffle, resample
+from jointseg_jax.models.layers import Conv, UpsampledConv, leaky_relu, pixel_shuffle, pixel_unshuffle
+from jointseg_jax.models.resampling import resample
 from jointseg_jax.models.rrdb import Trunk
 
 

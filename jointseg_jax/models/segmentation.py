@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from jointseg_jax.models.attention import ChannelAttention, SpatialAttention
-from jointseg_jax.models.layers import ChannelNorm, Conv, area_mean, leaky_relu, resample
+from jointseg_jax.models.layers import ChannelNorm, Conv, leaky_relu
 from jointseg_jax.models.progressive import Features
+from jointseg_jax.models.resampling import area_mean, resample
 
 
 class Fusion(nn.Module):

@@ -16,7 +16,7 @@ import numpy as np
 
 from jointseg_jax.models.discriminator import UNetDiscriminator, discriminate
 from jointseg_jax.models.jointseg import JointSeg, Outputs
-from jointseg_jax.models.layers import resample
+from jointseg_jax.models.resampling import resample
 from jointseg_jax.models.vgg import IMAGE_MEAN, IMAGE_STD, vgg19_activations
 from jointseg_jax.training import adversarial
 from jointseg_jax.training.means import Mean, mean

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jointseg_jax.models.layers import masked_area_mean
+from jointseg_jax.models.resampling import masked_area_mean
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.training.means import Mean, mean
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jointseg_jax.models.layers import area_mean, masked_area_mean
+from jointseg_jax.models.resampling import area_mean, masked_area_mean
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.training.means import Mean, mean
 

@@ -15,9 +15,17 @@ def imported(path):
     """Dotted names of the modules that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+
+
+def test_no_import_is_overlooked(tmp_path):
+    """However it is written; else the tests below would see nothing."""
+    (tmp_path / "a.py").write_text(
+        "import a.b\nfrom jointseg_jax import mapping\n\ndef f():\n    from jointseg_jax.data.splits import CODES\n"
+    )
+    assert set(imported(tmp_path / "a.py")) == {"a.b", "jointseg_jax.mapping", "jointseg_jax.data.splits.CODES"}
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -16,6 +16,7 @@ import pytest
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import predictor as predictors
+from jointseg_jax.mapping.memory import memory
 from jointseg_jax.mapping.predictor import Clock, Predictor, predict_tiles
 from jointseg_jax.mapping.product import write_product
 from jointseg_jax.rasters.lattice import Window
@@ -67,7 +68,7 @@ def single(seeing, scene):
 def test_a_batch_is_spread_over_the_devices_that_divide_it(seeing, scene, single, batch, devices):
     """20 tiles: no batch divides them, so the last is padded."""
     predictor = Predictor(seeing, 4, tile=8, batch=batch, images=False)
-    assert predictor._mesh.size == devices
+    assert predictor.mesh.size == devices
     before = predict_tiles._cache_size()
     np.testing.assert_allclose(whole(predictor, scene), single, atol=2e-6)
     assert predict_tiles._cache_size() == before + 1
@@ -78,7 +79,7 @@ def test_devices_have_nothing_to_say_to_each_other(seeing, scene):
     ((_, _, [(inputs, fine)]),) = list(predictor._loaded(scene, [Window(0, 0, 8, 8)], Clock()))
     assert {d for x in jax.tree.leaves(inputs) for d in x.devices()} == set(jax.local_devices())
     compiled = predict_tiles.lower(
-        predictor.model, predictor._params, predictor._temperature, inputs, fine, halo=4, images=True
+        predictor.model, predictor.params, predictor.temperature, inputs, fine, halo=4, images=True
     ).compile()
     assert not collectives.collectives(compiled)
 
@@ -171,6 +172,7 @@ _USE = """
 import json, pickle, resource, sys
 import jax
 jax.config.update("jax_num_cpu_devices", 1)
+from jointseg_jax.mapping.memory import memory
 from jointseg_jax.mapping.predictor import Predictor
 from jointseg_jax.mapping.product import write_product
 
@@ -182,7 +184,7 @@ with open(sys.argv[1], "rb") as file:
 write_product(Predictor(trained, 4, tile=8), small, sys.argv[2] + "/small", {}, quick=False)
 before = peak()
 predictor = Predictor(trained, 4, tile=96)
-stated = predictor.memory()
+stated = memory(predictor)
 write_product(predictor, scene, sys.argv[2] + "/map", {}, quick=False)
 print(json.dumps([before, peak(), stated.device, stated.host]))
 """
@@ -211,7 +213,7 @@ def test_memory_is_what_is_stated_and_flat(seeing, picture, ground, tmp_path):
 
 def test_memory_grows_with_tile_batch_and_members(seeing):
     def device(**changes):
-        return Predictor(seeing, 4, images=False, **changes).memory().device
+        return memory(Predictor(seeing, 4, images=False, **changes)).device
 
     least = device(tile=8)
     assert device(tile=24) > 3 * least

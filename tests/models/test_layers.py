@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jointseg_jax.models import layers
+from jointseg_jax.models import layers, resampling
 
 pytestmark = pytest.mark.quick
 
@@ -31,7 +31,7 @@ def random(*shape, seed=0):
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 def test_resample_is_jax_image_resize_in_the_interior(scale, method):
     x = random(1, 40, 60, 2)
-    ours = jax.jit(layers.resample, static_argnums=(1, 2))(x, scale, method)
+    ours = jax.jit(resampling.resample, static_argnums=(1, 2))(x, scale, method)
     shape = (1, int(40 * scale), int(60 * scale), 2)
     theirs = jax.image.resize(x, shape, "linear" if method == "bilinear" else "cubic")
     assert ours.shape == shape
@@ -44,7 +44,7 @@ def test_resample_is_jax_image_resize_in_the_interior(scale, method):
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 def test_resample_keeps_constants_up_to_the_edge(scale):
     for method in ("bilinear", "bicubic"):
-        resized = jax.jit(layers.resample, static_argnums=(1, 2))(jnp.full((1, 20, 20, 1), 3.0), scale, method)
+        resized = jax.jit(resampling.resample, static_argnums=(1, 2))(jnp.full((1, 20, 20, 1), 3.0), scale, method)
         np.testing.assert_allclose(resized, 3.0, rtol=1e-5)
 
 
@@ -52,16 +52,16 @@ def test_resample_keeps_constants_up_to_the_edge(scale):
 def test_gradient_of_a_stencil_is_its_transpose(scale):
     """<g, A x> = <A' g, x>: the hand-written backward pass against the forward pass."""
     x = random(2, 20, 20, 3)
-    y, pullback = jax.vjp(jax.jit(lambda x: layers.resample(x, scale, "bicubic")), x)
+    y, pullback = jax.vjp(jax.jit(lambda x: resampling.resample(x, scale, "bicubic")), x)
     g = random(*y.shape, seed=1)
     np.testing.assert_allclose(jnp.vdot(g, y), jnp.vdot(pullback(g)[0], x), rtol=1e-4)
 
 
 def test_resample_refuses_what_is_no_whole_number():
     with pytest.raises(ValueError, match="whole number"):
-        layers.resample(random(1, 9, 10, 1), Fraction(1, 2))
+        resampling.resample(random(1, 9, 10, 1), Fraction(1, 2))
     with pytest.raises(ValueError, match="whole factor"):
-        layers.resample(random(1, 10, 10, 1), Fraction(5, 2), "nearest")
+        resampling.resample(random(1, 10, 10, 1), Fraction(5, 2), "nearest")
 
 
 @pytest.mark.parametrize("scale", [Fraction(2, 5), Fraction(1, 10), Fraction(1, 4), Fraction(4, 5)], ids=str)
@@ -71,27 +71,27 @@ def test_area_mean_by_hand(scale):
     p, q = scale.numerator, scale.denominator
     fine = np.repeat(np.repeat(x, p, 1), p, 2)
     expected = fine.reshape(1, 20 * p // q, q, 20 * p // q, q, 1).mean((2, 4))
-    np.testing.assert_allclose(layers.area_mean(jnp.asarray(x), scale), expected, atol=1e-6)
+    np.testing.assert_allclose(resampling.area_mean(jnp.asarray(x), scale), expected, atol=1e-6)
 
 
 def test_area_mean_refuses_to_refine():
     with pytest.raises(ValueError, match="refine"):
-        layers.area_mean(random(1, 10, 10, 1), Fraction(2))
+        resampling.area_mean(random(1, 10, 10, 1), Fraction(2))
     with pytest.raises(ValueError, match="multiples"):
-        layers.area_mean(random(1, 15, 10, 1), Fraction(1, 10))
+        resampling.area_mean(random(1, 15, 10, 1), Fraction(1, 10))
 
 
 def test_masked_area_mean_ignores_invalid_pixels():
     x = jnp.ones((1, 10, 20, 1)).at[:, :, 14:].set(jnp.nan)
     valid = jnp.isfinite(x).astype(jnp.float32)
-    mean, seen = layers.masked_area_mean(jnp.nan_to_num(x, nan=99.0), valid, Fraction(1, 10))
+    mean, seen = resampling.masked_area_mean(jnp.nan_to_num(x, nan=99.0), valid, Fraction(1, 10))
     np.testing.assert_allclose(mean[0, 0, :, 0], [1, 1], rtol=1e-6)
     np.testing.assert_array_equal(seen[0, 0, :, 0], [1, 0])
 
 
 def test_upsampled_conv_equals_upsample_then_conv():
     x, kernel, bias = random(2, 7, 9, 5), random(3, 3, 5, 4, seed=1), random(4, seed=2)
-    plain = layers.conv2d(layers.upsample_nearest(x, 2), kernel, bias)
+    plain = layers.conv2d(resampling.upsample_nearest(x, 2), kernel, bias)
     np.testing.assert_allclose(layers.upsampled_conv2d(x, kernel, bias), plain, atol=2e-5)
 
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jointseg_jax.models import layers
+from jointseg_jax.models import layers, resampling
 from jointseg_jax.models.slabs import row_slabs
 
 pytestmark = pytest.mark.quick
 
 KERNEL = np.random.default_rng(1).standard_normal((3, 3, 3, 5)).astype(np.float32)
 OPERATORS = {
-    "bilinear x2": lambda x: layers.resample(x, 2),
-    "bilinear x5/2": lambda x: layers.resample(x, Fraction(5, 2)),
-    "bilinear x2/5": lambda x: layers.resample(x, Fraction(2, 5)),
-    "bicubic x5/2": lambda x: layers.resample(x, Fraction(5, 2), "bicubic"),
-    "area mean 2/5": lambda x: layers.area_mean(x, Fraction(2, 5)),
-    "area mean 1/5": lambda x: layers.area_mean(x, Fraction(1, 5)),
+    "bilinear x2": lambda x: resampling.resample(x, 2),
+    "bilinear x5/2": lambda x: resampling.resample(x, Fraction(5, 2)),
+    "bilinear x2/5": lambda x: resampling.resample(x, Fraction(2, 5)),
+    "bicubic x5/2": lambda x: resampling.resample(x, Fraction(5, 2), "bicubic"),
+    "area mean 2/5": lambda x: resampling.area_mean(x, Fraction(2, 5)),
+    "area mean 1/5": lambda x: resampling.area_mean(x, Fraction(1, 5)),
     "window sum": lambda x: layers.window_sum(x, 2),
     "upsampled convolution": lambda x: layers.upsampled_conv2d(x, jnp.asarray(KERNEL), jnp.ones(5)),
 }
@@ -67,4 +67,4 @@ def test_slabs_thinner_than_the_reach_are_refused(image):
     with row_slabs(20), pytest.raises(ValueError, match="20 slabs of at least 4 whole rows"):
         layers.window_sum(image, 2)
     with row_slabs(3), pytest.raises(ValueError, match="40 rows are not 3 slabs"):
-        layers.resample(image, 2)
+        resampling.resample(image, 2)
