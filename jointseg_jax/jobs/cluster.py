@@ -11,6 +11,7 @@ Dask is used as a runner of single calls, no more. What was found to matter (das
 The scheduler keeps nothing on disk and need not: workers write the ledger's rows themselves.
 """
 
+import collections
 import contextlib
 import gc
 import inspect
@@ -18,7 +19,6 @@ import logging
 import os
 import pathlib
 import pickle
-import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -125,8 +125,14 @@ class Dask:
         }
         scheduler = {
             "cls": distributed.Scheduler,
-            # Each death is reported, once, for the one call that the worker had: how many are too many is not Dask's.
-            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "allowed_failures": 0},
+            "options": {
+                "host": "127.0.0.1",
+                "port": 0,
+                "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",  # its HTTP server starts even so, and 8787 may be another run's
+                # Each death is reported, once, for the one call that the worker had: Dask shall not count them.
+                "allowed_failures": 0,
+            },
         }
         with _started(distributed.SpecCluster, workers=specification, scheduler=scheduler, name="jointseg") as cluster:
             yield cluster
@@ -163,7 +169,7 @@ class _OnACluster:
     def __init__(self, client: Any, blob: bytes, say: Callable[[str], None], own: Any):
         self._client, self._blob, self._say, self._own = client, blob, say, own
         self._pending: dict[Any, str] = {}
-        self._ends: queue.SimpleQueue[End] = queue.SimpleQueue()
+        self._ends: collections.deque[End] = collections.deque()
         self._workers, self._counted, self._seen = 0, -_COUNT_EVERY, time.monotonic()
         self._number = 0
         self._follow()
@@ -190,23 +196,23 @@ class _OnACluster:
     def next(self) -> End | None:
         if self._client.status != "running":
             self._wait_for_the_scheduler()
-        if self._ends.empty():
+        if not self._ends:
             for future in self._completed.next_batch(block=False):
                 unit = self._pending.pop(future, None)
                 if unit is not None:
                     end, worker_died = _end_of(future, unit)
                     self._workers -= worker_died  # until the next count
-                    self._ends.put(end)
-        try:
-            return self._ends.get(timeout=_MOMENT)
-        except queue.Empty:
-            self._count()
-            return None
+                    self._ends.append(end)
+        if self._ends:
+            return self._ends.popleft()
+        time.sleep(_MOMENT)
+        self._count()
+        return None
 
     def _wait_for_the_scheduler(self) -> None:
         """Gives back what was in hand; the client tries to connect again for a while, then closes itself."""
         for unit in self._pending.values():
-            self._ends.put(End(unit, dropped=True))
+            self._ends.append(End(unit, dropped=True))
         if self._pending:
             self._say("the Dask scheduler is gone; waiting for it to come back")
         self._pending.clear()

@@ -212,6 +212,40 @@ def test_a_client_that_could_not_connect_is_no_trap_for_the_next(product, ledger
     pieces.whole(product, ledger, UNITS)
 
 
+@pytest.mark.timeout(60)
+def test_a_signal_that_takes_long_to_hear_stops_no_wait(product, ledger):
+    """`SimpleQueue.get(timeout=...)` waits forever once a handler has taken longer than the time that was left."""
+    heard, over = [], threading.Event()
+
+    def hear(number, frame):
+        heard.append(number)
+        time.sleep(3 * cluster._MOMENT)
+
+    def send():
+        while not over.wait(0.1):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    before, sender = signal.signal(signal.SIGUSR1, hear), threading.Thread(target=send)
+    sender.start()
+    try:
+        run_units(UNITS, pieces.Piece(product, 0.2), ledger, Dask(1))
+    finally:
+        over.set()
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert len(heard) > 5
+    pieces.whole(product, ledger, UNITS)
+
+
+def test_two_clusters_on_one_machine_take_no_port_from_each_other(product, ledger):
+    """Dask's HTTP server would take 8787, and print a warning where that is taken."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # taken already
+            stack.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        run_units(UNITS[:2], pieces.Piece(product), ledger, Dask(1))
+    assert sorted(ledger.done()) == UNITS[:2]
+
+
 @pytest.mark.slow
 def test_sigterm_and_kill_leave_no_workers_behind(product, ledger):
     for number, (signal_, status) in enumerate([(signal.SIGTERM, 75), (signal.SIGKILL, -9)], 1):

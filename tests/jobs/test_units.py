@@ -31,7 +31,11 @@ def door(product, *arguments, **options):
 
 
 def end(process):
-    out, err = process.communicate(timeout=200)
+    try:
+        out, err = process.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        process.kill()  # its workers end with it
+        raise AssertionError("still running after 200 s", *process.communicate()) from None
     return process.returncode, out, err
 
 
