@@ -4,6 +4,7 @@ python predict.py --workdir=runs/demo --input=SCENE_OR_SITE --output=DIR
 python predict.py --workdir=runs/demo --input=SCENES --aoi=belt.geojson --output=PRODUCT
 """
 
+import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ def _map_scene(trained: Any) -> None:
 def _map_area(trained: Any, executor: "Executor") -> None:
     from jointseg_jax.mapping.aoi import read_area
     from jointseg_jax.mapping.plan_file import Settings
-    from jointseg_jax.mapping.wall_to_wall import map_area, plan_area
+    from jointseg_jax.mapping.wall_to_wall import map_area, plan_area, say_memory
 
     product = pathlib.Path(str(_OUTPUT.value))
     settings = Settings(
@@ -125,7 +126,9 @@ def _map_area(trained: Any, executor: "Executor") -> None:
     area = None if _AOI.value is None else read_area(_AOI.value)
     source = pathlib.Path(str(_INPUT.value))
     plan = plan_area(trained, source, area, product, settings, skip_refused=_SKIP_REFUSED.value)
-    if not _PLAN_ONLY.value:
+    if _PLAN_ONLY.value:
+        say_memory(trained, plan)
+    else:
         map_area(trained, plan, product, executor, deep=_CHECK.value)
 
 
@@ -145,6 +148,7 @@ def _executor() -> "Executor":
         return Serial(shard=parse_shard(_SHARD.value))
     from jointseg_jax.jobs.cluster import Dask
 
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the GPUs' memory is for the workers
     slurm = None
     if _SLURM.value:
         slurm = dict(option.partition("=")[::2] for option in _SLURM.value)

@@ -26,6 +26,12 @@ class Memory:
     device: int
     host: int
 
+    def __str__(self) -> str:
+        """In words, for the devices of this process."""
+        if jax.default_backend() == "cpu":
+            return f"{(self.device + self.host) / 1e9:.2g} GB of memory"
+        return f"{self.device / 1e9:.2g} GB on each of its devices and {self.host / 1e9:.2g} GB of memory"
+
 
 def memory(predictor: Predictor) -> Memory:
     """What mapping holds at most, whatever the size of the scene; it compiles the network to know."""

@@ -20,8 +20,9 @@ from jointseg_jax.mapping.catalogue import Entry, Refused, open_all
 from jointseg_jax.mapping.found import find
 from jointseg_jax.mapping.halo import FILE as HALO_FILE
 from jointseg_jax.mapping.halo import halo_for
+from jointseg_jax.mapping.memory import memory
 from jointseg_jax.mapping.plan import SNAP, Coverage, coverage, partition, with_scenes
-from jointseg_jax.mapping.tile_work import TileWork, check_settings
+from jointseg_jax.mapping.tile_work import TileWork, check_settings, make_predictor
 from jointseg_jax.mapping.zones import polygons, to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.training.trained import Trained
@@ -91,6 +92,18 @@ def plan_area(
     plan_file.save(product, plan, scenes, key)
     _introduce(plan, covered, product, say)
     return plan
+
+
+def say_memory(trained: Trained, plan: plan_file.Plan, *, say: Callable[[str], None] = print) -> None:
+    """Says what a worker holds at most; compiles the network to know.
+
+    Args:
+        trained: the network.
+        plan: of the product.
+        say: receives the line.
+    """
+    need = memory(make_predictor(trained, plan.settings))
+    say(f"memory  a worker takes at most {need} for the tiles, beside programs and libraries; scenes may be any size")
 
 
 def map_area(

@@ -23,7 +23,7 @@ import numpy as np
 
 from jointseg_jax.errors import InputError
 
-_STORAGES = {
+_STORAGES: dict[str, np.dtype[Any]] = {
     "DoubleStorage": np.dtype(np.float64),
     "FloatStorage": np.dtype(np.float32),
     "HalfStorage": np.dtype(np.float16),

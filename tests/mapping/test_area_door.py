@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -64,8 +65,31 @@ def test_dask_and_shards_make_the_same_bits(asked, serial, tmp_path):
 def test_the_plan_alone(asked, tmp_path):
     done = predict(*asked, f"--output={tmp_path / 'plan'}", "--plan-only")
     assert "tiles" in done.stdout
+    stated = re.search(r"^memory  a worker takes at most ([0-9.]+) GB of memory for the tiles", done.stdout, re.M)
+    assert stated, done.stdout
+    assert 0 < float(stated[1]) < 2
     assert (tmp_path / "plan" / "plan.geojson").exists()
     assert not (tmp_path / "plan" / "tiles").exists()
+
+
+_EXECUTOR = """
+import os, sys
+from absl import flags
+import predict
+flags.FLAGS(sys.argv)
+predict._executor()
+print(os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "unsaid"))
+"""
+
+
+@pytest.mark.parametrize(("executor", "said"), [("dask", "false"), ("serial", "unsaid")])
+def test_the_process_that_plans_leaves_memory_of_the_gpus_to_its_workers(executor, said):
+    flags = ["--workdir=w", "--input=i", "--output=o", f"--executor={executor}"]
+    env = {k: v for k, v in os.environ.items() if k != "XLA_PYTHON_CLIENT_PREALLOCATE"}
+    done = subprocess.run(
+        [sys.executable, "-c", _EXECUTOR, *flags], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == said
 
 
 @pytest.mark.parametrize(

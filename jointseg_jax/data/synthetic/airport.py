@@ -128,7 +128,7 @@ def _terminal(land: Landscape, rng: np.random.Generator, frame: geometry.Frame, 
                 u,
                 TAXI - 105,
                 -np.pi / 2,
-                rng.choice([33.0, 36.0, 36.0, 44.0]),
+                float(rng.choice([33.0, 36.0, 36.0, 44.0])),
                 float(rng.uniform(-0.6, 0.3)),
             )
     for k, u in enumerate(np.array([-0.40, -0.33, 0.34, 0.41]) * length):

@@ -133,7 +133,7 @@ def school(land: Landscape, block: Block) -> None:
                 outlines.append(bar.union(wing) if campus.fitting([wing], 3.0)[0] and rng.random() < 0.5 else bar)
     outlines = outlines[:5] if rng.random() < 0.6 else outlines
     for outline in outlines:
-        land.building(outline, rng.choice([12.0, 15.0, 18.0]), block.year, "school")
+        land.building(outline, float(rng.choice([12.0, 15.0, 18.0])), block.year, "school")
     works.slabs_of_concrete(land, campus, "plaza")
     built = shapely.union_all(outlines).buffer(6) if outlines else shapely.Polygon()
     open_parts = geometry.polygons_of(campus.polygon.buffer(-3).difference(built), 700)

@@ -100,7 +100,7 @@ def _roads(
     for cut in cuts:
         main = cut.level == 0
         paved = cut.level <= 3 or rng.random() < 0.55
-        width = 9.0 if main else rng.choice([4.0, 5.0, 6.0])
+        width = 9.0 if main else float(rng.choice([4.0, 5.0, 6.0]))
         for line in layout.clip_roads([warp.line(cut.line)], corridor, bridge if main else 0.0):
             verge = shapely.LineString(line)
             land.patches.append(Patch(verge.buffer(width / 2 + 3.0), "ridge", tone=rng.uniform(-0.2, 0.4)))
@@ -109,7 +109,7 @@ def _roads(
             else:
                 land.patches.append(Patch(verge.buffer(1.9), "track", tone=rng.uniform(-0.5, 0.6)))
             if rng.random() < 0.5:
-                side = rng.choice([-1, 1])
+                side = float(rng.choice([-1, 1]))
                 ditch = shapely.LineString(geometry.offset(line, side * (width / 2 + 6.0))).buffer(
                     rng.uniform(1.6, 3.6), cap_style="flat"
                 )

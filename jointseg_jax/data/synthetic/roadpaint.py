@@ -158,7 +158,7 @@ def crossings(roads: Sequence[tuple[int, Feature]], junction: np.ndarray, palett
         half = (road.width - style.left - style.right) / 2
         across = np.arange(-half + 0.6, half, 1.3) + (style.left - style.right) / 2
         direction = geometry.tangents(line)
-        for at in change:
+        for at in change.tolist():
             place = at + (-4 if inside[at + 1] else 5)
             if not 0 <= place < len(line) or inside[place]:
                 continue

@@ -42,7 +42,7 @@ def homestead(
     house = frame.polygon(u, v, length, depth, turn)
     if not shapely.contains(room, house):
         return False
-    land.building(house, rng.choice([4.0, 6.8, 6.8, 9.8]), year, "house")
+    land.building(house, float(rng.choice([4.0, 6.8, 6.8, 9.8])), year, "house")
     court = frame.polygon(u, v + depth / 2 + yard / 2, length, yard, turn)
     if rng.random() < 0.72 and shapely.contains(room, court):
         land.paved(court, year, "courtyard")

@@ -95,7 +95,7 @@ def _clutter(land: Landscape, block: Block, frame: geometry.Frame, halls: shapel
                     Box(
                         x,
                         y,
-                        rng.choice([6.1, 12.2]),
+                        float(rng.choice([6.1, 12.2])),
                         2.45,
                         frame.angle + turn,
                         2.6,
@@ -165,7 +165,7 @@ def commerce(land: Landscape, block: Block) -> None:
     for part in geometry.polygons_of(paved, 60):
         land.paved(part, block.year, "plaza")
     slabs_of_concrete(land, block, "plaza")
-    side = rng.choice([-1, 1])
+    side = float(rng.choice([-1, 1]))
     built = _podium(land, block, frame, side)
     rest = [frame.polygon(-side * (frame.length / 4 + 3) + du, dv, 26, 24) for du in (-17, 19) for dv in (-18, 18)]
     for tower, fits in zip(rest, block.fitting(rest, 5.0), strict=True):
