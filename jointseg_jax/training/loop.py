@@ -186,8 +186,10 @@ class _Run:
             check=self._stopping.check,
         )
         self.fitted = verdict.fitted
-        log.record("validation", step, verdict.scores)
+        log.record("validation", step, verdict.scores | {"masked": verdict.masked})
         log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in verdict.scores.items()))
+        if verdict.masked:
+            log.say(f"step {step}: {verdict.masked} validation patches could not be read and are not in these figures")
         for name, counts in zip(("pervious", "impervious"), verdict.logits, strict=True):
             log.histogram(f"logits/{name}", step, counts, verdict.edges)
         if config.panels:

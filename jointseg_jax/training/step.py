@@ -201,13 +201,14 @@ def make_evaluation(model: JointSeg) -> Callable[[Params, Batch], Metrics]:
 
     The sums: `logits` [2, bins], histograms of (impervious - pervious) logit over pervious and impervious pixels; per
     stage `error_stage<k>` and `pixels_stage<k>`, squared errors (in squared standard deviations of the image) and
-    counts.
+    counts; `masked`, the patches that could not be read.
     """
     _, std = model.image_statistics()
 
     def evaluate(params: Params, batch: Batch) -> Metrics:
         outputs = run(model, params, batch["inputs"], batch["image"], batch["image_valid"])
-        sums = {"logits": logit_histogram(outputs.logits, batch["label"])}
+        unread = ~batch["readable"] & (batch["patch"] >= 0)  # what only fills the last batch is no patch
+        sums = {"logits": logit_histogram(outputs.logits, batch["label"]), "masked": jnp.sum(unread)}
         valid = batch["image_valid"].astype(jnp.float32)[..., None]
         targets = stage_targets(batch["image"], valid, outputs.spacings)
         for number, (image, (target, seen)) in enumerate(zip(outputs.images, targets, strict=True), start=1):

@@ -28,12 +28,14 @@ class Verdict(NamedTuple):
         scores: its scores, with the RMSE of each stage (in standard deviations of the image).
         logits: histograms [2, bins] of logit differences over pervious and impervious pixels.
         edges: of their bins.
+        masked: patches that could not be read.
     """
 
     fitted: calibration.Calibration
     scores: dict[str, float]
     logits: np.ndarray
     edges: np.ndarray
+    masked: int
 
 
 def validate(
@@ -79,7 +81,7 @@ def validate(
             scores[f"rmse_{stage}"] = float(np.sqrt(totals[name] / max(totals[f"pixels_{stage}"], 1)))
     scores |= {"temperature": fitted.temperature, "threshold": fitted.threshold}
     edges = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, totals["logits"].shape[1] + 1)
-    return Verdict(fitted, scores, totals["logits"], edges)
+    return Verdict(fitted, scores, totals["logits"], edges, int(totals["masked"]))
 
 
 def run(model: JointSeg, params: Params, batch: Batch) -> Outputs:

@@ -36,6 +36,7 @@ def test_log_and_first_lines(finished, capsys):
     assert kinds[0] == "start"
     assert kinds.count("train") == 4
     assert kinds.count("validation") == 2
+    assert all(line["masked"] == 0 for line in lines if line["kind"] == "validation")  # what fills a batch is no patch
     train_lines = [line for line in lines if line["kind"] == "train"]
     assert all(np.isfinite(line["loss"]) and line["patches_per_second"] > 0 for line in train_lines)
     assert json.loads((finished / "config.json").read_text())["name"] == "toy"
@@ -111,8 +112,9 @@ def test_loading_nothing_says_what_to_run(tmp_path):
 def test_unreadable_patches_are_counted(config, tmp_path, capsys):
     root = tmp_path / "dataset"
     shutil.copytree(config.dataset.path, root)
-    path = root / "sites" / "a" / "image.tif"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for site in ("a", "c"):
+        path = root / "sites" / site / "image.tif"
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     config.dataset.path = str(root)
     train(config, tmp_path / "run")
     out = capsys.readouterr().out
@@ -123,6 +125,10 @@ def test_unreadable_patches_are_counted(config, tmp_path, capsys):
     assert counts == sorted(counts)
     assert counts[-1] == counts[-2]
     assert f"{counts[-1]} samples since step 0 were masked" in out
+    missed = [line["masked"] for line in lines if line["kind"] == "validation"]
+    assert missed
+    assert all(m == missed[0] > 0 for m in missed)
+    assert f"{missed[0]} validation patches could not be read" in out
 
 
 @pytest.mark.parametrize(
