@@ -14,9 +14,8 @@ _XLA = [
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
 ]
-if importlib.metadata.version("jaxlib").startswith(
-    "0.10."
-):  # 0.12 has no such flag, and ends on flags it does not know
+# 0.12 has no such flag, and ends on flags it does not know.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
     _XLA.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join(_XLA)
 ROOT = pathlib.Path(__file__).parents[1]
