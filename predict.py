@@ -53,7 +53,12 @@ _GRID = flags.DEFINE_integer("grid", 10240, "Side of a tile of the product in me
 _EXECUTOR = flags.DEFINE_enum("executor", "serial", ["serial", "dask", "shard"], "Who maps the tiles.")
 _WORKERS = flags.DEFINE_integer("workers", 0, "dask: processes (or Slurm jobs) to start; 0 is one per GPU, or one.")
 _SCHEDULER = flags.DEFINE_string("scheduler", "", "dask: address of a cluster that is there, such as tcp://host:8786.")
-_SLURM = flags.DEFINE_list("slurm", None, "dask: start workers as Slurm jobs: queue=...,memory=16GB,walltime=04:00:00.")
+_SLURM = flags.DEFINE_list(
+    "slurm",
+    None,
+    "dask: start workers as Slurm jobs: queue=gpu,memory=16GB,walltime=04:00:00,"
+    "job_extra_directives=--gres=gpu:1 (more of those after semicolons).",
+)
 _SHARD = flags.DEFINE_string("shard", None, "shard: this process's share, such as 0/16 to 15/16.")
 _PLAN_ONLY = flags.DEFINE_boolean("plan_only", False, "Write the plan, say what it holds, and stop.")
 _SKIP_REFUSED = flags.DEFINE_boolean("skip_refused", False, "Map without the scenes that cannot be used.")
@@ -146,12 +151,10 @@ def _executor() -> "Executor":
         if not _SHARD.value:
             raise InputError("--executor=shard needs the share of this process: --shard=0/16 for the first of 16")
         return Serial(shard=parse_shard(_SHARD.value))
-    from jointseg_jax.jobs.cluster import Dask
+    from jointseg_jax.jobs.cluster import Dask, slurm_options
 
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the GPUs' memory is for the workers
-    slurm = None
-    if _SLURM.value:
-        slurm = dict(option.partition("=")[::2] for option in _SLURM.value)
+    slurm = slurm_options(_SLURM.value) if _SLURM.value else None
     return Dask(_WORKERS.value, scheduler=_SCHEDULER.value, slurm=slurm)
 
 

@@ -14,13 +14,16 @@ The scheduler keeps nothing on disk and need not: workers write the ledger's row
 import collections
 import contextlib
 import gc
+import importlib.util
 import inspect
+import itertools
 import logging
 import os
 import pathlib
 import pickle
+import pkgutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jointseg_jax.errors import InputError, Interrupted, Unfinished
@@ -48,7 +51,7 @@ class Dask:
             scheduler: address of a cluster that is there: "tcp://host:8786". Its workers must see the same files under
                 the same paths and have been started with `--nthreads 1`.
             slurm: keyword arguments of `dask_jobqueue.SLURMCluster`: `queue`, `account`, `memory`, `walltime`,
-                `job_cpu`, `job_extra_directives`, ...
+                `job_cpu`, `job_extra_directives`, ...; see `slurm_options`.
 
         Raises:
             InputError: these do not go together.
@@ -229,7 +232,8 @@ class _OnACluster:
         if self._client.status == "running" and now - self._counted >= _COUNT_EVERY:
             self._counted = now
             with contextlib.suppress(OSError, TimeoutError):
-                threads = self._client.nthreads()
+                # With a limit: a scheduler that is stopped keeps its connections and does not answer.
+                threads = self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER)
                 wide = [address for address, number in threads.items() if number != 1]
                 if wide:
                     raise InputError(
@@ -318,22 +322,43 @@ def _started(kind: Callable[..., Any], **options: Any) -> Iterator[Any]:
             cluster.close(timeout=10)
 
 
+def slurm_options(given: Sequence[str]) -> dict[str, Any]:
+    """Options of Slurm jobs from a command line: `["queue=gpu", "job_cpu=8", "job_extra_directives=--gres=gpu:1"]`.
+
+    Those that are lists have semicolons between their items.
+    """
+    options: dict[str, Any] = {}
+    for key, _, value in (option.partition("=") for option in given):
+        if key in ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args"):
+            options[key] = value.split(";")
+        else:
+            options[key] = int(value) if value.isdigit() else value
+    return options
+
+
 def visible_gpus() -> tuple[str, ...]:
     """The GPUs that worker processes may use, as `CUDA_VISIBLE_DEVICES` names them; without starting any."""
     platforms = os.environ.get("JAX_PLATFORMS", "")
-    if platforms and not {"cuda", "gpu"} & set(platforms.lower().split(",")):
+    if not _knows_cuda() or (platforms and not {"cuda", "gpu"} & set(platforms.lower().split(","))):
         return ()
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(part.strip() for part in chosen.split(",") if part.strip() not in ("", "-1"))
-    return tuple(str(number) for number in range(len(list(pathlib.Path("/dev").glob("nvidia[0-9]*")))))
+    if chosen is None:
+        return tuple(str(number) for number in range(len(list(pathlib.Path("/dev").glob("nvidia[0-9]*")))))
+    names = (name.strip() for name in chosen.split(","))
+    # CUDA, too, stops at the first that is none; Slurm's word for "no GPU" is NoDevFiles.
+    return tuple(itertools.takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), names))
+
+
+def _knows_cuda() -> bool:
+    """Whether this JAX can use a GPU: else workers are not counted by GPUs that they would leave alone."""
+    found = importlib.util.find_spec("jax_plugins")
+    places = list(found.submodule_search_locations or ()) if found else []
+    return any(module.name.startswith("xla_cuda") for module in pkgutil.iter_modules(places))
 
 
 def worker_environment(number: int, gpus: tuple[str, ...]) -> dict[str, str]:
     """Variables of a worker process beside those it inherits: memory of its GPU as needed, and one GPU of its own."""
     own = {"XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")}
-    if "JAX_PLATFORMS" in os.environ:
-        own["JAX_PLATFORMS"] = os.environ["JAX_PLATFORMS"]
     if gpus:
         own["CUDA_VISIBLE_DEVICES"] = gpus[number]
     return own

@@ -127,6 +127,7 @@ def test_workers_that_die_cost_one_attempt_of_the_unit_they_had(product, ledger)
 
 def test_each_worker_has_its_own_gpu_and_the_settings(product, ledger, monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setattr(cluster, "_knows_cuda", lambda: True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
     outcome = run_units(UNITS, Environment(product), ledger, Dask())
     seen = {row["gpu"] for row in outcome.done.values()}
@@ -140,7 +141,31 @@ def test_each_worker_has_its_own_gpu_and_the_settings(product, ledger, monkeypat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert cluster.visible_gpus() == ()
-    assert cluster.worker_environment(0, ()) == {"JAX_PLATFORMS": "cpu", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    assert cluster.worker_environment(0, ()) == {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [("0,1", ("0", "1")), ("0,-1,1", ("0",)), ("NoDevFiles", ()), ("", ()), (" MIG-a, GPU-b", ("MIG-a", "GPU-b"))],
+)
+def test_gpus_are_counted_as_cuda_does(chosen, expected, monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    monkeypatch.setattr(cluster, "_knows_cuda", lambda: True)
+    assert cluster.visible_gpus() == expected
+    monkeypatch.setattr(cluster, "_knows_cuda", lambda: False)  # a JAX for CPUs leaves them alone
+    assert cluster.visible_gpus() == ()
+
+
+def test_cuda_is_known_by_its_plugin(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "jax_plugins", raising=False)
+    (tmp_path / "jax_plugins" / "xla_tpu").mkdir(parents=True)
+    assert not cluster._knows_cuda()
+    (tmp_path / "jax_plugins" / "xla_cuda13").mkdir()
+    (tmp_path / "jax_plugins" / "xla_cuda13" / "__init__.py").touch()
+    assert cluster._knows_cuda()
 
 
 class Environment:
@@ -362,6 +387,29 @@ def test_a_scheduler_that_is_killed_costs_nothing(product, ledger, processes):
 
 
 @pytest.mark.slow
+def test_a_scheduler_that_does_not_answer_holds_no_run(product, ledger, processes, monkeypatch):
+    """Stopped, it keeps its connections open: nothing tells that it is gone."""
+    monkeypatch.setattr(cluster, "_ANSWER", 1.0)
+    port = free_port()
+    processes += [start_scheduler(port), start_worker(port)]
+
+    def freeze():
+        while not pieces.notes(product, "ended"):
+            time.sleep(0.05)
+        processes[0].send_signal(signal.SIGSTOP)
+        time.sleep(2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    freezer = threading.Thread(target=freeze)
+    freezer.start()
+    units = [f"u{number:03d}" for number in range(100)]
+    with pytest.raises(Interrupted, match="run the same command again to go on"):
+        run_units(units, pieces.Piece(product, 0.3), ledger, Dask(scheduler=f"tcp://127.0.0.1:{port}"), grace=2.0)
+    freezer.join()
+    assert ledger.done()
+
+
+@pytest.mark.slow
 def test_a_cluster_of_ours_without_workers_is_given_up(product, ledger, monkeypatch):
     """Workers that cannot stay: the run says so instead of waiting forever."""
     from jointseg_jax.errors import Unfinished
@@ -406,19 +454,16 @@ def test_slurm_jobs_are_submitted_with_the_options_and_cancelled(product, ledger
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
-    options = {
-        "queue": "gpu",
-        "account": "maps",
-        "memory": "4GB",
-        "walltime": "00:30:00",
-        "job_cpu": 8,
-        "job_extra_directives": ["--gres=gpu:1"],
-        "log_directory": str(tmp_path / "logs"),
-    }
+    options = cluster.slurm_options(
+        [
+            "queue=gpu", "account=maps", "memory=4GB", "walltime=00:30:00", "job_cpu=8",
+            "job_extra_directives=--gres=gpu:1;--exclusive", f"log_directory={tmp_path / 'logs'}",
+        ]
+    )  # fmt: skip
     run_units(UNITS, pieces.Piece(product, 0.1), ledger, Dask(1, slurm=options))
     pieces.whole(product, ledger, UNITS)
     script = (tmp_path / "script").read_text()
-    for line in ("-p gpu", "-A maps", "--cpus-per-task=8", "-t 00:30:00", "--gres=gpu:1"):
+    for line in ("-p gpu", "-A maps", "--cpus-per-task=8", "-t 00:30:00", "--gres=gpu:1", "--exclusive"):
         assert f"#SBATCH {line}" in script
     assert "export XLA_PYTHON_CLIENT_PREALLOCATE=false" in script
     assert "--nthreads 1 " in script
