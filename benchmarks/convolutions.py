@@ -26,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", help="interpreter of a venv with benchmarks/peers/requirements.txt")
     given = parser.parse_args()
+    os.environ["JAX_PLATFORMS"] = "cpu"  # what is timed is the time of a core
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before JAX starts its threads; the peer inherits it
     print("          side  in out   forward  input's gradient  weights' gradient   (GFLOP/s)")
     for shape in SHAPES:

@@ -6,7 +6,7 @@ table, and writes JSON with --output.
 
     parts      one scene: end to end, and seconds of reading, computing and writing inside it (they overlap)
     memory     peak resident memory against window (--tile) and scene size: flat in the second
-    workers    one product of four tiles by 1 and by 2 Dask workers
+    workers    one product of four tiles by 1 and by 2 Dask workers (as far as there are GPUs, where there are any)
     cost       what 2.2 million km2 would take at the rate measured; an extrapolation, with its assumptions
 """
 
@@ -28,6 +28,10 @@ import psutil
 import rasterio
 
 ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from jointseg_jax.jobs.cluster import visible_gpus  # noqa: E402
+
 BELT_KM2 = 2.2e6
 
 
@@ -112,9 +116,9 @@ def measured(common: list[str], scene: pathlib.Path, place: pathlib.Path, size: 
 def scaling(
     common: list[str], scene: pathlib.Path, place: pathlib.Path, size: int, window: int
 ) -> list[dict[str, Any]]:
-    """The same tiles by one and by two worker processes."""
+    """The same tiles by one and by two worker processes; with GPUs, each has one of its own."""
     found = []
-    for workers in (1, 2):
+    for workers in range(1, 1 + min(2, len(visible_gpus()) or 2)):
         product = place / f"workers-{workers}"
         wall, cpu, _ = run(
             [
@@ -156,7 +160,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "device": jax.devices()[0].device_kind, "load": os.getloadavg(), "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind, "gpus": len(visible_gpus()), "load": os.getloadavg(), "python": platform.python_version(),
         "jax": jax.__version__,
     }  # fmt: skip
 
@@ -168,12 +172,13 @@ def cost(best: dict[str, Any]) -> dict[str, Any]:
     return {
         "km2": BELT_KM2,
         "tiles": round(tiles),
-        "worker_hours": BELT_KM2 / rate / 3600,
+        "machine_hours": BELT_KM2 / rate / 3600,
+        "km2_per_gpu_hour": 3600 * rate / len(visible_gpus()) if visible_gpus() else None,
         "processor_hours": BELT_KM2 / best["km2"] * best["cpu_seconds"] / 3600,
         "terabytes": {k: v / best["km2"] * BELT_KM2 / 1e12 for k, v in best["bytes"].items()},
         "assumptions": [
             "this network on this machine as busy as it was: another network costs what its operations cost",
-            "starting and planning are left out of worker hours (a worker starts once for hundreds of tiles)",
+            "starting and planning are left out of machine hours (a process starts once for hundreds of tiles)",
             "every tile is wholly valid and wholly owned; each tile's ground compresses like this ground",
             "overlap comparison costs what it cost here; reading is from local disk",
             f"{tiles:,.0f} tiles of 10.24 km, {best['km2']:.3g} km2 of them measured",
@@ -205,9 +210,10 @@ def table(report: dict[str, Any]) -> str:
     c = report["cost"]
     lines += [
         "",
-        f"extrapolated to {c['km2']:,.0f} km2: {c['worker_hours']:,.0f} worker hours, "
+        f"extrapolated to {c['km2']:,.0f} km2: {c['machine_hours']:,.0f} hours of such a machine, "
         f"{c['processor_hours']:,.0f} processor hours, "
         + ", ".join(f"{k} {v:.3g} TB" for k, v in c["terabytes"].items()),
+        *([f"{c['km2_per_gpu_hour']:,.0f} km2 per GPU-hour"] if c["km2_per_gpu_hour"] else []),
         *(f"- {a}" for a in c["assumptions"]),
     ]
     return "\n".join(lines)

@@ -28,5 +28,5 @@ def test_a_whole_measurement(workdir, raw, tmp_path):
         assert run["peak_mb"] > 100
         assert run["bytes"]["impervious"] > 0
     assert [(w["workers"], w["tiles"]) for w in found["workers"]] == [(1, 4), (2, 4)]
-    assert found["cost"]["worker_hours"] > 0
+    assert found["cost"]["machine_hours"] > 0
     assert "extrapolated to 2,200,000 km2" in done.stdout
