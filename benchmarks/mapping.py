@@ -160,7 +160,8 @@ def machine() -> dict[str, Any]:
 
     return {
         "processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "device": jax.devices()[0].device_kind, "gpus": len(visible_gpus()), "load": os.getloadavg(), "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind, "gpus": len(visible_gpus()),
+        "load": os.getloadavg(), "python": platform.python_version(),
         "jax": jax.__version__,
     }  # fmt: skip
 
