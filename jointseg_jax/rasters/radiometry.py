@@ -65,9 +65,10 @@ def decide_offset(
     """The offset of one Sentinel-2 item.
 
     In order: the product's own XML (`xml_offset`, or a RADIO_ADD_OFFSET / BOA_ADD_OFFSET tag), the archive's
-    `earthsearch:boa_offset_applied` flag, the processing baseline, the raster's own scale and offset. Each is held
-    against the darkest pixels: stored numbers that still carry the offset lie above about 1000, numbers without it
-    reach below.
+    `earthsearch:boa_offset_applied` flag, the processing baseline, the raster's own scale and offset. A flag that says
+    no does not tell whether there was anything to take off: a baseline before 04.00 tells that there was not. Each is
+    held against the darkest pixels: stored numbers that still carry the offset lie above about 1000, numbers without
+    it reach below.
 
     Args:
         tags: metadata of the raster or of its STAC item.
@@ -89,17 +90,20 @@ def decide_offset(
         (v for k, v in lower.items() if k.endswith("processing_baseline") or k.endswith("processing:baseline")), None
     )
 
+    applied = flag is not None and flag.strip().lower() in ("true", "1", "yes")
     doubtful = False  # evidence that others wrote and often wrote wrongly: 0 is believed only where pixels are dark
     if xml_offset is not None:
         decision = OffsetDecision(xml_offset, f"RADIO_ADD_OFFSET is {xml_offset:g}")
-    elif flag is not None:
-        applied = flag.strip().lower() in ("true", "1", "yes")
-        decision = OffsetDecision(0.0 if applied else -ADDED, f"boa_offset_applied is {flag}")
+    elif applied:
+        decision = OffsetDecision(0.0, f"boa_offset_applied is {flag}")
         doubtful = True
-    elif baseline is not None:
+    elif baseline is not None:  # archives write the flag as false on items that never had an offset, too
         number = _number(baseline.strip().lstrip("Nn"), "the processing baseline", where)
         number = number / 100 if number >= 100 else number
-        decision = OffsetDecision(-ADDED if number >= _FIRST_BASELINE else 0.0, f"processing baseline is {baseline}")
+        said = f"processing baseline is {baseline}" + ("" if flag is None else f", boa_offset_applied is {flag}")
+        decision = OffsetDecision(-ADDED if number >= _FIRST_BASELINE else 0.0, said)
+    elif flag is not None:
+        decision = OffsetDecision(-ADDED, f"boa_offset_applied is {flag}")
     elif file_offset is not None:
         decision = OffsetDecision(file_offset, f"the file's own offset is {file_offset:g} digital numbers")
         doubtful = True

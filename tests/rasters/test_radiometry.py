@@ -17,6 +17,10 @@ pytestmark = pytest.mark.quick
         ({"BOA_ADD_OFFSET": "0"}, 80.0, 0),
         ({"earthsearch:boa_offset_applied": "True"}, 120.0, 0),
         ({"boa_offset_applied": "false"}, 1100.0, -1000),
+        ({"boa_offset_applied": "False", "s2:processing_baseline": "05.09"}, 1100.0, -1000),
+        ({"boa_offset_applied": "False", "s2:processing_baseline": "02.14"}, 900.0, 0),  # there was nothing to take off
+        ({"boa_offset_applied": "False", "s2:processing_baseline": "00.01"}, 150.0, 0),
+        ({"boa_offset_applied": "True", "s2:processing_baseline": "05.09"}, 120.0, 0),
         ({"PROCESSING_BASELINE": "05.09"}, 1090.0, -1000),
         ({"s2:processing_baseline": "N0400"}, 1001.0, -1000),
         ({"processing_baseline": "03.01"}, 150.0, 0),
