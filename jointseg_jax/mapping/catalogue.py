@@ -19,6 +19,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.found import Found
 from jointseg_jax.mapping.zones import zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.encoding import product_xml
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.open_scene import Opened, open_files
 from jointseg_jax.rasters.reader import files_behind
@@ -38,7 +39,7 @@ class Entry:
         valid: where its first modality has data, decimated: bool [h, w].
         date: ISO, as precisely as it is known; empty where it is not.
         cloud: per cent, or None.
-        stamps: path, bytes and time of change (ns) of every file it is made of.
+        stamps: path, bytes and time of change (ns) of every file it is made of, the product's metadata among them.
     """
 
     id: str
@@ -121,8 +122,10 @@ def _open(item: Found, contract: Contract, mode: str, bands: tuple[int, ...], kn
 
 
 def _stamps(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
-    behind = sorted({f for paths in files.values() for path in paths for f in files_behind(path)})
-    return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in behind if f.exists())
+    rasters = [path for paths in files.values() for path in paths]
+    behind = {file for raster in rasters for file in files_behind(raster)}
+    behind |= {xml for raster in rasters if (xml := product_xml(raster)) is not None}  # decides the offset
+    return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(behind) if f.exists())
 
 
 def _check_lattice(opened: Opened, where: str) -> None:

@@ -119,6 +119,19 @@ def test_files_that_have_not_changed_are_not_opened_again(raw, data, tmp_path, m
     assert opened == ["b"]
 
 
+def test_a_corrected_metadata_file_decides_again(raw, data, tmp_path):
+    contract = single(data.contract)
+    shutil.copy(raw / "a" / "s2.tif", tmp_path / "a.tif")
+    offsets = []
+    known = {}
+    for said in (-900, -1000):
+        (tmp_path / "MTD_MSIL2A.xml").write_text(f"<a><BOA_ADD_OFFSET>{said}</BOA_ADD_OFFSET></a>")
+        entries, _ = open_all(find(tmp_path, contract, tmp_path), contract, known=known)
+        known = {e.id: e for e in entries}
+        offsets.append(entries[0].scene.layers["s2"][0].modality.offset)
+    assert offsets == [-900, -1000]
+
+
 def test_a_scene_that_breaks_the_contract_is_refused_alone(raw, data, tmp_path):
     contract = single(data.contract)
     for name in "abcd":
