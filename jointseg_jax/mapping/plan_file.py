@@ -24,7 +24,8 @@ _PARTS = {
     "network": "another network or checkpoint",
     "settings": "other settings",
     "area": "another area of interest or grid",
-    "scenes": "other scenes",
+    "scenes": "other scenes or changed files of them",
+    "contents": "other scenes or changed files of them",
 }
 
 
@@ -91,12 +92,14 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], k
     identity = _identity(plan, features, scenes)
     if path.exists():
         theirs = _read(path)[_ABOUT]["identity"]
-        differing = [text for part, text in _PARTS.items() if theirs.get(part) != identity[part]]
+        # Plans of before contents were kept say nothing of them.
+        differing = [text for part, text in _PARTS.items() if theirs.get(part, identity[part]) != identity[part]]
         if differing:
             ledger = product / LEDGER
             if any(ledger.glob("*.json")):
+                said = ", ".join(dict.fromkeys(differing))
                 raise InputError(
-                    f"{path} is the plan of a product with {', '.join(differing)}, and tiles of it are done: go on "
+                    f"{path} is the plan of a product with {said}, and tiles of it are done: go on "
                     "with what it was begun with, or take another --output"
                 )
             with exclusive(ledger, "run"):  # not under the hands of a run whose first tile is not done yet
@@ -169,16 +172,19 @@ def _read(path: pathlib.Path) -> Any:
 
 def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.Entry]) -> dict[str, str]:
     used = {c.scene for t in plan.tiles for c in t.candidates}
+    scenes = sorted((s for s in scenes if s.id in used), key=lambda s: s.id)
+    # Not the time of change: a file that was only copied or touched is the same.
     read = [
-        {k: v for k, v in catalogue.to_json(s).items() if k != "stamps"} | {"files": [f[:2] for f in s.stamps]}
+        {k: v for k, v in catalogue.to_json(s).items() if k not in ("stamps", "contents")}
+        | {"files": [f[:2] for f in s.stamps]}
         for s in scenes
-        if s.id in used
     ]
     return {
         "network": _digest({k: plan.network[k] for k in ("step", "weights", "sha256")}),
         "settings": _digest({k: v for k, v in dataclasses.asdict(plan.settings).items() if k != "grid"}),
         "area": _digest([[f["properties"]["tile"], f["geometry"]] for f in features]),
-        "scenes": _digest(sorted(read, key=lambda s: str(s["id"]))),
+        "scenes": _digest(read),
+        "contents": _digest([s.contents for s in scenes]),
     }
 
 

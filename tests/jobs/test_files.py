@@ -49,3 +49,19 @@ def test_json_keeps_order_and_refuses_nan(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert files.sha256(tmp_path / "x").startswith("ba7816bf")
+
+
+@pytest.mark.parametrize("size", [0, 1000, 3_000_001])
+def test_a_sample_of_a_file_tells_changes(tmp_path, size):
+    path = tmp_path / "x"
+    path.write_bytes(b"a" * size)
+    digest = files.sampled_sha256(path)
+    os.utime(path, (0, 0))
+    assert files.sampled_sha256(path) == digest
+    path.write_bytes(b"a" * (size + 1))
+    assert files.sampled_sha256(path) != digest
+    for place in (0, size // 2, size - 1):
+        text = bytearray(b"a" * size)
+        text[place : place + 40_000] = b"b" * len(text[place : place + 40_000])
+        path.write_bytes(text)
+        assert (files.sampled_sha256(path) != digest) == (size > 0)

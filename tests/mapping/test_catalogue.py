@@ -1,17 +1,22 @@
 """What --input may be; how scenes are opened once, and stay as they were opened."""
 
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import toy
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_json
+from jointseg_jax.mapping import plan_file
 from jointseg_jax.mapping.catalogue import from_json, open_all, to_json
 from jointseg_jax.mapping.found import find, is_single, iso_date
+from jointseg_jax.mapping.plan import partition, with_scenes
+from jointseg_jax.mapping.zones import to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.open_scene import open_scene
@@ -117,6 +122,48 @@ def test_files_that_have_not_changed_are_not_opened_again(raw, data, tmp_path, m
     toy.rewrite(tmp_path / "b.tif", values=lambda v: v + 1)
     open_all(find(tmp_path, contract, tmp_path), contract, known=known)
     assert opened == ["b"]
+
+
+def test_replaced_pixels_are_other_scenes_but_a_touched_file_is_not(raw, data, tmp_path):
+    """A scene without compression keeps its size whatever its pixels are."""
+    contract = single(data.contract)
+    path = tmp_path / "a.tif"
+    with rasterio.open(raw / "a" / "s2.tif") as raster:
+        profile = {k: v for k, v in raster.profile.items() if k != "compress"}
+        stack, names, tags = raster.read(), raster.descriptions, raster.tags()
+
+    def write(values):
+        with rasterio.open(path, "w", **profile) as raster:
+            raster.write(values)
+            raster.descriptions = names
+            raster.update_tags(**tags)
+
+    def plan(product):
+        known = plan_file.known_scenes(product, "key", contract)
+        entries, _ = open_all(find(path, contract, tmp_path), contract, known=known)
+        area = to_degrees(shapely.box(*entries[0].bounds), zone_of_epsg(entries[0].epsg))
+        tiles = with_scenes(list(partition(area)), entries, 0)
+        network = {"step": 0, "weights": "ema", "sha256": "0"}
+        plan_file.save(product, plan_file.Plan(tuple(tiles), plan_file.Settings(), network, {}), entries, "key")
+
+    write(stack)
+    size = path.stat().st_size
+    plan(tmp_path / "product")
+    write_json(tmp_path / "product" / "ledger" / "50N_0000_0000.json", {})
+    os.utime(path, (1, 1))
+    plan(tmp_path / "product")
+    stack[:, 10:20, 10:20] += 1
+    write(stack)
+    assert path.stat().st_size == size
+    with pytest.raises(InputError, match="other scenes or changed files of them"):
+        plan(tmp_path / "product")
+    # A product of before this was looked at can be gone on with.
+    old, scenes = (read_json(tmp_path / "product" / name) for name in (plan_file.PLAN, plan_file.CATALOGUE))
+    del old["jointseg"]["identity"]["contents"], scenes["scenes"][0]["contents"]
+    write_json(tmp_path / "product" / plan_file.PLAN, old)
+    write_json(tmp_path / "product" / plan_file.CATALOGUE, scenes)
+    plan(tmp_path / "product")
+    assert "contents" in read_json(tmp_path / "product" / "plan.geojson")["jointseg"]["identity"]
 
 
 def test_a_corrected_metadata_file_decides_again(raw, data, tmp_path):
