@@ -58,12 +58,13 @@ def stack_bands(path: str | os.PathLike[str], bands: Sequence[Band], tags: Mappi
                 raise InputError(f"{band.path} holds {dtype} numbers, which are no measurement: give another file")
             element = ElementTree.SubElement(root, "VRTRasterBand", dataType=_TYPES[dtype], band=str(number))
             ElementTree.SubElement(element, "Description").text = band.name
-            if raster.nodata is not None:
-                ElementTree.SubElement(element, "NoDataValue").text = repr(raster.nodata)
+            nodata = raster.nodatavals[band.number - 1]
+            if nodata is not None:
+                ElementTree.SubElement(element, "NoDataValue").text = repr(nodata)
             ElementTree.SubElement(element, "Offset").text = repr(raster.offsets[band.number - 1])
             ElementTree.SubElement(element, "Scale").text = repr(raster.scales[band.number - 1])
             _source(element, band.path, str(band.number))
-            if masked is None and raster.nodata is None and has_mask(raster, (band.number,)):
+            if masked is None and nodata is None and has_mask(raster, (band.number,)):
                 masked = band
     if masked is not None:
         mask = ElementTree.SubElement(ElementTree.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")

@@ -20,7 +20,7 @@ class Stated:
     Attributes:
         path: of the file.
         dtype: of its first band in use.
-        nodata: its nodata value, or None.
+        nodata: the nodata value of all bands in use, or None.
         scale, offset: GDAL's (`value = stored * scale + offset`), the same for all bands in use; 1 and 0 where unset.
         tags: its metadata.
     """
@@ -34,7 +34,11 @@ class Stated:
 
 
 def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
-    """Reads what a raster says of some of its bands (one-based); raises `InputError` where they are scaled apart."""
+    """Reads what a raster says of some of its bands (one-based).
+
+    Raises:
+        InputError: they differ in scale, offset or nodata value.
+    """
     pairs = {(float(raster.scales[i - 1]), float(raster.offsets[i - 1])) for i in indexes}
     if len(pairs) > 1:
         raise InputError(
@@ -44,7 +48,16 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
     scale, offset = pairs.pop()
     if scale == 0:
         raise InputError(f"{raster.name} has a scale of 0, which leaves nothing of its numbers: correct it")
-    return Stated(raster.name, raster.dtypes[indexes[0] - 1], raster.nodata, scale, offset, raster.tags())
+    absent = [raster.nodatavals[i - 1] for i in indexes]
+    marks = [
+        "none" if v is None or np.isnan(v) else f"{v:.17g}" for v in absent
+    ]  # NaN is absent without being said to be
+    if len(set(marks)) > 1:
+        raise InputError(
+            f"{raster.name} marks absence differently in its bands (nodata of bands {list(indexes)}: "
+            f"{', '.join(marks)}): store them with one nodata value (gdalwarp -srcnodata OLD -dstnodata NEW)"
+        )
+    return Stated(raster.name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags())
 
 
 def interpret(modality: Modality, file: Stated, sample: np.ndarray) -> tuple[Modality, str]:

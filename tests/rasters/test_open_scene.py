@@ -8,6 +8,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.band_stack import Band, stack_bands
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import find_bands, open_scene
@@ -284,6 +285,28 @@ def test_scales_of_the_bands_in_use_must_agree(tmp_path):
         raster.scales = (1.0, 1e-4, 2e-4, 1e-4)
     with pytest.raises(InputError, match="scales its bands differently"):
         open_scene(path, REFLECTANCE)
+
+
+def test_nodata_of_the_bands_in_use_must_agree(tmp_path):
+    bands = []
+    for name, nodata in (("QA", 1), ("B02", 0), ("B03", 65535), ("B04", 65535)):
+        scene(tmp_path / f"{name}.tif", names=(name,), nodata=nodata)
+        bands.append(Band(tmp_path / f"{name}.tif", 1, name))
+    stack = tmp_path / "s.vrt"
+    stack_bands(stack, bands, {"RADIO_ADD_OFFSET": "-1000"})
+    with pytest.raises(InputError, match=r"s\.vrt marks absence differently .*\[4, 3, 2\]: 65535, 65535, 0"):
+        open_scene(stack, REFLECTANCE)
+    stack_bands(tmp_path / "again.vrt", [Band(stack, 3, "B03")], {})  # a band's own value, not the first one's
+    with open_raster(tmp_path / "again.vrt") as raster:
+        assert raster.nodata == 65535
+    values = scene(tmp_path / "B02.tif", names=("B02",), nodata=65535)
+    values[:3] = 65535
+    with rasterio.open(tmp_path / "B02.tif", "r+") as raster:
+        raster.write(values[..., 0], 1)
+    stack_bands(stack, bands, {"RADIO_ADD_OFFSET": "-1000"})
+    valid = open_scene(stack, REFLECTANCE).scene.read(Window(0, 0, 30, 40), Handles())["s2"]["valid"][0]
+    assert not valid[:3].any()
+    assert valid[3:].all()
 
 
 def test_the_display_flag_is_for_the_first_modality(tmp_path):
