@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -67,6 +68,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Reads a JSON file."""
     return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+
+
+def file_name(text: str) -> str:
+    """Any text, such as a scene's id, as the name of a file: itself where it can be, else with a digest of its own."""
+    kept = re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip(".")[:100]
+    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -12,10 +12,8 @@ STAC 1.1 with projection 2, raster 2, classification 2, file 2.1, processing 1.2
 
 import collections
 import datetime as dates
-import hashlib
 import os
 import pathlib
-import re
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,7 +22,7 @@ import pystac
 import shapely
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import write_json
+from jointseg_jax.jobs.files import file_name, write_json
 from jointseg_jax.mapping.card import CLASSIFICATION, SENTINEL2_BEGAN
 from jointseg_jax.mapping.footprint import bbox, footprint
 from jointseg_jax.mapping.mosaics import write_index, write_mosaics
@@ -197,12 +195,6 @@ def checked_header(product: pathlib.Path, tile: TileRow, layer: str) -> Header:
             f"(EPSG:{tile.epsg}, {list(tile.bounds)}): {again}"
         )
     return header
-
-
-def file_name(scene: str) -> str:
-    """A scene's id as the name of a file: itself where it can be, else with a digest that keeps it apart."""
-    kept = re.sub(r"[^\w.-]+", "_", scene, flags=re.ASCII).strip(".")[:100]
-    return kept if kept == scene else f"{kept}-{hashlib.sha256(scene.encode()).hexdigest()[:8]}"
 
 
 def _asset(tile: TileRow, layer: str, file: TileFile, header: Header) -> pystac.Asset:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json
+from jointseg_jax.jobs.files import file_name, read_json
 from jointseg_jax.rasters.band_stack import Band, stack_bands
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.encoding import product_xml
@@ -47,7 +47,7 @@ class Item:
         return float(value) if isinstance(value, int | float) else None
 
     def stack(self, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-        """Virtual rasters, one per modality, in `folder/ID`; none for an optional modality that it lacks.
+        """Virtual rasters, one per modality, in a folder of its own; none for an optional modality that it lacks.
 
         An asset whose key is the modality's name is that modality; otherwise there is one asset per band, found by its
         key or the band names recorded with it. What the item says of its radiometry goes into the rasters' tags.
@@ -65,7 +65,7 @@ class Item:
             bands = self._bands(modality)
             files[modality.name] = []
             if bands:
-                target = folder / re.sub(r"[^\w.+-]", "_", self.id) / f"{modality.name}.vrt"
+                target = folder / file_name(self.id) / f"{modality.name}.vrt"
                 stack_bands(target, bands, self._tags(bands[0].path))
                 files[modality.name] = [target]
         return files

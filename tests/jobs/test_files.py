@@ -65,3 +65,11 @@ def test_a_sample_of_a_file_tells_changes(tmp_path, size):
         text[place : place + 40_000] = b"b" * len(text[place : place + 40_000])
         path.write_bytes(text)
         assert (files.sampled_sha256(path) != digest) == (size > 0)
+
+
+def test_ids_of_scenes_become_names_of_files_that_stay_apart():
+    names = ["S2A_MSIL2A_20210601", "a/b", "a b", "a_b", "..", "é", "x" * 300]
+    found = [files.file_name(n) for n in names]
+    assert found[0] == names[0]
+    assert len(set(found)) == len(names)
+    assert all("/" not in f and f not in ("", ".", "..") and len(f) < 150 for f in found)

@@ -308,3 +308,11 @@ def test_two_items_of_one_name_are_refused(stac, optical, tmp_path):
     write_json(stac / "b" / "item.json", {**item, "id": "S2_a"})
     with pytest.raises(InputError, match="two scenes named 'S2_a'"):
         find(stac, optical, tmp_path / "inputs")
+
+
+def test_items_of_similar_names_keep_their_own_pixels(stac, raw, optical, tmp_path):
+    item = read_json(stac / "b" / "item.json")
+    write_json(stac / "b" / "item.json", {**item, "id": "S2:a"})
+    entries, _ = open_all(find(stac, optical, tmp_path / "inputs"), optical)
+    for entry, site in zip(entries, "ab", strict=True):
+        assert_same(read(entry), read(open_all(find(raw / site, optical, tmp_path), optical)[0][0]))

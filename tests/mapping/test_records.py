@@ -15,7 +15,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import sha256
 from jointseg_jax.mapping import card as cards
 from jointseg_jax.mapping.footprint import bbox, footprint
-from jointseg_jax.mapping.records import file_name, tile_item, union_bbox, write_records
+from jointseg_jax.mapping.records import tile_item, union_bbox, write_records
 from jointseg_jax.mapping.rows import parse_row, parse_rows, raw_row
 
 
@@ -264,14 +264,6 @@ def test_footprints_across_the_antimeridian():
     plain = footprint(32650, (500000.0, 3400000.0, 510240.0, 3410240.0))
     assert bbox(plain) == pytest.approx(list(plain.bounds))
     assert union_bbox([[1, 2, 3, 4], [0, 3, 2, 9]]) == [0, 2, 3, 9]
-
-
-def test_ids_of_scenes_become_names_of_files_that_stay_apart():
-    names = ["S2A_MSIL2A_20210601", "a/b", "a b", "a_b", "..", "é", "x" * 300]
-    found = [file_name(n) for n in names]
-    assert found[0] == names[0]
-    assert len(set(found)) == len(names)
-    assert all("/" not in f and f not in ("", ".", "..") and len(f) < 150 for f in found)
 
 
 def test_what_is_interrupted_leaves_the_old_records_readable(written, card, monkeypatch):
