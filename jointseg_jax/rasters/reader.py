@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import retries
@@ -206,10 +207,33 @@ def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarra
     except RasterioError:
 
         def afresh() -> np.ndarray:
-            with rasterio.open(dataset.name) as opened:
+            with _opened_again(dataset) as opened:
                 return read(opened)
 
-        return retries.call(afresh, errors=RasterioError, patience=lambda _: _patience(dataset.name))
+        return retries.call(afresh, errors=RasterioError, patience=lambda _: _patience(_file_of(dataset)))
+
+
+def _file_of(dataset: DatasetReader) -> str:
+    """The file that a dataset reads; the name of a warped view is none."""
+    return str(dataset.src_dataset.name if isinstance(dataset, WarpedVRT) else dataset.name)
+
+
+@contextlib.contextmanager
+def _opened_again(dataset: DatasetReader) -> Iterator[DatasetReader]:
+    with rasterio.open(_file_of(dataset)) as source:
+        if not isinstance(dataset, WarpedVRT):
+            yield source
+            return
+        with WarpedVRT(
+            source,
+            crs=dataset.dst_crs,
+            transform=dataset.dst_transform,
+            height=dataset.dst_height,
+            width=dataset.dst_width,
+            resampling=Resampling(dataset.resampling),
+            add_alpha=dataset.count > source.count,
+        ) as view:
+            yield view
 
 
 def _patience(path: str | os.PathLike[str]) -> float:
@@ -230,9 +254,10 @@ def explained_read(dataset: DatasetReader, window: Window) -> Iterator[None]:
     try:
         yield
     except RasterioError as error:
-        raise InputError(
-            f"{dataset.name} is damaged near row {window.row}, column {window.col} ({_first_line(error)}): restore it"
-        ) from error
+        place = f"row {window.row}, column {window.col}"
+        if isinstance(dataset, WarpedVRT):
+            place += " of the lattice it is warped to"
+        raise InputError(f"{_file_of(dataset)} is damaged near {place} ({_first_line(error)}): restore it") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -65,3 +65,25 @@ def test_ground_beyond_a_warped_raster_is_a_gap(tmp_path, gap, dtype):
         assert not inside[:7].any()
     assert inside[11:, 1:28].all()
     np.testing.assert_array_equal(found[inside][:, 0], 7)
+
+
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_a_damaged_file_that_is_warped_is_named_and_read_when_it_comes_back(tmp_path, nodata):
+    path = tmp_path / "x.tif"
+    numbers = np.random.default_rng(0).integers(1, 999, (60, 60, 2)).astype(np.uint16)
+    lattice = make_lattice("EPSG:32650", 500_004, 3_399_997, 10, 60, 60)
+    write_raster(path, numbers, Layout(lattice, "uint16", ("a", "b"), nodata))
+    window = Window(0, 0, 35, 41)
+    with open_aligned(path, TARGET, warp=True) as raster:
+        expected = raster.read(window)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with open_aligned(path, TARGET, warp=True) as raster:
+        with pytest.raises(InputError) as caught:
+            raster.read(window)
+        assert str(caught.value).startswith(f"{path} is damaged near row 0, column 0 of the lattice it is warped to")
+        assert "No such file" not in str(caught.value)
+        (tmp_path / "whole.tif").write_bytes(whole)
+        (tmp_path / "whole.tif").replace(path)  # the open handle still has the half
+        for found, right in zip(raster.read(window), expected, strict=True):
+            np.testing.assert_array_equal(found, right)
