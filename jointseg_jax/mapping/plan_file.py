@@ -173,10 +173,11 @@ def _read(path: pathlib.Path) -> Any:
 def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.Entry]) -> dict[str, str]:
     used = {c.scene for t in plan.tiles for c in t.candidates}
     scenes = sorted((s for s in scenes if s.id in used), key=lambda s: s.id)
-    # Not the time of change: a file that was only copied or touched is the same.
+    # Not the time of change: a file that was only copied or touched is the same. The product's metadata counts by what
+    # it decides and by its contents.
     read = [
         {k: v for k, v in catalogue.to_json(s).items() if k not in ("stamps", "contents")}
-        | {"files": [f[:2] for f in s.stamps]}
+        | {"files": [f[:2] for f in s.stamps if not pathlib.PurePath(f[0]).match("MTD_MSI*.xml")]}
         for s in scenes
     ]
     return {

@@ -157,7 +157,8 @@ def test_replaced_pixels_are_other_scenes_but_a_touched_file_is_not(raw, data, t
     assert path.stat().st_size == size
     with pytest.raises(InputError, match="other scenes or changed files of them"):
         plan(tmp_path / "product")
-    # A product of before this was looked at can be gone on with.
+    # A product of before contents and metadata were looked at can be gone on with.
+    (tmp_path / "MTD_MSIL2A.xml").write_text("<a><BOA_ADD_OFFSET>-1000</BOA_ADD_OFFSET></a>")
     old, scenes = (read_json(tmp_path / "product" / name) for name in (plan_file.PLAN, plan_file.CATALOGUE))
     del old["jointseg"]["identity"]["contents"], scenes["scenes"][0]["contents"]
     write_json(tmp_path / "product" / plan_file.PLAN, old)
