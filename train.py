@@ -46,9 +46,10 @@ def main() -> None:
     wanted = profiling.parse(_PROFILE.value)
     said = processes.Flags(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _CLUSTER.value)
     decided = processes.decide(said, os.environ)
+    workdir = pathlib.Path(str(_WORKDIR.value))
     with together.together(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
-        parallel.use_compilation_cache()
-        loop.train(_CONFIG.value, pathlib.Path(str(_WORKDIR.value)), wanted)
+        parallel.use_compilation_cache(workdir)
+        loop.train(_CONFIG.value, workdir, wanted)
 
 
 if __name__ == "__main__":

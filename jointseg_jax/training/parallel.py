@@ -27,10 +27,21 @@ A = ParamSpec("A")
 R = TypeVar("R")
 
 
-def use_compilation_cache() -> None:
-    """Keeps compiled programs on disk (JAX_COMPILATION_CACHE_DIR, or the user's cache): a second start is seconds."""
+def use_compilation_cache(shared: pathlib.Path | None = None) -> None:
+    """Keeps compiled programs on disk, so that a second start is seconds.
+
+    In JAX_COMPILATION_CACHE_DIR; else several processes keep them in `shared`/xla, one by itself in the user's cache.
+
+    Args:
+        shared: a folder that all processes of the run see.
+    """
     if not jax.config.values.get("jax_compilation_cache_dir"):
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jointseg-jax" / "xla"
+        # Process 0 alone writes, and on GPUs all processes tune a program together: where one found it in a cache of
+        # its own machine, the others would wait for that one's part.
+        if shared is not None and jax.process_count() > 1:
+            cache = shared / "xla"
+        else:
+            cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jointseg-jax" / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -85,6 +85,22 @@ def test_meshes_that_do_not_fit_are_refused(config, change, message):
         set_up(config).shardings()
 
 
+@pytest.mark.parametrize(
+    ("processes", "given", "expected"),
+    [(1, None, "home/jointseg-jax/xla"), (2, None, "run/xla"), (1, "own", "own"), (2, "own", "own")],
+)
+def test_several_processes_keep_compiled_programs_where_all_see_them(tmp_path, monkeypatch, processes, given, expected):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    before = jax.config.values["jax_compilation_cache_dir"]
+    try:
+        jax.config.update("jax_compilation_cache_dir", given and str(tmp_path / given))
+        parallel.use_compilation_cache(tmp_path / "run")
+        assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / expected)
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
 def test_rules_spread_what_they_name_and_what_divides(toy_config):
     experiment = on_mesh(toy_config, 4, 2, (("head", "whole"), ("(params|mu)/.*kernel", "largest")))
     layout = experiment.shardings()
