@@ -6,7 +6,7 @@
 3   training diverged (`Diverged`)
 4   some units of work kept failing and were set aside, the others are done (`Unfinished`)
 74  something could not be written (`StorageError`, a full disk)
-75  asked to stop, state saved: run the same command again (`Interrupted`)
+75  asked to stop, state saved, or other processes not found in time: run the same command again (`Interrupted`)
 130 Ctrl-C twice
 """
 

@@ -45,6 +45,9 @@ class StorageError(RunEnded):
 
 
 class Interrupted(RunEnded):
-    """The run was asked to stop and saved its state; the same command goes on. EX_TEMPFAIL of sysexits.h."""
+    """The run was asked to stop and saved its state, or could not begin yet; the same command goes on.
+
+    The status is EX_TEMPFAIL of sysexits.h.
+    """
 
     status = 75

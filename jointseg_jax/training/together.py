@@ -18,10 +18,12 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jointseg_jax.errors import InputError, RunEnded
+from jointseg_jax.errors import InputError, Interrupted, RunEnded
 from jointseg_jax.training.processes import Processes
 
 AGAIN_STATUS = 75  # EX_TEMPFAIL of sysexits.h: not all is done, start me again
+# What JAX says of a pod whose other hosts are not there yet, rather than of no pod.
+_LATE = re.compile("deadline|timed out|failed to recognize coordinator", re.I)
 
 
 @contextlib.contextmanager
@@ -38,6 +40,7 @@ def together(processes: Processes | None, *, connect: int = 300, heartbeat: int 
 
     Raises:
         InputError: (for a process by itself, or before anything is connected) as it came.
+        Interrupted: the others could not be found in time; they may only be late.
     """
     if processes is None:
         if jax.process_count() > 1:  # a TPU's runtime knows, whatever the environment says
@@ -76,6 +79,12 @@ def _connect(processes: Processes, connect: int, heartbeat: int) -> None:
         try:
             jax.distributed.initialize(**limits)
         except (RuntimeError, ValueError) as error:
+            if _LATE.search(str(error)):
+                raise Interrupted(
+                    f"the hosts of the TPU pod did not find each other within {connect} s ({error}): are all processes "
+                    "started, and may the first be reached? Run the same command again, or wait longer with "
+                    "--connect_timeout"
+                ) from error
             raise InputError(f"this is no TPU pod that JAX can find its way in ({error})") from error
         return
     if processes.process:
@@ -101,9 +110,11 @@ def _wait_for(processes: Processes, seconds: int) -> None:
             return
         except OSError as error:
             if time.monotonic() > deadline:
-                raise InputError(
+                # A machine that starts late looks like an address that is wrong; only the first mends itself.
+                raise Interrupted(
                     f"process {processes.process} of {processes.count} found no coordinator at {processes.coordinator} "
-                    f"within {seconds} s ({error}): is process 0 running there, and may it be reached?"
+                    f"within {seconds} s ({error}): is the address right, is process 0 running there, and may it be "
+                    "reached? Run the same command again, or wait longer with --connect_timeout"
                 ) from error
         time.sleep(0.5)
 

@@ -103,6 +103,8 @@ def test_the_jobset_restarts_what_is_not_done_and_its_pods_find_each_other():
     (container,) = pod["containers"]
     assert codes["containerName"] == container["name"]
     assert container["command"] == ["python", "train.py"]
+    waits = [int(a.partition("=")[2]) for a in container["args"] if a.startswith("--connect_timeout=")]
+    assert waits[0] >= 1800  # a node that the cluster adds first may take that long
     assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
     environment = {e["name"]: e["value"] for e in container["env"]}
     host = f"{manifest['metadata']['name']}-{replicated['name']}-0-0.{manifest['metadata']['name']}"

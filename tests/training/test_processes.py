@@ -1,9 +1,13 @@
 """Who belongs to a run of several processes: decided over a table of environments, and never half."""
 
+import socket
+
+import jax
 import pytest
 
-from jointseg_jax.errors import InputError
+from jointseg_jax.errors import InputError, Interrupted
 from jointseg_jax.training.processes import Flags, Processes, decide
+from jointseg_jax.training.together import together
 
 pytestmark = pytest.mark.quick
 
@@ -95,3 +99,28 @@ def test_whole_environments(flags, environment, expected):
 def test_half_of_an_environment_is_refused(flags, environment, message):
     with pytest.raises(InputError, match=message):
         decide(flags, environment)
+
+
+def test_a_coordinator_that_is_late_is_worth_another_try():
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("localhost", 0))
+        address = f"localhost:{nobody.getsockname()[1]}"
+        with pytest.raises(Interrupted, match=f"found no coordinator at {address} within 0 s .*--connect_timeout"):
+            together(Processes("flags", address, 2, 1), connect=0).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (RuntimeError("Failed to recognize coordinator address t-0.t"), Interrupted),
+        (RuntimeError("DEADLINE_EXCEEDED: Barrier timed out"), Interrupted),
+        (ValueError("coordinator_address should be defined."), InputError),
+    ],
+)
+def test_a_pod_that_is_late_is_a_pod(said, expected, monkeypatch):
+    def initialize(**_):
+        raise said
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(expected, match=str(said)):
+        together(Processes("tpu"), connect=1).__enter__()
