@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jointseg_jax.errors import Diverged, StorageError
 from jointseg_jax.jobs.files import write_json
+from jointseg_jax.training import agreement
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints
 from jointseg_jax.training.events import printable
@@ -64,7 +65,9 @@ class Incidents:
         step = int(state.step) - 1
         folder = self._folder / str(step)
         known = len(list(self._folder.glob("*"))) if self._folder.is_dir() else 0
-        if folder.exists() or known >= self._experiment.config.incidents:
+        wanted = not folder.exists() and known < self._experiment.config.incidents
+        # All write the dump together, and a process that comes late sees the folder that another is making.
+        if not agreement.anywhere(wanted and jax.process_index() == 0):
             return ""
         # A skipped step changes nothing but its counters.
         before = dataclasses.replace(

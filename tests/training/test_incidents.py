@@ -1,17 +1,22 @@
 """A step that is not finite is dumped, can be run again, and ends the run only when it is one of many in a row."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import harness
+import jax
 import numpy as np
 import pytest
 import rasterio
 
 from jointseg_jax.errors import Diverged, InputError
+from jointseg_jax.training import agreement
+from jointseg_jax.training import incidents as dumping
 from jointseg_jax.training.loop import train
 from jointseg_jax.training.reproduce import reproduce
 
@@ -80,6 +85,42 @@ def test_mended_data_does_not_reproduce_and_the_command_says_so(speck, tmp_path,
     assert again.returncode == 0, again.stderr
     assert "the same" in again.stdout
     assert "not finite alone: site" in again.stdout
+
+
+@dataclasses.dataclass
+class Counters:
+    """What a dump needs to know of a state."""
+
+    step: int = 6
+    skipped: int = 1
+    streak: int = 1
+
+
+@pytest.mark.parametrize(("known", "first_wants"), [("5", True), ("4", False)])
+def test_all_processes_dump_what_process_0_dumps(known, first_wants, tmp_path, monkeypatch):
+    """Process 1 comes late and finds the folder that process 0 has just made, or too early and finds none."""
+    dumps, asked = [], []
+
+    class Stub:
+        def __init__(self, folder, keep):
+            dumps.append(folder)
+
+        save = wait = close = lambda self, *_: None
+
+    def anywhere(flag):
+        asked.append(flag)
+        return first_wants
+
+    (tmp_path / "incidents" / known).mkdir(parents=True)
+    monkeypatch.setattr(dumping, "Checkpoints", Stub)
+    monkeypatch.setattr(agreement, "anywhere", anywhere)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    experiment = mock.Mock()
+    experiment.config.incidents, experiment.config.max_skipped = 3, 20
+    watched = dumping.Incidents(experiment, tmp_path, mock.Mock())
+    watched.watch(Counters(), {"loss": np.nan, "gradient_norm": np.nan})
+    assert asked == [False]  # process 0 alone decides
+    assert dumps == ([tmp_path / "incidents" / "5"] if first_wants else [])
 
 
 def test_what_is_no_dump_is_refused(tmp_path):
