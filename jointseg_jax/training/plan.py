@@ -4,8 +4,10 @@ Nothing is trained and no dataset is read; where one is prepared, its bands and 
 """
 
 import dataclasses
+import math
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +30,7 @@ from jointseg_jax.training.step import abstract_batch, make_step
 
 _SHARE = 0.9  # of a device's memory that a step may take: the allocator loses some, batches on their way take some
 _TRIES = 4
+_FULL = re.compile("RESOURCE_EXHAUSTED|out of memory|failed to allocate", re.I)  # what compilers say
 
 
 def plan(config: Any, say: Callable[[str], None] = print) -> None:
@@ -56,7 +59,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
     for line in parameter_table(state.params).splitlines():
         say(f"parameters  {line}")
     programs = _programs(config, method, mesh)
-    needs = {}
+    needs: dict[str, float] = {}
     for name, program in programs.items():
         flops = _flops(config, method, name == "adversarial")
         need = needs[name] = _memory(program, config, method, mesh, batch)
@@ -65,7 +68,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
             f"{_bytes(need)} per device"
         )
     limit, whose = _limit()
-    name = max(needs, key=lambda phase: needs[phase])
+    name = max(reversed(needs), key=lambda phase: needs[phase])  # where two do not fit, a later phase needs more
     fits, need = _largest(
         lambda size: _memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
     )
@@ -115,13 +118,21 @@ def _flops(config: Any, method: Method, adversarial: bool) -> int:
     return cost.flops(make_step(whole, adversarial=adversarial), state, batch, *vgg)
 
 
-def _memory(program: Program, config: Any, method: Method, mesh: Mesh, batch: int) -> int:
-    """Bytes that the compiled step needs on each device: state, batch, everything in between."""
+def _memory(program: Program, config: Any, method: Method, mesh: Mesh, batch: int) -> float:
+    """Bytes that the compiled step needs on each device: state, batch, everything in between.
+
+    Infinite where the compiler itself finds too little memory, as on TPUs, or as GPUs do where they try kernels out.
+    """
     state = jax.eval_shape(lambda: init_state(method, config.seed))
     samples = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, batch)
     print(f"            compiling a step of {batch} patches ...", file=sys.stderr, flush=True)
-    found = program.lower(state, samples).compile().memory_analysis()
-    return int(
+    try:
+        found = program.lower(state, samples).compile().memory_analysis()
+    except jax.errors.JaxRuntimeError as error:
+        if not _FULL.search(str(error)):
+            raise
+        return math.inf
+    return float(
         found.argument_size_in_bytes
         + found.output_size_in_bytes
         - found.alias_size_in_bytes
@@ -130,31 +141,49 @@ def _memory(program: Program, config: Any, method: Method, mesh: Mesh, batch: in
     )
 
 
-def _largest(measure: Callable[[int], int], batch: int, need: int, unit: int, limit: int) -> tuple[int, int]:
+def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int, limit: int) -> tuple[int, float]:
     """The largest multiple of `unit` samples whose step fits, and its need: guessed by a line, then compiled.
 
+    Where the line leads to sizes that the compiler refuses, it is half-way between those and what fits.
+
     Args:
-        measure: bytes that a step of so many samples needs.
+        measure: bytes that a step of so many samples needs; infinite where the compiler refuses it.
         batch: a batch whose need is known.
         need: its bytes.
         unit: samples.
         limit: bytes there are.
     """
     room = int(_SHARE * limit)
-    if batch > unit:
-        smaller = max(unit, batch // 2 // unit * unit)
-    else:
-        smaller = 2 * unit
-    known = {batch: need, smaller: measure(smaller)}
+    known = {batch: need}
+
+    def look(size: int) -> float:
+        if size not in known:
+            known[size] = measure(size)
+        return known[size]
+
+    def half(size: int) -> int:
+        return max(unit, size // 2 // unit * unit)
+
+    size = batch
+    while look(size) == math.inf:
+        if size == unit:
+            return 0, 0
+        size = half(size)
+    look(half(size) if size > unit else 2 * unit)
     for _ in range(_TRIES):
-        (a, need_a), (b, need_b) = sorted(known.items())[-2:]
+        compiled = sorted((size, bytes_) for size, bytes_ in known.items() if bytes_ < math.inf)
+        refused = min((size for size, bytes_ in known.items() if bytes_ == math.inf), default=0)
+        if len(compiled) == 1:
+            break
+        (a, need_a), (b, need_b) = compiled[-2:]
         slope = max((need_b - need_a) / (b - a), 1.0)
         guess = int((room - need_b) / slope + b) // unit * unit
-        if guess < unit:
+        beyond = 0 < refused <= guess
+        if beyond:
+            guess = (b + refused) // 2 // unit * unit
+        if guess < unit or guess == b:
             break
-        if guess not in known:
-            known[guess] = measure(guess)
-        if known[guess] <= room:
+        if look(guess) <= room and not beyond:
             break
     fitting = [size for size, bytes_ in known.items() if bytes_ <= room]
     return (max(fitting), known[max(fitting)]) if fitting else (0, 0)
@@ -165,7 +194,11 @@ def _limit() -> tuple[int, str]:
     device = jax.local_devices()[0]
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
-        return int(statistics["bytes_limit"]), device.device_kind
+        whose = device.device_kind
+        if device.platform == "gpu":
+            # Not the card's memory, but what JAX sets aside of it.
+            whose += " that JAX may use (the share XLA_PYTHON_CLIENT_MEM_FRACTION, 0.75 unless set)"
+        return int(statistics["bytes_limit"]), whose
     if device.platform != "cpu":
         raise InputError(f"{device.device_kind} does not tell how much memory it has: no batch can be said to fit")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -174,4 +207,6 @@ def _limit() -> tuple[int, str]:
 
 
 def _bytes(count: float) -> str:
+    if count == math.inf:
+        return "more than there is"
     return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"

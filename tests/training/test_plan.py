@@ -1,6 +1,7 @@
 """--plan says what a step costs, and finds a batch that fits and beyond which none does."""
 
 import re
+from unittest import mock
 
 import jax
 import pytest
@@ -59,6 +60,78 @@ def test_what_a_plan_says(planned):
     grown = max(found + 1, round(found * 1.06))
     experiment_need = needs[found] / found * grown
     assert experiment_need > 0.9 * LIMIT, needs
+
+
+def test_a_batch_that_the_compiler_refuses_does_not_fit(single, monkeypatch):
+    """As a TPU's compiler does; the plan says so and goes on with smaller ones."""
+    measure = planning._memory
+
+    class Refusing:
+        def __init__(self, program):
+            self.program = program
+
+        def lower(self, state, batch):
+            if batch["label"].shape[0] > 1:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm.")
+            return self.program.lower(state, batch)
+
+    monkeypatch.setattr(planning, "_memory", lambda program, *rest: measure(Refusing(program), *rest))
+    said = lines(single)
+    assert any(re.search(r"^pixel .* 8 patches of 12 x 12, more than there is per device", line) for line in said)
+    assert re.search(r": 1 \(.* per device when compiled\)$", said[-1])
+
+
+def test_other_failures_of_the_compiler_are_no_lack_of_memory(single):
+    from jointseg_jax.training.experiment import set_up
+
+    class Broken:
+        def lower(self, *_):
+            raise jax.errors.JaxRuntimeError("INTERNAL: no such kernel")
+
+    experiment = set_up(single)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no such kernel"):
+        planning._memory(Broken(), single, experiment.method, experiment.mesh, 8)
+
+
+@pytest.mark.parametrize(
+    ("batch", "unit", "refused", "room", "expected"),
+    [
+        (64, 8, 64, 1000, 56),  # the card is said to hold more than the compiler gives
+        (64, 8, 24, 1000, 16),
+        (64, 8, 24, 12, 8),
+        (64, 8, 16, 1000, 8),
+        (8, 8, 8, 1000, 0),
+        (64, 8, 8, 1000, 0),
+        (8, 8, 200, 1000, 136),  # the line leads far beyond, and four tries half the way back
+        (8, 8, 16, 1000, 8),
+        (24, 8, 16, 1000, 8),
+        (64, 8, 10**9, 100, 96),
+        (8, 8, 10**9, 4, 0),
+    ],
+)
+def test_the_largest_batch_below_those_that_are_refused(batch, unit, refused, room, expected):
+    """A sample needs a byte."""
+    compiled = []
+
+    def measure(size):
+        compiled.append(size)
+        return float("inf") if size >= refused else float(size)
+
+    need = float("inf") if batch >= refused else float(batch)
+    limit = int(room / planning._SHARE) + 1
+    found, bytes_ = planning._largest(measure, batch, need, unit, limit)
+    assert (found, bytes_) == (expected, expected)
+    assert len(compiled) == len(set(compiled)) <= 8
+
+
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+def test_what_jax_sets_aside_of_a_card_is_not_called_the_card(platform, monkeypatch):
+    device = mock.Mock(platform=platform, device_kind="a device")
+    device.memory_stats.return_value = {"bytes_limit": 60 << 30}
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    limit, whose = planning._limit()
+    assert limit == 60 << 30
+    assert ("XLA_PYTHON_CLIENT_MEM_FRACTION" in whose) == (platform == "gpu")
 
 
 @pytest.mark.slow
