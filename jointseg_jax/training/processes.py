@@ -114,10 +114,27 @@ def _slurm(environment: Mapping[str, str], demanded: bool) -> Processes | None:
     port = environment.get("JAX_COORDINATOR_PORT", str(_PORTS + _number(environment, "SLURM_JOB_ID", 0) % 4096))
     address = environment.get("JAX_COORDINATOR_ADDRESS", f"{host}:{port}")
     found = _checked("slurm", {"address": address, "SLURM_NTASKS": str(count), "SLURM_PROCID": str(rank)}, "by Slurm")
-    # Of several tasks on a node that all see all its GPUs, each takes one; a task alone on its node takes all.
-    seen = environment.get("CUDA_VISIBLE_DEVICES", "")
-    shared = count > nodes and len(seen.split(",")) > 1
-    return dataclasses.replace(found, device=_number(environment, "SLURM_LOCALID", 0) if shared else None)
+    return dataclasses.replace(found, device=_slurm_device(environment, count, nodes))
+
+
+def _slurm_device(environment: Mapping[str, str], count: int, nodes: int) -> int | None:
+    """The only GPU of a task among those it sees; None for all of them."""
+    if count == nodes:
+        return None
+    local = _number(environment, "SLURM_LOCALID", 0)
+    if "CUDA_VISIBLE_DEVICES" not in environment:
+        # Slurm hands out no GPUs: if there are any, all tasks see all of them; on CPUs the number says nothing.
+        return local
+    seen = len(environment["CUDA_VISIBLE_DEVICES"].split(","))
+    own = environment.get("SLURM_GPUS_PER_TASK", "").rpartition(":")[2]  # "4", or with the type "a100:4"
+    if seen == 1 or own == str(seen):
+        return None
+    if count != nodes * seen:
+        raise InputError(
+            f"{count} Slurm tasks on {nodes} node(s), and this one sees {seen} GPUs: which of them are its own is not "
+            "said. Start one task per node, one per GPU, or give tasks their own with --gpus-per-task"
+        )
+    return local
 
 
 def _tpu(environment: Mapping[str, str], demanded: bool) -> Processes | None:

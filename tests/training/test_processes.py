@@ -15,6 +15,13 @@ JOB = {
     "SLURM_JOB_ID": "4097", "SLURM_NTASKS": "4", "SLURM_JOB_NUM_NODES": "4", "SLURM_STEP_NUM_NODES": "4",
     "SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "gpu[07-10]",
 }  # fmt: skip
+# Two tasks on each of two nodes.
+PAIRS = JOB | {
+    "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_STEP_NODELIST": "gpu[07-08]",
+}
 POD = {"JAX_COORDINATOR_ADDRESS": "train-0.train:8476", "JAX_NUM_PROCESSES": "2"}
 GKE = {"TPU_WORKER_HOSTNAMES": "t-0.t,t-1.t", "TPU_WORKER_ID": "1", "JOB_COMPLETION_INDEX": "1"}
 
@@ -47,6 +54,23 @@ def without(environment, *names):
             JOB | {"SLURM_STEP_NUM_NODES": "1", "SLURM_LOCALID": "2", "CUDA_VISIBLE_DEVICES": "2"},
             Processes("slurm", "gpu07:61441", 4, 2),
         ),
+        (
+            Flags(),
+            PAIRS | {"SLURM_GPUS_PER_TASK": "4", "CUDA_VISIBLE_DEVICES": "4,5,6,7"},
+            Processes("slurm", "gpu07:61441", 4, 3),
+        ),
+        (
+            Flags(),
+            PAIRS | {"SLURM_GPUS_PER_TASK": "a100:2", "CUDA_VISIBLE_DEVICES": "0,1"},
+            Processes("slurm", "gpu07:61441", 4, 3),
+        ),
+        (
+            Flags(),
+            PAIRS | {"SLURM_GPUS_PER_TASK": "1", "CUDA_VISIBLE_DEVICES": "0,1"},  # not bound to its own
+            Processes("slurm", "gpu07:61441", 4, 3, device=1),
+        ),
+        (Flags(), PAIRS | {"CUDA_VISIBLE_DEVICES": ""}, Processes("slurm", "gpu07:61441", 4, 3)),
+        (Flags(), PAIRS, Processes("slurm", "gpu07:61441", 4, 3, device=1)),
         (Flags(), {"SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "1"}, None),
         (Flags(), {"SLURM_JOB_ID": "5", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, None),
         (Flags(), JOB | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1", "SLURM_PROCID": "0"}, None),
@@ -85,6 +109,7 @@ def test_whole_environments(flags, environment, expected):
         (Flags(), {"SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "4"}, "4 tasks or nodes"),
         (Flags(), JOB | {"SLURM_NTASKS": "four"}, "SLURM_NTASKS='four' is not a whole number"),
         (Flags(), JOB | {"SLURM_PROCID": "4"}, "SLURM_PROCID=4 .* no number below SLURM_NTASKS=4"),
+        (Flags(), PAIRS | {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, r"4 Slurm tasks on 2 node\(s\).* sees 4 GPUs.*per GPU"),
         (Flags(), POD, "JAX_NUM_PROCESSES given in the environment, but JAX_PROCESS_ID is not"),
         (Flags(), {"JOB_COMPLETION_INDEX": "3"}, "JOB_COMPLETION_INDEX given .* JAX_COORDINATOR_ADDRESS is not"),
         (Flags(), {"JAX_COORDINATOR_ADDRESS": "h:1"}, "JAX_NUM_PROCESSES is not"),
