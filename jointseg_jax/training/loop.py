@@ -141,6 +141,7 @@ class _Run:
                 with trace.step(step):
                     self.state, metrics = self._steps.at(step)(self.state, batch)
                     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+                together.stepped()
                 self._incidents.watch(self.state, values)
                 done = step + 1
                 last = done == config.steps

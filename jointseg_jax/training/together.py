@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ def together(processes: Processes | None, *, connect: int = 300, heartbeat: int 
     """Connects the processes of a run; what ends one of them ends them all, within bounded time.
 
     Ends the process itself, without waiting for the others, when something is wrong: status 2 after a user's mistake,
-    `AGAIN_STATUS` when another process was lost, 1 after anything else.
+    `AGAIN_STATUS` when another process was lost, 1 after anything else, such as NCCL that fails before the first step.
 
     Args:
         processes: what `decide` said.
@@ -119,9 +120,22 @@ def _wait_for(processes: Processes, seconds: int) -> None:
         time.sleep(0.5)
 
 
+def stepped() -> None:
+    """To be said after a step: the devices of all processes have worked together."""
+    _stepped.set()
+
+
+_stepped = threading.Event()
+
+
 def _is_loss(message: str) -> bool:
     """Whether an error of JAX's runtime tells of another process rather than of this one."""
-    return re.search("gloo|nccl|connection|heartbeat|coordination|barrier|unavailable", message, re.I) is not None
+    if re.search(r"heartbeat|unhealthy|\bby (remote )?peer\b", message, re.I):
+        return True
+    # Devices that have never worked together rather lack a driver or a network: starting again would not mend that.
+    if not _stepped.is_set() and re.search("nccl|barrier", message, re.I):
+        return False
+    return re.search("gloo|nccl|connection|coordination|barrier|unavailable", message, re.I) is not None
 
 
 def _leave(message: str, status: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.training import together
 from jointseg_jax.training.checkpoints import Checkpoints
 from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.loop import train
@@ -44,6 +45,7 @@ def test_log_and_first_lines(finished, capsys):
     events = list((finished / "tensorboard").glob("events*"))
     assert len(events) == 1
     assert b"validation" in events[0].read_bytes()
+    assert together._stepped.is_set()  # from now on what breaks between processes is a loss of one
 
 
 def test_a_finished_run_has_nothing_to_do(toy_config, finished, capsys):

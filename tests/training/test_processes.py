@@ -1,13 +1,14 @@
 """Who belongs to a run of several processes: decided over a table of environments, and never half."""
 
 import socket
+import threading
 
 import jax
 import pytest
 
 from jointseg_jax.errors import InputError, Interrupted
+from jointseg_jax.training import together
 from jointseg_jax.training.processes import Flags, Processes, decide
-from jointseg_jax.training.together import together
 
 pytestmark = pytest.mark.quick
 
@@ -131,7 +132,7 @@ def test_a_coordinator_that_is_late_is_worth_another_try():
         nobody.bind(("localhost", 0))
         address = f"localhost:{nobody.getsockname()[1]}"
         with pytest.raises(Interrupted, match=f"found no coordinator at {address} within 0 s .*--connect_timeout"):
-            together(Processes("flags", address, 2, 1), connect=0).__enter__()
+            together.together(Processes("flags", address, 2, 1), connect=0).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -148,4 +149,34 @@ def test_a_pod_that_is_late_is_a_pod(said, expected, monkeypatch):
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(expected, match=str(said)):
-        together(Processes("tpu"), connect=1).__enter__()
+        together.together(Processes("tpu"), connect=1).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("said", "at_first", "later"),
+    [
+        ("INTERNAL: NCCL operation ncclCommInitRankConfig() failed: unhandled system error", 1, 75),
+        ("INTERNAL: NCCL operation failed: socketStartConnect: Connection refused", 1, 75),
+        ("INTERNAL: NCCL operation failed: Connection closed by remote peer", 75, 75),
+        ("DEADLINE_EXCEEDED: Barrier timed out. Id: jointseg-0", 1, 75),
+        ("ABORTED: barrier failed: task 1 is unhealthy, heartbeat timeout", 75, 75),
+        ("INTERNAL: Gloo all-reduce failed: Connection closed by peer", 75, 75),
+        ("UNAVAILABLE: failed to connect to all addresses", 75, 75),
+        ("INTERNAL: no such kernel", 1, 1),
+    ],
+)
+def test_what_never_worked_is_no_loss_of_another_process(said, at_first, later, monkeypatch):
+    def leave(message, status):
+        raise SystemExit(status)
+
+    def status():
+        with pytest.raises(SystemExit) as ended, together.together(Processes("flags", "h:1", 2, 1)):
+            raise jax.errors.JaxRuntimeError(said)
+        return ended.value.code
+
+    monkeypatch.setattr(together, "_connect", lambda *_: None)
+    monkeypatch.setattr(together, "_leave", leave)
+    monkeypatch.setattr(together, "_stepped", threading.Event())
+    assert status() == at_first
+    together.stepped()
+    assert status() == later
