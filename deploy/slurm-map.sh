@@ -26,7 +26,9 @@ if [ "${SLURM_ARRAY_TASK_MIN:-0}" != 0 ] || [ "$SLURM_ARRAY_TASK_COUNT" != $((SL
     exit 2
 fi
 
-srun "$PYTHON" predict.py --executor=shard --shard="$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" "$@"
+# Since Slurm 22.05 srun does not know by itself how many cores the job asked for a task.
+srun ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "$PYTHON" predict.py --executor=shard \
+    --shard="$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" "$@"
 status=$?
 
 case $status in

@@ -21,7 +21,8 @@ MAX_RESTARTS=${MAX_RESTARTS:-50}
 PYTHON=${PYTHON:-python}
 
 # A task that ends must not take the others along: they may still be saving. Each ends by itself when it loses another.
-srun --kill-on-bad-exit=0 "$PYTHON" train.py "$@"
+# Since Slurm 22.05 srun does not know by itself how many cores the job asked for a task.
+srun --kill-on-bad-exit=0 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "$PYTHON" train.py "$@"
 status=$?
 
 case $status in

@@ -53,6 +53,19 @@ def test_slurm_requeues_what_is_not_done(tmp_path, status, restarts, expected, a
     assert ("scontrol requeue 7" in calls) == again
 
 
+@pytest.mark.parametrize(
+    ("script", "begins"),
+    [
+        ("slurm-train.sh", "srun --kill-on-bad-exit=0 --cpus-per-task=32 python train.py --config=c.py"),
+        ("slurm-map.sh", "srun --cpus-per-task=32 python predict.py --executor=shard --shard=3/16 --config=c.py"),
+    ],
+)
+def test_tasks_get_the_cores_that_the_job_asked_for(tmp_path, script, begins):
+    assert "cpus-per-task" in options_of(script)
+    found, calls = slurm(tmp_path, 0, script, ["--config=c.py"], SLURM_CPUS_PER_TASK="32", **array(3))
+    assert (found, calls) == (0, [begins])
+
+
 def array(index, first=0, last=15, count=16):
     """The environment of one job of an array."""
     named = {"TASK_ID": index, "TASK_MIN": first, "TASK_MAX": last, "TASK_COUNT": count, "JOB_ID": 9}
