@@ -89,7 +89,8 @@ def fresh_state(method: Method, seed: int, shardings: Any = None) -> TrainState:
 def fresh_state_program(method: Method, seed: int, shardings: Any = None) -> Any:
     """The jitted function without arguments that makes a fresh state; see `fresh_state`."""
     # It runs once and draws many small arrays: optimised by LLVM, it would compile for two minutes instead of seconds.
-    options = {"xla_backend_optimization_level": 0}
+    # Compilers for GPUs and TPUs may refuse such a level.
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(lambda: init_state(method, seed), out_shardings=shardings, compiler_options=options)
 
 

@@ -163,3 +163,12 @@ GOLDEN = {
     "loss": 2.302118,
     "skipped": 0.0,
 }
+
+
+@pytest.mark.parametrize(("platform", "expected"), [("cpu", {"xla_backend_optimization_level": 0}), ("gpu", None)])
+def test_only_the_cpu_is_told_to_optimise_less(platform, expected, monkeypatch):
+    from jointseg_jax.training.state import fresh_state_program
+
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    monkeypatch.setattr(jax, "jit", lambda _, **options: options)
+    assert fresh_state_program(None, 0)["compiler_options"] == expected
