@@ -39,7 +39,7 @@ class Trained:
 
 
 def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", weights: str = "ema") -> Trained:
-    """Loads a network onto all devices.
+    """Loads a network onto one device; who needs it on more puts it there.
 
     Args:
         workdir: of the training run.
@@ -63,7 +63,7 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
         config = ml_collections.ConfigDict(meta.config)
         model = build_model(config.model, meta.contract)
         shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-        target = parallel.abstract(shapes, parallel.replicated(parallel.make_mesh()))
+        target = parallel.abstract(shapes, parallel.replicated(parallel.local_mesh(1)))
         params = checkpoints.restore_weights(target, step, "ema" if weights == "ema" else "params")
     finally:
         checkpoints.close()

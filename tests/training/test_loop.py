@@ -99,6 +99,7 @@ def test_a_trained_network_is_loaded_with_its_contract(toy_config, finished):
     assert trained.step in (2, 4)
     assert trained.meta.contract.primary.name == "s2"
     assert trained.meta.calibration.step == trained.step
+    assert all(x.sharding.device_set == {jax.devices()[0]} for x in jax.tree.leaves(trained.params))
     raw = load_trained(finished, checkpoint="latest", weights="raw")
     state = final_state(toy_config, finished)
     jax.tree.map(np.testing.assert_array_equal, raw.params, state.params)
