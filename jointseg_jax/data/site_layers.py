@@ -13,6 +13,7 @@ from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
 from jointseg_jax.rasters.encoding import interpret, stated
 from jointseg_jax.rasters.lattice import Window, coarsen, refine
+from jointseg_jax.rasters.open_scene import match_bands
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
@@ -87,20 +88,27 @@ def _read_layer(
 
 
 def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> list[int]:
+    """Zero-based, by the names that prediction knows: in the file's order only where no band has one."""
+    found = match_bands(raster.source, modality)
+    if found is None:
+        if raster.source.count != len(modality.bands):
+            raise InputError(
+                f"{path} has {raster.source.count} bands, modality {modality.name!r} has {len(modality.bands)} "
+                f"{modality.bands}"
+            )
+        return list(range(len(modality.bands)))
     names = [d or "" for d in raster.source.descriptions]
-    if all(b in names for b in modality.bands):
-        return [names.index(b) for b in modality.bands]
-    if any(names) and any(b in names for b in modality.bands):
-        missing = [b for b in modality.bands if b not in names]
-        raise InputError(
-            f"{path} lacks band {missing[0]} (it has {names}): add it, or take it out of modality {modality.name!r}"
-        )
-    if raster.source.count != len(modality.bands):
-        raise InputError(
-            f"{path} has {raster.source.count} bands, modality {modality.name!r} has {len(modality.bands)} "
-            f"{modality.bands}"
-        )
-    return list(range(len(modality.bands)))
+    for band, matches in zip(modality.bands, found, strict=True):
+        if not matches:
+            raise InputError(
+                f"{path} lacks band {band} (it has {names}): add it, correct the file's band descriptions, or take it "
+                f"out of modality {modality.name!r}"
+            )
+        if len(matches) > 1:
+            raise InputError(
+                f"{path} has more than one band {band} (among {names}): correct the file's band descriptions"
+            )
+    return [matches[0] - 1 for matches in found]
 
 
 def _write_layer(

@@ -111,3 +111,41 @@ def test_ground_beyond_a_warped_input_is_invalid(own):
     statistics = data.contract.modalities[1].statistics
     assert statistics is not None
     assert statistics.low[0] >= 100
+
+
+@pytest.mark.parametrize("names", [("B4", "B3", "B2", "B8"), ("red", "green", "blue", "nir")])
+def test_bands_go_by_the_names_that_prediction_knows(one, names):
+    """The contract's order is B02, B03, B04, B08; the file holds red first."""
+    folder, config = one
+    with rasterio.open(folder / "s2.tif") as raster:
+        given = raster.read()
+    toy.rewrite(folder / "s2.tif", bands=names, values=lambda s: s[[2, 1, 0, 3]])
+    data = prepare(config, say=toy.quiet)
+    with rasterio.open(data.root / data.sites["a"].layers["s2"][0]) as raster:
+        stored = raster.read()
+    seen = (stored > 0).all(0)
+    np.testing.assert_array_equal(stored[:, seen], given[:, seen])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("coast", "blue", "green", "red"), r"s2\.tif lacks band B08 \(it has \['coast'"),
+        (("B02", "B03", "B04 L1C", "B04 L2A"), r"s2\.tif has more than one band B04"),
+    ],
+)
+def test_names_that_do_not_tell_the_bands_are_refused(one, names, message):
+    """Four bands where four are wanted, but not those."""
+    folder, config = one
+    toy.rewrite(folder / "s2.tif", bands=names)
+    with pytest.raises(InputError, match=message):
+        prepare(config, say=toy.quiet)
+
+
+def test_bands_without_names_are_taken_in_order(one):
+    folder, config = one
+    before = prepare(config, say=toy.quiet)
+    stored = (before.root / before.sites["a"].layers["s2"][0]).read_bytes()
+    toy.rewrite(folder / "s2.tif", bands=("", "", "", ""))
+    after = prepare(config, say=toy.quiet)
+    assert (after.root / after.sites["a"].layers["s2"][0]).read_bytes() == stored

@@ -345,6 +345,7 @@ def test_masks_and_alpha_bands_hold_for_all_dtypes(tmp_path, kind, dtype):
         (("red", "green", "blue"), (1, 2, 3)),
         (("B8", "B4", "B3", "B2"), (2, 3, 4)),
         (("", "", ""), (1, 2, 3)),
+        (("B04 mask", "B04", "B03", "B02"), (2, 3, 4)),
     ],
 )
 def test_bands_are_found_by_their_common_names(tmp_path, names, expected):
@@ -355,6 +356,16 @@ def test_bands_are_found_by_their_common_names(tmp_path, names, expected):
     )
     with open_raster(tmp_path / "s.tif") as raster:
         assert find_bands(raster, REFLECTANCE.primary) == expected
+
+
+def test_one_band_that_is_no_colour_may_have_any_name(tmp_path):
+    lattice = make_lattice("EPSG:32650", 0, 0, 10, 4, 4)
+    write_raster(tmp_path / "dem.tif", np.ones((4, 4, 1), np.float32), Layout(lattice, "float32", ("DSM",)))
+    elevation = Modality("dem", ("elevation",), 10.0, "float32", "m", None, 1, 0)
+    with open_raster(tmp_path / "dem.tif") as raster:
+        assert find_bands(raster, elevation) == (1,)
+        with pytest.raises(InputError, match="no band VV"):
+            find_bands(raster, WITH_SAR.modalities[1])
 
 
 def test_real_scenes(real_data):
