@@ -164,7 +164,8 @@ def _fingerprint(source: SiteSource, recipe: Recipe, config: Any) -> str:
         status = path.stat() if path.exists() else None  # what a virtual raster refers to may be no file
         files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
     entry = source.entry
-    settings = [SCHEMA_VERSION, repr(recipe), config.split.to_json_best_effort(), entry.region, entry.date, files]
+    about = [entry.place, entry.region, entry.date]  # the place too: blocks are drawn from its name
+    settings = [SCHEMA_VERSION, repr(recipe), config.split.to_json_best_effort(), *about, files]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 

@@ -103,6 +103,26 @@ def test_a_site_holds_only_what_its_settings_ask_for(one):
     assert sorted(f.name for f in (data.root / "sites" / "a").glob("s2*")) == ["s2_0.tif", "s2_1.tif"]
 
 
+def test_a_site_that_gets_a_place_gets_its_blocks(one):
+    """A second date of the same ground comes later: what tests one must not train the other."""
+    folder, config = one
+    config.patch = 4
+    config.split.by = "block"
+    config.split.block, config.split.gap, config.split.halo = 12, 5, 1
+    config.split.shares = {"train": 0.4, "validation": 0.3, "test": 0.3}
+    prepare(config, say=toy.quiet)
+    shutil.copytree(folder, folder.parent / "later")
+    config.source.only = ("a", "later")
+    rows = ["site,place,region,date,folder", "a,wuhan,south,2021-06-01,a", "later,wuhan,south,2021-06-01,later"]
+    (folder.parent / "sites.csv").write_text("\n".join(rows) + "\n")
+    data = prepare(config, say=toy.quiet)
+    splits = []
+    for site in data.sites.values():
+        with rasterio.open(data.root / site.split) as raster:
+            splits.append(raster.read(1))
+    assert (splits[0] == splits[1]).all()
+
+
 def test_what_lies_behind_a_virtual_raster_counts(one):
     folder, config = one
     (folder / "parts").mkdir()
