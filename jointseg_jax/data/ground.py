@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import shapely
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data import splits
+from jointseg_jax.data.footprints import TOUCHING, near, seen_from
 from jointseg_jax.data.sources import SiteEntry
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.burn import burn
+from jointseg_jax.rasters.contract import COARSE_SPACING
 
 Rule = Callable[[int, int], np.ndarray]  # height, width in 10 m pixels -> split codes [height, width]
 
@@ -52,14 +54,15 @@ def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, 
     Args:
         config: `dataset.split`.
         sites: all of the dataset.
-        lattices: 10 m lattice by site, for those sites that have one; only sites in one CRS are compared.
+        lattices: 10 m lattice by site, for those sites that have one; of whatever zones they are.
 
     Raises:
-        InputError: by site, two sites of different splits overlap; by block, two sites overlap whose blocks differ.
+        InputError: by site, two sites of different splits overlap; by block, two sites overlap whose blocks differ;
+            or a site lies nowhere.
     """
     by_name = {s.name: s for s in sites}
     split = _split_of_places(config, sites) if config.by == "site" else {}
-    for first, second in _overlaps(lattices):
+    for first, second in near(lattices, TOUCHING):
         a, b = by_name[first], by_name[second]
         if config.by == "site" and split[a.place] != split[b.place]:
             raise InputError(
@@ -73,19 +76,35 @@ def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, 
             )
 
 
+def neighbours(config: Any, lattices: Mapping[str, GeoBox]) -> dict[str, tuple[str, ...]]:
+    """For every site, those before it whose ground lies nearer than the gap: the later one gives way. By site, none.
+
+    Args:
+        config: `dataset.split`.
+        lattices: 10 m lattice by site; those that share ground are one and the same, see `check_apart`.
+    """
+    if config.by != "block":
+        return dict.fromkeys(lattices, ())
+    first: dict[GeoBox, str] = {}
+    for name, lattice in lattices.items():
+        first.setdefault(lattice, name)  # sites of one ground give way alike
+    apart = near({name: lattice for lattice, name in first.items()}, COARSE_SPACING * config.gap)
+    return {
+        name: tuple(earlier for earlier, later in apart if later == first[lattice])
+        for name, lattice in lattices.items()
+    }
+
+
+def give_way(rule: Rule, lattice: GeoBox, others: Sequence[GeoBox], gap: int) -> Rule:
+    """The rule with the ground left free that lies within `gap` 10 m pixels of other sites: they know other blocks."""
+
+    def kept(height: int, width: int) -> np.ndarray:
+        shapes = [(seen_from(lattice, other, COARSE_SPACING * gap), 0) for other in others]
+        return burn(shapes, rule(height, width), lattice.affine)
+
+    return kept if others else rule
+
+
 def _split_of_places(config: Any, sites: Sequence[SiteEntry]) -> dict[str, str]:
     places = list(dict.fromkeys(s.place for s in sites))
     return splits.split_sites(places, {k: tuple(v) for k, v in config.table.items() if v})
-
-
-def _overlaps(lattices: Mapping[str, GeoBox]) -> list[tuple[str, str]]:
-    """Pairs of sites in one CRS that have ground in common."""
-    by_crs: dict[str, list[str]] = {}
-    for name, lattice in lattices.items():
-        by_crs.setdefault(str(lattice.crs), []).append(name)
-    pairs = []
-    for names in by_crs.values():
-        boxes = shapely.box(*np.array([lattices[n].boundingbox.bbox for n in names]).T)
-        inner = shapely.buffer(boxes, -0.5, join_style="mitre")  # metres: neighbours that touch have nothing in common
-        pairs += [(names[i], names[j]) for i, j in shapely.STRtree(inner).query(inner, "intersects").T if i < j]
-    return pairs

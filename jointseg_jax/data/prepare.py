@@ -20,6 +20,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import atomic_path, read_json, write_json
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.rasters.lattice import crs_text
 
 _DESCRIPTION = "dataset.json"  # there is a dataset where this file is: it is removed first and written last
 _RECORD = "site.json"  # the same for a site's folder
@@ -27,10 +28,17 @@ _RECORD = "site.json"  # the same for a site's folder
 
 @dataclasses.dataclass(frozen=True)
 class _Planned:
-    """A site whose files were found and fit together, as far as their headers tell."""
+    """A site whose files were found and fit together, as far as their headers tell.
+
+    Attributes:
+        source: its files.
+        lattice: its 10 m lattice.
+        others: lattices of the sites from whose ground it keeps the gap.
+    """
 
     source: SiteSource
     lattice: GeoBox
+    others: tuple[GeoBox, ...] = ()
 
 
 def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
@@ -56,7 +64,7 @@ def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dat
     entries = list_sites(config, say)
     rules = ground.split_rules(config.split, config.patch, entries)
     planned, failed = _plan(entries, recipe, file_names(config, recipe))
-    ground.check_apart(config.split, entries, {name: plan.lattice for name, plan in planned.items()})
+    planned = _set_apart(config, entries, planned)
     prepared: list[Site] = []
     said: set[str] = set()
     for number, entry in enumerate(entries, start=1):
@@ -135,10 +143,24 @@ def _plan(
     return planned, failed
 
 
+def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, _Planned]) -> dict[str, _Planned]:
+    """Refuses sites that share ground, and has those that are neighbours keep the gap."""
+    lattices = {name: plan.lattice for name, plan in planned.items()}
+    ground.check_apart(config.split, entries, lattices)
+    apart = {}
+    for name, others in ground.neighbours(config.split, lattices).items():
+        source = planned[name].source
+        if others:
+            note = f"no split within {config.split.gap} pixels of {', '.join(others)}: the blocks there are others"
+            source = dataclasses.replace(source, notes=(*source.notes, note))
+        apart[name] = _Planned(source, lattices[name], tuple(lattices[other] for other in others))
+    return apart
+
+
 def _one_site(plan: _Planned, recipe: Recipe, rule: ground.Rule, config: Any, root: pathlib.Path) -> tuple[Site, bool]:
     """The prepared site, and whether it had to be made."""
     folder = root / "sites" / plan.source.entry.name
-    fingerprint = _fingerprint(plan.source, recipe, config)
+    fingerprint = _fingerprint(plan, recipe, config)
     if (folder / _RECORD).exists():
         known = read_json(folder / _RECORD)
         if known["fingerprint"] == fingerprint and known.get("sizes") == _sizes(folder):
@@ -147,6 +169,7 @@ def _one_site(plan: _Planned, recipe: Recipe, rule: ground.Rule, config: Any, ro
     (folder / _RECORD).unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
+    rule = ground.give_way(rule, plan.lattice, plan.others, config.split.gap)
     site = prepare_site(plan.source, plan.lattice, recipe, rule, root)
     write_json(folder / _RECORD, {"fingerprint": fingerprint, "sizes": _sizes(folder), "site": site.to_dict()})
     return site, True
@@ -157,15 +180,16 @@ def _sizes(folder: pathlib.Path) -> Mapping[str, int]:
     return {path.name: path.stat().st_size for path in sorted(folder.glob("*.tif"))}
 
 
-def _fingerprint(source: SiteSource, recipe: Recipe, config: Any) -> str:
-    """Changes whenever the files or the settings a site is made from change."""
+def _fingerprint(plan: _Planned, recipe: Recipe, config: Any) -> str:
+    """Changes whenever the files, the settings or the neighbours change that a site is made from."""
     files = []
-    for path in source.files():
+    for path in plan.source.files():
         status = path.stat() if path.exists() else None  # what a virtual raster refers to may be no file
         files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
-    entry = source.entry
+    entry = plan.source.entry
+    others = [(crs_text(other), *other.affine[:6], *other.shape) for other in plan.others]
     about = [entry.place, entry.region, entry.date]  # the place too: blocks are drawn from its name
-    settings = [SCHEMA_VERSION, repr(recipe), config.split.to_json_best_effort(), *about, files]
+    settings = [SCHEMA_VERSION, repr(recipe), config.split.to_json_best_effort(), *about, others, files]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
