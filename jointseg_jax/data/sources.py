@@ -1,7 +1,9 @@
 """Where the raw rasters of a site lie: a table of site folders, or a folder of 1 m scenes."""
 
 import dataclasses
+import datetime
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -21,7 +23,7 @@ class SiteEntry:
         name: unique; names the site's folder in the dataset.
         place: sites of one place (the same ground at other dates) go into one split.
         region: for scores by sub-region.
-        date: ISO date or year, as text.
+        date: see `iso_moment`; empty where it is not known.
         folder: with its raw files.
     """
 
@@ -89,7 +91,7 @@ def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
     """Sites listed in `root/sites.csv`: columns site, region, date, folder and, where dates share ground, place.
 
     Raises:
-        InputError: no table, a missing column, a site listed twice or named as no folder can be.
+        InputError: no table, a missing column, a site listed twice or named as no folder can be, a date that is none.
     """
     path = root / TABLE
     if not path.exists():
@@ -109,10 +111,36 @@ def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
             continue
         if not name or name.startswith(".") or set(name) & set("/\\"):
             raise InputError(f"{path} names a site {name!r}, which cannot be a folder's name: take letters and digits")
-        sites.append(SiteEntry(name, row.get("place") or name, row["region"], row["date"], root / row["folder"]))
+        date = iso_moment(row["date"])
+        if row["date"] and not date:
+            raise InputError(
+                f"{path} gives site {name!r} the date {row['date']!r}, which is no ISO date: write it like 2021-06-01, "
+                "2021-06-01T03:25:41Z, 2021-06 or 2021, or leave it empty where it is not known"
+            )
+        sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"]))
     if not sites:
         raise InputError(f"{path} lists no site" + (f" among {list(only)}" if only else ""))
     return sites
+
+
+def iso_moment(text: str) -> str:
+    """An ISO date or time as `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ssZ`; empty where it is none.
+
+    A time without a zone is taken for UTC.
+    """
+    text = text.strip()
+    if re.fullmatch(r"\d{4}(-(0[1-9]|1[0-2]))?", text):
+        return text
+    try:
+        return datetime.date.fromisoformat(text).isoformat()
+    except ValueError:
+        pass
+    try:
+        time = datetime.datetime.fromisoformat(text)
+        time = time if time.tzinfo is None else time.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return f"{time.replace(tzinfo=None, microsecond=0).isoformat()}Z"
 
 
 def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> list[SiteEntry]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from jointseg_jax.data.dataset import Dataset, load
+from jointseg_jax.data.sources import iso_moment
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import stac_input
 from jointseg_jax.rasters.contract import Contract, differences
@@ -122,7 +123,12 @@ def iso_date(text: str) -> str:
     if match is None:
         return ""
     year, _, month, day, hour, minute, second = match.groups()
-    return f"{year}-{month}-{day}" + (f"T{hour}:{minute}:{second}Z" if hour else "")
+    return iso_moment(f"{year}-{month}-{day}" + (f"T{hour}:{minute}:{second}Z" if hour else ""))  # no 30 February
+
+
+def _when(text: str) -> str:
+    """What a record gives as its date; empty where it is none, so that the map's records say it is not known."""
+    return iso_moment(text) or iso_date(text)
 
 
 def _number(text: str | None) -> float | None:
@@ -134,7 +140,7 @@ def _number(text: str | None) -> float | None:
 
 def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[Found]:
     return [
-        Found(item.id, functools.partial(item.stack, contract, inputs), iso_date(item.date) or item.date, item.cloud)
+        Found(item.id, functools.partial(item.stack, contract, inputs), _when(item.date), item.cloud)
         for item in stac_input.read_items(path)
     ]
 
@@ -160,7 +166,7 @@ def _sites(data: Dataset, contract: Contract) -> list[Found]:
         Found(
             name,
             functools.partial(_site_files, data, name, wanted),
-            site.date,
+            _when(site.date),
             opened=functools.partial(_open_site, data, name, contract),
         )
         for name, site in data.sites.items()

@@ -82,3 +82,28 @@ def test_a_site_is_named_as_a_folder_can_be(tmp_path, name):
     (tmp_path / "sites.csv").write_text(f"site,region,date,folder\n{name},r,2021,x\n")
     with pytest.raises(InputError, match=r"sites\.csv names a site"):
         from_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("", ""),
+        ("2021", "2021"),
+        ("2021-06", "2021-06"),
+        ("2021-06-01", "2021-06-01"),
+        (" 20210601", "2021-06-01"),
+        ("2021-06-01 03:25", "2021-06-01T03:25:00Z"),
+        ("2021-06-01T03:25:41.024+02:00", "2021-06-01T01:25:41Z"),
+    ],
+)
+def test_dates_of_sites_are_brought_to_one_form(tmp_path, date, expected):
+    (tmp_path / "sites.csv").write_text(f"site,region,date,folder\na,r,{date},x\n")
+    assert [entry.date for entry in from_table(tmp_path)] == [expected]
+
+
+@pytest.mark.parametrize("date", ["01.06.2021", "summer 2021", "2021-13", "2021-02-30", "-", "0001-01-01T00:00+02:00"])
+def test_a_date_that_is_none_is_named(tmp_path, date):
+    (tmp_path / "sites.csv").write_text(f"site,region,date,folder\na,r,{date},x\n")
+    with pytest.raises(InputError, match=r"sites\.csv gives site 'a' the date .*write it like 2021-06-01") as caught:
+        from_table(tmp_path)
+    assert repr(date) in str(caught.value)

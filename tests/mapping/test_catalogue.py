@@ -63,6 +63,27 @@ def test_a_scene_a_folder_of_scenes_and_a_dataset(raw, data, tmp_path):
     assert_same(read(entries[0]), expected)
 
 
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("2021-06-01", "2021-06-01T00:00:00Z"),
+        ("2021-06-01 03:25", "2021-06-01T03:25:00Z"),
+        ("summer 2021", None),
+        ("01.06.2021", None),
+        ("2021", None),
+    ],
+)
+def test_dates_of_datasets_that_were_prepared_unchecked(data, tmp_path, date, expected):
+    """A map's records, written last, take ISO times only."""
+    description = read_json(data.root / "dataset.json")
+    description["sites"][0]["date"] = date
+    for name in ("sites", "index.parquet"):
+        (tmp_path / name).symlink_to(data.root / name)
+    write_json(tmp_path / "dataset.json", description)
+    entries, _ = open_all(find(tmp_path, data.contract, tmp_path)[:1], data.contract)
+    assert entries[0].datetime == expected
+
+
 def test_rasters_in_a_folder(raw, data, tmp_path):
     contract = single(data.contract)
     for name, date in (("a", "T50RKU_20210601T031500"), ("b", "later_2021-06-11")):
@@ -85,6 +106,7 @@ def test_rasters_in_a_folder(raw, data, tmp_path):
         ("tile_120210601", ""),
         ("2021", ""),
         ("20211301", ""),
+        ("20210230", ""),
     ],
 )
 def test_dates(text, expected):
