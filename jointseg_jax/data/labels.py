@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -13,6 +14,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.burn import burn
 
 DEFAULT_ROAD_WIDTH = 6.0  # metres, for lines without a width
+_LINES, _AREAS = ("LineString", "LinearRing"), ("Polygon",)
 
 
 def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np.ndarray:
@@ -31,20 +33,21 @@ def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np
 
 
 def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, float]]:
-    """The impervious ground in all layers of a vector file.
+    """The impervious ground in all layers of a vector file: its polygons and lines; points have no extent.
 
     Args:
         path: GeoPackage or any other file that GDAL reads.
         crs: to bring it to.
 
     Returns:
-        Geometries and full widths in metres: of lines their `width` column, `DEFAULT_ROAD_WIDTH` where there is none;
-        0 for polygons.
+        Geometries and full widths in metres: of lines their `width` column (numbers, or text such as `4 m`),
+        `DEFAULT_ROAD_WIDTH` where there is none or 0; 0 for polygons.
 
     Raises:
-        InputError: the file cannot be read, holds no geometries, or has no CRS.
+        InputError: the file cannot be read, holds no geometries or points alone, has no CRS, or a width is no number.
     """
-    shapes = []
+    shapes: list[tuple[shapely.Geometry, float]] = []
+    left_out = False
     for layer in _spatial_layers(path):
         try:
             frame = gpd.read_file(path, layer=layer)
@@ -55,12 +58,31 @@ def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, fl
                 f"layer {layer!r} of {path} has no CRS, so it has no place on the ground: assign one "
                 "(ogr2ogr -a_srs EPSG:...)"
             )
-        frame = frame[frame.geometry.notna()].to_crs(crs)
-        lines = frame.geom_type.isin(["LineString", "MultiLineString"])
-        widths = frame["width"].astype(float) if "width" in frame else pd.Series(np.nan, frame.index)
-        widths = widths.fillna(DEFAULT_ROAD_WIDTH).where(lines, 0.0)
-        shapes += list(zip(frame.geometry, widths.tolist(), strict=True))
+        frame = frame[frame.geometry.notna()].to_crs(crs).explode(ignore_index=True)  # collections hold all kinds
+        areas, lines = frame.geom_type.isin(_AREAS), frame.geom_type.isin(_LINES)
+        left_out |= not (areas | lines).all()
+        shapes += [(polygon, 0.0) for polygon in frame.geometry[areas]]
+        given = frame["width"] if "width" in frame else pd.Series(None, frame.index, dtype=object)
+        widths = [_line_width(value, path, layer) for value in given[lines]]
+        shapes += list(zip(frame.geometry[lines], widths, strict=True))
+    if left_out and not shapes:
+        raise InputError(f"{path} holds points alone, which cover no ground: give polygons, or lines with a width")
     return shapes
+
+
+def _line_width(value: Any, path: pathlib.Path, layer: str) -> float:
+    """Metres. OpenStreetMap's are text, perhaps with the unit; in many road tables 0 stands for unknown."""
+    text = "" if pd.isna(value) else str(value).strip()
+    try:
+        width = float(text.removesuffix("m")) if text else 0.0
+    except ValueError:
+        width = -1.0
+    if not 0 <= width < np.inf:
+        raise InputError(
+            f"layer {layer!r} of {path} has a line of width {value!r}: write it in metres, or leave it empty "
+            f"for {DEFAULT_ROAD_WIDTH:g} m"
+        )
+    return width or DEFAULT_ROAD_WIDTH
 
 
 def _spatial_layers(path: pathlib.Path) -> list[str]:

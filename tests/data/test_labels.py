@@ -65,6 +65,48 @@ def test_all_layers_of_a_vector_file_are_read(tmp_path):
     assert moved[0][0].bounds[0] < 0
 
 
+def test_points_have_no_extent(tmp_path):
+    """Trees and lamps of a city's file are no impervious ground, alone or in a collection."""
+    path = tmp_path / "x.gpkg"
+    tree = shapely.Point(500_100.5, 3_399_800.5)
+    both = shapely.GeometryCollection([tree, HOUSE, ROAD])
+    for layer, shapes in (("trees", [tree, shapely.MultiPoint([tree])]), ("mixed", [both])):
+        gpd.GeoDataFrame({"name": ["x"] * len(shapes)}, geometry=shapes, crs=toy.CRS).to_file(path, layer=layer)
+    assert [(g.geom_type, width) for g, width in read_shapes(path, toy.CRS)] == [("Polygon", 0.0), ("LineString", 6.0)]
+
+
+def test_a_file_of_points_alone_is_refused(tmp_path):
+    path = tmp_path / "x.gpkg"
+    gpd.GeoDataFrame({"name": ["x"]}, geometry=[shapely.Point(0, 0)], crs=toy.CRS).to_file(path)
+    with pytest.raises(InputError, match=r"x\.gpkg holds points alone"):
+        read_shapes(path, toy.CRS)
+    gpd.GeoDataFrame({"name": []}, geometry=[], crs=toy.CRS).to_file(path)  # a site without roads
+    assert read_shapes(path, toy.CRS) == []
+
+
+def write_roads(path, width):
+    """A road of that width, and a house, whose width means nothing."""
+    other = "wide" if isinstance(width, str) else -1
+    gpd.GeoDataFrame({"width": [width, other]}, geometry=[ROAD, HOUSE], crs=toy.CRS).to_file(path, layer="roads")
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [("4 m", 4.0), ("3.5m", 3.5), (" 12", 12.0), ("", 6.0), ("0", 6.0), (0.0, 6.0), (np.nan, 6.0), (7, 7.0)],
+)
+def test_widths_are_numbers_or_plain_text(tmp_path, width, expected):
+    write_roads(tmp_path / "x.gpkg", width)
+    assert read_shapes(tmp_path / "x.gpkg", toy.CRS)[-1][1] == expected
+
+
+@pytest.mark.parametrize("width", ["narrow", "3-4", "12'", "-2", "inf", -2.0])
+def test_a_width_that_is_none_is_named(tmp_path, width):
+    write_roads(tmp_path / "x.gpkg", width)
+    with pytest.raises(InputError, match=r"layer 'roads' of .*x\.gpkg has a line of width") as caught:
+        read_shapes(tmp_path / "x.gpkg", toy.CRS)
+    assert repr(width) in str(caught.value)
+
+
 def test_vectors_make_the_label(one):
     """No label.tif is looked for where vectors are named."""
     folder, config = one
