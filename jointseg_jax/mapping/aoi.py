@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.zones import polygons
+from jointseg_jax.mapping.zones import longest_side, polygons
 
 
 def read_area(path: str | os.PathLike[str]) -> shapely.Geometry:
@@ -28,13 +28,17 @@ def read_area(path: str | os.PathLike[str]) -> shapely.Geometry:
         raise InputError(f"{path} cannot be read as a vector file ({_line(error)}): --aoi wants polygons") from error
     if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
         raise InputError(f"{path} has no geometries with a CRS: give polygons, as GeoJSON in longitude and latitude")
-    shapes = frame.geometry.to_crs(4326)
-    kinds = sorted(set(shapes.geom_type.dropna()))
-    found = polygons(shapely.union_all([polygons(s) for s in shapes if s is not None and not s.is_empty]))
+    kinds = sorted(set(frame.geom_type.dropna()))
+    shapes = [polygons(s) for s in frame.geometry if s is not None and not s.is_empty]
+    ground = gpd.GeoSeries(shapes, crs=frame.crs)
+    if frame.crs.is_projected:  # only vertices are moved, and what is straight there bends in degrees
+        ground = ground.segmentize(longest_side(frame.crs))
+    ground = ground.to_crs(4326)
+    if not np.isfinite(shapely.get_coordinates(ground.values)).all():
+        raise InputError(f"{path} holds coordinates that are no numbers in longitude and latitude: correct its CRS")
+    found = polygons(shapely.union_all([polygons(s) for s in ground]))
     if found.is_empty:
         raise InputError(f"{path} holds no polygon but {kinds or 'nothing'}: the area of interest must have an area")
-    if not np.isfinite(shapely.get_coordinates(found)).all():
-        raise InputError(f"{path} holds coordinates that are no numbers in longitude and latitude: correct its CRS")
     return found
 
 

@@ -23,14 +23,13 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_text
 from jointseg_jax.mapping.commands import status_of
 from jointseg_jax.mapping.rows import TileRow, parse_row
+from jointseg_jax.mapping.zones import longest_side
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import Window, crop
 from jointseg_jax.rasters.reader import Handles, read_window
 
 _ROWS = 512  # read at once: a row of the product's blocks
-_CHORD = 1000.0  # metres: sides of polygons are followed this closely, which leaves centimetres
-_DEGREE = 111_320.0  # metres
 _MARGIN = 2000.0  # metres around a tile within which polygons are kept
 COLUMNS = ("area_km2", "mapped_km2", "impervious_km2", "share", "coverage", "pixels", "west", "south", "east", "north")
 
@@ -109,7 +108,7 @@ def zonal(product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.G
     """
     count = len(polygons)
     sums = _Sums(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
-    dense = polygons.geometry.segmentize(_longest(polygons.crs))
+    dense = polygons.geometry.segmentize(longest_side(polygons.crs))
     handles = Handles(limit=4)
     try:
         for epsg in sorted({t.epsg for t in tiles}):
@@ -136,13 +135,6 @@ def zonal(product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.G
     found |= dict(zip(COLUMNS[-4:], boxes.T, strict=True))
     own = pd.DataFrame(polygons.drop(columns=polygons.geometry.name))
     return pd.concat([own, pd.DataFrame(found)], axis=1)
-
-
-def _longest(crs: pyproj.CRS) -> float:
-    """`_CHORD` in units of a CRS."""
-    if crs.is_geographic:
-        return _CHORD / _DEGREE
-    return _CHORD / float(crs.axis_info[0].unit_conversion_factor)
 
 
 def _in_zone(

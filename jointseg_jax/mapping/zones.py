@@ -16,6 +16,8 @@ from jointseg_jax.errors import InputError
 SOUTH, NORTH = -80.0, 84.0  # degrees, where UTM ends
 _STEP = 0.005  # degrees: a straight edge of this length leaves its image on the other map by some millimetres
 _STEP_METRES = 500.0
+_CHORD = 1000.0  # metres: sides in any CRS are followed this closely, which leaves centimetres
+_DEGREE = 111_320.0  # metres
 _GEOD = pyproj.Geod(ellps="WGS84")
 
 
@@ -85,6 +87,13 @@ def _flat(geometry: shapely.Geometry) -> Iterator[shapely.Polygon]:
     elif hasattr(geometry, "geoms"):
         for part in geometry.geoms:
             yield from _flat(part)
+
+
+def longest_side(crs: pyproj.CRS) -> float:
+    """How long, in units of a CRS, a side may be whose ends alone are brought into another CRS."""
+    if crs.is_geographic:
+        return _CHORD / _DEGREE
+    return _CHORD / float(crs.axis_info[0].unit_conversion_factor)
 
 
 def to_zone(ground: shapely.Geometry, zone: Zone) -> shapely.Geometry:

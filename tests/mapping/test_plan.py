@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 
+import geopandas
 import numpy as np
 import pyproj
 import pytest
@@ -207,3 +208,21 @@ def test_bow_ties_and_overlaps_count_once(tmp_path):
     feature = {"type": "Feature", "properties": {}, "geometry": bow}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature, feature]}))
     assert read_area(path).area == pytest.approx(0.5)
+
+
+def area_file(path, *shapes, epsg):
+    geopandas.GeoDataFrame(geometry=list(shapes), crs=epsg).to_file(path)
+    return path
+
+
+@pytest.mark.parametrize("epsg", [32650, 3857, 2263])
+def test_sides_that_are_straight_in_the_file_stay_there(tmp_path, epsg):
+    """An area in metres (or feet) of a projection: between its corners, too, its sides lie where they were drawn."""
+    x, y = pyproj.Transformer.from_crs(4326, epsg, always_xy=True).transform(
+        *((-73.5, 40.5) if epsg == 2263 else (113.5, 45))
+    )
+    side = 100_000 / pyproj.CRS(epsg).axis_info[0].unit_conversion_factor
+    drawn = shapely.box(x, y, x + side, y + side)
+    found = read_area(area_file(tmp_path / "aoi.gpkg", drawn, epsg=epsg))
+    back = geopandas.GeoSeries([shapely.segmentize(found, 0.001)], crs=4326).to_crs(epsg)[0]
+    assert shapely.hausdorff_distance(back, drawn, densify=0.01) < 0.1 * side / 100_000
