@@ -6,6 +6,8 @@ import numpy as np
 import pyproj
 import shapely
 
+from jointseg_jax.mapping.zones import cut_at_180
+
 _POINTS = 16  # per side: of 10 km, chords stay within centimetres of the arc
 _DIGITS = 7  # a centimetre
 
@@ -26,21 +28,8 @@ def ring(bounds: tuple[float, float, float, float], points: int) -> tuple[np.nda
 
 def footprint(epsg: int, bounds: tuple[float, float, float, float]) -> shapely.Geometry:
     """A rectangle of a CRS in longitude and latitude: a polygon, of two parts where it crosses the antimeridian."""
-    west, south, east, north = bounds
-    x, y = ring(bounds, _POINTS)
-    lon, lat = _to_degrees(epsg).transform(x, y)
-    centre, _ = _to_degrees(epsg).transform((west + east) / 2, (south + north) / 2)
-    lon = centre + (np.asarray(lon) - centre + 180) % 360 - 180  # in one piece, perhaps beyond 180 degrees
-    ground = shapely.Polygon(np.round(np.column_stack([lon, lat]), _DIGITS))
-    if lon.min() >= -180 and lon.max() <= 180:
-        return shapely.orient_polygons(ground)
-    parts = []
-    for shift in (-360, 0, 360):
-        moved = shapely.transform(ground, lambda points, by=shift: points + np.array([by, 0.0]))
-        inside = shapely.clip_by_rect(moved, -180, -90, 180, 90)
-        if inside.area > 0:
-            parts.append(inside)
-    return shapely.orient_polygons(shapely.MultiPolygon(parts))
+    lon, lat = _to_degrees(epsg).transform(*ring(bounds, _POINTS))
+    return shapely.orient_polygons(cut_at_180(shapely.Polygon(np.round(np.column_stack([lon, lat]), _DIGITS))))
 
 
 def bbox(geometry: shapely.Geometry) -> list[float]:

@@ -17,13 +17,14 @@ from jointseg_jax.jobs.units import Event, run_units
 from jointseg_jax.mapping import plan_file, rates
 from jointseg_jax.mapping.card import checkpoint_asset, model_item, weights_digest
 from jointseg_jax.mapping.catalogue import Entry, Refused, open_all
+from jointseg_jax.mapping.footprint import bbox
 from jointseg_jax.mapping.found import find
 from jointseg_jax.mapping.halo import FILE as HALO_FILE
 from jointseg_jax.mapping.halo import halo_for
 from jointseg_jax.mapping.memory import memory
 from jointseg_jax.mapping.plan import SNAP, Coverage, coverage, partition, with_scenes
 from jointseg_jax.mapping.tile_work import TileWork, check_settings, make_predictor
-from jointseg_jax.mapping.zones import polygons, to_degrees, zone_of_epsg
+from jointseg_jax.mapping.zones import cut_at_180, polygons, to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.training.trained import Trained
 
@@ -208,7 +209,7 @@ def _halo(trained: Trained, scenes: Sequence[Entry], say: Callable[[str], None])
 def _footprint(scene: Entry) -> shapely.Geometry:
     zone = zone_of_epsg(scene.epsg)
     assert zone is not None, scene.id
-    return to_degrees(shapely.box(*scene.bounds), zone, step=_EDGE)
+    return cut_at_180(to_degrees(shapely.box(*scene.bounds), zone, step=_EDGE))
 
 
 def _beside(covered: Coverage, tiles: Sequence[Any]) -> float:
@@ -220,7 +221,7 @@ def _nothing(source: pathlib.Path, tiles: Sequence[Any], scenes: Sequence[Entry]
     zones = sorted({t.zone.name for t in tiles})
     places = []
     for scene in scenes[:_LISTED]:
-        west, south, east, north = _footprint(scene).bounds
+        west, south, east, north = bbox(_footprint(scene))
         places.append(f"{scene.id} in EPSG:{scene.epsg}, {west:.3f}, {south:.3f} to {east:.3f}, {north:.3f}")
     return (
         f"no scene of {source} reaches the area of interest, which lies in zone{'s' * (len(zones) != 1)} "

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pyproj
 import shapely
 
@@ -16,6 +17,7 @@ from jointseg_jax.errors import InputError
 SOUTH, NORTH = -80.0, 84.0  # degrees, where UTM ends
 _STEP = 0.005  # degrees: a straight edge of this length leaves its image on the other map by some millimetres
 _STEP_METRES = 500.0
+_SLIVER = 1e-12  # square degrees, a hundredth of a square metre: what rounding leaves on the other side of 180 degrees
 _CHORD = 1000.0  # metres: sides in any CRS are followed this closely, which leaves centimetres
 _DEGREE = 111_320.0  # metres
 _GEOD = pyproj.Geod(ellps="WGS84")
@@ -94,6 +96,45 @@ def longest_side(crs: pyproj.CRS) -> float:
     if crs.is_geographic:
         return _CHORD / _DEGREE
     return _CHORD / float(crs.axis_info[0].unit_conversion_factor)
+
+
+def cut_at_180(ground: shapely.Geometry) -> shapely.Geometry:
+    """Polygons whose rings may step from 180 to -180 between two vertices: cut there, whole on either side.
+
+    Args:
+        ground: polygons brought into degrees, without true sides longer than 180 degrees.
+
+    Raises:
+        InputError: it goes around a pole.
+    """
+    if not any(_steps_over(ring) for p in _flat(ground) for ring in (p.exterior, *p.interiors)):
+        return ground
+    found = []
+    for polygon in _flat(ground):
+        holes = shapely.union_all([_cut(hole) for hole in polygon.interiors])
+        found.append(_cut(polygon.exterior).difference(holes))
+    return polygons(shapely.union_all(found))
+
+
+def _steps_over(ring: shapely.LinearRing) -> bool:
+    return bool((np.abs(np.diff(shapely.get_coordinates(ring)[:, 0])) > 180).any())
+
+
+def _cut(ring: shapely.LinearRing) -> shapely.Geometry:
+    """What a ring encloses, between -180 and 180 degrees."""
+    points = shapely.get_coordinates(ring)
+    points[:, 0] = np.unwrap(points[:, 0], period=360)  # in one piece, perhaps beyond 180 degrees
+    if abs(points[-1, 0] - points[0, 0]) > 180:
+        raise InputError(
+            f"the area of interest goes around a pole, but UTM covers {SOUTH:g} to {NORTH:g} degrees: cut it"
+        )
+    parts = []
+    for shift in (-360, 0, 360):
+        whole = polygons(shapely.Polygon(points + np.array([shift, 0.0])))
+        inside = whole.intersection(shapely.box(-180, -90, 180, 90))
+        if inside.area > _SLIVER:
+            parts.append(inside)
+    return shapely.union_all(parts)
 
 
 def to_zone(ground: shapely.Geometry, zone: Zone) -> shapely.Geometry:

@@ -226,3 +226,36 @@ def test_sides_that_are_straight_in_the_file_stay_there(tmp_path, epsg):
     found = read_area(area_file(tmp_path / "aoi.gpkg", drawn, epsg=epsg))
     back = geopandas.GeoSeries([shapely.segmentize(found, 0.001)], crs=4326).to_crs(epsg)[0]
     assert shapely.hausdorff_distance(back, drawn, densify=0.01) < 0.1 * side / 100_000
+
+
+@pytest.mark.parametrize("epsg", [32701, 3857])
+def test_an_area_across_180_degrees_is_not_the_rest_of_the_world(tmp_path, epsg):
+    """In Fiji, with a hole on either side and one across; in degrees it has a part on either side."""
+    middle, width = {32701: (181_600, 100_000), 3857: (20_037_508.34, 120_000)}[epsg]
+    south = {32701: 7_990_000, 3857: -2_050_000}[epsg]
+    drawn = shapely.box(middle - width / 2, south, middle + width / 2, south + 80_000)
+    holes = [shapely.Point(middle + dx, south + 40_000).buffer(9000) for dx in (-30_000, 0, 30_000)]
+    found = read_area(area_file(tmp_path / "aoi.gpkg", drawn.difference(shapely.union_all(holes)), epsg=epsg))
+    assert {zone.name for zone, _ in zones.zones_of(found)} == {"01S", "60S"}
+    parts = sorted(part.bounds for part in found.geoms)
+    assert [(west, east) for west, _, east, _ in parts] == [(-180, parts[0][2]), (parts[1][0], 180)]
+    assert parts[0][2] < -179 < 179 < parts[1][0]
+    crs = pyproj.CRS(epsg)
+    dense = shapely.segmentize(drawn.difference(shapely.union_all(holes)), 100)
+    lon, lat = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(*shapely.get_coordinates(dense).T)
+    outlines = np.split(
+        np.column_stack([lon, lat]), np.cumsum([len(r.coords) for r in (dense.exterior, *dense.interiors)])[:-1]
+    )
+    geod = pyproj.Geod(ellps="WGS84")
+    shell, *rest = (abs(geod.polygon_area_perimeter(*o.T)[0]) for o in outlines)
+    assert zones.area(found) == pytest.approx(shell - sum(rest), rel=1e-5)
+
+
+def test_an_area_around_the_world_or_a_pole(tmp_path):
+    """The one is what it is; the other cannot be drawn in degrees."""
+    band = shapely.box(-20_037_508, -1e6, 20_037_508, 1e6)
+    found = read_area(area_file(tmp_path / "band.gpkg", band, epsg=3857))
+    assert found.bounds == pytest.approx((-180, -8.947, 180, 8.947), abs=1e-3)
+    assert len(list(zones.zones_of(found))) == 120
+    with pytest.raises(InputError, match="goes around a pole"):
+        read_area(area_file(tmp_path / "pole.gpkg", shapely.box(-1e6, -1e6, 1e6, 1e6), epsg=3031))

@@ -344,6 +344,22 @@ def test_scenes_of_two_zones_serve_their_own_strip(network, raw, tmp_path):
         assert (lon < 120 + 1e-9).all() if tile.zone.name == "50N" else (lon > 120 - 1e-9).all()
 
 
+def test_a_scene_across_180_degrees_is_not_the_rest_of_the_world(network, raw, tmp_path):
+    """Without an area its rectangle is mapped: on either side of 180 degrees, and nowhere else."""
+    shutil.copytree(raw / "a", tmp_path / "in" / "fiji")
+    left, top = 20 * np.floor(to_zone(shapely.Point(-180, -17.8), Zone(1, False)).x / 20) - 200, 8028000.0
+    for path in (tmp_path / "in" / "fiji").glob("*.tif"):
+        with rasterio.open(path) as raster:
+            spacing = raster.res[0]
+        toy.rewrite(path, crs="EPSG:32701", transform=rasterio.Affine(spacing, 0, left, 0, -spacing, top))
+    wide = dataclasses.replace(ASKED, grid=2_000_000)  # the world would take long
+    plan = plan_area(network, tmp_path / "in", None, tmp_path / "out", wide, say=quiet)
+    assert {t.zone.name for t in plan.tiles} == {"01S", "60S"}
+    assert plan.about["aoi_km2"] == pytest.approx(0.42 * 0.36, rel=0.01)
+    with pytest.raises(InputError, match=r"EPSG:32701, 179\.998, .* to -179\.998, "):
+        plan_area(network, tmp_path / "in", shapely.box(111, 30, 111.1, 30.1), tmp_path / "no", ASKED, say=quiet)
+
+
 def test_lattices_are_what_the_rows_say(product):
     folder, plan, _ = product
     for tile in plan.tiles:
