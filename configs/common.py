@@ -239,7 +239,7 @@ def dataset(name: str) -> ConfigDict:
     config.split.shares = ConfigDict({"train": 0.7, "validation": 0.1, "test": 0.2})
     config.split.block = 128  # 10 m pixels
     config.split.gap = 64  # 10 m pixels between two splits: at least a patch plus the halo
-    config.split.halo = 16  # what a map looks at beyond its tile, at least; see halo.json beside a checkpoint
+    config.split.halo = 16  # what a map looks at beyond its tile, at least; see halo_*.json in a work directory
     config.split.seed = 0
     return config
 

@@ -13,8 +13,7 @@ import jax
 import numpy as np
 
 from jointseg_jax import __version__
-from jointseg_jax.jobs.files import read_json
-from jointseg_jax.mapping.halo import FILE as HALO_FILE
+from jointseg_jax.mapping.halo import kept
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract, Modality
 from jointseg_jax.training.checkpoints import FOLDER
 from jointseg_jax.training.state import Params
@@ -113,10 +112,8 @@ def checkpoint_asset(trained: Trained, href: str) -> dict[str, Any]:
 
 def known_halo(trained: Trained) -> int | None:
     """The halo measured for these weights, input pixels, where it was."""
-    path = trained.workdir / HALO_FILE
-    known = read_json(path) if path.exists() else {}
-    same = (known.get("step"), known.get("weights")) == (trained.step, trained.weights)
-    return int(known["halo"]) if same else None
+    known = kept(trained)
+    return None if known is None else int(known["halo"])
 
 
 def mlm_name(name: str) -> str:

@@ -6,7 +6,9 @@ makes seams in other people's maps, so it is measured on crops of a real scene a
 
 import dataclasses
 import math
+import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,6 @@ _CORE = 16  # coarse pixels whose probability is compared
 _CROPS = 8
 _CONTRAST = 0.2  # training standard deviations by which a crop must vary: flat ground would hide an influence
 _IN_HAND = 4.0  # the crops see a part of the ground: on them, the change must be this much smaller than the tolerance
-FILE = "halo.json"
 
 
 def theoretical_reach(model: JointSeg) -> int:
@@ -49,6 +50,22 @@ def theoretical_reach(model: JointSeg) -> int:
     return math.ceil(metres / 10.0) + 1
 
 
+def kept_at(trained: Trained) -> pathlib.Path:
+    """The file with the halo of these weights; other checkpoints of the run have files of their own."""
+    return trained.workdir / f"halo_{trained.step}_{trained.weights}.json"
+
+
+def kept(trained: Trained, tolerance: float = TOLERANCE) -> dict[str, Any] | None:
+    """What was measured on these weights, to this tolerance; None where nothing was."""
+    path = kept_at(trained)
+    known: dict[str, Any] = read_json(path) if path.exists() else {}
+    return known if all(known.get(k) == v for k, v in _key(trained, tolerance).items()) else None
+
+
+def _key(trained: Trained, tolerance: float) -> dict[str, Any]:
+    return {"step": trained.step, "weights": trained.weights, "tolerance": tolerance}
+
+
 def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: Callable[[str], None] = print) -> int:
     """The halo kept beside the checkpoint, or measured on `scene` and kept.
 
@@ -63,15 +80,14 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
     Returns:
         Coarse pixels.
     """
-    path = trained.workdir / FILE
-    key = {"step": trained.step, "weights": trained.weights, "tolerance": tolerance}
-    known = read_json(path) if path.exists() else {}
-    if any(known.get(k) != v for k, v in key.items()):
+    path, known = kept_at(trained), kept(trained, tolerance)
+    if known is None:
         measured = measure(trained, scene, tolerance)
         if measured is None:
             return min(theoretical_reach(trained.model), _REFERENCES[0])
         theory = theoretical_reach(trained.model)
-        known = {**key, **dataclasses.asdict(measured), "scene": scene.name, "crops": _CROPS, "theory": theory}
+        known = {**_key(trained, tolerance), **dataclasses.asdict(measured)}
+        known |= {"scene": scene.name, "crops": _CROPS, "theory": theory}
         write_json(path, known)
     if not known["met"]:
         say(

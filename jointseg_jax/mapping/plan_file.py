@@ -131,6 +131,16 @@ def _write(
     write_text(product / PLAN, f'{{"type": "FeatureCollection",\n"{_ABOUT}": {head},\n"features": [\n{lines}\n]}}\n')
 
 
+def halo_in_use(product: pathlib.Path, network: Mapping[str, Any]) -> int | None:
+    """The halo that tiles of a product were mapped with by a network (see `Plan`); None where it has mapped none."""
+    path = product / PLAN
+    if not path.exists() or not any((product / LEDGER).glob("*.json")):
+        return None
+    about = _read(path)[_ABOUT]
+    same = all(about["network"][k] == network[k] for k in ("step", "weights", "sha256"))
+    return int(about["settings"]["halo"]) if same else None
+
+
 def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.Entry]]:
     """A product's plan, and its scenes by id."""
     record = _read(product / PLAN)

@@ -19,8 +19,7 @@ from jointseg_jax.mapping.card import checkpoint_asset, model_item, weights_dige
 from jointseg_jax.mapping.catalogue import Entry, Refused, open_all
 from jointseg_jax.mapping.footprint import bbox
 from jointseg_jax.mapping.found import find
-from jointseg_jax.mapping.halo import FILE as HALO_FILE
-from jointseg_jax.mapping.halo import halo_for
+from jointseg_jax.mapping.halo import halo_for, kept
 from jointseg_jax.mapping.memory import memory
 from jointseg_jax.mapping.plan import SNAP, Coverage, coverage, partition, with_scenes
 from jointseg_jax.mapping.tile_work import TileWork, check_settings, make_predictor
@@ -50,7 +49,7 @@ def plan_area(
         source: see `found.find`.
         area: polygons in degrees; None for the rectangles of all scenes.
         product: folder; made if it is not there.
-        settings: what is asked for; the halo is measured here.
+        settings: what is asked for; the halo is that of the tiles that are done, or measured here.
         skip_refused: go on without the scenes that cannot be used.
         say: receives the lines of the report.
 
@@ -65,16 +64,18 @@ def plan_area(
     if area is None:
         area = polygons(shapely.union_all([_footprint(s) for s in scenes]))
         say("area    no --aoi was given: the rectangles of all scenes are mapped")
-    halo = _halo(trained, scenes, say)
-    settings = dataclasses.replace(settings, halo=halo)
-    tiles = with_scenes(list(partition(area, settings.grid)), scenes, halo * COARSE_SPACING)
-    covered = coverage(area, tiles, scenes)
     network = {
         "name": trained.name,
         "step": trained.step,
         "weights": trained.weights,
         "sha256": weights_digest(trained.params),
     }
+    halo = plan_file.halo_in_use(product, network)
+    if halo is None:
+        halo = _halo(trained, scenes, say)
+    settings = dataclasses.replace(settings, halo=halo)
+    tiles = with_scenes(list(partition(area, settings.grid)), scenes, halo * COARSE_SPACING)
+    covered = coverage(area, tiles, scenes)
     mapped = sum(t.owned_m2 for t in tiles if t.candidates) - _beside(covered, tiles)
     expected = rates.expect(trained.workdir, settings, mapped / 1e6)
     about = {
@@ -201,7 +202,7 @@ def _halo(trained: Trained, scenes: Sequence[Entry], say: Callable[[str], None])
     found = 0
     for entry in largest[:_MEASURED_ON]:
         found = max(found, halo_for(trained, entry.scene, say=say))
-        if (trained.workdir / HALO_FILE).exists():
+        if kept(trained) is not None:
             return halo_for(trained, entry.scene, say=lambda _: None)
     return found
 
@@ -287,6 +288,7 @@ def _conclude(
             f"get the same class from both, the probability differs by {change:.3f}"
         )
     card = model_item(trained, {"checkpoint": checkpoint_asset(trained, _checkpoint(trained))})
+    card["properties"]["mlm:hyperparameters"]["halo"] = plan.settings.halo  # another may have been measured since
     write_records(product, rows, card, say=say)
 
 

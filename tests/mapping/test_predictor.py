@@ -76,7 +76,7 @@ def test_a_scene_too_small_to_measure_on_is_given_plenty(trained, data):
     scene = data.scene("d")
     small = dataclasses.replace(scene, lattice=scene.lattice[:20, :20])
     assert halos.measure(trained, small, halos.TOLERANCE) is None
-    path = trained.workdir / halos.FILE
+    path = halos.kept_at(trained)
     path.unlink(missing_ok=True)
     assert halos.halo_for(trained, small) == min(halos.theoretical_reach(trained.model), 48)
     assert not path.exists()
@@ -84,7 +84,7 @@ def test_a_scene_too_small_to_measure_on_is_given_plenty(trained, data):
 
 @pytest.mark.slow
 def test_halo_is_kept_beside_the_checkpoint(trained, data, measured):
-    path = trained.workdir / halos.FILE
+    path = halos.kept_at(trained)
     path.unlink(missing_ok=True)
     assert halos.halo_for(trained, data.scene("d")) == measured.halo
     record = read_json(path)
@@ -95,6 +95,18 @@ def test_halo_is_kept_beside_the_checkpoint(trained, data, measured):
     newer = dataclasses.replace(trained, step=5)
     assert halos.halo_for(newer, data.scene("d")) == measured.halo
     path.unlink()
+    halos.kept_at(newer).unlink()
+
+
+def test_every_checkpoint_keeps_its_own_halo(trained, data, monkeypatch, tmp_path):
+    """To look at another one in between changes nothing."""
+    scene = data.scene("d")
+    first = dataclasses.replace(trained, workdir=tmp_path, step=1)
+    others = [dataclasses.replace(first, step=2), dataclasses.replace(first, weights="raw")]
+    for number, network in enumerate([first, *others], start=4):
+        monkeypatch.setattr(halos, "measure", lambda *_, n=number: halos.Measured(n, {}, 48, met=True))
+        assert halos.halo_for(network, scene) == number
+    assert [halos.halo_for(network, scene) for network in (first, *others)] == [4, 5, 6]
 
 
 def test_theory_bounds_what_an_input_can_change(trained, data):
@@ -158,7 +170,7 @@ def test_what_lies_beyond_the_true_image_is_the_training_mean(trained, data, con
 
 def test_a_halo_that_misses_the_tolerance_says_so(trained, data, monkeypatch):
     """A network that reaches further than any context tried: nothing is kept as if it had been met."""
-    path = trained.workdir / halos.FILE
+    path = halos.kept_at(trained)
     path.unlink(missing_ok=True)
     monkeypatch.setattr(halos, "_REFERENCES", (4, 8))
     lines: list[str] = []

@@ -19,6 +19,7 @@ from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.files import read_json, sha256
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.locks import exclusive
+from jointseg_jax.mapping import halo as halos
 from jointseg_jax.mapping import plan_file, rates
 from jointseg_jax.mapping.aoi import read_area
 from jointseg_jax.mapping.halo import TOLERANCE
@@ -208,6 +209,41 @@ def test_what_was_lost_is_made_again_with_the_same_bits(product, network, scenes
     row.write_text(row.read_text().replace("1", "2", 1))
     make(network, scenes, area, folder)
     assert bits(folder) == expected
+
+
+def test_a_product_goes_on_with_the_halo_it_was_begun_with(product, network, scenes, area, tmp_path):
+    """Whatever is measured, or lost, beside the checkpoint after its first tile is done."""
+    folder, begun, _ = product
+    shutil.copytree(network.workdir, tmp_path / "run")
+    shutil.copytree(folder, tmp_path / "product")
+    moved = load_trained(tmp_path / "run")
+    for path in moved.workdir.glob("halo*.json"):
+        path.write_text(path.read_text().replace(f'"halo": {begun.settings.halo}', '"halo": 13'))
+    sorted((tmp_path / "product" / "ledger").glob("*.json"))[0].unlink()
+    plan = make(moved, scenes, area, tmp_path / "product")
+    assert plan.settings.halo == begun.settings.halo
+    assert bits(tmp_path / "product") == bits(folder)
+    card = read_json(tmp_path / "product" / "model.json")
+    assert card["properties"]["mlm:hyperparameters"]["halo"] == begun.settings.halo
+    assert plan_area(moved, scenes, area, tmp_path / "new", ASKED, say=quiet).settings.halo == 13
+
+
+def test_the_halo_is_measured_where_it_can_be(network, scenes, area, tmp_path, monkeypatch):
+    """The largest scene may be too flat to measure on; what is known of another checkpoint says nothing."""
+    fresh = dataclasses.replace(network, workdir=tmp_path)
+    asked = []
+
+    def measure(_, scene, __):
+        asked.append(scene.name)
+        return halos.Measured(7, {}, 48, met=True) if len(asked) in (1, 3) else None
+
+    monkeypatch.setattr(halos, "measure", measure)
+    halos.halo_for(
+        dataclasses.replace(fresh, step=5), open_scene(scenes / "early_20210601", network.meta.contract).scene
+    )
+    plan = plan_area(fresh, scenes, area, tmp_path / "out", ASKED, say=quiet)
+    assert plan.settings.halo == 7
+    assert len(set(asked[1:])) == 2
 
 
 def test_shards_make_the_same_bits_and_the_last_writes_records(product, network, scenes, area, tmp_path):
