@@ -160,5 +160,7 @@ def _crops(scene: Scene) -> list[Window]:
 
 def _probabilities(trained: Trained, scene: Scene, windows: Sequence[Window], halo: int) -> np.ndarray:
     """[crops, fine, fine] over the cores."""
-    predictor = Predictor(trained, halo, tile=_CORE, batch=1, images=False)  # contexts may be large: one at a time
+    # The reach is the weights'. Shorter numbers are rounded otherwise in larger windows, which looks like reach.
+    # Contexts may be large: one at a time.
+    predictor = Predictor(trained, halo, tile=_CORE, batch=1, images=False, dtype="float32", precision="highest")
     return np.stack([tile.probability for tile in predictor.run_windows(scene, windows)])

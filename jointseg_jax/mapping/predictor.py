@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any, Protocol, cast
 
 import jax
@@ -178,6 +178,7 @@ class Predictor:
         images: whether to return the super-resolved images.
         augment: average over the eight flips and quarter turns of the input, at eight times the computation.
         dtype: "float32" or "bfloat16" to compute in; None for what the network was trained in.
+        precision: of products of matrices, as `jax.default_matmul_precision` names it; None for the default.
         mesh: the devices it runs on.
         params: the weights, on them.
         temperature: of the calibration, on them.
@@ -193,6 +194,7 @@ class Predictor:
         images: bool = True,
         augment: bool = False,
         dtype: str | None = None,
+        precision: str | None = None,
     ):
         if batch is None:
             batch = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
@@ -203,7 +205,7 @@ class Predictor:
         self.trained, self.halo, self.tile, self.batch = trained, halo, tile, batch
         self.images, self.augment = images, augment
         self.model: JointSeg = trained.model if dtype is None else trained.model.clone(dtype=DTYPES[dtype])
-        self.dtype = jnp.dtype(self.model.dtype).name
+        self.dtype, self.precision = jnp.dtype(self.model.dtype).name, precision
         self.mesh = parallel.local_mesh(batch)
         whole = parallel.replicated(self.mesh)
         self.params = jax.device_put(trained.params, whole)
@@ -283,9 +285,11 @@ class Predictor:
         return probability, None, images
 
     def _forward(self, inputs: Any, fine: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        return predict_tiles(
-            self.model, self.params, self.temperature, inputs, fine, halo=self.halo, images=self.images
-        )
+        # Here, for it holds in its own thread alone.
+        with jax.default_matmul_precision(self.precision) if self.precision else nullcontext():
+            return predict_tiles(
+                self.model, self.params, self.temperature, inputs, fine, halo=self.halo, images=self.images
+            )
 
     def read(self, scene: Readable, windows: Sequence[Window], handles: Handles) -> tuple[Inputs, Fine]:
         """The network's input for some tiles, always `batch` of them.

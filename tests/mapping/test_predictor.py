@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
@@ -10,6 +11,7 @@ import toy
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json
 from jointseg_jax.mapping import halo as halos
+from jointseg_jax.mapping import predictor as predictors
 from jointseg_jax.mapping.predictor import Predictor, cores
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
@@ -70,6 +72,28 @@ def test_halo_grows_with_the_demand(trained, data, measured):
     assert measured.halo <= strict.halo <= halos.theoretical_reach(trained.model)
     errors = list(strict.errors.values())
     assert errors[0] >= errors[-1]
+
+
+def test_the_halo_is_that_of_the_weights_whatever_they_are_computed_in(trained, data, measured):
+    coarse = dataclasses.replace(trained, model=trained.model.clone(dtype=jnp.bfloat16))
+    assert halos.measure(coarse, data.scene("d"), halos.TOLERANCE) == measured
+
+
+def test_the_halo_is_measured_at_full_precision(trained, data, monkeypatch):
+    """Accelerators shorten the factors of float32 products; CPUs do not, so what is asked for is looked at."""
+    seen = []
+    real = predictors.predict_tiles
+
+    def spy(*args, **changes):
+        seen.append((jax.config.jax_default_matmul_precision, args[0].dtype))
+        return real(*args, **changes)
+
+    monkeypatch.setattr(predictors, "predict_tiles", spy)
+    halos.measure(trained, data.scene("d"), 1.0)
+    assert set(seen) == {("highest", jnp.float32)}
+    seen.clear()
+    next(Predictor(trained, 2, tile=12).run(data.scene("d")))
+    assert set(seen) == {(None, jnp.float32)}
 
 
 def test_a_scene_too_small_to_measure_on_is_given_plenty(trained, data):
