@@ -108,7 +108,7 @@ def zonal(product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.G
     """
     count = len(polygons)
     sums = _Sums(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
-    dense = polygons.geometry.segmentize(longest_side(polygons.crs))
+    dense = polygons.geometry.segmentize(longest_side(polygons.crs)).map(_valid)
     handles = Handles(limit=4)
     try:
         for epsg in sorted({t.epsg for t in tiles}):
@@ -153,11 +153,22 @@ def _in_zone(
     numbers, shapes = [], []
     for number, shape in enumerate(dense):
         for piece in pieces:
-            part = shapely.clip_by_rect(shape, *piece)
+            part = _within(shape, shapely.box(*piece))
             if not part.is_empty:
                 numbers.append(number)
-                shapes.append(shapely.transform(part, lambda xy: np.column_stack(forth.transform(xy[:, 0], xy[:, 1]))))
+                moved = shapely.transform(part, lambda xy: np.column_stack(forth.transform(xy[:, 0], xy[:, 1])))
+                shapes.append(_valid(moved))
     return np.asarray(numbers, int), shapes
+
+
+def _within(shape: shapely.Geometry, box: shapely.Polygon) -> shapely.Geometry:
+    """What of polygons lies in a box; `clip_by_rect` may give what does not where a side runs through a corner."""
+    return _areal(shapely.intersection(shape, box))
+
+
+def _valid(shape: shapely.Geometry) -> shapely.Geometry:
+    """Sides that all but touch may cross by a hair once their vertices are rounded otherwise."""
+    return shape if shape.is_valid else _areal(shapely.make_valid(shape))
 
 
 def _add_tile(
@@ -171,6 +182,8 @@ def _add_tile(
 ) -> None:
     west, south, east, north = tile.bounds
     near = tree.query(shapely.box(west, south, east, north))
+    around = shapely.box(west - 2, south - 2, east + 2, north + 2)
+    parts = [(int(numbers[i]), _within(shapes[i], around)) for i in near]  # once: they may be a country's
     lattice = tile.lattice("impervious")
     height, width = lattice.shape
     for top in range(0, height, _ROWS) if len(near) else ():
@@ -178,8 +191,8 @@ def _add_tile(
         classes = read_window(handles.get(str(product / tile.files["impervious"].path)), window)[0][..., 0]
         strip = crop(lattice, window)
         area = column_areas(strip)
-        for i in near:
-            _add_strip(classes, strip, area, shapes[i], int(numbers[i]), sums)
+        for number, part in parts:
+            _add_strip(classes, strip, area, part, number, sums)
 
 
 def _add_strip(
@@ -187,7 +200,7 @@ def _add_strip(
 ) -> None:
     """Adds what of a strip lies in a polygon; burns only the part of the strip that the polygon touches."""
     box = strip.boundingbox
-    part = shapely.clip_by_rect(shape, box.left - 2, box.bottom - 2, box.right + 2, box.top + 2)
+    part = _within(shape, shapely.box(box.left - 2, box.bottom - 2, box.right + 2, box.top + 2))
     if part.is_empty:
         return
     height, width = classes.shape

@@ -53,6 +53,17 @@ def test_pixels_by_their_centre(made_product):
         assert row.mapped_km2 * 1e6 == pytest.approx(mapped, rel=2e-3)  # the scale of UTM
 
 
+def test_a_side_through_the_corner_of_what_is_cut(made_product):
+    """Of the box that polygons are cut to, two metres around a tile: the polygon counts, not the rest of the box."""
+    folder, rows = made_product
+    bounds = np.array(rows["50N_0000_0340"]["bounds"])
+    (left, bottom), (right, top) = bounds[:2] - 2, bounds[2:] + 2
+    quarters = np.array([(10, 9), (3, 1), (8, -4), (0, -1)])  # from (3, 1) to (8, -4) by the corner (4, 0)
+    shape = shapely.Polygon((left, bottom) + quarters * (right - left, top - bottom) / 4)
+    table = zonal(folder, parse_rows(rows), frame([shape]))
+    assert table["pixels"][0] == brute(folder, rows, shape)[0]
+
+
 def test_geodesic_areas():
     """Of pixels against the geodesic area of the rectangle they fill: at the centre and at the edge of a zone."""
     for left, top in ((500000, 3400000), (170000, 3400000), (800000, 6000000), (300000, 100000)):
