@@ -42,11 +42,12 @@ def agreement(
         if not windows:
             continue
         pixels, same, difference = 0, 0, 0.0
-        first, second = (predictor.run_windows(ground.preferring(k), windows) for k in (a, b))
-        for ours, theirs in zip(first, second, strict=True):
-            part = both[ours.window.slices()]
+        # One after the other: the memory that mapping is said to take is that of one run.
+        first, second = ([t.probability for t in predictor.run_windows(ground.preferring(k), windows)] for k in (a, b))
+        for window, ours, theirs in zip(windows, first, second, strict=True):
+            part = both[window.slices()]
             mask = np.repeat(np.repeat(part, FINE_FACTOR, 0), FINE_FACTOR, 1)
-            p, q = ours.probability[mask], theirs.probability[mask]
+            p, q = ours[mask], theirs[mask]
             pixels += len(p)
             same += int(((p >= threshold) == (q >= threshold)).sum())
             difference += float(np.abs(p - q).sum(dtype=np.float64))

@@ -1,12 +1,14 @@
 """Several scenes as one: a pixel is wholly from the first scene that has data there, whatever window asks."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import toy
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.agreement import agreement
 from jointseg_jax.mapping.mosaic import mosaic
 from jointseg_jax.rasters.lattice import Window, crop
 from jointseg_jax.rasters.open_scene import open_scene
@@ -113,3 +115,26 @@ def test_a_scene_between_the_pixels_is_refused(scenes, data):
     off = GeoBox(second.lattice.shape, Affine.translation(3, 0) * second.lattice.affine, second.lattice.crs)
     with pytest.raises(InputError, match="fraction of a pixel"):
         mosaic("t", first.lattice, [first, dataclasses.replace(second, lattice=off)], data.contract)
+
+
+def test_scenes_are_compared_one_after_the_other():
+    """Two runs of the network at once would take twice the memory that mapping is said to take."""
+    running, most = [], []
+
+    class Watched:
+        tile = 4
+        trained = SimpleNamespace(meta=SimpleNamespace(calibration=SimpleNamespace(threshold=0.5)))
+
+        def run_windows(self, share, windows):
+            running.append(share)
+            most.append(len(running))
+            for number, _ in enumerate(windows):
+                yield SimpleNamespace(window=windows[number], probability=np.full((40, 40), share * (number + 1)))
+            running.remove(share)
+
+    valid = np.ones((4, 8), bool)
+    ground = SimpleNamespace(preferring=lambda k: (0.2, 0.3)[k])
+    (found,) = agreement(Watched(), ground, [valid, valid], ["a", "b"])
+    assert max(most) == 1
+    assert (found["windows"], found["pixels"], found["class_agreement"]) == (2, 3200, 0.5)
+    assert found["mean_difference"] == pytest.approx(0.15)
