@@ -271,7 +271,10 @@ def _conclude(
     if not rows:
         return
     if missing and not whole:
-        say(f"shard   its tiles are done; {missing} of {len(plan.units)} are not, the last shard writes the records")
+        say(
+            f"shard   its tiles are done; {missing} of {len(plan.units)} are not, or not seen here yet: the last shard "
+            "writes the records; should none, the same command of any shard does once all are done"
+        )
         return
     from jointseg_jax.mapping.records import write_records
 

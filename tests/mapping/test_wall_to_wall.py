@@ -255,6 +255,23 @@ def test_shards_make_the_same_bits_and_the_last_writes_records(product, network,
     assert any("the last shard writes the records" in line for line in lines)
 
 
+def test_any_shard_writes_records_that_none_has_written(product, network, scenes, area, tmp_path):
+    """On a network disk the last two may each miss the other's newest row; the line that they say tells what to do."""
+    shutil.copytree(product[0], tmp_path / "product")
+    (tmp_path / "product" / "collection.json").unlink()
+    hidden = sorted((tmp_path / "product" / "ledger").glob("*.json"))[0]
+    row = hidden.read_bytes()
+    other = 1 - sorted(product[1].units).index(hidden.stem) % 2
+    lines = []
+    hidden.unlink()
+    make(network, scenes, area, tmp_path / "product", Serial((other, 2)), say=lines.append)
+    assert any("should none, the same command of any shard does once all are done" in line for line in lines)
+    assert not (tmp_path / "product" / "collection.json").exists()
+    hidden.write_bytes(row)
+    make(network, scenes, area, tmp_path / "product", Serial((other, 2)))
+    assert (tmp_path / "product" / "collection.json").exists()
+
+
 def test_another_plan_on_the_same_product_is_refused(product, network, scenes, area, tmp_path):
     folder, _, _ = product
     smaller = shapely.affinity.scale(area, 0.8, 0.8)
