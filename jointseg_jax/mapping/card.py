@@ -4,19 +4,17 @@ Fields after https://github.com/stac-extensions/mlm, version 1.5.0. What is not 
 """
 
 import datetime as dates
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from jointseg_jax import __version__
 from jointseg_jax.mapping.halo import kept
+from jointseg_jax.mapping.weights import flat_weights, weights_digest
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract, Modality
 from jointseg_jax.training.checkpoints import FOLDER
-from jointseg_jax.training.state import Params
 from jointseg_jax.training.trained import Trained
 
 MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
@@ -24,22 +22,6 @@ CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema
 ARCHITECTURE = "JointSeg"
 SENTINEL2_BEGAN = "2015-06-23T00:00:00+00:00"  # launch of 2A: nothing here can be older
 _PAPER = "https://arxiv.org/abs/2505.05367"
-
-
-def flat_weights(params: Params) -> dict[str, np.ndarray]:
-    """Parameters by their path, `sr/stage1/...`, in alphabetical order, on the host."""
-    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(params))
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
-    return dict(sorted(named.items()))
-
-
-def weights_digest(params: Params) -> str:
-    """SHA-256 over names, types, shapes and bytes of all parameters: the same however they are stored."""
-    digest = hashlib.sha256()
-    for name, array in flat_weights(params).items():
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def model_item(trained: Trained, assets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

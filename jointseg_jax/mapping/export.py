@@ -25,8 +25,9 @@ from jax import export as jax_export
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import retries
 from jointseg_jax.jobs.files import atomic_path, sha256, write_json, write_text
-from jointseg_jax.mapping.card import describe, flat_weights, known_halo, model_item, weights_digest
+from jointseg_jax.mapping.card import describe, known_halo, model_item
 from jointseg_jax.mapping.commands import status_of
+from jointseg_jax.mapping.weights import flat_weights, weights_digest
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.training.trained import Trained, load_trained

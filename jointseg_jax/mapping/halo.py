@@ -14,6 +14,7 @@ import numpy as np
 
 from jointseg_jax.jobs.files import read_json, write_json
 from jointseg_jax.mapping.predictor import Predictor
+from jointseg_jax.mapping.weights import weights_digest
 from jointseg_jax.models.attention import ChannelAttention, SpatialAttention
 from jointseg_jax.models.jointseg import JointSeg
 from jointseg_jax.models.rrdb import DENSE_BLOCKS, DENSE_CONVS
@@ -63,7 +64,9 @@ def kept(trained: Trained, tolerance: float = TOLERANCE) -> dict[str, Any] | Non
 
 
 def _key(trained: Trained, tolerance: float) -> dict[str, Any]:
-    return {"step": trained.step, "weights": trained.weights, "tolerance": tolerance}
+    # With a digest: a run that is trained anew in the same folder comes by the same steps.
+    digest = weights_digest(trained.params)
+    return {"step": trained.step, "weights": trained.weights, "sha256": digest, "tolerance": tolerance}
 
 
 def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: Callable[[str], None] = print) -> int:

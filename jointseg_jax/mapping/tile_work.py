@@ -14,12 +14,12 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.executors import Result
 from jointseg_jax.mapping import confidence, plan_file
 from jointseg_jax.mapping.agreement import agreement
-from jointseg_jax.mapping.card import weights_digest
 from jointseg_jax.mapping.catalogue import Entry
 from jointseg_jax.mapping.mosaic import MOST, Mosaic, mosaic
 from jointseg_jax.mapping.plan import PlannedTile
 from jointseg_jax.mapping.predictor import Predictor
 from jointseg_jax.mapping.product import write_product
+from jointseg_jax.mapping.weights import weights_digest
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, refine

@@ -15,7 +15,7 @@ from jointseg_jax.jobs.executors import Executor
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.units import Event, run_units
 from jointseg_jax.mapping import plan_file, rates
-from jointseg_jax.mapping.card import checkpoint_asset, model_item, weights_digest
+from jointseg_jax.mapping.card import checkpoint_asset, model_item
 from jointseg_jax.mapping.catalogue import Entry, Refused, open_all
 from jointseg_jax.mapping.footprint import bbox
 from jointseg_jax.mapping.found import find
@@ -23,6 +23,7 @@ from jointseg_jax.mapping.halo import halo_for, kept
 from jointseg_jax.mapping.memory import memory
 from jointseg_jax.mapping.plan import SNAP, Coverage, coverage, partition, with_scenes
 from jointseg_jax.mapping.tile_work import TileWork, check_settings, make_predictor
+from jointseg_jax.mapping.weights import weights_digest
 from jointseg_jax.mapping.zones import cut_at_180, polygons, to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.training.trained import Trained

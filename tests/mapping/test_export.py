@@ -15,9 +15,9 @@ import safetensors.numpy
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import sha256
-from jointseg_jax.mapping import card as cards
 from jointseg_jax.mapping.export import export, export_function, main
 from jointseg_jax.mapping.predictor import predict_tiles
+from jointseg_jax.mapping.weights import flat_weights
 
 STRANGER = """
 import sys
@@ -94,7 +94,7 @@ def test_the_loader_is_short(exported):
 
 def test_weights_are_those_of_the_network(exported, trained):
     stored = safetensors.numpy.load_file(exported[0] / "weights.safetensors")
-    ours = cards.flat_weights(trained.params)
+    ours = flat_weights(trained.params)
     assert stored.keys() == ours.keys()
     for name, array in ours.items():
         np.testing.assert_array_equal(stored[name], array)

@@ -123,14 +123,16 @@ def test_halo_is_kept_beside_the_checkpoint(trained, data, measured):
 
 
 def test_every_checkpoint_keeps_its_own_halo(trained, data, monkeypatch, tmp_path):
-    """To look at another one in between changes nothing."""
+    """To look at another one in between changes nothing; trained anew in the same folder it is another."""
     scene = data.scene("d")
     first = dataclasses.replace(trained, workdir=tmp_path, step=1)
     others = [dataclasses.replace(first, step=2), dataclasses.replace(first, weights="raw")]
+    anew = dataclasses.replace(first, params=jax.tree.map(lambda x: x + 1, trained.params))
     for number, network in enumerate([first, *others], start=4):
         monkeypatch.setattr(halos, "measure", lambda *_, n=number: halos.Measured(n, {}, 48, met=True))
         assert halos.halo_for(network, scene) == number
     assert [halos.halo_for(network, scene) for network in (first, *others)] == [4, 5, 6]
+    assert halos.kept(anew) is None
 
 
 def test_theory_bounds_what_an_input_can_change(trained, data):

@@ -17,6 +17,7 @@ from jointseg_jax.mapping import card as cards
 from jointseg_jax.mapping.footprint import bbox, footprint
 from jointseg_jax.mapping.records import tile_item, union_bbox, write_records
 from jointseg_jax.mapping.rows import parse_row, parse_rows, raw_row
+from jointseg_jax.mapping.weights import flat_weights, weights_digest
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_the_model_card_keeps_the_rules_of_the_extension(card, trained):
     models = [a for a in card["assets"].values() if "mlm:model" in a["roles"]]
     assert len(models) == 1
     assert models[0]["mlm:artifact_type"]
-    assert p["mlm:total_parameters"] == sum(a.size for a in cards.flat_weights(trained.params).values())
+    assert p["mlm:total_parameters"] == sum(a.size for a in flat_weights(trained.params).values())
     assert p["mlm:hyperparameters"]["threshold"] == 0.45
 
 
@@ -121,12 +122,12 @@ def test_names_are_what_the_extension_allows(name):
 def test_the_digest_knows_weights_apart(trained):
     import jax
 
-    same = cards.weights_digest(trained.params)
-    assert same == cards.weights_digest(jax.tree.map(lambda x: x.copy(), trained.params))
+    same = weights_digest(trained.params)
+    assert same == weights_digest(jax.tree.map(lambda x: x.copy(), trained.params))
     leaves, tree = jax.tree.flatten(trained.params)
     changed = leaves[0].copy()
     changed.flat[0] += 1e-6
-    assert cards.weights_digest(jax.tree.unflatten(tree, [changed, *leaves[1:]])) != same
+    assert weights_digest(jax.tree.unflatten(tree, [changed, *leaves[1:]])) != same
 
 
 def test_written_twice_is_the_same_and_forgets_what_is_gone(written, card):

@@ -1,0 +1,24 @@
+"""A network's weights by name, and the digest that tells them from any other."""
+
+import hashlib
+
+import jax
+import numpy as np
+
+from jointseg_jax.training.state import Params
+
+
+def flat_weights(params: Params) -> dict[str, np.ndarray]:
+    """Parameters by their path, `sr/stage1/...`, in alphabetical order, on the host."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(params))
+    named = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+    return dict(sorted(named.items()))
+
+
+def weights_digest(params: Params) -> str:
+    """SHA-256 over names, types, shapes and bytes of all parameters: the same however they are stored."""
+    digest = hashlib.sha256()
+    for name, array in flat_weights(params).items():
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
