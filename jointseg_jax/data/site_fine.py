@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -14,6 +15,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, refine
+from jointseg_jax.rasters.open_scene import aliases
 from jointseg_jax.rasters.writer import Layout, raster_writer
 
 
@@ -40,15 +42,16 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
     with open_aligned(source.image, fine, warp=recipe.warp) as raster:
         dtype = np.dtype(raster.source.dtypes[0])
         _check_image(raster, recipe, source.image)
+        bands = _bands(raster.source.descriptions, recipe.image_bands)
         windows = [w.scale(FINE_FACTOR) for w in strips(*lattice.shape)]
-        complete = all(_read_image(raster, recipe, w)[1].all() for w in windows)
+        complete = all(_read_image(raster, bands, w)[1].all() for w in windows)
         floating = np.issubdtype(dtype, np.floating)
         smallest = 0 if floating else int(np.iinfo(dtype).min)
         nodata = None if complete else np.nan if floating else smallest
         layout = Layout(fine, str(dtype), recipe.image_bands, nodata, rgb=len(recipe.image_bands) == 3)
         with raster_writer(path, layout) as writer:
             for window in windows:
-                values, valid = _read_image(raster, recipe, window)
+                values, valid = _read_image(raster, bands, window)
                 if nodata is not None:
                     kept = values if floating else np.maximum(values, smallest + 1)
                     values = np.where(valid[..., None], kept, nodata).astype(dtype)
@@ -68,10 +71,23 @@ def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:
         )
 
 
-def _read_image(raster: Aligned, recipe: Recipe, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[int]:
+    """Zero-based: by name or colour where the file's words tell all of them apart, else its first ones."""
+    given = [(d or "").upper() for d in descriptions]
+    found = []
+    for band in wanted:
+        colours = {name for name in aliases(band) if name.isalpha()}  # B2 may be the second of any bands
+        exact = [i for i, d in enumerate(given) if d == band.upper()]
+        found.append(exact or [i for i, d in enumerate(given) if colours & set(re.split(r"[^A-Z]+", d))])
+    if all(len(numbers) == 1 for numbers in found):
+        return [number for (number,) in found]
+    return list(range(len(wanted)))
+
+
+def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Stored numbers `[h, w, bands]` and where all of them are there, bool `[h, w]`."""
     values, valid = raster.read(window)
-    values = values[..., : len(recipe.image_bands)]
+    values = values[..., bands]
     return values, valid & np.isfinite(values).all(-1)
 
 

@@ -5,6 +5,7 @@ import pytest
 import rasterio
 import toy
 
+from jointseg_jax.data import site_fine
 from jointseg_jax.data.prepare import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window
@@ -20,6 +21,37 @@ def test_an_image_of_other_ground_is_refused(own):
     toy.rewrite(root / "a" / "image.tif", values=lambda s: np.moveaxis(np.round(foreign * 250 + 2), -1, 0))
     with pytest.raises(InputError, match=r"image\.tif and .*s2\.tif do not show the same ground"):
         prepare(config, say=toy.quiet)
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("Blue", "Green", "Red"), [2, 1, 0]),
+        (("b", "g", "r", "nir"), [2, 1, 0]),
+        (("B02", "B03", "B04"), [2, 1, 0]),
+        (("R", "G", "B"), [0, 1, 2]),
+        (("B1", "B2", "B3"), [0, 1, 2]),  # of whatever camera
+        (("Band 1", "Band 2", "Band 3"), [0, 1, 2]),
+        ((None, None, None), [0, 1, 2]),
+        (("Red", "Green", "Infrared"), [0, 1, 2]),
+    ],
+)
+def test_the_images_bands_go_by_colour_where_it_tells(names, order):
+    assert site_fine._bands(names, ("B04", "B03", "B02")) == order
+
+
+def test_an_image_of_blue_green_red_is_the_same_image(one):
+    folder, config = one
+    before = stored(prepare(config, say=toy.quiet))
+    with rasterio.open(folder / "image.tif", "r+") as raster:
+        raster.write(raster.read()[::-1])
+        raster.descriptions = ("Blue", "Green", "Red")
+    np.testing.assert_array_equal(stored(prepare(config, say=toy.quiet)), before)
+
+
+def stored(data):
+    with rasterio.open(data.root / "sites" / "a" / "image.tif") as raster:
+        return raster.read()
 
 
 def test_a_constant_image_is_refused(one):
