@@ -30,7 +30,7 @@ import rasterio
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from jointseg_jax.jobs.cluster import visible_gpus  # noqa: E402
+from jointseg_jax.jobs.gpus import visible_gpus  # noqa: E402
 
 BELT_KM2 = 2.2e6
 

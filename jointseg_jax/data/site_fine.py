@@ -13,9 +13,9 @@ from jointseg_jax.data.recipe import Recipe, strips
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
+from jointseg_jax.rasters.band_names import aliases
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, refine
-from jointseg_jax.rasters.open_scene import aliases
 from jointseg_jax.rasters.writer import Layout, raster_writer
 
 

@@ -10,10 +10,10 @@ from jointseg_jax.data.recipe import Recipe, strips
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
+from jointseg_jax.rasters.band_names import match_bands
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
 from jointseg_jax.rasters.encoding import interpret, stated
 from jointseg_jax.rasters.lattice import Window, coarsen, refine
-from jointseg_jax.rasters.open_scene import match_bands
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import file_name, read_json
+from jointseg_jax.rasters.band_names import aliases
 from jointseg_jax.rasters.band_stack import Band, stack_bands
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.encoding import product_xml
-from jointseg_jax.rasters.open_scene import aliases
 from jointseg_jax.rasters.radiometry import read_product_xml
 from jointseg_jax.rasters.reader import open_raster
 

@@ -21,7 +21,7 @@ from jobs import pieces
 from jobs.test_units import UNITS, await_, door, end, litter
 
 from jointseg_jax.errors import InputError, Interrupted, StorageError
-from jointseg_jax.jobs import cluster
+from jointseg_jax.jobs import cluster, gpus
 from jointseg_jax.jobs.cluster import Dask
 from jointseg_jax.jobs.executors import Result, Serial
 from jointseg_jax.jobs.ledger import Ledger
@@ -127,7 +127,7 @@ def test_workers_that_die_cost_one_attempt_of_the_unit_they_had(product, ledger)
 
 def test_each_worker_has_its_own_gpu_and_the_settings(product, ledger, monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS")
-    monkeypatch.setattr(cluster, "_knows_cuda", lambda: True)
+    monkeypatch.setattr(gpus, "_knows_cuda", lambda: True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
     outcome = run_units(UNITS, Environment(product), ledger, Dask())
     seen = {row["gpu"] for row in outcome.done.values()}
@@ -136,36 +136,6 @@ def test_each_worker_has_its_own_gpu_and_the_settings(product, ledger, monkeypat
     assert {row["threads"] for row in outcome.done.values()} == {os.environ.get("OMP_NUM_THREADS")}
     with pytest.raises(InputError, match="3 workers for 2 GPUs"):
         run_units(["more"], Environment(product), ledger, Dask(3))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert cluster.visible_gpus() == ()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert cluster.visible_gpus() == ()
-    assert cluster.worker_environment(0, ()) == {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize(
-    ("chosen", "expected"),
-    [("0,1", ("0", "1")), ("0,-1,1", ("0",)), ("NoDevFiles", ()), ("", ()), (" MIG-a, GPU-b", ("MIG-a", "GPU-b"))],
-)
-def test_gpus_are_counted_as_cuda_does(chosen, expected, monkeypatch):
-    monkeypatch.delenv("JAX_PLATFORMS")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
-    monkeypatch.setattr(cluster, "_knows_cuda", lambda: True)
-    assert cluster.visible_gpus() == expected
-    monkeypatch.setattr(cluster, "_knows_cuda", lambda: False)  # a JAX for CPUs leaves them alone
-    assert cluster.visible_gpus() == ()
-
-
-def test_cuda_is_known_by_its_plugin(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "jax_plugins", raising=False)
-    (tmp_path / "jax_plugins" / "xla_tpu").mkdir(parents=True)
-    assert not cluster._knows_cuda()
-    (tmp_path / "jax_plugins" / "xla_cuda13").mkdir()
-    (tmp_path / "jax_plugins" / "xla_cuda13" / "__init__.py").touch()
-    assert cluster._knows_cuda()
 
 
 class Environment:
