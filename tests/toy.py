@@ -1,6 +1,7 @@
 """Small made-up rasters and a tiny network, for tests that need no scenery."""
 
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ from ml_collections import ConfigDict
 from scipy import ndimage
 
 from configs import common
+from jointseg_jax import formats
+from jointseg_jax.data import site_record
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -114,6 +117,24 @@ def batch(reader, count: int) -> dict:
     from jointseg_jax.data.patches import stack
 
     return stack([reader.read(i % len(reader)) for i in range(count)])
+
+
+def edit_dataset(root: pathlib.Path, change: Callable[[dict], None]) -> None:
+    """Changes what `dataset.json` says, as `prepare` would have written it."""
+    path = root / "dataset.json"
+    description = formats.read_record(path, formats.DATASET)
+    change(description)
+    formats.write_record(path, description, formats.DATASET)
+
+
+def reseal(root: pathlib.Path) -> None:
+    """Takes the rasters of a prepared dataset for what was written: its digests fit again."""
+
+    def change(description: dict) -> None:
+        for site in description["sites"]:
+            site["files"] = site_record.digests(root / "sites" / site["name"])
+
+    edit_dataset(root, change)
 
 
 def quiet(_: str) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from jointseg_jax import formats
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json
+from jointseg_jax.jobs.files import sha256
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.scene import ImageLayer, Layer, Scene
 
-SCHEMA_VERSION = 1
+DESCRIPTION, INDEX = "dataset.json", "index.parquet"
 INDEX_COLUMNS = (
     "site", "region", "split", "date", "crs", "row", "col", "height", "width", "impervious_fraction", "valid_fraction",
 )  # fmt: skip
@@ -36,6 +37,7 @@ class Site:
         image_dtype: of the image file.
         pixels: split -> 10 m pixels of its ground.
         notes: what was decided or changed while preparing it.
+        files: digests of its rasters, see `site_record`; empty in datasets of before there were any.
     """
 
     name: str
@@ -56,14 +58,25 @@ class Site:
     image_dtype: str
     pixels: dict[str, int]
     notes: tuple[str, ...]
+    files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> "Site":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Site":
-        """Inverse of `to_dict`."""
+    def from_dict(cls, fields: dict[str, Any], where: object = DESCRIPTION) -> "Site":
+        """Inverse of `to_dict`; `where` names the file in messages.
+
+        Raises:
+            Newer: it has fields that this program does not know.
+            KeyError, TypeError, ValueError: fields are missing or of other types.
+        """
+        formats.check_fields(fields, cls, where)
         layers = {k: tuple(v) for k, v in fields["layers"].items()}
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         plain.pop("layers")
@@ -128,22 +141,43 @@ def load(root: str | os.PathLike[str]) -> Dataset:
     """Opens a prepared dataset.
 
     Raises:
-        InputError: it is not there, incomplete, or of another schema version.
+        InputError: it is not there, damaged, or made by a newer version.
     """
     root = pathlib.Path(root)
-    path = root / "dataset.json"
-    if not path.exists():
-        raise InputError(f"{path} is missing: prepare the dataset first with `python prepare.py --config=...`")
-    description = read_json(path)
-    version = description.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
+    path = root / DESCRIPTION
+    try:
+        description = formats.read_record(path, formats.DATASET)
+    except FileNotFoundError as error:
         raise InputError(
-            f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}: prepare the dataset again"
-        )
-    sites = {s["name"]: Site.from_dict(s) for s in description.pop("sites")}
-    contract = Contract.from_dict(description.pop("contract"))
-    simulated = description.pop("simulated")
-    return Dataset(root, contract, sites, pd.read_parquet(root / "index.parquet"), simulated, description)
+            f"{path} is missing: prepare the dataset first with `python prepare.py --config=...`"
+        ) from error
+    try:
+        description.pop("schema_version", None)  # of version 1
+        sites = {s["name"]: Site.from_dict(s, path) for s in description.pop("sites")}
+        contract = Contract.from_dict(description.pop("contract"), path)
+        simulated = description.pop("simulated")
+        index = _read_index(root / INDEX, description.pop("index_sha256", None))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise formats.damaged(path, formats.DATASET, f"{type(error).__name__}: {error}") from error
+    return Dataset(root, contract, sites, index, simulated, description)
+
+
+def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
+    """The patches; `digest` is that of the file, which version 1 did not keep."""
+    try:
+        if digest is not None and sha256(path) != digest:
+            raise formats.damaged(path, formats.DATASET, "its digest is not that of dataset.json")
+        index = pd.read_parquet(path)
+    except InputError:
+        raise
+    except Exception as error:  # pyarrow has many of its own
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise formats.damaged(path, formats.DATASET, reason) from error
+    if list(index.columns) != list(INDEX_COLUMNS):
+        raise formats.damaged(path, formats.DATASET, f"its columns are {list(index.columns)}")
+    return index
 
 
 def select(contract: Contract, names: tuple[str, ...]) -> Contract:

@@ -5,25 +5,25 @@ import hashlib
 import json
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax.data import ground, sources, splits, statistics
-from jointseg_jax.data.dataset import SCHEMA_VERSION, Dataset, Site, load
+from jointseg_jax import formats
+from jointseg_jax.data import ground, site_record, sources, splits, statistics
+from jointseg_jax.data.dataset import DESCRIPTION, INDEX, Dataset, Site, load
 from jointseg_jax.data.patch_index import patch_index
 from jointseg_jax.data.recipe import Recipe, make_recipe, site_lattice
 from jointseg_jax.data.site_rasters import prepare_site
 from jointseg_jax.data.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import atomic_path, read_json, write_json
+from jointseg_jax.jobs.files import atomic_path, sha256
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.rasters.lattice import crs_text
 
-_DESCRIPTION = "dataset.json"  # there is a dataset where this file is: it is removed first and written last
-_RECORD = "site.json"  # the same for a site's folder
+_MAKING = 1  # raise it when the same files and settings give other rasters: sites are made anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,23 +161,17 @@ def _one_site(plan: _Planned, recipe: Recipe, rule: ground.Rule, config: Any, ro
     """The prepared site, and whether it had to be made."""
     folder = root / "sites" / plan.source.entry.name
     fingerprint = _fingerprint(plan, recipe, config)
-    if (folder / _RECORD).exists():
-        known = read_json(folder / _RECORD)
-        if known["fingerprint"] == fingerprint and known.get("sizes") == _sizes(folder):
-            return Site.from_dict(known["site"]), False
-    (root / _DESCRIPTION).unlink(missing_ok=True)
-    (folder / _RECORD).unlink(missing_ok=True)
+    known = site_record.kept(folder, fingerprint)
+    if known is not None:
+        return known, False
+    (root / DESCRIPTION).unlink(missing_ok=True)
+    (folder / site_record.RECORD).unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
     rule = ground.give_way(rule, plan.lattice, plan.others, config.split.gap)
     site = prepare_site(plan.source, plan.lattice, recipe, rule, root)
-    write_json(folder / _RECORD, {"fingerprint": fingerprint, "sizes": _sizes(folder), "site": site.to_dict()})
+    site_record.keep(folder, fingerprint, site)
     return site, True
-
-
-def _sizes(folder: pathlib.Path) -> Mapping[str, int]:
-    """Bytes of every raster of a prepared site."""
-    return {path.name: path.stat().st_size for path in sorted(folder.glob("*.tif"))}
 
 
 def _fingerprint(plan: _Planned, recipe: Recipe, config: Any) -> str:
@@ -189,7 +183,7 @@ def _fingerprint(plan: _Planned, recipe: Recipe, config: Any) -> str:
     entry = plan.source.entry
     others = [(crs_text(other), *other.affine[:6], *other.shape) for other in plan.others]
     about = [entry.place, entry.region, entry.date]  # the place too: blocks are drawn from its name
-    settings = [SCHEMA_VERSION, repr(recipe), config.split.to_json_best_effort(), *about, others, files]
+    settings = [_MAKING, repr(recipe), config.split.to_json_best_effort(), *about, others, files]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
@@ -207,7 +201,6 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
     bare = Dataset(root, contract, {s.name: s for s in sites}, index, simulated, {})
     contract = statistics.over_training(bare)
     description = {
-        "schema_version": SCHEMA_VERSION,
         "name": config.name,
         "licence": config.licence,
         "provenance": config.provenance,
@@ -217,10 +210,11 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
         "patch": config.patch,
         "sites": [s.to_dict() for s in sites],
     }
-    (root / _DESCRIPTION).unlink(missing_ok=True)
-    with atomic_path(root / "index.parquet") as temporary:
+    (root / DESCRIPTION).unlink(missing_ok=True)
+    with atomic_path(root / INDEX) as temporary:
         index.to_parquet(temporary, index=False)
-    write_json(root / _DESCRIPTION, description)
+    description["index_sha256"] = sha256(root / INDEX)
+    formats.write_record(root / DESCRIPTION, description, formats.DATASET)
     counts = {s: int((index["split"] == s).sum()) for s in splits.SPLITS}
     say(f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}")
     return load(root)

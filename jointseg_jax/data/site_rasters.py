@@ -4,7 +4,7 @@ import pathlib
 
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax.data import splits
+from jointseg_jax.data import site_record, splits
 from jointseg_jax.data.dataset import Site
 from jointseg_jax.data.ground import Rule
 from jointseg_jax.data.image_units import image_units
@@ -64,4 +64,5 @@ def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Ru
         image_dtype=image.dtype,
         pixels={name: int((codes == code).sum()) for name, code in splits.CODES.items()},
         notes=(*notes, *source.notes, units.note),
+        files=site_record.digests(folder),
     )

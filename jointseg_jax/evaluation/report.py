@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.evaluation.confidence import Ranking
 from jointseg_jax.evaluation.evaluate import Statistics, check_contract, data_range, evaluate_site, sites_by_region
@@ -54,10 +55,11 @@ def evaluate(
         What stands in metrics.json.
 
     Raises:
-        InputError: the dataset does not fit, or has no ground in the split.
+        InputError: the dataset does not fit, is damaged, or has no ground in the split.
     """
     check_contract(trained.meta.contract, data)
     sites = data.sites_of(split)
+    site_record.insist(data, sites, deep=True)
     signal = data_range(trained.meta.contract)
     halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
     predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax import formats
+
 UNITS = ("reflectance", "display", "dB", "m", "index")
 COARSE_SPACING = 10.0  # metres: the lattice all inputs are brought to
 FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
@@ -146,12 +148,23 @@ class Contract:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Contract":
-        """Inverse of `to_dict`; contracts that state `dates` once, for all modalities, are read as well."""
+    def from_dict(cls, fields: dict[str, Any], where: object = "the contract") -> "Contract":
+        """Inverse of `to_dict`; contracts that state `dates` once, for all modalities, are read as well.
+
+        Args:
+            fields: as `to_dict` gives them.
+            where: names the file in messages.
+
+        Raises:
+            Newer: it has fields that this program does not know.
+            KeyError, TypeError, ValueError: fields are missing or of other types.
+        """
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         dates = plain.pop("dates", 1)
+        formats.check_fields(plain, cls, where)
         modalities = []
         for m in plain.pop("modalities"):
+            formats.check_fields(m, Modality, where)
             statistics = m["statistics"] and Statistics(**{k: tuple(v) for k, v in m["statistics"].items()})
             modalities.append(Modality(**{"dates": dates, **m, "bands": tuple(m["bands"]), "statistics": statistics}))
         return cls(modalities=tuple(modalities), **plain)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from jointseg_jax import __version__
 from jointseg_jax.data import dataset as datasets
+from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset
 from jointseg_jax.data.patches import PatchReader, stack
 from jointseg_jax.data.pipeline import Slice
@@ -120,11 +121,13 @@ def set_up(config: Any) -> Experiment:
         InputError: they do not fit together.
     """
     mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
-    if not (pathlib.Path(config.dataset.path) / "dataset.json").exists():
+    if not (pathlib.Path(config.dataset.path) / datasets.DESCRIPTION).exists():
         source = config.dataset.source
         hint = source.missing if source.root is None else "run `python prepare.py` with the same --config first"
         raise InputError(f"there is no prepared dataset at {config.dataset.path}: {hint}")
     data = datasets.load(config.dataset.path)
+    judged = [s for s in data.sites.values() if s.pixels.get("train") or s.pixels.get("validation")]
+    site_record.insist(data, judged, deep=False)
     contract = datasets.select(data.contract, tuple(config.data.inputs))
     spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
     training = PatchReader(data, "train", contract, spread)

@@ -111,3 +111,18 @@ def test_years_of_one_place_share_a_split(tmp_path):
 def test_a_size_off_the_lattice_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="multiples of 60"):
         write_landscape(tmp_path, ConfigDict({"sites": 1, "side": 250, "years": (2021,), "seed": 0}), print)
+
+
+def test_a_torn_record_of_the_landscape_is_made_anew(tmp_path, monkeypatch):
+    from jointseg_jax.data.synthetic import files
+
+    made = []
+    monkeypatch.setattr(files, "make_scene", lambda *_, **__: None)
+    monkeypatch.setattr(files, "write_scene", lambda folder, *_: made.append(folder))
+    arguments = (tmp_path / "midstream-1", "midstream", 2021, 300, 4, (499_980.0, 3_400_020.0))
+    assert files._write_once(*arguments)
+    assert not files._write_once(*arguments)
+    for content in (b"", b'{"format"', b"[]"):
+        (tmp_path / "midstream-1" / "landscape.json").write_bytes(content)
+        assert files._write_once(*arguments)
+        assert not files._write_once(*arguments)

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import toy
 
+from jointseg_jax import __version__, formats
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.prepare import prepare
 from jointseg_jax.errors import InputError
@@ -93,7 +94,7 @@ def test_one_bad_site_does_not_stop_the_others(own):
 
 def test_dataset_json_is_versioned(data):
     description = read_json(data.root / "dataset.json")
-    assert description["schema_version"] == datasets.SCHEMA_VERSION
+    assert description["format"] == {"name": "dataset", "version": formats.DATASET.version, "software": __version__}
     assert [s["name"] for s in description["sites"]] == ["a", "b", "c", "d"]
     assert "offset -1000" in description["sites"][0]["notes"][0]
 

@@ -67,12 +67,12 @@ def test_a_kill_between_index_and_description_leaves_no_dataset(one, monkeypatch
     _, config = one
     data = prepare(config, say=toy.quiet)
 
-    def killed(path, value):
+    def killed(*_):
         raise KeyboardInterrupt
 
     config.patch = 9
     with monkeypatch.context() as patched:
-        patched.setattr(module, "write_json", killed)
+        patched.setattr(module.formats, "write_record", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(config, say=toy.quiet)
     assert not (data.root / "dataset.json").exists()

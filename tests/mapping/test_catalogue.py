@@ -75,11 +75,10 @@ def test_a_scene_a_folder_of_scenes_and_a_dataset(raw, data, tmp_path):
 )
 def test_dates_of_datasets_that_were_prepared_unchecked(data, tmp_path, date, expected):
     """A map's records, written last, take ISO times only."""
-    description = read_json(data.root / "dataset.json")
-    description["sites"][0]["date"] = date
     for name in ("sites", "index.parquet"):
         (tmp_path / name).symlink_to(data.root / name)
-    write_json(tmp_path / "dataset.json", description)
+    shutil.copy(data.root / "dataset.json", tmp_path)
+    toy.edit_dataset(tmp_path, lambda description: description["sites"][0].update(date=date))
     entries, _ = open_all(find(tmp_path, data.contract, tmp_path)[:1], data.contract)
     assert entries[0].datetime == expected
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 import rasterio
+import toy
 
 from jointseg_jax.errors import Diverged, InputError
 from jointseg_jax.training import agreement
@@ -31,6 +32,7 @@ def poison(config, folder, rows):
             values = raster.read()
             values[:, rows] = ABSURD
             raster.write(values)
+    toy.reseal(folder)
     config.dataset.path = str(folder)
     return config
 

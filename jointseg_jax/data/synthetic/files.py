@@ -1,5 +1,6 @@
 """The landscape as raw rasters, in the layout a user's own data would have: a table of site folders."""
 
+import contextlib
 import pathlib
 import zlib
 from collections.abc import Callable
@@ -10,11 +11,12 @@ import numpy as np
 import pandas as pd
 import shapely.affinity
 
+from jointseg_jax import formats
 from jointseg_jax.data.sensor import Sensor, SensorSpread
 from jointseg_jax.data.sources import TABLE
 from jointseg_jax.data.synthetic import BANDS, REGIONS, Scene, make_scene
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import atomic_path, read_json, write_json, write_text
+from jointseg_jax.jobs.files import atomic_path, write_text
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.radiometry import ADDED, QUANTIFICATION
@@ -63,14 +65,15 @@ def _write_once(
     """Writes a site unless the same one is there; whether it was written."""
     record = folder / "landscape.json"
     asked = {"version": VERSION, "region": region, "year": year, "side": side, "seed": seed}
-    if record.exists() and read_json(record) == asked:
-        return False
+    with contextlib.suppress(FileNotFoundError, formats.Damaged):  # then it is made, or made anew
+        if formats.read_record(record, formats.LANDSCAPE) == asked:
+            return False
     try:
         scene = make_scene(region, year=year, height=side, width=side, seed=seed)
     except ValueError as error:
         raise InputError(f"the landscape of {folder.name} cannot be made: {error}") from error
     write_scene(folder, scene, corner)
-    write_json(record, asked)
+    formats.write_record(record, asked, formats.LANDSCAPE)
     return True
 
 
