@@ -1,7 +1,7 @@
 """Losses of the adversarial phase: generator and discriminator, feature matching, perceptual.
 
-Pure functions over masked pixels in float32, each a `Mean` over the whole global batch. The caller evaluates the
-networks; the real side is held fixed (stop_gradient) in everything the generator minimises.
+Pure functions over masked pixels in float32. Weights are normalised over the whole global batch, see `masked_mean`. The
+caller evaluates the networks; the real side is held fixed (stop_gradient) in everything the generator minimises.
 """
 
 import functools
@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from jointseg_jax.training.means import Mean, mean
-from jointseg_jax.training.terms import valid_like
+from jointseg_jax.training.masked_mean import weight_like, weighted_sum
 
 GAN_KINDS = ("vanilla", "relativistic")
 
@@ -22,17 +21,17 @@ def _check(kind: str) -> None:
         raise ValueError(f"there is no {kind!r} adversarial loss: take one of {GAN_KINDS}")
 
 
-def _against(logits: jax.Array, others: jax.Array, valid: jax.Array) -> jax.Array:
+def _against(logits: jax.Array, others: jax.Array, weight: jax.Array) -> jax.Array:
     """How much more real than the mean of the others, over the valid pixels of the whole batch."""
-    return logits - mean(others, valid_like(valid, others)).value()
+    return logits - weighted_sum(others, weight_like(weight, others))
 
 
-def _says(logits: jax.Array, real: bool, valid: jax.Array) -> Mean:
+def _judged(logits: jax.Array, real: bool, weight: jax.Array) -> jax.Array:
     """Mean binary cross-entropy of logits against one answer; softplus does not overflow."""
-    return mean(jax.nn.softplus(-logits if real else logits), valid_like(valid, logits))
+    return weighted_sum(jax.nn.softplus(-logits if real else logits), weight_like(weight, logits))
 
 
-def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: str, valid: jax.Array) -> Mean:
+def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: str, weight: jax.Array) -> jax.Array:
     """What the generator minimises.
 
     "vanilla": the non-saturating loss (Goodfellow et al. 2014), mean of -log D(fake). "relativistic": relativistic
@@ -43,7 +42,8 @@ def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: s
         real_logits: [b, h, w, 1] of the discriminator on real images, held fixed; may be None for "vanilla".
         fake_logits: [b, h, w, 1] on generated ones.
         kind: "vanilla" or "relativistic".
-        valid: [b, H, W, 1] of the real image, on the logits' lattice or a finer one; fakes are judged there, too.
+        weight: of the real image's pixels, normalised [b, H, W, 1], on the logits' lattice or a finer one; fakes are
+            judged there, too.
 
     Raises:
         ValueError: for another kind, or where the relativistic one has no real logits.
@@ -51,14 +51,16 @@ def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: s
     _check(kind)
     fake = fake_logits.astype(jnp.float32)
     if kind == "vanilla":
-        return _says(fake, True, valid)
+        return _judged(fake, True, weight)
     if real_logits is None:
         raise ValueError("the relativistic adversarial loss compares with the logits of real images: pass them")
     real = jax.lax.stop_gradient(real_logits.astype(jnp.float32))
-    return 0.5 * (_says(_against(real, fake, valid), False, valid) + _says(_against(fake, real, valid), True, valid))
+    return 0.5 * (
+        _judged(_against(real, fake, weight), False, weight) + _judged(_against(fake, real, weight), True, weight)
+    )
 
 
-def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str, valid: jax.Array) -> Mean:
+def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str, weight: jax.Array) -> jax.Array:
     """What the discriminator minimises.
 
     "vanilla": the sum of its means over real and over fake pixels (Real-ESRGAN); "relativistic": the mean of the two
@@ -67,51 +69,55 @@ def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str,
     _check(kind)
     real, fake = real_logits.astype(jnp.float32), fake_logits.astype(jnp.float32)
     if kind == "vanilla":
-        return _says(real, True, valid) + _says(fake, False, valid)
-    return 0.5 * (_says(_against(real, fake, valid), True, valid) + _says(_against(fake, real, valid), False, valid))
+        return _judged(real, True, weight) + _judged(fake, False, weight)
+    return 0.5 * (
+        _judged(_against(real, fake, weight), True, weight) + _judged(_against(fake, real, weight), False, weight)
+    )
 
 
-def feature_matching(real_features: Sequence[jax.Array], fake_features: Sequence[jax.Array], valid: jax.Array) -> Mean:
+def feature_matching(
+    real_features: Sequence[jax.Array], fake_features: Sequence[jax.Array], weight: jax.Array
+) -> jax.Array:
     """Mean over layers of the L1 between the discriminator's features of real and fake (pix2pixHD, Wang et al. 2018).
 
     Args:
         real_features: [b, h_k, w_k, c_k] each, held fixed.
         fake_features: likewise.
-        valid: [b, H, W, 1] of the real image; a coarse pixel weighs as the share of its ground that is valid.
+        weight: normalised [b, H, W, 1] of the real image; a coarse pixel weighs what its ground weighs.
 
     Raises:
         ValueError: where the lists differ in length or are empty.
     """
     if len(real_features) != len(fake_features) or not real_features:
         raise ValueError(f"{len(real_features)} layers of real features against {len(fake_features)} of fake ones")
-    layers = [_l1(real, fake, valid) for real, fake in zip(real_features, fake_features, strict=True)]
-    return 1 / len(layers) * functools.reduce(operator.add, layers)
+    layers = [_l1(real, fake, weight) for real, fake in zip(real_features, fake_features, strict=True)]
+    return functools.reduce(operator.add, layers) / len(layers)
 
 
 def perceptual(
     real_activations: Mapping[str, jax.Array],
     fake_activations: Mapping[str, jax.Array],
-    weights: Mapping[str, float],
-    valid: jax.Array | None = None,
-) -> Mean:
+    layers: Mapping[str, float],
+    weight: jax.Array,
+) -> jax.Array:
     """Weighted sum over layers of the L1 between activations of a fixed network (ESRGAN's perceptual loss).
 
     Args:
         real_activations: by name, [b, h_k, w_k, c_k] each, held fixed.
         fake_activations: likewise.
-        weights: by name, of the layers that count.
-        valid: [b, H, W, 1] of the real image, each layer's sides dividing its sides by one factor; None for all.
+        layers: by name, the weights of the layers that count.
+        weight: normalised [b, H, W, 1] of the real image, each layer's sides dividing its sides by one factor.
 
     Raises:
         ValueError: where a weighted layer has no activations, or no layer has a weight.
     """
-    missing = sorted(set(weights) - (set(real_activations) & set(fake_activations)))
-    if missing or not weights:
+    missing = sorted(set(layers) - (set(real_activations) & set(fake_activations)))
+    if missing or not layers:
         raise ValueError(f"no activations of {missing} to weigh" if missing else "no layer has a perceptual weight")
-    layers = [weight * _l1(real_activations[k], fake_activations[k], valid) for k, weight in weights.items()]
-    return functools.reduce(operator.add, layers)
+    parts = [factor * _l1(real_activations[k], fake_activations[k], weight) for k, factor in layers.items()]
+    return functools.reduce(operator.add, parts)
 
 
-def _l1(real: jax.Array, fake: jax.Array, valid: jax.Array | None) -> Mean:
+def _l1(real: jax.Array, fake: jax.Array, weight: jax.Array) -> jax.Array:
     difference = jnp.abs(jax.lax.stop_gradient(real).astype(jnp.float32) - fake.astype(jnp.float32))
-    return mean(difference, jnp.ones((1, 1, 1, 1)) if valid is None else valid_like(valid, difference))
+    return weighted_sum(difference, weight_like(weight, difference))

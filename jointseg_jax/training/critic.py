@@ -19,7 +19,7 @@ from jointseg_jax.models.jointseg import JointSeg, Outputs
 from jointseg_jax.models.resampling import resample
 from jointseg_jax.models.vgg import IMAGE_MEAN, IMAGE_STD, vgg19_activations
 from jointseg_jax.training import adversarial
-from jointseg_jax.training.means import Mean, mean
+from jointseg_jax.training.masked_mean import normalise, weight_like, weighted_sum
 from jointseg_jax.training.weighting import ramp
 
 _BANDS = 3
@@ -32,13 +32,13 @@ class Views(NamedTuple):
         real: [b, h, w, 3], the true image in standard deviations about the mean.
         fake: the generated one.
         context: the input upsampled, [b, h, w, 3], or nothing, [b, h, w, 0].
-        valid: [b, h, w, 1] float32.
+        weight: of the pixels, normalised over the whole batch, [b, h, w, 1] float32; 0 where nothing was measured.
     """
 
     real: jax.Array
     fake: jax.Array
     context: jax.Array
-    valid: jax.Array
+    weight: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,28 +78,44 @@ class Critic:
         """Of the discriminator's input."""
         return 2 * _BANDS if self.sees_input else _BANDS
 
-    def views(self, model: JointSeg, outputs: Outputs, batch: Mapping[str, Any], step: jax.Array) -> Views:
-        """What is looked at in a batch; all its samples are cropped at one place, drawn by seed and step."""
-        average, std = model.image_statistics()
-        valid = batch["image_valid"].astype(jnp.float32)[..., None]
-        fake = (outputs.images[-1] - average) / std
-        real = jnp.where(valid > 0, (batch["image"] - average) / std, jax.lax.stop_gradient(fake))
-        if self.sees_input:
-            context = resample(model.normalise(batch["inputs"])[1], Fraction(10), "bicubic")
-        else:
-            context = fake[..., :0]
-        seen = Views(real, fake, context, valid)
-        if not self.crop:
-            return seen
-        key = jax.random.fold_in(jax.random.key(self.seed), step)
-        rows, columns = (side - self.crop + 1 for side in fake.shape[1:3])
-        top, left = jax.random.randint(key, (2,), 0, np.asarray((rows, columns)))
-        return Views(*(_crop(x, top, left, self.crop) for x in seen))
+    def weight(self, batch: Mapping[str, Any], step: jax.Array) -> jax.Array:
+        """The weights of the pixels that are looked at, normalised over a whole batch: [b, h, w, 1]."""
+        return normalise(self._crop(batch["image_valid"][..., None], step))
 
-    def generator_means(
+    def views(
+        self, model: JointSeg, outputs: Outputs, batch: Mapping[str, Any], weight: jax.Array, step: jax.Array
+    ) -> Views:
+        """What is looked at in a batch or in a piece of one.
+
+        Args:
+            model: the network.
+            outputs: of the network.
+            batch: the batch or the piece.
+            weight: its part of the weights of the whole batch.
+            step: of training; with the seed it decides where all samples are cropped.
+        """
+        average, std = model.image_statistics()
+        fake = (self._crop(outputs.images[-1], step) - average) / std
+        measured = (self._crop(batch["image"], step) - average) / std
+        real = jnp.where(weight > 0, measured, jax.lax.stop_gradient(fake))
+        context = fake[..., :0]
+        if self.sees_input:
+            upsampled = resample(model.normalise(batch["inputs"])[1], Fraction(10), "bicubic")
+            context = self._crop(upsampled, step)
+        return Views(real, fake, context, weight)
+
+    def _crop(self, x: jax.Array, step: jax.Array) -> jax.Array:
+        if not self.crop:
+            return x
+        key = jax.random.fold_in(jax.random.key(self.seed), step)
+        rows, columns = (side - self.crop + 1 for side in x.shape[1:3])
+        top, left = jax.random.randint(key, (2,), 0, np.asarray((rows, columns)))
+        return jax.lax.dynamic_slice(x, (0, top, left, 0), (x.shape[0], self.crop, self.crop, x.shape[-1]))
+
+    def generator_losses(
         self, params: Mapping[str, Any] | None, vectors: Mapping[str, Any] | None, vgg: Any, seen: Views
-    ) -> dict[str, Mean]:
-        """The losses that the generator is to lower.
+    ) -> dict[str, jax.Array]:
+        """The losses that the generator lowers.
 
         Args:
             params: of the discriminator, held fixed by the caller.
@@ -107,34 +123,33 @@ class Critic:
             vgg: parameters of VGG19, where the perceptual loss has a weight.
             seen: real and fake.
         """
-        found: dict[str, Mean] = {}
+        found: dict[str, jax.Array] = {}
         if self.net is not None:
             real, real_features = None, ()
             if self.feature_matching or self.kind == "relativistic":
                 real, real_features = self._judge(params, vectors, seen.real, seen.context)
             fake, fake_features = self._judge(params, vectors, seen.fake, seen.context)
             if self.gan:
-                found["gan"] = adversarial.generator_gan(real, fake, self.kind, seen.valid)
+                found["gan"] = adversarial.generator_gan(real, fake, self.kind, seen.weight)
             if self.feature_matching:
-                found["feature_matching"] = adversarial.feature_matching(real_features, fake_features, seen.valid)
+                found["feature_matching"] = adversarial.feature_matching(real_features, fake_features, seen.weight)
         if self.perceptual:
             names = [name for name, _ in self.layers]
             real_seen, fake_seen = (vgg19_activations(vgg, _as_photo(x), names, self.dtype) for x in seen[:2])
-            found["perceptual"] = adversarial.perceptual(real_seen, fake_seen, dict(self.layers), seen.valid)
+            found["perceptual"] = adversarial.perceptual(real_seen, fake_seen, dict(self.layers), seen.weight)
         return found
 
-    def discriminator_means(
+    def discriminator_loss(
         self, params: Mapping[str, Any], vectors: Mapping[str, Any], seen: Views
-    ) -> dict[str, Mean]:
-        """The discriminator's loss, "discriminator", and its mean logits over real and fake; fakes are held fixed."""
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The discriminator's loss, and as metrics the loss and its mean logits over real and fake; fakes are fixed."""
         fixed = jax.lax.stop_gradient(seen)
         real, _ = self._judge(params, vectors, fixed.real, fixed.context)
         fake, _ = self._judge(params, vectors, fixed.fake, fixed.context)
-        return {
-            "discriminator": adversarial.discriminator_gan(real, fake, self.kind, fixed.valid),
-            "logit_real": mean(real, fixed.valid),
-            "logit_fake": mean(fake, fixed.valid),
-        }
+        loss = adversarial.discriminator_gan(real, fake, self.kind, fixed.weight)
+        weight = weight_like(fixed.weight, real)
+        means = {"logit_real": weighted_sum(real, weight), "logit_fake": weighted_sum(fake, weight)}
+        return loss, {"discriminator": loss, **means}
 
     def total(self, values: Mapping[str, jax.Array], step: jax.Array) -> jax.Array:
         """What the losses add to the generator's objective at a step."""
@@ -145,10 +160,6 @@ class Critic:
     def _judge(self, params: Any, vectors: Any, image: jax.Array, context: jax.Array) -> Any:
         assert self.net is not None
         return discriminate(self.net, params, vectors, jnp.concatenate([image, context], -1))
-
-
-def _crop(x: jax.Array, top: jax.Array, left: jax.Array, side: int) -> jax.Array:
-    return jax.lax.dynamic_slice(x, (0, top, left, 0), (x.shape[0], side, side, x.shape[-1]))
 
 
 def _as_photo(x: jax.Array) -> jax.Array:

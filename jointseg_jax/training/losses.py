@@ -1,6 +1,6 @@
-"""The losses that every run has, over masked pixels: cross-entropy, Dice, and the stages' targets.
+"""The losses that every run has, over masked pixels: cross-entropy, Dice, and the targets of the stages.
 
-Each is a `Mean` over the whole global batch, so that neither sharding nor accumulation changes anything.
+Weights are normalised over the whole global batch, see `masked_mean`.
 """
 
 from fractions import Fraction
@@ -11,7 +11,7 @@ import optax
 
 from jointseg_jax.models.resampling import masked_area_mean
 from jointseg_jax.rasters.contract import IGNORE
-from jointseg_jax.training.means import Mean, mean
+from jointseg_jax.training.masked_mean import weighted_sum
 
 
 def stage_targets(
@@ -24,21 +24,31 @@ def stage_targets(
     return [masked_area_mean(image, valid, 1 / spacing) for spacing in spacings]
 
 
-def cross_entropy(logits: jax.Array, label: jax.Array) -> Mean:
-    """Mean cross-entropy over labelled pixels. logits: [b, h, w, classes]; label: [b, h, w], 255 ignored."""
-    known = label != IGNORE
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(known, label, 0).astype(jnp.int32))
-    return mean(losses, known)
+def labelled(label: jax.Array) -> jax.Array:
+    """1 where a pixel is labelled, 0 where it is ignored (255). label: integers of any shape; returns float32."""
+    return (label != IGNORE).astype(jnp.float32)
 
 
-def dice(logits: jax.Array, label: jax.Array, smooth: float = 1.0) -> Mean:
+def labelled_samples(label: jax.Array) -> jax.Array:
+    """1 for each sample that has a labelled pixel. label: integers [b, h, w]; returns float32 [b]."""
+    return (label != IGNORE).any((1, 2)).astype(jnp.float32)
+
+
+def cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array) -> jax.Array:
+    """Mean cross-entropy. logits: [b, h, w, classes]; label: [b, h, w]; weight: normalised [b, h, w]."""
+    classes = jnp.where(label != IGNORE, label, 0).astype(jnp.int32)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), classes)
+    return weighted_sum(losses, weight)
+
+
+def dice(logits: jax.Array, label: jax.Array, weight: jax.Array, smooth: float = 1.0) -> jax.Array:
     """Mean over samples of 1 - soft Dice of the last class, each sample by itself (Milletari et al. 2016).
 
-    Samples without a labelled pixel do not count. logits: [b, h, w, classes]; label: [b, h, w].
+    logits: [b, h, w, classes]; label: [b, h, w]; weight: normalised [b], 0 for samples without a labelled pixel.
     """
-    known = (label != IGNORE).astype(jnp.float32)
+    known = labelled(label)
     positive = (label == logits.shape[-1] - 1).astype(jnp.float32)
     probability = jax.nn.softmax(logits)[..., -1] * known
     overlap = jnp.sum(probability * positive, (1, 2))
     size = jnp.sum(probability, (1, 2)) + jnp.sum(positive, (1, 2))
-    return mean(1 - (2 * overlap + smooth) / (size + smooth), jnp.sum(known, (1, 2)) > 0)
+    return weighted_sum(1 - (2 * overlap + smooth) / (size + smooth), weight)

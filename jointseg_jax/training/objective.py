@@ -8,6 +8,7 @@ computed.
 
 import dataclasses
 from collections.abc import Mapping
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import numpy as np
 
 from jointseg_jax.models.jointseg import Outputs
 from jointseg_jax.training import losses, terms, weighting
-from jointseg_jax.training.means import Mean, mean
+from jointseg_jax.training.masked_mean import normalise, weighted_sum
 
 WEIGHTINGS = ("fixed", "uncertainty")
 TASKS = ("segmentation", "sr")
@@ -68,42 +69,75 @@ class Objective:
         """Whether the network must return its features."""
         return self.affinity > 0
 
-    def means(self, outputs: Outputs, batch: Mapping[str, jax.Array]) -> dict[str, Mean]:
-        """The losses of a batch or of a piece of one.
+    def weights(self, batch: Mapping[str, jax.Array], spacings: tuple[Fraction, ...]) -> dict[str, jax.Array]:
+        """The weight of every pixel, sample or pair in each loss, from the masks of a whole batch; each sums to 1.
 
         Args:
-            outputs: of the network, images in physical units.
-            batch: with `image`, `image_valid`, `label`.
+            batch: with `image_valid` and `label`.
+            spacings: of the stages, metres.
         """
         label, found = batch["label"], {}
         valid = batch["image_valid"].astype(jnp.float32)[..., None]
         if self.cross_entropy:
-            found["cross_entropy"] = (
-                terms.weighted_cross_entropy(outputs.logits, label, self.class_weights)
-                if self.class_weights
-                else losses.cross_entropy(outputs.logits, label)
-            )
+            balance = self.class_weights
+            found["cross_entropy"] = terms.class_weight_map(label, balance) if balance else losses.labelled(label)
         if self.dice:
-            found["dice"] = losses.dice(outputs.logits, label)
+            found["dice"] = losses.labelled_samples(label)
         if self.boundary:
-            found["boundary"] = terms.boundary_loss(outputs.logits, label, self.boundary_reach)
+            found["boundary"] = terms.boundary_band(label, self.boundary_reach)
+        if self.affinity:
+            found["affinity"] = terms.affinity_pairs(valid, self.affinity_grid)
+        for number in self._resolved:
+            spacing = spacings[number - 1]
+            ((_, seen),) = losses.stage_targets(valid, valid, (spacing,))
+            if reach := self._reach(spacing):
+                seen = terms.shift_mask(seen, reach)
+                found[f"shift_stage{number}"] = (jnp.sum(seen, (1, 2, 3)) > 0).astype(jnp.float32)
+            found[f"l1_stage{number}"] = seen
+        return {name: normalise(weight) for name, weight in found.items()}
+
+    def losses(
+        self, outputs: Outputs, batch: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]
+    ) -> dict[str, jax.Array]:
+        """The losses of a batch, or the share of them that a piece of it contributes; scalars.
+
+        Args:
+            outputs: of the network, images in physical units.
+            batch: the batch or the piece, with `image`, `image_valid`, `label`.
+            weights: those of the whole batch, or the piece's part of them.
+        """
+        label, found = batch["label"], {}
+        valid = batch["image_valid"].astype(jnp.float32)[..., None]
+        for name in ("cross_entropy", "boundary"):
+            if name in weights:
+                found[name] = losses.cross_entropy(outputs.logits, label, weights[name])
+        if self.dice:
+            found["dice"] = losses.dice(outputs.logits, label, weights["dice"])
         if self.affinity:
             resolved, segmented = outputs.features
-            found["affinity"] = terms.feature_affinity(resolved, segmented, valid, self.affinity_grid)
-        if self.sr:
-            for number in [k for k, weight in enumerate(self.stages, start=1) if weight]:
-                found |= self._l1(outputs, batch["image"], valid, number)
+            pairs = weights["affinity"]
+            found["affinity"] = terms.feature_affinity(resolved, segmented, valid, self.affinity_grid, pairs)
+        std = np.asarray(self.std, np.float32)
+        for number in self._resolved:
+            spacing, weight = outputs.spacings[number - 1], weights[f"l1_stage{number}"]
+            ((target, _),) = losses.stage_targets(batch["image"], valid, (spacing,))
+            image, target = outputs.images[number - 1] / std, target / std
+            if reach := self._reach(spacing):
+                l1, length = terms.shift_tolerant_l1(image, target, weight, reach)
+                found[f"shift_stage{number}"] = weighted_sum(length, weights[f"shift_stage{number}"])
+            else:
+                l1 = weighted_sum(jnp.abs(image - target), weight)
+            found[f"l1_stage{number}"] = l1
         return found
 
-    def _l1(self, outputs: Outputs, image: jax.Array, valid: jax.Array, number: int) -> dict[str, Mean]:
-        spacing = outputs.spacings[number - 1]
-        ((target, seen),) = losses.stage_targets(image, valid, (spacing,))
-        std = np.asarray(self.std, np.float32)
-        reach = round(self.shift / float(spacing))
-        if not reach:
-            return {f"l1_stage{number}": mean(jnp.abs(outputs.images[number - 1] - target) / std, seen)}
-        l1, length = terms.shift_tolerant_l1(outputs.images[number - 1] / std, target / std, seen, reach)
-        return {f"l1_stage{number}": l1, f"shift_stage{number}": length}
+    @property
+    def _resolved(self) -> tuple[int, ...]:
+        """Numbers of the stages whose L1 counts, from 1."""
+        return tuple(k for k, weight in enumerate(self.stages, start=1) if weight) if self.sr else ()
+
+    def _reach(self, spacing: Fraction) -> int:
+        """`shift` in pixels of a stage's lattice."""
+        return round(self.shift / float(spacing))
 
     def total(
         self, values: Mapping[str, jax.Array], learned: Mapping[str, jax.Array], step: jax.Array, share: float = 1.0
@@ -111,7 +145,7 @@ class Objective:
         """The number to minimise.
 
         Args:
-            values: of the means.
+            values: of the losses.
             learned: the log variances by task; empty with fixed weighting.
             step: of training.
             share: of the batch that the values are of; their totals add up to the batch's.

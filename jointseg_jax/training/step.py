@@ -1,20 +1,17 @@
 """One training step and one evaluation step, as pure functions of state and batch."""
 
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jointseg_jax.models.discriminator import power_iteration
-from jointseg_jax.models.jointseg import JointSeg, Outputs, run
+from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.training import pieces
-from jointseg_jax.training.critic import Critic, Views
 from jointseg_jax.training.losses import stage_targets
-from jointseg_jax.training.means import Mean, Weights
 from jointseg_jax.training.state import Method, Params, TrainState
 
 Batch = dict[str, Any]
@@ -57,7 +54,7 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
     """The training step `(state, batch, vgg=None) -> (state, metrics)` of the pixel or of the adversarial phase.
 
     The pixel phase runs neither discriminator nor VGG19 and passes the former's state on untouched. The adversarial one
-    runs the generator once: what it generated is judged for its own gradient and, held fixed, for the discriminator's.
+    runs the generator once: its image is judged for its own gradient and, held fixed, for the discriminator's.
 
     An update whose losses or gradients are not finite is skipped inside the step: the old state is kept, `step`
     advances.
@@ -67,17 +64,39 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
     """
     if adversarial and method.critic is None:
         raise ValueError("a method without critic has no adversarial phase")
-    losses = _Losses(method, method.critic if adversarial else None)
+    model, objective, critic = method.model, method.objective, method.critic if adversarial else None
+    judged = critic is not None and critic.net is not None
 
     def step(state: TrainState, batch: Batch, vgg: Any = None) -> tuple[TrainState, Metrics]:
         params, aux = split(state.params), dict(state.aux)
-        if losses.judged:
+        if judged:
             aux["disc_sn"] = power_iteration(params["disc"], aux["disc_sn"])
-        held = _Held(state.step, params["generator"], params.get("disc"), aux.get("disc_sn"), vgg)
-        whole: dict[str, Weights] = {}
-        if method.accumulate > 1:
-            whole = pieces.add_up(functools.partial(losses.weights, held), batch, method.accumulate)
-        gradients, values = pieces.add_up(functools.partial(losses.contribution, held, whole), batch, method.accumulate)
+
+        def generator_loss(own: Params, piece: Batch, weights: Metrics) -> tuple[jax.Array, tuple[Metrics, Any]]:
+            inputs = (piece["inputs"], piece["image"], piece["image_valid"])
+            outputs = run(model, method.hold(own), *inputs, objective.needs_features)
+            values, seen = objective.losses(outputs, piece, weights), None
+            loss = objective.total(values, own.get("loss", {}), state.step, 1 / method.accumulate)
+            if critic:
+                seen = critic.views(model, outputs, piece, weights["views"], state.step)
+                values |= critic.generator_losses(params.get("disc"), aux.get("disc_sn"), vgg, seen)
+                loss += critic.total(values, state.step)
+            return loss, ({"loss": loss, **values}, seen)
+
+        def contribution(part: tuple[Batch, Metrics]) -> tuple[dict[str, Params], Metrics]:
+            """Gradients and losses of a piece of the batch; those of all pieces add up to the batch's."""
+            (_, (values, seen)), own = jax.value_and_grad(generator_loss, has_aux=True)(params["generator"], *part)
+            gradients = {"generator": own}
+            if critic and judged:
+                judge = jax.grad(critic.discriminator_loss, has_aux=True)
+                gradients["disc"], more = judge(params["disc"], aux["disc_sn"], seen)
+                values |= more
+            return gradients, values
+
+        weights = objective.weights(batch, model.spacings)
+        if critic:
+            weights["views"] = critic.weight(batch, state.step)
+        gradients, values = pieces.add_up(contribution, (batch, weights), method.accumulate)
         norms = {name: optax.tree.norm(gradient) for name, gradient in gradients.items()}
         finite = jnp.isfinite(values["loss"] + sum(norms.values()) + values.get("discriminator", 0.0))
         new = _updated(method, state, gradients, aux, finite)
@@ -86,79 +105,6 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
         return new, values | {"skipped": new.skipped.astype(jnp.float32)}
 
     return step
-
-
-class _Held(NamedTuple):
-    """What a step holds fixed: its number, the parameters at which gradients are taken, the critics, their vectors."""
-
-    step: jax.Array
-    own: Params
-    disc: Params | None
-    vectors: Any
-    vgg: Any
-
-
-class _Losses:
-    """The losses of a phase, of a batch or of a piece of one.
-
-    Attributes:
-        judged: whether a discriminator takes part.
-    """
-
-    def __init__(self, method: Method, critic: Critic | None):
-        self._method, self._critic = method, critic
-        self.judged = critic is not None and critic.net is not None
-
-    def weights(self, held: _Held, piece: Batch) -> dict[str, Weights]:
-        """Of all means; XLA drops the rest of what is computed here, since weights come from masks alone."""
-        shapes = jax.eval_shape(lambda: self._run(held.own, piece))
-        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        means, seen = self._generator_means(held, blank, piece)
-        if self.judged:
-            means |= self._discriminator_means(held, held.disc, seen)
-        return {name: mean.weights for name, mean in means.items()}
-
-    def contribution(self, held: _Held, whole: dict[str, Weights], piece: Batch) -> tuple[dict[str, Params], Metrics]:
-        """Gradients and losses of a piece, which add up to the batch's."""
-
-        def valued(means: dict[str, Mean]) -> Metrics:
-            return {name: mean.value(whole.get(name)) for name, mean in means.items()}
-
-        def generator(params: Params) -> tuple[jax.Array, tuple[Metrics, Views | None]]:
-            means, seen = self._generator_means(held, self._run(self._method.hold(params), piece), piece)
-            values, share = valued(means), 1 / self._method.accumulate
-            total = self._method.objective.total(values, params.get("loss", {}), held.step, share)
-            if self._critic:
-                total += self._critic.total(values, held.step)
-            return total, ({"loss": total, **values}, seen)
-
-        def discriminator(params: Params) -> tuple[jax.Array, Metrics]:
-            values = valued(self._discriminator_means(held, params, seen))
-            return values["discriminator"], values
-
-        (_, (values, seen)), gradient = jax.value_and_grad(generator, has_aux=True)(held.own)
-        gradients = {"generator": gradient}
-        if self.judged:
-            (_, told), gradients["disc"] = jax.value_and_grad(discriminator, has_aux=True)(held.disc)
-            values |= told
-        return gradients, values
-
-    def _run(self, params: Params, piece: Batch) -> Outputs:
-        with_features = self._method.objective.needs_features
-        return run(self._method.model, params, piece["inputs"], piece["image"], piece["image_valid"], with_features)
-
-    def _generator_means(self, held: _Held, outputs: Outputs, piece: Batch) -> tuple[dict[str, Mean], Views | None]:
-        means = self._method.objective.means(outputs, piece)
-        if self._critic is None:
-            return means, None
-        seen = self._critic.views(self._method.model, outputs, piece, held.step)
-        return means | self._critic.generator_means(held.disc, held.vectors, held.vgg, seen), seen
-
-    def _discriminator_means(self, held: _Held, params: Params | None, seen: Views | None) -> dict[str, Mean]:
-        assert self._critic is not None
-        assert params is not None
-        assert seen is not None
-        return self._critic.discriminator_means(params, held.vectors, seen)
 
 
 def _updated(

@@ -1,7 +1,7 @@
 """Optional terms of the joint objective: boundary, class balance, feature affinity, shift-tolerant L1.
 
-Pure functions over masked pixels in float32, each a `Mean` over the whole global batch: neither sharding nor
-accumulation over pieces of a batch changes anything.
+Pure functions over masked pixels in float32. Each optional loss comes with the function that makes its weights from the
+masks of a batch; weights are normalised over the whole global batch, see `masked_mean`.
 """
 
 import itertools
@@ -11,33 +11,10 @@ from fractions import Fraction
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jointseg_jax.models.resampling import area_mean, masked_area_mean
 from jointseg_jax.rasters.contract import IGNORE
-from jointseg_jax.training.means import Mean, mean
-
-
-def valid_like(valid: jax.Array, x: jax.Array) -> jax.Array:
-    """The share of valid ground under each pixel of `x`.
-
-    Args:
-        valid: [b, h, w, 1], bool or 0 to 1.
-        x: [b, h', w', c] on the same ground, on the same lattice or a coarser one.
-
-    Returns:
-        float32 [b, h', w', 1].
-
-    Raises:
-        ValueError: where `x` is finer than `valid`, or its two axes differ in scale.
-    """
-    scale = Fraction(x.shape[1], valid.shape[1])
-    if scale > 1 or scale != Fraction(x.shape[2], valid.shape[2]):
-        raise ValueError(
-            f"{x.shape[1]} x {x.shape[2]} pixels are no coarser lattice of a mask of {valid.shape[1]} x "
-            f"{valid.shape[2]}: both sides must shrink by one factor"
-        )
-    return area_mean(valid.astype(jnp.float32), scale)
+from jointseg_jax.training.masked_mean import valid_like, weighted_sum
 
 
 def _window(x: jax.Array, reach: int, choose: Callable[..., jax.Array], start: float, padding: str) -> jax.Array:
@@ -64,26 +41,6 @@ def boundary_band(label: jax.Array, reach: int) -> jax.Array:
     return (known & (highest != lowest)).astype(jnp.float32)
 
 
-def _pixel_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
-    classes = jnp.where(label != IGNORE, label, 0).astype(jnp.int32)
-    return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), classes)
-
-
-def boundary_loss(logits: jax.Array, label: jax.Array, reach: int = 3) -> Mean:
-    """Mean cross-entropy over the pixels within `reach` pixels of an edge of the label.
-
-    [ours], after the pixel weights of U-Net (Ronneberger et al. 2015) that grow towards edges, and the trimap bands in
-    which edges are scored (Kohli et al. 2009). A band, and no distance transform as in Kervadec et al. 2019: only a
-    bounded neighbourhood is seen, so that rows may lie on several devices.
-
-    Args:
-        logits: [b, h, w, classes].
-        label: integers [b, h, w], 255 ignored.
-        reach: in pixels of the label's lattice, at least 1.
-    """
-    return mean(_pixel_cross_entropy(logits, label), boundary_band(label, reach))
-
-
 def class_weights(label_share: Sequence[float], power: float = 0.5) -> tuple[float, ...]:
     """Weights of classes that balance rare against frequent ones: share ** -power.
 
@@ -107,25 +64,38 @@ def class_weights(label_share: Sequence[float], power: float = 0.5) -> tuple[flo
     return tuple(float(w) for w in weights / np.sum(share * weights))
 
 
-def weighted_cross_entropy(logits: jax.Array, label: jax.Array, weights: Sequence[float]) -> Mean:
-    """Cross-entropy over labelled pixels, each weighing as its class does, over the sum of the weights.
+def class_weight_map(label: jax.Array, weights: Sequence[float]) -> jax.Array:
+    """The weight of each labelled pixel's class; 0 for ignored pixels.
 
     Args:
-        logits: [b, h, w, classes].
         label: integers [b, h, w], 255 ignored.
         weights: one per class, as of `class_weights`.
 
-    Raises:
-        ValueError: where there is not one weight per class.
+    Returns:
+        float32 [b, h, w].
     """
-    if len(weights) != logits.shape[-1]:
-        raise ValueError(f"{len(weights)} class weights for {logits.shape[-1]} classes")
-    # An ignored pixel is of no class and adds up to zero weight.
-    terms = (w * (label == k).astype(jnp.float32) for k, w in enumerate(weights))
-    return mean(_pixel_cross_entropy(logits, label), sum(terms, jnp.zeros(label.shape, jnp.float32)))
+    parts = (w * (label == k).astype(jnp.float32) for k, w in enumerate(weights))
+    return sum(parts, jnp.zeros(label.shape, jnp.float32))
 
 
-def feature_affinity(features_a: jax.Array, features_b: jax.Array, valid: jax.Array, grid: int) -> Mean:
+def affinity_pairs(valid: jax.Array, grid: int) -> jax.Array:
+    """1 for each pair of cells of a sample that both count: at least half of the ground of a cell is valid.
+
+    Args:
+        valid: [b, h, w, 1], bool or 0 / 1.
+        grid: cells down the patch; columns shrink alike.
+
+    Returns:
+        float32 [b, cells, cells].
+    """
+    share = area_mean(valid.astype(jnp.float32), Fraction(grid, valid.shape[1]))
+    seen = (share >= 0.5).astype(jnp.float32).reshape(share.shape[0], -1)
+    return seen[:, :, None] * seen[:, None, :]
+
+
+def feature_affinity(
+    features_a: jax.Array, features_b: jax.Array, valid: jax.Array, grid: int, weight: jax.Array
+) -> jax.Array:
     """How much two branches differ in which places they find similar (DSRL's feature affinity, Wang et al. 2020).
 
     Features are averaged over valid pixels to `grid` cells down a patch and brought to unit length; the loss is the
@@ -135,57 +105,69 @@ def feature_affinity(features_a: jax.Array, features_b: jax.Array, valid: jax.Ar
     Args:
         features_a: [b, h, w, c].
         features_b: [b, h', w', c'].
-        valid: [b, H, W, 1], on the finest lattice of the three. A cell counts where half its ground or more is valid.
+        valid: [b, H, W, 1], on the finest lattice of the three.
         grid: cells down the patch; columns shrink alike.
+        weight: of the pairs, normalised [b, cells, cells], see `affinity_pairs`.
 
     Raises:
         ValueError: where a lattice does not shrink to the grid or the mask is coarser than the features.
     """
 
-    def similarity(features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def similarity(features: jax.Array) -> jax.Array:
         scale = Fraction(grid, features.shape[1])
-        cells, seen = masked_area_mean(features.astype(jnp.float32), valid_like(valid, features), scale)
+        cells, _ = masked_area_mean(features.astype(jnp.float32), valid_like(valid, features), scale)
         # The small number keeps the gradient of a cell without features finite.
         unit = cells * jax.lax.rsqrt(jnp.sum(jnp.square(cells), -1, keepdims=True) + 1e-8)
         unit = unit.reshape(unit.shape[0], -1, unit.shape[-1])
         # Full precision: the difference of two nearly equal similarities would drown in TF32 or bfloat16.
-        pairs = jnp.einsum("bic,bjc->bij", unit, unit, precision=jax.lax.Precision.HIGHEST)
-        return pairs, seen.reshape(seen.shape[0], -1)
+        return jnp.einsum("bic,bjc->bij", unit, unit, precision=jax.lax.Precision.HIGHEST)
 
-    (pairs_a, seen), (pairs_b, seen_b) = similarity(features_a), similarity(features_b)
-    seen = seen * seen_b
-    return mean(jnp.abs(pairs_a - pairs_b), seen[:, :, None] * seen[:, None, :])
+    return weighted_sum(jnp.abs(similarity(features_a) - similarity(features_b)), weight)
 
 
-def shift_tolerant_l1(prediction: jax.Array, target: jax.Array, valid: jax.Array, reach: int) -> tuple[Mean, Mean]:
+def shift_mask(valid: jax.Array, reach: int) -> jax.Array:
+    """The pixels that `shift_tolerant_l1` compares: their neighbourhood of `reach` is inside the patch and valid.
+
+    Args:
+        valid: [b, h, w, 1], bool or 0 / 1.
+        reach: in pixels.
+
+    Returns:
+        float32 [b, h - 2 * reach, w - 2 * reach, 1].
+
+    Raises:
+        ValueError: for a reach below 0 or one that leaves nothing of the patch.
+    """
+    height, width = valid.shape[1:3]
+    if not 0 <= 2 * reach < min(height, width):
+        raise ValueError(f"shifts by {reach} pixels leave nothing to compare of {height} x {width}")
+    return _window(valid.astype(jnp.float32), reach, jax.lax.min, np.inf, "VALID")
+
+
+def shift_tolerant_l1(
+    prediction: jax.Array, target: jax.Array, weight: jax.Array, reach: int
+) -> tuple[jax.Array, jax.Array]:
     """L1 at the best whole-pixel shift of each sample's target, as real image pairs are never perfectly registered.
 
     All shifts (dy, dx) within `reach` in rows and columns are tried: prediction[y, x] is compared with
-    target[y + dy, x + dx]. The pixels compared are the same for all shifts, those whose neighbourhood of `reach` is
-    inside the patch and wholly valid; so no shift wins by leaving pixels out. Gradients pass through the L1 at the
+    target[y + dy, x + dx]. The pixels compared are the same for all shifts (see `shift_mask`), so no shift wins by
+    leaving pixels out. Gradients pass through the L1 at the
     chosen shift, not through the choice; of equally good shifts the shortest is taken. With reach 0 this is the masked
     L1. [ours], after the registration search of PROBA-V's score (Märtens et al. 2019).
 
     Args:
         prediction: [b, h, w, c], divided by whatever the L1 is counted in.
         target: [b, h, w, c], likewise.
-        valid: of the target, [b, h, w, 1], bool or 0 / 1.
+        weight: of the compared pixels, normalised [b, h - 2 * reach, w - 2 * reach, 1].
         reach: in pixels; (2 * reach + 1) ** 2 shifts are tried.
 
     Returns:
-        The L1 over the compared pixels of the whole batch, and the mean length in pixels of the chosen shifts over
-        samples that have any.
-
-    Raises:
-        ValueError: for a reach below 0 or one that leaves nothing of the patch.
+        The L1 over the compared pixels of the whole batch, a scalar, and the length in pixels of the shift chosen for
+        each sample, [b].
     """
     height, width = prediction.shape[1:3]
-    if not 0 <= 2 * reach < min(height, width):
-        raise ValueError(f"shifts by {reach} pixels leave nothing to compare of {height} x {width}")
     prediction, target = prediction.astype(jnp.float32), target.astype(jnp.float32)
     inner = prediction[:, reach : height - reach, reach : width - reach]
-    mask = jax.lax.stop_gradient(valid.astype(jnp.float32))
-    mask = _window(mask, reach, jax.lax.min, np.inf, "VALID")
 
     # Rows and columns are static slices, so that rows on several devices exchange their edges and nothing is gathered.
     def rows(x: jax.Array, dy: int) -> jax.Array:
@@ -197,7 +179,7 @@ def shift_tolerant_l1(prediction: jax.Array, target: jax.Array, valid: jax.Array
     steps = range(-reach, reach + 1)
     shifts = sorted(itertools.product(steps, steps), key=lambda s: s[0] ** 2 + s[1] ** 2)
     still = jax.lax.stop_gradient(inner)
-    errors = [jnp.sum(jnp.abs(still - columns(rows(target, dy), dx)) * mask, (1, 2, 3)) for dy, dx in shifts]
+    errors = [jnp.sum(jnp.abs(still - columns(rows(target, dy), dx)) * weight, (1, 2, 3)) for dy, dx in shifts]
     # The target's gradient is not wanted of the search either.
     best = jnp.argmin(jax.lax.stop_gradient(jnp.stack(errors)), axis=0)
     chosen = jnp.asarray(shifts, jnp.int32)[best]  # [b, 2]
@@ -210,5 +192,4 @@ def shift_tolerant_l1(prediction: jax.Array, target: jax.Array, valid: jax.Array
 
     moved = select(select(target, rows, chosen[:, 0]), columns, chosen[:, 1])
     length = jnp.sqrt(jnp.sum(jnp.square(chosen.astype(jnp.float32)), -1))
-    counts = (jnp.sum(mask, (1, 2, 3)) > 0).astype(jnp.float32)
-    return mean(jnp.abs(inner - moved), mask), mean(length, counts)
+    return weighted_sum(jnp.abs(inner - moved), weight), length

@@ -4,20 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import whole_batch
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from valued import valued
 
-from jointseg_jax.training import adversarial
 from jointseg_jax.training.adversarial import GAN_KINDS
 
 pytestmark = pytest.mark.quick
 
 # Compiled as a whole, as in training.
-generator_gan = jax.jit(valued(adversarial.generator_gan), static_argnames="kind")
-discriminator_gan = jax.jit(valued(adversarial.discriminator_gan), static_argnames="kind")
-feature_matching = jax.jit(valued(adversarial.feature_matching))
-perceptual = jax.jit(valued(adversarial.perceptual))
+generator_gan = jax.jit(whole_batch.generator_gan, static_argnames="kind")
+discriminator_gan = jax.jit(whole_batch.discriminator_gan, static_argnames="kind")
+feature_matching = jax.jit(whole_batch.feature_matching)
+perceptual = jax.jit(whole_batch.perceptual)
 
 
 def random(*shape, seed=0):
