@@ -4,12 +4,12 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 from affine import Affine
 
+from jointseg_jax.data.vectors import read_layers
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.burn import burn
 
@@ -44,26 +44,22 @@ def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, fl
         `DEFAULT_ROAD_WIDTH` where there is none or 0; 0 for polygons.
 
     Raises:
-        InputError: the file cannot be read, holds no geometries or points alone, has no CRS, or a width is no number.
+        InputError: see `read_layers` and `VectorLayer.check`; it holds points alone, or a width is no number.
     """
     shapes: list[tuple[shapely.Geometry, float]] = []
     left_out = False
-    for layer in _spatial_layers(path):
-        try:
-            frame = gpd.read_file(path, layer=layer)
-        except Exception as error:
-            raise _unreadable(path, error) from error
-        if frame.crs is None:
+    for layer in read_layers(path):
+        layer.check()
+        frame = layer.table[layer.table.geometry.notna()].to_crs(crs).explode(ignore_index=True)  # also collections
+        if not np.isfinite(shapely.get_coordinates(frame.geometry.values)).all():
             raise InputError(
-                f"layer {layer!r} of {path} has no CRS, so it has no place on the ground: assign one "
-                "(ogr2ogr -a_srs EPSG:...)"
+                f"layer {layer.name!r} of {path} reaches beyond what the site's CRS can express: cut it to the sites"
             )
-        frame = frame[frame.geometry.notna()].to_crs(crs).explode(ignore_index=True)  # collections hold all kinds
         areas, lines = frame.geom_type.isin(_AREAS), frame.geom_type.isin(_LINES)
         left_out |= not (areas | lines).all()
         shapes += [(polygon, 0.0) for polygon in frame.geometry[areas]]
         given = frame["width"] if "width" in frame else pd.Series(None, frame.index, dtype=object)
-        widths = [_line_width(value, path, layer) for value in given[lines]]
+        widths = [_line_width(value, path, layer.name) for value in given[lines]]
         shapes += list(zip(frame.geometry[lines], widths, strict=True))
     if left_out and not shapes:
         raise InputError(f"{path} holds points alone, which cover no ground: give polygons, or lines with a width")
@@ -83,23 +79,6 @@ def _line_width(value: Any, path: pathlib.Path, layer: str) -> float:
             f"for {DEFAULT_ROAD_WIDTH:g} m"
         )
     return width or DEFAULT_ROAD_WIDTH
-
-
-def _spatial_layers(path: pathlib.Path) -> list[str]:
-    try:
-        layers = gpd.list_layers(path)
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    spatial = layers[layers["geometry_type"].notna()]["name"].tolist()
-    if not spatial:
-        raise InputError(f"{path} holds no layer with geometries (layers: {layers['name'].tolist()}): check the file")
-    return [str(name) for name in spatial]
-
-
-def _unreadable(path: pathlib.Path, error: Exception) -> InputError:
-    """Drivers raise many kinds of exceptions for a damaged file."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{path} cannot be read as vectors ({reason}): restore the file or correct its name")
 
 
 def rasterise(

@@ -13,8 +13,9 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.mapping.catalogue import Entry
-from jointseg_jax.mapping.zones import Zone, area, area_in, polygons, to_degrees, to_zone, zone_of_epsg, zones_of
+from jointseg_jax.mapping.zones import Zone, area, area_in, to_degrees, to_zone, zone_of_epsg, zones_of
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice
 
@@ -75,16 +76,16 @@ def partition(ground: shapely.Geometry, grid: int = GRID) -> Iterator[PlannedTil
         grid: side of a square in metres, a multiple of `SNAP`.
     """
     for zone, part in zones_of(ground):
-        local = polygons(to_zone(part, zone))
+        local = polygonal(to_zone(part, zone))
         west, _, east, _ = local.bounds
         for col in range(math.floor(west / grid), math.floor(east / grid) + 1):
-            column = polygons(local.intersection(_strip(local, col * grid, (col + 1) * grid)))
+            column = polygonal(local.intersection(_strip(local, col * grid, (col + 1) * grid)))
             if column.is_empty:
                 continue
             _, south, _, north = column.bounds
             for row in range(math.floor(south / grid), math.floor(north / grid) + 1):
                 square = shapely.box(col * grid, row * grid, (col + 1) * grid, (row + 1) * grid)
-                owned = square if column.contains(square) else polygons(column.intersection(square))
+                owned = square if column.contains(square) else polygonal(column.intersection(square))
                 if not owned.is_empty and (tile := _tile(zone, col, row, owned)).owned_m2 >= _LEAST:
                     yield tile
 
@@ -195,7 +196,7 @@ def coverage(ground: shapely.Geometry, tiles: Sequence[PlannedTile], scenes: Seq
     missing = 0.0
     for tile in tiles:
         reached = shapely.union_all([boxes[c.scene] for c in tile.candidates])
-        left = polygons(tile.owned.difference(reached))
+        left = polygonal(tile.owned.difference(reached))
         missing += area_in(left, tile.zone) if not left.is_empty else 0.0
     return Coverage(area(ground), sum(t.owned_m2 for t in tiles), missing)
 

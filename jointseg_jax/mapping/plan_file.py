@@ -9,12 +9,13 @@ from typing import Any
 
 import shapely
 
+from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_json, write_text
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.mapping import catalogue
 from jointseg_jax.mapping.plan import GRID, Candidate, PlannedTile, outline
-from jointseg_jax.mapping.zones import polygons, to_zone, zone_of_epsg
+from jointseg_jax.mapping.zones import to_zone, zone_of_epsg
 from jointseg_jax.rasters.contract import Contract
 
 PLAN, CATALOGUE, LEDGER = "plan.geojson", "inputs/catalogue.json", "ledger"
@@ -227,7 +228,7 @@ def _tile(feature: Mapping[str, Any]) -> PlannedTile:
     assert zone is not None, fields
     left, bottom, right, top = (float(v) for v in fields["bounds"])
     whole = shapely.box(left, bottom, right, top)
-    owned = whole if fields["whole"] else polygons(to_zone(shapely.geometry.shape(feature["geometry"]), zone))
+    owned = whole if fields["whole"] else polygonal(to_zone(shapely.geometry.shape(feature["geometry"]), zone))
     candidates = tuple(Candidate(s, share) for s, share in zip(fields["scenes"], fields["shares"], strict=True))
     return PlannedTile(
         fields["tile"], zone, fields["col"], fields["row"], left, bottom, right, top, owned, fields["owned_m2"],

@@ -10,6 +10,7 @@ from typing import Any
 import shapely
 import tqdm
 
+from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.executors import Executor
 from jointseg_jax.jobs.ledger import Ledger
@@ -24,7 +25,7 @@ from jointseg_jax.mapping.memory import memory
 from jointseg_jax.mapping.plan import SNAP, Coverage, coverage, partition, with_scenes
 from jointseg_jax.mapping.tile_work import TileWork, check_settings, make_predictor
 from jointseg_jax.mapping.weights import weights_digest
-from jointseg_jax.mapping.zones import cut_at_180, polygons, to_degrees, zone_of_epsg
+from jointseg_jax.mapping.zones import cut_at_180, to_degrees, zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.training.trained import Trained
 
@@ -63,7 +64,7 @@ def plan_area(
     key = plan_file.catalogue_key(trained.meta.contract, settings.radiometry, settings.bands)
     scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
     if area is None:
-        area = polygons(shapely.union_all([_footprint(s) for s in scenes]))
+        area = polygonal(shapely.union_all([_footprint(s) for s in scenes]))
         say("area    no --aoi was given: the rectangles of all scenes are mapped")
     network = {
         "name": trained.name,

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import geopandas
 import numpy as np
 import pandas as pd
-import pyogrio
 import pyproj
 import shapely
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.polygons import polygonal
+from jointseg_jax.data.vectors import AREAL, layers_with
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_text
 from jointseg_jax.mapping.commands import status_of
@@ -44,50 +45,39 @@ class _Sums:
 
 
 def read_polygons(path: pathlib.Path, name: str | None) -> geopandas.GeoDataFrame:
-    """Polygons with their names, in their own CRS, made valid.
+    """The polygons in all layers of a file with their names, made valid, in the CRS of the first of these layers.
 
     Args:
-        path: any vector file that GDAL reads, or GeoParquet.
-        name: the column that names them; by default all columns but the geometry are kept.
+        path: see `vectors.read_layers`.
+        name: the column that names them; by default all columns but the geometry are kept, and where several layers
+            hold polygons the column `layer` says which.
 
     Raises:
         InputError: it cannot be read, or holds something else.
     """
-    try:
-        table = geopandas.read_parquet(path) if path.suffix == ".parquet" else geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as polygons ({str(error).splitlines()[0]})") from error
-    if not isinstance(table, geopandas.GeoDataFrame) or not len(table):
-        raise InputError(f"{path} holds no polygon")
-    if table.crs is None:
-        raise InputError(f"{path} has no CRS, so its polygons have no place on the ground: assign one")
-    if name is not None and name not in table.columns:
-        known = ", ".join(c for c in table.columns if c != table.geometry.name)
-        raise InputError(f"{path} has no column {name!r}; it has {known}")
-    clash = [c for c in table.columns if c in COLUMNS]
-    if clash and name is None:
-        raise InputError(f"{path} has columns of the table's own names ({', '.join(clash)}): choose one by --name")
-    empty = table.geometry.isna() | table.geometry.is_empty
-    wrong = sorted(set(table.geometry[~empty].geom_type) - {"Polygon", "MultiPolygon"})
-    if wrong:
-        raise InputError(f"{path} holds {', '.join(wrong)} where polygons are needed")
-    if empty.all():
-        raise InputError(f"{path} holds only empty polygons")
-    bounds = table.geometry[~empty].total_bounds
-    if not np.isfinite(bounds).all():
-        raise InputError(f"{path} has coordinates that are not finite: repair it")
-    if table.crs.is_geographic and (np.abs(bounds[[0, 2]]) > 360).any() | (np.abs(bounds[[1, 3]]) > 90).any():
-        raise InputError(f"{path} is said to be in degrees and reaches to {bounds.tolist()}: correct its CRS")
-    fields = table[[name]] if name is not None else table.drop(columns=table.geometry.name)
-    shapes = [_areal(s) for s in shapely.make_valid(table.geometry.force_2d().fillna(shapely.Polygon()).values)]
-    return geopandas.GeoDataFrame(fields.reset_index(drop=True), geometry=shapes, crs=table.crs)
-
-
-def _areal(shape: shapely.Geometry) -> shapely.Geometry:
-    """The part of a geometry that has an area: repairing a polygon may leave lines."""
-    if shape.geom_type != "GeometryCollection":
-        return shape if shape.geom_type in ("Polygon", "MultiPolygon") else shapely.Polygon()
-    return shapely.union_all([p for p in shape.geoms if p.geom_type in ("Polygon", "MultiPolygon")])
+    layers = layers_with(path)
+    tables = []
+    for layer in layers:
+        table, shown = layer.table, f"layer {layer.name!r} of {path}"
+        if name is not None and name not in table.columns:
+            known = ", ".join(c for c in table.columns if c != table.geometry.name)
+            raise InputError(f"{shown} has no column {name!r}; it has {known}")
+        clash = [c for c in table.columns if c in COLUMNS]
+        if clash and name is None:
+            raise InputError(f"{shown} has columns of the table's own names ({', '.join(clash)}): choose one by --name")
+        wrong = sorted(set(layer.kinds) - set(AREAL))
+        if wrong:
+            raise InputError(f"{shown} holds {', '.join(wrong)} where polygons are needed")
+        fields = table[[name]] if name is not None else table.drop(columns=table.geometry.name)
+        if len(layers) > 1 and "layer" not in fields:
+            fields = fields.assign(layer=layer.name)
+        shapes = [polygonal(s) for s in table.geometry.fillna(shapely.Polygon())]
+        own = geopandas.GeoDataFrame(fields.reset_index(drop=True), geometry=shapes, crs=table.crs)
+        tables.append(own.to_crs(layers[0].table.crs))
+    together = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    if together.geometry.is_empty.all():
+        raise InputError(f"{path} holds only empty polygons, without an area: draw them")
+    return together
 
 
 def zonal(product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.GeoDataFrame) -> pd.DataFrame:
@@ -108,7 +98,7 @@ def zonal(product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.G
     """
     count = len(polygons)
     sums = _Sums(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
-    dense = polygons.geometry.segmentize(longest_side(polygons.crs)).map(_valid)
+    dense = polygons.geometry.segmentize(longest_side(polygons.crs)).map(polygonal)
     handles = Handles(limit=4)
     try:
         for epsg in sorted({t.epsg for t in tiles}):
@@ -157,18 +147,13 @@ def _in_zone(
             if not part.is_empty:
                 numbers.append(number)
                 moved = shapely.transform(part, lambda xy: np.column_stack(forth.transform(xy[:, 0], xy[:, 1])))
-                shapes.append(_valid(moved))
+                shapes.append(polygonal(moved))  # sides that all but touch may cross by a hair now
     return np.asarray(numbers, int), shapes
 
 
 def _within(shape: shapely.Geometry, box: shapely.Polygon) -> shapely.Geometry:
     """What of polygons lies in a box; `clip_by_rect` may give what does not where a side runs through a corner."""
-    return _areal(shapely.intersection(shape, box))
-
-
-def _valid(shape: shapely.Geometry) -> shapely.Geometry:
-    """Sides that all but touch may cross by a hair once their vertices are rounded otherwise."""
-    return shape if shape.is_valid else _areal(shapely.make_valid(shape))
+    return polygonal(shapely.intersection(shape, box))
 
 
 def _add_tile(

@@ -12,6 +12,7 @@ import numpy as np
 import pyproj
 import shapely
 
+from jointseg_jax.data.polygons import flat, polygonal
 from jointseg_jax.errors import InputError
 
 SOUTH, NORTH = -80.0, 84.0  # degrees, where UTM ends
@@ -71,24 +72,9 @@ def zones_of(ground: shapely.Geometry) -> Iterator[tuple[Zone, shapely.Geometry]
     for number in range(math.floor((west + 180) / 6) + 1, min(60, math.floor((east + 180) / 6) + 1) + 1):
         for is_north in (False, True):
             zone = Zone(number, is_north)
-            part = polygons(ground.intersection(zone.strip))
+            part = polygonal(ground.intersection(zone.strip))
             if not part.is_empty:
                 yield zone, part
-
-
-def polygons(geometry: shapely.Geometry) -> shapely.Geometry:
-    """The polygonal part of a geometry, made valid; empty where it has none."""
-    whole = geometry if geometry.is_valid else shapely.make_valid(geometry)
-    parts = [p for p in shapely.get_parts(whole, return_index=False) for p in _flat(p) if not p.is_empty]
-    return shapely.union_all(parts) if len(parts) != 1 else parts[0]
-
-
-def _flat(geometry: shapely.Geometry) -> Iterator[shapely.Polygon]:
-    if isinstance(geometry, shapely.Polygon):
-        yield geometry
-    elif hasattr(geometry, "geoms"):
-        for part in geometry.geoms:
-            yield from _flat(part)
 
 
 def longest_side(crs: pyproj.CRS) -> float:
@@ -107,13 +93,13 @@ def cut_at_180(ground: shapely.Geometry) -> shapely.Geometry:
     Raises:
         InputError: it goes around a pole.
     """
-    if not any(_steps_over(ring) for p in _flat(ground) for ring in (p.exterior, *p.interiors)):
+    if not any(_steps_over(ring) for p in flat(ground) for ring in (p.exterior, *p.interiors)):
         return ground
     found = []
-    for polygon in _flat(ground):
+    for polygon in flat(ground):
         holes = shapely.union_all([_cut(hole) for hole in polygon.interiors])
         found.append(_cut(polygon.exterior).difference(holes))
-    return polygons(shapely.union_all(found))
+    return polygonal(shapely.union_all(found))
 
 
 def _steps_over(ring: shapely.LinearRing) -> bool:
@@ -130,7 +116,7 @@ def _cut(ring: shapely.LinearRing) -> shapely.Geometry:
         )
     parts = []
     for shift in (-360, 0, 360):
-        whole = polygons(shapely.Polygon(points + np.array([shift, 0.0])))
+        whole = polygonal(shapely.Polygon(points + np.array([shift, 0.0])))
         inside = whole.intersection(shapely.box(-180, -90, 180, 90))
         if inside.area > _SLIVER:
             parts.append(inside)
@@ -161,10 +147,10 @@ def _transformer(epsg: int) -> pyproj.Transformer:
 def area(ground: shapely.Geometry) -> float:
     """Square metres on the WGS 84 ellipsoid (Karney 2013) of polygons in degrees with edges straight there."""
     dense = shapely.segmentize(ground, _STEP)
-    return sum(abs(_GEOD.geometry_area_perimeter(shapely.orient_polygons(p))[0]) for p in _flat(dense))
+    return sum(abs(_GEOD.geometry_area_perimeter(shapely.orient_polygons(p))[0]) for p in flat(dense))
 
 
 def area_in(geometry: shapely.Geometry, zone: Zone) -> float:
     """Square metres on the ellipsoid of polygons in metres of a zone."""
     dense = to_degrees(geometry, zone)
-    return sum(abs(_GEOD.geometry_area_perimeter(shapely.orient_polygons(p))[0]) for p in _flat(dense))
+    return sum(abs(_GEOD.geometry_area_perimeter(shapely.orient_polygons(p))[0]) for p in flat(dense))

@@ -188,7 +188,7 @@ def test_shares_look_at_the_tiles_own_ground_only(tile):
         ("not json", "cannot be read"),
         ({"type": "Point", "coordinates": [113, 30]}, "no polygon but"),
         ({"type": "LineString", "coordinates": [[113, 30], [114, 30]]}, "no polygon but"),
-        ({"type": "Polygon", "coordinates": [[[113, 30], [114, 30], [113, 30], [113, 30]]]}, "no polygon"),
+        ({"type": "Polygon", "coordinates": [[[113, 30], [114, 30], [113, 30], [113, 30]]]}, "only empty polygons"),
     ],
 )
 def test_files_that_are_no_area_are_one_sentence(tmp_path, content, message):

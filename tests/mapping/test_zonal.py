@@ -166,8 +166,8 @@ def without_crs(path):
 @pytest.mark.parametrize(
     ("make", "name", "message"),
     [
-        (lambda p: p.write_text("no vector"), None, "cannot be read as polygons"),
-        (lambda p: None, None, "cannot be read as polygons"),
+        (lambda p: p.write_text("no vector"), None, "cannot be read as vectors"),
+        (lambda p: None, None, "cannot be read as vectors"),
         (lambda p: frame([shapely.Point(0, 0)]).to_file(p), None, "Point where polygons"),
         (lambda p: frame([shapely.LineString([(0, 0), (1, 1)])]).to_file(p), None, "LineString where polygons"),
         (without_crs, None, "no CRS"),

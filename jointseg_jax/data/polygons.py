@@ -1,0 +1,53 @@
+"""Polygons made valid, in bounded time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import shapely
+
+MOST_CROSSINGS = 20_000  # of one geometry with itself: repairing it takes a second; with ten times as many, minutes
+_AT_ONCE = 64  # segments compared with all others before the count is looked at
+
+
+def polygonal(geometry: shapely.Geometry) -> shapely.Geometry:
+    """The polygonal part of a geometry, made valid; empty where it has none.
+
+    Every ring is repaired by itself, then holes are cut out of shells (`structure` of GEOS): that takes seconds where
+    the noding of all lines takes minutes.
+    """
+    whole = geometry
+    if not geometry.is_valid:
+        whole = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
+    if isinstance(whole, shapely.Polygon | shapely.MultiPolygon):
+        return whole
+    return shapely.union_all([p for p in flat(whole) if not p.is_empty])
+
+
+def flat(geometry: shapely.Geometry) -> Iterator[shapely.Polygon]:
+    """The single polygons of a geometry of any kind."""
+    if isinstance(geometry, shapely.Polygon):
+        yield geometry
+    elif hasattr(geometry, "geoms"):
+        for part in geometry.geoms:
+            yield from flat(part)
+
+
+def is_tangled(geometry: shapely.Geometry) -> bool:
+    """Whether the sides of a geometry cross each other more than `MOST_CROSSINGS` times; touching does not count."""
+    sides = _sides(geometry)
+    tree = shapely.STRtree(sides)
+    found = 0
+    for first in range(0, len(sides), _AT_ONCE):
+        found += tree.query(sides[first : first + _AT_ONCE], predicate="crosses").shape[1]
+        if found > 2 * MOST_CROSSINGS:  # every crossing is seen from both sides
+            return True
+    return False
+
+
+def _sides(geometry: shapely.Geometry) -> np.ndarray:
+    """Every straight piece of the lines and rings of a geometry: LineStrings [sides]."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))  # a collection may hold multi-geometries
+    lines = np.concatenate([shapely.get_rings(parts), parts[shapely.get_type_id(parts) == 1]])
+    points, owner = shapely.get_coordinates(lines, return_index=True)
+    joined = owner[1:] == owner[:-1]
+    return np.asarray(shapely.linestrings(np.stack([points[:-1][joined], points[1:][joined]], axis=1)))
