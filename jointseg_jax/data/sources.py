@@ -1,18 +1,19 @@
 """Where the raw rasters of a site lie: a table of site folders, or a folder of 1 m scenes."""
 
 import dataclasses
-import datetime
 import pathlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-import pandas as pd
-
+from jointseg_jax.data.dates import DATE_FORMS, iso_moment
+from jointseg_jax.data.site_names import check_names
+from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.encoding import product_xml
 from jointseg_jax.rasters.reader import files_behind
 
 TABLE = "sites.csv"
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class SiteEntry:
         name: unique; names the site's folder in the dataset.
         place: sites of one place (the same ground at other dates) go into one split.
         region: for scores by sub-region.
-        date: see `iso_moment`; empty where it is not known.
+        date: see `dates.iso_moment`; empty where it is not known.
         folder: with its raw files.
     """
 
@@ -91,72 +92,55 @@ def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
     """Sites listed in `root/sites.csv`: columns site, region, date, folder and, where dates share ground, place.
 
     Raises:
-        InputError: no table, a missing column, a site listed twice or named as no folder can be, a date that is none.
+        InputError: no table or one that cannot be read, a site listed twice or named as no folder can be, a date that
+            is none, or `only` names a site that is not listed.
     """
     path = root / TABLE
     if not path.exists():
         raise InputError(
             f"{path} is missing: it lists the sites, one row each, with the columns site, region, date and folder"
         )
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    absent = {"site", "region", "date", "folder"} - set(table.columns)
-    if absent:
-        raise InputError(f"{path} lacks the columns {sorted(absent)}; it has {list(table.columns)}")
-    if table["site"].duplicated().any():
-        raise InputError(f"{path} lists site {table['site'][table['site'].duplicated()].iloc[0]!r} twice")
+    table = read_table(path, ("site", "region", "date", "folder"))
+    check_names([row["site"] for row in table], path)
     sites = []
-    for row in table.to_dict("records"):
+    for row in _chosen(table, only, path, lambda row: row["site"]):
         name = row["site"]
-        if only and name not in only:
-            continue
-        if not name or name.startswith(".") or set(name) & set("/\\"):
-            raise InputError(f"{path} names a site {name!r}, which cannot be a folder's name: take letters and digits")
         date = iso_moment(row["date"])
         if row["date"] and not date:
             raise InputError(
-                f"{path} gives site {name!r} the date {row['date']!r}, which is no ISO date: write it like 2021-06-01, "
-                "2021-06-01T03:25:41Z, 2021-06 or 2021, or leave it empty where it is not known"
+                f"{path} gives site {name!r} the date {row['date']!r}, which is no ISO date: write it like "
+                f"{DATE_FORMS}, or leave it empty where it is not known"
             )
         sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"]))
     if not sites:
-        raise InputError(f"{path} lists no site" + (f" among {list(only)}" if only else ""))
+        raise InputError(f"{path} lists no site: add a line for each")
     return sites
-
-
-def iso_moment(text: str) -> str:
-    """An ISO date or time as `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ssZ`; empty where it is none.
-
-    A time without a zone is taken for UTC.
-    """
-    text = text.strip()
-    if re.fullmatch(r"\d{4}(-(0[1-9]|1[0-2]))?", text):
-        return text
-    try:
-        return datetime.date.fromisoformat(text).isoformat()
-    except ValueError:
-        pass
-    try:
-        time = datetime.datetime.fromisoformat(text)
-        time = time if time.tzinfo is None else time.astimezone(datetime.UTC)
-    except (ValueError, OverflowError):
-        return ""
-    return f"{time.replace(tzinfo=None, microsecond=0).isoformat()}Z"
 
 
 def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> list[SiteEntry]:
     """One site per sub-folder of `root` that holds a file called `image`; the region is the scene's own name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, a name cannot be used, or `only` names a scene that is not there.
     """
-    folders = sorted(d for d in root.iterdir() if d.is_dir() and list(d.glob(image)))
-    if only:
-        folders = [d for d in folders if d.name in only]
+    folders = sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".") and _matches(d, image))
     if not folders:
+        raise InputError(f"{root} holds no <scene>/{image}: nothing to prepare")
+    check_names([d.name for d in folders], root)
+    chosen = _chosen(folders, only, root, lambda folder: folder.name)
+    return [SiteEntry(d.name, d.name, d.name, "", d) for d in chosen]
+
+
+def _chosen(sites: Sequence[T], only: Sequence[str], where: pathlib.Path, name: Callable[[T], str]) -> list[T]:
+    """Those of the sites that `dataset.source.only` names; all where it names none."""
+    known = [name(site) for site in sites]
+    unknown = [wanted for wanted in only if wanted not in known]
+    if unknown:
         raise InputError(
-            f"{root} holds no <scene>/{image}" + (f" among {list(only)}" if only else "") + ": nothing to prepare"
+            f"dataset.source.only names {unknown}, which {where} does not list: it lists {', '.join(known[:20])}"
+            + (" and more" if len(known) > 20 else "")
         )
-    return [SiteEntry(d.name, d.name, d.name, "", d) for d in folders]
+    return [site for site in sites if not only or name(site) in only]
 
 
 def find(entry: SiteEntry, names: Names) -> SiteSource:
@@ -187,10 +171,24 @@ def find(entry: SiteEntry, names: Names) -> SiteSource:
 
 
 def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
-    found = sorted(p for p in folder.glob(pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux"))
+    found = [p for p in _matches(folder, pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux")]
     if len(found) > 1:
         raise InputError(f"{folder / pattern} matches {[p.name for p in found]}: keep one")
     return found[0] if found else None
+
+
+def _matches(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """The files that a pattern names, in a site's folder or, where it is absolute, wherever it says; sorted."""
+    try:
+        path = pathlib.Path(pattern)
+        if path.is_absolute():
+            folder, pattern = pathlib.Path(path.anchor), str(path.relative_to(path.anchor))
+        return sorted(folder.glob(pattern))
+    except (ValueError, IndexError, NotImplementedError, OSError) as error:
+        raise InputError(
+            f"dataset.source has the file name {pattern!r}, which cannot be looked for in {folder} ({error}): give a "
+            "name or a pattern such as image.*"
+        ) from error
 
 
 def _required(folder: pathlib.Path, pattern: str) -> pathlib.Path:

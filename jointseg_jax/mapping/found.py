@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from jointseg_jax.data.dataset import Dataset, load
-from jointseg_jax.data.sources import iso_moment
+from jointseg_jax.data.dates import iso_moment
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import stac_input
 from jointseg_jax.rasters.contract import Contract, differences

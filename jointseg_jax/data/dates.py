@@ -1,0 +1,69 @@
+"""Dates as records give them: a year, a month, a day, a time, or an interval between two of these."""
+
+import calendar
+import datetime
+import re
+
+_MONTH = r"(\d{4})(?:-(0[1-9]|1[0-2]))?"
+DATE_FORMS = "2021-06-01, 2021-06-01T03:25:41Z, 2021-06, 2021 or 2021-06-01/2021-06-30"  # for messages
+
+
+def iso_moment(text: str) -> str:
+    """An ISO date as `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, `YYYY-MM-DDThh:mm:ssZ` or two of these with `/` between them.
+
+    A time without a zone is taken for UTC. The result is empty where the text is no date, or an interval ends before it
+    begins.
+    """
+    first, slash, last = text.partition("/")
+    if slash:
+        moments = _single(first), _single(last)
+        ordered = all(moments) and _bounds(moments[0])[0] <= _bounds(moments[1])[1]
+        return "/".join(moments) if ordered else ""
+    return _single(text)
+
+
+def interval_of(text: str) -> tuple[datetime.datetime, datetime.datetime] | None:
+    """The first and the last second, UTC, of what `iso_moment` gives; None for a text without a date.
+
+    A time is both. So is a day alone, at its first second, as STAC's `datetime` has it; a month or a year is the whole
+    of it, and so is a day that begins or ends an interval.
+    """
+    moment = iso_moment(text)
+    if not moment:
+        return None
+    first, slash, last = moment.partition("/")
+    begins = _bounds(first)
+    if slash:
+        return begins[0], _bounds(last)[1]
+    return begins if len(first) < len("2021-06-01") else (begins[0], begins[0])
+
+
+def _single(text: str) -> str:
+    text = text.strip()
+    match = re.fullmatch(_MONTH, text)
+    if match:
+        return text if int(match[1]) else ""
+    try:
+        return datetime.date.fromisoformat(text).isoformat()
+    except ValueError:
+        pass
+    try:
+        time = datetime.datetime.fromisoformat(text)
+        time = time if time.tzinfo is None else time.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return f"{time.replace(tzinfo=None, microsecond=0).isoformat()}Z"
+
+
+def _bounds(moment: str) -> tuple[datetime.datetime, datetime.datetime]:
+    match = re.fullmatch(_MONTH, moment)
+    if match is None:
+        time = datetime.datetime.fromisoformat(moment).replace(tzinfo=datetime.UTC)
+        whole_day = datetime.timedelta(0) if "T" in moment else datetime.timedelta(hours=23, minutes=59, seconds=59)
+        return time, time + whole_day
+    year, months = int(match[1]), (int(match[2]),) * 2 if match[2] else (1, 12)
+    day = calendar.monthrange(year, months[1])[1]
+    return (
+        datetime.datetime(year, months[0], 1, tzinfo=datetime.UTC),
+        datetime.datetime(year, months[1], day, 23, 59, 59, tzinfo=datetime.UTC),
+    )

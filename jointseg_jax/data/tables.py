@@ -1,0 +1,87 @@
+"""Tables of text that people save from spreadsheets: CSV in UTF-8, refused in one sentence where they are not."""
+
+import csv
+import io
+import pathlib
+from collections.abc import Sequence
+
+from jointseg_jax.errors import InputError
+
+_SEPARATORS = (",", ";", "\t")
+_UTF8 = 'save it as UTF-8 (a spreadsheet calls that "CSV UTF-8")'
+
+
+def read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file as text, without the space around names and cells; blank lines are passed over.
+
+    Columns are separated by commas, or by semicolons or tabs where the header is.
+
+    Args:
+        path: of the file, in UTF-8 with or without a byte order mark.
+        columns: that it must have; it may have others.
+
+    Raises:
+        InputError: no regular file, another encoding, a column is missing or there twice, a row is longer or shorter
+            than the header, a quotation mark is not closed.
+    """
+    text = _text(path)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    if not header:
+        raise InputError(f"{path} is empty: its first line should be {','.join(columns)}")
+    separator = max(_SEPARATORS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    try:
+        for cells in reader:
+            if any("\n" in cell or "\r" in cell for cell in cells):
+                raise csv.Error("a cell goes on in the next line")
+            if any(cell.strip() for cell in cells):
+                rows.append([cell.strip() for cell in cells])
+                numbers.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(
+            f"{path} cannot be read as a table near line {reader.line_num} ({error}): close every quotation mark in "
+            "the line that opens it"
+        ) from error
+    return _rows(path, rows, numbers, columns)
+
+
+def _text(path: pathlib.Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path} is no file but a folder, a pipe or a device: save the table in a file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{path} is in UTF-16: {_UTF8}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path} is not in UTF-8 (byte 0x{content[error.start]:02x} in line {line}; perhaps Latin-1): {_UTF8}"
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{path} holds a NUL character in line {line}, so it is no text in UTF-8: {_UTF8}")
+    return text
+
+
+def _rows(
+    path: pathlib.Path, rows: Sequence[Sequence[str]], numbers: Sequence[int], columns: Sequence[str]
+) -> list[dict[str, str]]:
+    names = rows[0]
+    absent = sorted(set(columns) - set(names))
+    if absent:
+        raise InputError(f"{path} lacks the columns {absent}; it has {list(names)}")
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path} has the columns {twice} twice: keep one of each")
+    for cells, number in zip(rows[1:], numbers[1:], strict=True):
+        if len(cells) != len(names):
+            raise InputError(
+                f"{path} has {len(cells)} cells in line {number} where its header has {len(names)}: add or remove some"
+            )
+    return [dict(zip(names, cells, strict=True)) for cells in rows[1:]]
