@@ -47,13 +47,13 @@ def run(main: Callable[[], None]) -> None:
             if len(arguments) > 1:
                 raise InputError(f"unexpected argument {arguments[1]!r}: every option begins with --")
             main()
-        except InputError as error:
-            _end(f"error: {error}", INPUT_ERROR_STATUS)
         except Interrupted as ended:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not hide that the state is saved
             _end(str(ended), ended.status)
         except RunEnded as ended:
             _end(f"error: {ended}", ended.status)
+        except InputError as error:  # after those that are both, see `errors.Unwritable`
+            _end(f"error: {error}", INPUT_ERROR_STATUS)
         except OSError as error:
             if error.errno not in retries.FULL:
                 raise

@@ -9,13 +9,6 @@ class InputError(ValueError):
     """
 
 
-class Unwritable(InputError):
-    """A file of the output cannot be written: a full disk, no permission.
-
-    A run of many units takes it for the end of the run, not for a fault of the unit.
-    """
-
-
 class RunEnded(Exception):
     """A run ended before its work was done, through no mistake in what the user gave.
 
@@ -42,6 +35,14 @@ class StorageError(RunEnded):
     """Something could not be written, and nothing older was touched. The status is EX_IOERR of sysexits.h."""
 
     status = 74
+
+
+class Unwritable(StorageError, InputError):
+    """A file of the output cannot be written: a full disk, a disk that fails, a permission that was taken away.
+
+    A run of many units takes it for the end of the run, not for a fault of the unit. It is an `InputError` too: whoever
+    gave the folder can mend it.
+    """
 
 
 class Interrupted(RunEnded):

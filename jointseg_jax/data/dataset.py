@@ -3,6 +3,10 @@
 DATASET/dataset.json     contract, sites, split rule, licence, provenance
         index.parquet    one row per patch
         sites/NAME/      site rasters, tiled 256, ZSTD: one file per modality, image, label, split
+        made_by.json     marks the folder as ours, see `jobs.folders`
+
+While a process reads a dataset that is prepared anew, the new files lie in `sites/NAME.2` and `index.2.parquet`;
+`dataset.json` always says where the current ones are.
 """
 
 import dataclasses
@@ -14,12 +18,13 @@ import pandas as pd
 
 from jointseg_jax import formats
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs import locks
 from jointseg_jax.jobs.files import sha256
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.scene import ImageLayer, Layer, Scene
 
-DESCRIPTION, INDEX = "dataset.json", "index.parquet"
+DESCRIPTION, SITES, INDEX = "dataset.json", "sites", "index.parquet"
 INDEX_COLUMNS = (
     "site", "region", "split", "date", "crs", "row", "col", "height", "width", "impervious_fraction", "valid_fraction",
 )  # fmt: skip
@@ -64,6 +69,25 @@ class Site:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    @property
+    def folder(self) -> str:
+        """With all its rasters."""
+        return str(pathlib.PurePosixPath(self.image).parent)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All its rasters."""
+        return (self.image, self.label, self.split, *(path for paths in self.layers.values() for path in paths))
+
+    def at(self, folder: str) -> "Site":
+        """The same site with its files in another folder, relative to the dataset."""
+
+        def moved(path: str) -> str:
+            return f"{folder}/{pathlib.PurePath(path).name}"
+
+        layers = {name: tuple(map(moved, paths)) for name, paths in self.layers.items()}
+        return self.replace(layers=layers, image=moved(self.image), label=moved(self.label), split=moved(self.split))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
         return dataclasses.asdict(self)
@@ -94,6 +118,7 @@ class Dataset:
         index: one row per patch, columns `INDEX_COLUMNS`.
         simulated: for a modality that was simulated from the image, the sensor's settings; else None.
         description: everything else in dataset.json.
+        mark: keeps the files from being removed while this object lives, see `locks.reading`.
     """
 
     root: pathlib.Path
@@ -102,6 +127,10 @@ class Dataset:
     index: pd.DataFrame
     simulated: dict[str, Any] | None
     description: dict[str, Any]
+    mark: locks.Mark | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "mark": None}  # the process that opened the dataset keeps the mark
 
     def scene(self, name: str, contract: Contract | None = None) -> Scene:
         """The inputs and the image of a site, for all modalities of `contract` (the dataset's own by default)."""
@@ -137,14 +166,20 @@ class Dataset:
         return sites
 
 
-def load(root: str | os.PathLike[str]) -> Dataset:
+def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
     """Opens a prepared dataset.
+
+    Args:
+        root: its folder.
+        hold: keep the files that it names from being removed while what is returned lives, should the dataset be
+            prepared anew meanwhile.
 
     Raises:
         InputError: it is not there, damaged, or made by a newer version.
     """
     root = pathlib.Path(root)
     path = root / DESCRIPTION
+    mark = locks.reading(root / SITES) if hold else None  # before the description tells where the files are
     try:
         description = formats.read_record(path, formats.DATASET)
     except FileNotFoundError as error:
@@ -156,12 +191,12 @@ def load(root: str | os.PathLike[str]) -> Dataset:
         sites = {s["name"]: Site.from_dict(s, path) for s in description.pop("sites")}
         contract = Contract.from_dict(description.pop("contract"), path)
         simulated = description.pop("simulated")
-        index = _read_index(root / INDEX, description.pop("index_sha256", None))
+        index = _read_index(root / description.pop("index", INDEX), description.pop("index_sha256", None))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise formats.damaged(path, formats.DATASET, f"{type(error).__name__}: {error}") from error
-    return Dataset(root, contract, sites, index, simulated, description)
+    return Dataset(root, contract, sites, index, simulated, description, mark)
 
 
 def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:

@@ -1,29 +1,30 @@
-"""From raw rasters to a dataset: site by site, restartable, the index written last."""
+"""From raw rasters to a dataset: site by site, restartable; the former dataset stays until the new one is complete."""
 
 import dataclasses
 import hashlib
 import json
 import pathlib
-import shutil
 from collections.abc import Callable
 from typing import Any
 
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax import formats
-from jointseg_jax.data import ground, site_record, sources, splits, statistics
-from jointseg_jax.data.dataset import DESCRIPTION, INDEX, Dataset, Site, load
+from jointseg_jax.data import ground, sources, splits, statistics
+from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Dataset, Site, load
 from jointseg_jax.data.patch_index import patch_index
 from jointseg_jax.data.recipe import Recipe, make_recipe, site_lattice
+from jointseg_jax.data.site_folders import SiteFolders
 from jointseg_jax.data.site_rasters import prepare_site
+from jointseg_jax.data.site_record import RECORD
 from jointseg_jax.data.sources import SiteEntry, SiteSource
-from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import atomic_path, sha256
+from jointseg_jax.errors import InputError, StorageError
+from jointseg_jax.jobs import folders
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.rasters.lattice import crs_text
 
 _MAKING = 1  # raise it when the same files and settings give other rasters: sites are made anew
+_WRITTEN = frozenset({DESCRIPTION, INDEX, SITES})  # in the dataset's folder, beside which raw data may lie
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,8 @@ def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
     """Prepares the dataset a config describes, or what is left of it.
 
     A site whose rasters were written from the same files with the same settings is kept. A site that fails is named
-    at the end, after all others were tried; without all of them there is no dataset. Nor is there one from the moment
-    the first of its sites is written anew until the last is done.
+    at the end, after all others were tried. New rasters are written beside the former ones: until all sites are done
+    the former dataset stays as it was, and a process that reads it can go on even then.
 
     Args:
         config: `config.dataset`; see configs/common.py for its fields.
@@ -54,9 +55,21 @@ def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
 
     Raises:
         InputError: what is wrong, where, and what to do.
+        StorageError: the disk is full; sites that are done stay done.
     """
-    with exclusive(config.path, "preparation"):
-        return _prepare(pathlib.Path(config.path), config, say)
+    root = pathlib.Path(config.path)
+    raw = [] if config.source.root is None else [pathlib.Path(config.source.root).expanduser()]
+    with (
+        folders.claim(root, "prepared dataset", inputs=raw, beside=_WRITTEN, older=_made_without_marker),
+        exclusive(root, "preparation"),
+    ):
+        return _prepare(root, config, say)
+
+
+def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
+    """Recognises a dataset, or a part of one, of before folders were marked."""
+    known = (folder / DESCRIPTION).is_file() or any((folder / SITES).glob(f"*/{RECORD}"))
+    return [] if known else None
 
 
 def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dataset:
@@ -72,6 +85,8 @@ def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dat
             if entry.name in failed:
                 raise failed[entry.name]
             site, fresh = _one_site(planned[entry.name], recipe, rules[entry.name], config, root)
+        except StorageError:
+            raise  # the other sites would meet it too
         except InputError as error:
             failed[entry.name] = error
             say(f"[{number}/{len(entries)}] {entry.name}: FAILED: {error}")
@@ -159,19 +174,17 @@ def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, _Planne
 
 def _one_site(plan: _Planned, recipe: Recipe, rule: ground.Rule, config: Any, root: pathlib.Path) -> tuple[Site, bool]:
     """The prepared site, and whether it had to be made."""
-    folder = root / "sites" / plan.source.entry.name
-    fingerprint = _fingerprint(plan, recipe, config)
-    known = site_record.kept(folder, fingerprint)
+    folders.check_apart(root, plan.source.files(), _WRITTEN)
+    made, name, fingerprint = SiteFolders(root), plan.source.entry.name, _fingerprint(plan, recipe, config)
+    known = made.find(name, fingerprint)
     if known is not None:
         return known, False
-    (root / DESCRIPTION).unlink(missing_ok=True)
-    (folder / site_record.RECORD).unlink(missing_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)
     rule = ground.give_way(rule, plan.lattice, plan.others, config.split.gap)
-    site = prepare_site(plan.source, plan.lattice, recipe, rule, root)
-    site_record.keep(folder, fingerprint, site)
-    return site, True
+
+    def write(folder: pathlib.Path, at: str) -> Site:
+        return prepare_site(plan.source, plan.lattice, recipe, rule, folder, at)
+
+    return made.make(name, fingerprint, write), True
 
 
 def _fingerprint(plan: _Planned, recipe: Recipe, config: Any) -> str:
@@ -208,13 +221,9 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
         "simulated": simulated,
         "split": json.loads(config.split.to_json_best_effort()),
         "patch": config.patch,
-        "sites": [s.to_dict() for s in sites],
     }
-    (root / DESCRIPTION).unlink(missing_ok=True)
-    with atomic_path(root / INDEX) as temporary:
-        index.to_parquet(temporary, index=False)
-    description["index_sha256"] = sha256(root / INDEX)
-    formats.write_record(root / DESCRIPTION, description, formats.DATASET)
+    if SiteFolders(root).publish(description, sites, index):
+        say(f"{root}: former rasters stay while a process reads them; the next preparation removes them")
     counts = {s: int((index["split"] == s).sum()) for s in splits.SPLITS}
     say(f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}")
-    return load(root)
+    return load(root, hold=False)  # who prepares again has done with it

@@ -16,7 +16,9 @@ from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
-def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Rule, root: pathlib.Path) -> Site:
+def prepare_site(
+    source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Rule, folder: pathlib.Path, at: str
+) -> Site:
     """Writes the rasters of one site.
 
     Args:
@@ -24,15 +26,14 @@ def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Ru
         lattice: the site's at 10 m, see `recipe.site_lattice`.
         recipe: what to make of them.
         ground: height, width in 10 m pixels -> split codes `[height, width]`.
-        root: of the dataset; the site goes to `root/sites/<name>`.
+        folder: for the rasters.
+        at: where that folder will lie, relative to the dataset.
 
     Raises:
         InputError: a raw file cannot be used; the message names it.
     """
     entry = source.entry
     height, width = (int(n) for n in lattice.shape)
-    at = pathlib.PurePosixPath("sites") / entry.name
-    folder = root / at
     layers, seen, notes = write_layers(source, recipe, lattice, folder)
     image = write_image(source, recipe, lattice, folder / "image.tif")
     write_label(source, recipe, lattice, seen, folder / "label.tif")
@@ -54,10 +55,10 @@ def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Ru
         top=float(lattice.affine.f),
         height=height,
         width=width,
-        layers={name: tuple(str(at / file) for file in files) for name, files in layers.items()},
-        image=str(at / "image.tif"),
-        label=str(at / "label.tif"),
-        split=str(at / "split.tif"),
+        layers={name: tuple(f"{at}/{file}" for file in files) for name, files in layers.items()},
+        image=f"{at}/image.tif",
+        label=f"{at}/label.tif",
+        split=f"{at}/split.tif",
         image_gain=units.gain,
         image_offset=units.offset,
         image_nodata=image.nodata,

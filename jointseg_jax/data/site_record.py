@@ -29,6 +29,11 @@ def keep(folder: pathlib.Path, fingerprint: str, site: Site) -> None:
     formats.write_record(folder / RECORD, {"fingerprint": fingerprint, "site": site.to_dict()}, formats.SITE)
 
 
+def fingerprint_of(folder: pathlib.Path) -> str:
+    """What the site of a folder was made from; raises `InputError` where the record is damaged."""
+    return str(formats.read_record(folder / RECORD, formats.SITE)["fingerprint"])
+
+
 def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
     """The site that was made from the same files and settings; None where it has to be made.
 
@@ -48,7 +53,7 @@ def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
         return None
     if not site.files:  # version 1 kept sizes alone
         sizes = {path.name: path.stat().st_size for path in folder.glob("*.tif")}
-        if record.get("sizes") != sizes:
+        if not record["sizes"] or any(sizes.get(name) != size for name, size in record["sizes"].items()):
             return None
         site = site.replace(files=digests(folder))
         keep(folder, fingerprint, site)
@@ -64,9 +69,6 @@ def amiss(folder: pathlib.Path, site: Site, *, deep: bool) -> str:
         site: its record; one of version 1 has no digests and is not checked.
         deep: see above.
     """
-    there = {path.name for path in folder.glob("*.tif")}
-    if site.files and there - set(site.files):
-        return f"{folder / min(there - set(site.files))} is no part of the site"
     for name, known in site.files.items():
         path = folder / name
         try:
@@ -87,7 +89,7 @@ def insist(data: Dataset, sites: Iterable[Site], *, deep: bool) -> None:
         InputError: one differs.
     """
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        for found in pool.map(lambda site: amiss(data.root / "sites" / site.name, site, deep=deep), sites):
+        for found in pool.map(lambda site: amiss(data.root / site.folder, site, deep=deep), sites):
             if found:
                 raise InputError(
                     f"{found}: run `python prepare.py` with the dataset's --config again, which makes that site anew"

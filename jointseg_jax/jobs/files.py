@@ -1,11 +1,14 @@
 """Files that are either whole or absent."""
 
 import contextlib
+import functools
+import glob
 import hashlib
 import json
 import os
 import pathlib
 import re
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,7 +17,9 @@ from typing import Any
 from jointseg_jax.jobs import retries
 
 _SAMPLES, _SAMPLE = 64, 16 << 10  # blocks of a file, and bytes of each, that stand for the whole
-_ABANDONED = 24 * 3600.0  # seconds without a write, after which a partial file is a killed writer's
+_ABANDONED = 24 * 3600.0  # seconds without a write, after which a partial file of another machine is a killed writer's
+_PARTIAL = re.compile(r"\.partial-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-")
+_swept: set[pathlib.Path] = set()  # folders that this process has looked through
 
 
 @contextlib.contextmanager
@@ -22,32 +27,71 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path`; renames it into place when the block ends without an exception.
 
     The temporary name keeps the suffix of `path`, because raster drivers are chosen by it. A reader sees the old file
-    or the new one, never a half-written one; a killed writer leaves only a `.partial-*` file behind.
+    or the new one, never a half-written one; a killed writer leaves only a `.partial-*` file behind. An `OSError` of
+    the block names `path`.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    sweep(path.parent)
     temporary = partial(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        for left in path.parent.glob(f"{glob.escape(temporary.name)}*"):  # GDAL writes overviews to files of their own
+            with contextlib.suppress(OSError):
+                left.unlink()
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary), temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def partial(path: pathlib.Path) -> pathlib.Path:
-    """A name for what will become `path`, that no other writer takes: machines share process numbers."""
-    return path.with_name(f".partial-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    """A name for what will become `path`, that no other writer takes and that tells who writes it."""
+    return path.with_name(f".partial-{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
 
 
-def _sweep(path: pathlib.Path) -> None:
-    """Removes what killed writers of `path` left behind, once it is old enough to be nobody's work."""
-    for left in path.parent.glob(f".partial-*-{path.name}"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
+def sweep(folder: pathlib.Path) -> None:
+    """Removes the partial files that killed writers left in a folder; once per process and folder.
+
+    A file is a killed writer's when its process is gone from this machine, or when nobody wrote to it for a day.
+    """
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for left in folder.glob(".partial-*"):
+        with contextlib.suppress(OSError):
+            if left.is_file() and _is_abandoned(left):
                 left.unlink()
+
+
+def _is_abandoned(path: pathlib.Path) -> bool:
+    named = _PARTIAL.match(path.name)
+    if named and named["machine"] == _machine() and not _is_running(int(named["process"])):
+        return True
+    return time.time() - path.stat().st_mtime > _ABANDONED
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+@functools.cache
+def _machine() -> str:
+    """Eight digits for the processes among which a process number is unique: a host, and on it a container."""
+    try:
+        space = str(pathlib.Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux
+        space = ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -1,4 +1,4 @@
-"""One process at a time per folder, or several that agree to share it."""
+"""One process at a time per folder, or several that agree to share it; readers, and those who remove what they read."""
 
 import contextlib
 import errno
@@ -9,8 +9,10 @@ import socket
 from collections.abc import Iterator
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs import retries
 
 _HELD = frozenset({errno.EWOULDBLOCK, errno.EACCES})
+_READERS = ".readers"
 
 
 @contextlib.contextmanager
@@ -43,6 +45,8 @@ def _held(folder: str | os.PathLike[str], what: str, how: int) -> Iterator[None]
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a+b", buffering=0)
     except OSError as error:
+        if error.errno in retries.FULL:
+            raise
         raise InputError(f"{folder} cannot be made or written ({error.strerror}): take another folder") from error
     with file:
         try:
@@ -62,3 +66,50 @@ def _held(folder: str | os.PathLike[str], what: str, how: int) -> Iterator[None]
             file.truncate(0)
             file.write(f"{os.getpid()} on {socket.gethostname()}".encode())
         yield
+
+
+class Mark:
+    """Says that files of a folder are being read, until it is closed or collected, or the process ends."""
+
+    def __init__(self, descriptor: int):
+        """Takes an open file that holds a shared lock."""
+        self._descriptor: int | None = descriptor
+
+    def close(self) -> None:
+        """Takes the mark away."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    __del__ = close
+
+
+def reading(folder: str | os.PathLike[str]) -> Mark | None:
+    """Marks files of a folder as being read; waits while another process removes what is spent, see `unread`.
+
+    Returns:
+        The mark; None where there can be none: a folder that is not there or cannot be written, or no locks.
+    """
+    path = pathlib.Path(folder) / _READERS
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.exists() else os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return Mark(descriptor)
+
+
+@contextlib.contextmanager
+def unread(folder: str | os.PathLike[str]) -> Iterator[bool]:
+    """Whether nobody reads in a folder; if so, readers wait until the block ends."""
+    with (pathlib.Path(folder) / _READERS).open("a+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from jointseg_jax.errors import StorageError, Unwritable
+from jointseg_jax.errors import StorageError
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def is_full(error: BaseException) -> bool:
     """Whether an error, or what led to it, is that storage takes no more."""
     at: BaseException | None = error
     while at is not None:
-        if isinstance(at, Unwritable | StorageError) or (isinstance(at, OSError) and at.errno in FULL):
+        if isinstance(at, StorageError) or (isinstance(at, OSError) and at.errno in FULL):
             return True
         at = at.__cause__ or at.__context__
     return False

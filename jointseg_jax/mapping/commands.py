@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from jointseg_jax.errors import InputError, StorageError
+from jointseg_jax.errors import InputError, RunEnded, StorageError
 from jointseg_jax.jobs import retries
 
 INPUT_ERROR_STATUS = 2
@@ -13,6 +13,9 @@ def status_of(work: Callable[[], None]) -> int:
     """Runs `work`; what the user can mend becomes one line on stderr. Returns the exit status."""
     try:
         work()
+    except RunEnded as ended:
+        print(f"error: {ended}", file=sys.stderr)
+        return ended.status
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return INPUT_ERROR_STATUS

@@ -6,7 +6,6 @@ import pytest
 import rasterio
 import toy
 
-from jointseg_jax.data import prepare as module
 from jointseg_jax.data.dataset import load
 from jointseg_jax.data.prepare import prepare
 from jointseg_jax.errors import InputError
@@ -16,18 +15,42 @@ def count(lines, what):
     return sum(f", {what}" in line for line in lines)
 
 
-def test_a_failed_repetition_leaves_no_dataset(own):
-    """Other classes for all sites, and one of them broken: its neighbours' rasters are new already."""
+def other_classes(config):
+    """Settings that change every label."""
+    config.label.classes = ((0, 1), (1, 0), (255, 255))
+
+
+def first_classes(config):
+    config.label.classes = ((0, 0), (1, 1), (255, 255))
+
+
+def contents(root):
+    """What a dataset is, to the last byte; paths that may change between generations are left out."""
+    data = load(root, hold=False)
+    rasters = {name: [(root / path).read_bytes() for path in site.paths] for name, site in data.sites.items()}
+    return rasters, data.index.to_csv()
+
+
+def test_a_failed_repetition_leaves_the_former_dataset(own):
+    """Other classes for all sites, and one of them broken: its neighbours are done, and kept for the next run."""
     root, config = own
     toy.keep_only(config, "a", "b")
     config.inputs = ("s2",)
-    prepare(config, say=toy.quiet)
-    config.label.classes = ((0, 1), (1, 0), (255, 255))
-    (root / "b" / "s2.tif").write_bytes((root / "b" / "s2.tif").read_bytes()[:-2000])
+    dataset = prepare(config, say=toy.quiet).root
+    before = contents(dataset)
+    other_classes(config)
+    whole = (root / "b" / "s2.tif").read_bytes()
+    (root / "b" / "s2.tif").write_bytes(whole[:-2000])
     with pytest.raises(InputError, match=r"1 of 2 sites could not be prepared \(b\)"):
         prepare(config, say=toy.quiet)
-    with pytest.raises(InputError, match=r"dataset\.json is missing"):
-        load(config.path)
+    assert contents(dataset) == before
+    (root / "b" / "s2.tif").write_bytes(whole)
+    lines: list[str] = []
+    prepare(config, say=lines.append)
+    assert (count(lines, "already there"), count(lines, "prepared")) == (1, 1)
+    assert contents(dataset) != before
+    assert sorted(f.name for f in (dataset / "sites").iterdir() if f.is_dir()) == ["a", "b"]
+    assert sorted(f.name for f in dataset.glob("index*")) == ["index.parquet"]
 
 
 def test_files_that_are_not_there_leave_the_dataset_as_it_was(own):
@@ -41,41 +64,103 @@ def test_files_that_are_not_there_leave_the_dataset_as_it_was(own):
     assert set(load(config.path).sites) == {"a", "b"}
 
 
-def test_a_site_that_was_being_written_is_not_taken_for_done(one, monkeypatch):
-    """Settings A, then B killed half-way, then A again: the rasters are B's."""
+def killed(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "jointseg_jax.data.site_rasters.image_units",  # in the middle of a site
+        "jointseg_jax.data.prepare.patch_index",  # all sites are done
+        "jointseg_jax.data.site_record.keep",  # before the record of a site
+        "jointseg_jax.data.site_folders.SiteFolders._swap",
+        "jointseg_jax.data.site_folders._remove",  # the new dataset is there, the former rasters too
+        "jointseg_jax.data.site_folders.os.link",
+    ],
+)
+def test_there_is_a_whole_dataset_whenever_a_repetition_is_killed(one, monkeypatch, where):
     _, config = one
-    data = prepare(config, say=toy.quiet)
-    label = data.root / data.sites["a"].label
-    original = label.read_bytes()
-
-    def killed(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    config.label.classes = ((0, 1), (1, 0), (255, 255))
+    root = prepare(config, say=toy.quiet).root
+    first = contents(root)
+    other_classes(config)
     with monkeypatch.context() as patched:
-        patched.setattr("jointseg_jax.data.site_rasters.image_units", killed)
+        patched.setattr(where, killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(config, say=toy.quiet)
-    assert label.read_bytes() != original
-    assert not (data.root / "dataset.json").exists()
-    config.label.classes = ((0, 0), (1, 1), (255, 255))
+    between = contents(root)
     prepare(config, say=toy.quiet)
-    assert label.read_bytes() == original
+    second = contents(root)
+    assert between in (first, second)
+    assert first != second
+    assert sorted(f.name for f in (root / "sites").iterdir() if f.name != ".readers") == ["a"]
+    first_classes(config)
+    prepare(config, say=toy.quiet)
+    assert contents(root) == first
 
 
-def test_a_kill_between_index_and_description_leaves_no_dataset(one, monkeypatch):
+def test_a_reader_keeps_its_files(one):
+    """A training holds the dataset while other settings are prepared: both have all they need."""
     _, config = one
-    data = prepare(config, say=toy.quiet)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
+    root = prepare(config, say=toy.quiet).root
+    reader = load(root)
+    before = contents(root)
+    other_classes(config)
     config.patch = 9
-    with monkeypatch.context() as patched:
-        patched.setattr(module.formats, "write_record", killed)
-        with pytest.raises(KeyboardInterrupt):
-            prepare(config, say=toy.quiet)
-    assert not (data.root / "dataset.json").exists()
+    lines: list[str] = []
+    prepare(config, say=lines.append)
+    assert any("former rasters stay" in line for line in lines)
+    after = contents(root)
+    assert after != before
+    assert [(root / path).read_bytes() for path in reader.sites["a"].paths] == before[0]["a"]
+    assert load(root, hold=False).sites["a"].label == "sites/a.2/label.tif"
+    reader.mark.close()
+    lines.clear()
+    prepare(config, say=lines.append)
+    assert count(lines, "already there") == 1
+    assert contents(root) == after
+    assert load(root, hold=False).sites["a"].label == "sites/a/label.tif"
+    assert sorted(f.name for f in (root / "sites").iterdir() if f.name != ".readers") == ["a"]
+    assert [f.name for f in root.glob("index*")] == ["index.parquet"]
+
+
+def test_without_hard_links_new_rasters_stay_where_they_are(one, monkeypatch):
+    def unknown(*args):
+        raise OSError(1, "Operation not permitted")
+
+    _, config = one
+    root = prepare(config, say=toy.quiet).root
+    other_classes(config)
+    monkeypatch.setattr("jointseg_jax.data.site_folders.os.link", unknown)
+    assert prepare(config, say=toy.quiet).sites["a"].label == "sites/a.2/label.tif"
+    lines: list[str] = []
+    prepare(config, say=lines.append)
+    assert count(lines, "already there") == 1
+    assert sorted(f.name for f in (root / "sites").iterdir() if f.name != ".readers") == ["a.2"]
+
+
+def test_what_others_put_beside_the_rasters_stays(one):
+    _, config = one
+    root = prepare(config, say=toy.quiet).root
+    (root / "sites" / "a" / "notes.txt").write_text("mine")
+    (root / "sites" / "a" / "own.tif").write_text("mine")
+    for change in (other_classes, first_classes, other_classes):
+        change(config)
+        prepare(config, say=toy.quiet)
+        assert (root / "sites" / "a" / "notes.txt").read_text() == "mine"
+        assert (root / "sites" / "a" / "own.tif").read_text() == "mine"
+
+
+def test_a_damaged_record_of_a_site_is_no_dead_end(one):
+    _, config = one
+    root = prepare(config, say=toy.quiet).root
+    before = contents(root)
+    (root / "sites" / "a" / "site.json").write_text('{"fingerprint": "')
+    lines: list[str] = []
+    prepare(config, say=lines.append)
+    assert count(lines, "prepared") == 1
+    assert contents(root) == before
+    assert not (root / "sites" / "a").exists() or load(root).sites["a"].label == "sites/a/label.tif"
 
 
 @pytest.mark.parametrize("spoil", ["delete", "truncate"])

@@ -1,7 +1,10 @@
 """Files are whole or absent."""
 
 import contextlib
+import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -36,6 +39,33 @@ def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path):
     files.write_text(tmp_path / "x.txt", "new")
     assert not old.exists()
     assert fresh.exists()
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+    script = """
+import os, signal, sys
+from jointseg_jax.jobs.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "x.txt")], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".partial-")
+    of_a_running_one = files.partial(tmp_path / "z.txt")
+    of_a_running_one.write_text("")
+    files.write_text(tmp_path / "y.txt", "new")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "y.txt", of_a_running_one])
+
+
+def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path):
+    path = tmp_path / "x.txt"
+    with pytest.raises(OSError, match="No space") as raised, files.atomic_path(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert raised.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as raised, files.atomic_path(path):  # the block wrote nothing
+        pass
+    assert raised.value.filename == str(path)
 
 
 def test_json_keeps_order_and_refuses_nan(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shutil
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import shapely.affinity
 
 from jointseg_jax import formats
 from jointseg_jax.data.sensor import Sensor, SensorSpread
 from jointseg_jax.data.sources import TABLE
 from jointseg_jax.data.synthetic import BANDS, REGIONS, Scene, make_scene
-from jointseg_jax.errors import InputError
+from jointseg_jax.errors import InputError, Unwritable
+from jointseg_jax.jobs import folders
 from jointseg_jax.jobs.files import atomic_path, write_text
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import make_lattice
@@ -24,6 +27,7 @@ from jointseg_jax.rasters.writer import Layout, write_raster
 
 VERSION = 2  # raise it when the same arguments give other rasters
 CRS = "EPSG:32650"
+_RECORD = "landscape.json"  # in a site's folder: what it was made of
 _LEFT, _TOP = 499_980.0, 3_400_020.0  # multiples of 60 m
 _STEP = 12_000.0  # between sites
 _TEN, _TWENTY = ("B02", "B03", "B04", "B08"), ("B11", "B12")
@@ -43,37 +47,60 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
     Raises:
         InputError: the landscape cannot be made as asked.
     """
-    rows, made = [], 0
-    for column, region in enumerate(REGIONS):
-        for number in range(1, spec.sites + 1):
-            place = f"{region}-{number}"
-            for year in spec.years:
-                site = place if len(spec.years) == 1 else f"{place}-{year}"
-                seed = zlib.crc32(f"{spec.seed} {place}".encode())
-                made += _write_once(
-                    root / site, region, year, spec.side, seed, (_LEFT + column * _STEP * 10, _TOP - number * _STEP)
-                )
-                rows.append({"site": site, "place": place, "region": region, "date": str(year), "folder": site})
-    write_text(root / TABLE, pd.DataFrame(rows).to_csv(index=False))
+    with folders.claim(root, "embedded landscape", older=_made_without_marker):
+        rows, made = [], 0
+        for column, region in enumerate(REGIONS):
+            for number in range(1, spec.sites + 1):
+                place = f"{region}-{number}"
+                corner = (_LEFT + column * _STEP * 10, _TOP - number * _STEP)
+                for year in spec.years:
+                    site = place if len(spec.years) == 1 else f"{place}-{year}"
+                    seed = zlib.crc32(f"{spec.seed} {place}".encode())
+                    made += _write_once(root / site, region, year, spec.side, seed, corner)
+                    rows.append({"site": site, "place": place, "region": region, "date": str(year), "folder": site})
+        write_text(root / TABLE, pd.DataFrame(rows).to_csv(index=False))
     area = len(rows) * spec.side**2 / 1e6
     say(f"{root}: landscape of {len(rows)} sites, {area:.1f} km2 in all ({made} made now)")
+
+
+def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
+    """Recognises a landscape of before folders were marked."""
+    return [] if any(folder.glob(f"*/{_RECORD}")) else None
 
 
 def _write_once(
     folder: pathlib.Path, region: str, year: int, side: int, seed: int, corner: tuple[float, float]
 ) -> bool:
     """Writes a site unless the same one is there; whether it was written."""
-    record = folder / "landscape.json"
+    record = folder / _RECORD
     asked = {"version": VERSION, "region": region, "year": year, "side": side, "seed": seed}
     with contextlib.suppress(FileNotFoundError, formats.Damaged):  # then it is made, or made anew
         if formats.read_record(record, formats.LANDSCAPE) == asked:
             return False
+    if folder.exists() and not record.is_file():
+        raise InputError(
+            f"{folder} was not written by this program, and a site of the landscape is to lie there: move it away, or "
+            "choose another dataset.source.root"
+        )
     try:
         scene = make_scene(region, year=year, height=side, width=side, seed=seed)
     except ValueError as error:
         raise InputError(f"the landscape of {folder.name} cannot be made: {error}") from error
-    write_scene(folder, scene, corner)
-    formats.write_record(record, asked, formats.LANDSCAPE)
+    building = folder.with_name(f".partial-{folder.name}")
+    shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
+    building.mkdir(parents=True)
+    try:
+        write_scene(building, scene, corner)
+        if folder.exists():
+            formats.write_record(record, {}, formats.LANDSCAPE)  # of neither while files of both are there
+            for path in sorted(building.iterdir()):
+                path.replace(folder / path.name)
+            formats.write_record(record, asked, formats.LANDSCAPE)
+        else:
+            formats.write_record(building / _RECORD, asked, formats.LANDSCAPE)
+            building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
     return True
 
 
@@ -162,4 +189,7 @@ def _write_vectors(path: pathlib.Path, scene: Scene, corner: tuple[float, float]
         name: [getattr(f, name) for f in scene.features] for name in ("kind", "name", "width", "height", "year_built")
     }
     with atomic_path(path) as temporary:
-        gpd.GeoDataFrame(columns, geometry=geometry, crs=CRS).to_file(temporary, driver="GPKG", layer="features")
+        try:
+            gpd.GeoDataFrame(columns, geometry=geometry, crs=CRS).to_file(temporary, driver="GPKG", layer="features")
+        except (RuntimeError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+            raise Unwritable(f"{path} cannot be written ({error}): check the free space there") from error
