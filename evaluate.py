@@ -5,6 +5,7 @@ import pathlib
 from absl import flags
 
 from jointseg_jax import door
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
@@ -12,7 +13,9 @@ _DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset; the one it 
 _SPLIT = flags.DEFINE_string("split", "test", "Whose ground to judge: train, validation or test.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
 _WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
-_TILE = flags.DEFINE_integer("tile", 64, "Core of a tile in input pixels; changes speed and memory, not the figures.")
+_TILE = door.define_number(
+    "tile", 64, "Core of a tile in input pixels; changes speed and memory, not the figures.", bounds.TILE
+)
 _AUGMENT = flags.DEFINE_boolean(
     "augment", False, "Judge the mean map of eight flips and quarter turns, and what their agreement is worth."
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from jointseg_jax import door
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,8 +34,12 @@ _KEEP_GRID = flags.DEFINE_boolean(
 _BANDS = flags.DEFINE_list(
     "bands", [], "One-based numbers of the network's bands in the file, where their names do not tell."
 )
-_TILE = flags.DEFINE_integer("tile", 64, "Core of a window in input pixels; changes speed and memory, not the map.")
-_BATCH = flags.DEFINE_integer("batch", None, "Windows computed at once; by default one per accelerator, one on CPUs.")
+_TILE = door.define_number(
+    "tile", 64, "Core of a window in input pixels; changes speed and memory, not the map.", bounds.TILE
+)
+_BATCH = door.define_number(
+    "batch", None, "Windows computed at once; by default one per accelerator, one on CPUs.", bounds.BATCH
+)
 _AUGMENT = flags.DEFINE_boolean(
     "augment", False, "Average over eight flips and quarter turns, at eight times the cost."
 )
@@ -49,9 +54,11 @@ _IMAGE = flags.DEFINE_boolean(
 )
 
 _AOI = flags.DEFINE_string("aoi", None, "Vector file with the area of interest; by default all that the scenes show.")
-_GRID = flags.DEFINE_integer("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.")
+_GRID = door.define_number("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.", bounds.GRID)
 _EXECUTOR = flags.DEFINE_enum("executor", "serial", ["serial", "dask", "shard"], "Who maps the tiles.")
-_WORKERS = flags.DEFINE_integer("workers", 0, "dask: processes (or Slurm jobs) to start; 0 is one per GPU, or one.")
+_WORKERS = door.define_number(
+    "workers", 0, "dask: processes (or Slurm jobs) to start; 0 is one per GPU, or one.", bounds.WORKERS
+)
 _SCHEDULER = flags.DEFINE_string("scheduler", "", "dask: address of a cluster that is there, such as tcp://host:8786.")
 _SLURM = flags.DEFINE_list(
     "slurm",

@@ -10,6 +10,7 @@ import pathlib
 from absl import flags
 
 from jointseg_jax import door
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 
 _CONFIG = door.define_config()
@@ -20,13 +21,15 @@ _INIT_FROM = flags.DEFINE_string(
 _PLAN = flags.DEFINE_boolean("plan", False, "Say what a step costs, and which batch fits, instead of training.")
 _PROFILE = flags.DEFINE_string("profile", None, "start:stop: trace these steps into WORKDIR/profile.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, for a run of several processes.")
-_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes the run has.")
-_PROCESS = flags.DEFINE_integer("process", None, "Number of this process, from 0.")
+_PROCESSES = door.define_number("processes", None, "How many processes the run has.", bounds.PROCESSES)
+_PROCESS = door.define_number("process", None, "Number of this process, from 0.", bounds.PROCESS)
 _CLUSTER = flags.DEFINE_string(
     "cluster", "auto", "Where to learn of other processes: auto, none (there are no others), environment, slurm, tpu."
 )
-_CONNECT = flags.DEFINE_integer("connect_timeout", 300, "Seconds to wait for all processes at the start.", 1)
-_HEARTBEAT = flags.DEFINE_integer("heartbeat_timeout", 100, "Seconds after which a silent process counts as dead.", 1)
+_CONNECT = door.define_number("connect_timeout", 300, "Seconds to wait for all processes at the start.", bounds.TIMEOUT)
+_HEARTBEAT = door.define_number(
+    "heartbeat_timeout", 100, "Seconds after which a silent process counts as dead.", bounds.TIMEOUT
+)
 flags.DEFINE_alias("init-from", "init_from")
 flags.mark_flag_as_required("config")
 

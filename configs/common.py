@@ -9,6 +9,7 @@ from fractions import Fraction
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from jointseg_jax.bounds.kinds import Number, Ratio
 from jointseg_jax.errors import InputError
 
 CONTROLS = ("joint", "capacity", "sequential", "bilinear", "fine", "coarse")
@@ -31,15 +32,16 @@ def parse_arg(arg: str | None, **known: str) -> ConfigDict:
     return ConfigDict(given)
 
 
-def whole(given: ConfigDict, key: str, least: int) -> int:
-    """A config argument as a whole number of at least `least`.
+def whole(given: ConfigDict, key: str, kind: Number) -> int:
+    """A config argument as a whole number.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not of that kind.
     """
-    if not given[key].isdigit() or int(given[key]) < least:
-        raise InputError(f"config argument {key}={given[key]} must be a whole number of at least {least}")
-    return int(given[key])
+    try:
+        return int(kind.parse(given[key]))
+    except ValueError as error:
+        raise InputError(f"config argument {key}={given[key]} {error}") from error
 
 
 def apply_control(config: ConfigDict, control: str) -> None:
@@ -69,19 +71,7 @@ def model(
         finest_trunk: trunks run no finer than this spacing in metres (at most 10), by pixel unshuffle.
     """
     factors = tuple(stages.split("x"))
-    try:
-        spacings, before = [], Fraction(10)
-        for factor in factors:
-            # The coarsest lattice is 10 m, and all must divide it: tiles may begin at any 10 m pixel.
-            fine_enough = [
-                s for u in (1, 2, 4, 5, 10) if (10 / (s := before * u)).denominator == 1 and s >= finest_trunk
-            ]
-            spacings.append(str(float(fine_enough[0])))
-            if Fraction(factor) <= 1:
-                raise ValueError(f"{factor} does not refine")
-            before /= Fraction(factor)
-    except (ValueError, ZeroDivisionError, IndexError) as error:
-        raise InputError(f"stages={stages} is not a list of factors such as 4x2.5 ({error})") from error
+    spacings = _trunk_spacings(stages, factors, finest_trunk)
     count = len(factors)
     return ConfigDict(
         {
@@ -100,6 +90,31 @@ def model(
             "remat": "none",  # or "blocks", "dense": recompute the inside of RRDBs, or of their dense blocks
         }
     )
+
+
+def _trunk_spacings(stages: str, factors: tuple[str, ...], finest_trunk: float) -> list[str]:
+    """Spacing of the trunk of each stage, metres, as text.
+
+    Raises:
+        InputError: the factors do not lead from 10 m to 1 m over lattices that divide the 10 m pixel.
+    """
+    spacings, before = [], Fraction(10)
+    for factor in factors:
+        if Ratio(1, 10).fault(factor) or Fraction(factor) == 1:
+            raise InputError(f"stages={stages} is not a list of factors above 1, such as 4x2.5: {factor!r} is none")
+        # Every lattice must divide the 10 m pixel, as tiles may begin at any of them.
+        multiples = [before * u for u in (1, 2, 4, 5, 10)]
+        fine_enough = [s for s in multiples if (10 / s).denominator == 1 and s >= finest_trunk]
+        if (10 / before).denominator != 1 or not fine_enough:
+            raise InputError(
+                f"stages={stages}: the lattice of {float(before):g} m before the factor {factor} does not divide the "
+                "10 m pixel: take the factors in another order, such as 4x2.5"
+            )
+        spacings.append(str(float(fine_enough[0])))
+        before /= Fraction(factor)
+    if before != 1:
+        raise InputError(f"stages={stages}: the factors multiply to {float(10 / before):g}, not to 10, such as 4x2.5")
+    return spacings
 
 
 def experiment(name: str) -> ConfigDict:

@@ -11,12 +11,13 @@ Scores on it check the software; they are no evidence about real ground.
 from ml_collections import ConfigDict
 
 from configs import common
+from jointseg_jax.bounds.kinds import whole
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """Config argument: stages=4x2.5, control=joint, sites=4 (per sub-region), side=720 (metres)."""
     given = common.parse_arg(arg, stages="4x2.5", control="joint", sites="4", side="720")
-    sites, side = common.whole(given, "sites", 3), common.whole(given, "side", 240)
+    sites, side = common.whole(given, "sites", whole(3, 250)), common.whole(given, "side", whole(240, 12_000))
     config = common.experiment("demo")
     config.steps = 120
     config.log_every = 10

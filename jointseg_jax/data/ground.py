@@ -17,35 +17,27 @@ from jointseg_jax.rasters.contract import COARSE_SPACING
 Rule = Callable[[int, int], np.ndarray]  # height, width in 10 m pixels -> split codes [height, width]
 
 
-def split_rules(config: Any, patch: int, sites: Sequence[SiteEntry]) -> dict[str, Rule]:
+def split_rules(config: Any, sites: Sequence[SiteEntry]) -> dict[str, Rule]:
     """For every site, the function from its size to its split codes. Sites of one place share a split.
 
     Args:
-        config: `dataset.split`.
-        patch: side of a patch in 10 m pixels.
+        config: `dataset.split`, within its bounds.
         sites: all of the dataset.
 
     Raises:
-        InputError: the rule is unknown, does not fit the sites, or would let a network see the ground it is judged on.
+        InputError: by site, the table does not fit the sites.
     """
     if config.by == "site":
         chosen = _split_of_places(config, sites)
         codes = {place: splits.CODES[split] for place, split in chosen.items()}
         return {s.name: lambda h, w, code=codes[s.place]: np.full((h, w), code, np.uint8) for s in sites}  # type: ignore[misc]
-    if config.by == "block":
-        if config.gap < patch + config.halo:
-            raise InputError(
-                f"dataset.split.gap is {config.gap}, but a patch ({patch}) and what a map looks beyond its tile "
-                f"(dataset.split.halo={config.halo}) must fit between two splits: make it {patch + config.halo} or more"
-            )
-        shares = dict(config.shares)
+    shares = dict(config.shares)
 
-        def rule(place: str) -> Rule:
-            seed = (config.seed, zlib.crc32(place.encode()))
-            return lambda h, w: splits.blocks(h, w, config.block, shares, config.gap, seed)
+    def rule(place: str) -> Rule:
+        seed = (config.seed, zlib.crc32(place.encode()))
+        return lambda h, w: splits.blocks(h, w, config.block, shares, config.gap, seed)
 
-        return {s.name: rule(s.place) for s in sites}
-    raise InputError(f"dataset.split.by is {config.by!r}; known: 'site', 'block'")
+    return {s.name: rule(s.place) for s in sites}
 
 
 def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, GeoBox]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.bounds.config import check_dataset
 from jointseg_jax.data import ground, sources, splits, statistics
 from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Dataset, Site, load
 from jointseg_jax.data.patch_index import patch_index
@@ -57,6 +58,7 @@ def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
         InputError: what is wrong, where, and what to do.
         StorageError: the disk is full; sites that are done stay done.
     """
+    check_dataset(config)
     root = pathlib.Path(config.path)
     raw = [] if config.source.root is None else [pathlib.Path(config.source.root).expanduser()]
     with (
@@ -75,7 +77,7 @@ def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
 def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dataset:
     recipe = make_recipe(config)
     entries = list_sites(config, say)
-    rules = ground.split_rules(config.split, config.patch, entries)
+    rules = ground.split_rules(config.split, entries)
     planned, failed = _plan(entries, recipe, file_names(config, recipe))
     planned = _set_apart(config, entries, planned)
     prepared: list[Site] = []
@@ -113,8 +115,6 @@ def list_sites(config: Any, say: Callable[[str], None]) -> list[SiteEntry]:
         InputError: the folder is not given, not there, or lists no site.
     """
     source, only = config.source, tuple(config.source.only)
-    if source.kind not in ("table", "scenes", "landscape"):
-        raise InputError(f"dataset.source.kind is {source.kind!r}; known: 'table', 'scenes', 'landscape'")
     if source.root is None:
         raise InputError(source.missing)
     root = pathlib.Path(source.root).expanduser()

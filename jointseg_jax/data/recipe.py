@@ -74,8 +74,6 @@ def make_recipe(config: Any) -> Recipe:
     Raises:
         InputError: it contradicts itself, or asks for what there is not.
     """
-    if not config.inputs:
-        raise InputError("dataset.inputs is empty: name the modalities to prepare, the one with the image bands first")
     modalities = tuple(_make_modality(config, name) for name in config.inputs)
     primary, image_bands = modalities[0], tuple(config.image_bands)
     if primary.spacing != COARSE_SPACING:
@@ -88,8 +86,6 @@ def make_recipe(config: Any) -> Recipe:
     except ValueError as error:
         raise InputError(f"dataset.image_bands={image_bands}: {error}") from error
     classes = {int(code): int(value) for code, value in config.label.classes}
-    if strange := sorted(set(classes.values()) - {0, 1, IGNORE}):
-        raise InputError(f"dataset.label.classes maps codes to {strange}: a label is 0, 1 or {IGNORE} (ignore)")
     return Recipe(
         modalities=modalities,
         image_bands=image_bands,
@@ -109,13 +105,7 @@ def _make_modality(config: Any, name: str) -> Modality:
             f"{sorted(config.modalities)}"
         )
     given = config.modalities[name]
-    if given.units not in ENCODINGS:
-        raise InputError(f"modality {name!r} has units {given.units!r}; known: {', '.join(ENCODINGS)}")
     spacing = float(given.spacing)
-    if spacing < COARSE_SPACING or spacing % COARSE_SPACING:
-        raise InputError(
-            f"modality {name!r} has a spacing of {spacing:g} m: it must be a whole multiple of {COARSE_SPACING:g} m"
-        )
     simulated = config.simulate.enabled and name == config.inputs[0]
     dates = 1 if simulated else len(config.source.layers.get(name, ()))
     if not dates:
@@ -149,8 +139,6 @@ def _make_sensor(config: Any, modality: Modality) -> Sensor:
         raise InputError(
             f"dataset.simulate.mtf={mtf}: an MTF at Nyquist lies between 0 and that of a bare pixel, {HIGHEST_MTF:.3f}"
         )
-    if not all(s > 0 for s in snr):
-        raise InputError(f"dataset.simulate.snr={snr}: a signal-to-noise ratio is above 0 (inf for no noise)")
     return dataclasses.replace(sensor, mtf=mtf or sensor.mtf, snr=snr or sensor.snr)
 
 

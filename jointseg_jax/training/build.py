@@ -14,9 +14,8 @@ from jointseg_jax.models.progressive import Stage, stage_spacings
 from jointseg_jax.models.rrdb import REMAT
 from jointseg_jax.models.vgg import LAYERS, reduction
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Contract
-from jointseg_jax.training.adversarial import GAN_KINDS
 from jointseg_jax.training.critic import Critic
-from jointseg_jax.training.objective import WEIGHTINGS, Objective
+from jointseg_jax.training.objective import Objective
 from jointseg_jax.training.optimizers import build_hold, build_optimizers, check_frozen
 from jointseg_jax.training.state import Method, init_params
 from jointseg_jax.training.terms import class_weights
@@ -112,8 +111,6 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
     if len(stages) not in (1, count) and count:
         raise InputError(f"loss.stages {stages} needs one weight, or one for each of {count} stages")
     stages = stages * count if len(stages) == 1 else stages
-    if config.weighting not in WEIGHTINGS:
-        raise InputError(f"loss.weighting is {config.weighting!r}; known: {', '.join(WEIGHTINGS)}")
     segments = config.cross_entropy or config.dice or config.boundary
     resolves = model.has_sr and config.sr and any(stages)
     if not segments and not resolves:
@@ -125,10 +122,6 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
         )
     if config.affinity and not model.has_sr:
         raise InputError(f"loss.affinity compares with an SR branch, which the control {model.control!r} lacks")
-    if config.boundary and config.boundary_reach < 1:
-        raise InputError(f"loss.boundary_reach is {config.boundary_reach} pixels: take 1 or more")
-    if min(config.segmentation_start, config.segmentation_ramp) < 0:
-        raise InputError("loss.segmentation_start and loss.segmentation_ramp are steps, 0 or more")
     try:
         weights = class_weights(label_share, config.class_balance) if config.class_balance else ()
     except ValueError as error:
@@ -170,8 +163,6 @@ def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumul
     judges = bool(config.weight or config.feature_matching)
     if not model.has_sr:
         raise InputError(f"config.adversarial judges super-resolved images, which the control {model.control!r} lacks")
-    if config.kind not in GAN_KINDS:
-        raise InputError(f"adversarial.kind is {config.kind!r}; known: {', '.join(GAN_KINDS)}")
     if judges and config.kind == "relativistic" and accumulate > 1:
         raise InputError(
             "adversarial.kind 'relativistic' compares with the mean logit of the whole batch, which no piece of "
@@ -179,12 +170,10 @@ def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumul
         )
     if space > 1:
         raise InputError("config.adversarial looks at whole patches: take mesh.space 1")
-    if min(config.start, config.ramp) < 0:
-        raise InputError("adversarial.start and adversarial.ramp are steps, 0 or more")
     if len(model.image_index) != 3:
         raise InputError(f"config.adversarial looks at three bands, the image has {len(model.image_index)}")
     whole = patch * FINE_FACTOR
-    if not 0 <= config.crop <= whole:
+    if config.crop > whole:
         raise InputError(f"adversarial.crop is {config.crop}, but a patch has {whole} pixels at 1 m")
     side, multiple = config.crop or whole, SIDE_MULTIPLE if judges else 1
     layers = tuple((str(name), float(weight)) for name, weight in config.layers)

@@ -12,6 +12,7 @@ import optax
 from jax.sharding import Mesh
 
 from jointseg_jax import __version__
+from jointseg_jax.bounds.config import check_experiment
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset
@@ -118,8 +119,9 @@ def set_up(config: Any) -> Experiment:
     """Opens the dataset and builds the network that a config describes.
 
     Raises:
-        InputError: they do not fit together.
+        InputError: a field is out of its bounds, or they do not fit together.
     """
+    check_experiment(config)
     mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
     if not (pathlib.Path(config.dataset.path) / datasets.DESCRIPTION).exists():
         source = config.dataset.source

@@ -1,6 +1,7 @@
 """The training run, from a config and a work directory to a checkpoint."""
 
 import contextlib
+import os
 import pathlib
 from typing import Any
 
@@ -27,7 +28,7 @@ from jointseg_jax.training.state import Params, TrainState
 from jointseg_jax.training.stopping import StopAsked, Stopping
 
 
-def train(config: Any, workdir: pathlib.Path, profile: range | None = None) -> None:
+def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = None) -> None:
     """Trains until `config.steps`, going on from what the work directory holds.
 
     Args:
@@ -36,11 +37,13 @@ def train(config: Any, workdir: pathlib.Path, profile: range | None = None) -> N
         profile: steps to trace into WORKDIR/profile.
 
     Raises:
-        InputError: dataset, config and work directory do not fit together, or another process trains there.
+        InputError: a field of the config is out of its bounds; dataset, config and work directory do not fit together;
+            or another process trains there.
         Interrupted: the run was asked to stop; its state is saved.
         Diverged: too many updates in a row were not finite.
         StorageError: the last state could not be saved.
     """
+    workdir = pathlib.Path(workdir)
     warm_drivers()
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(Stopping())

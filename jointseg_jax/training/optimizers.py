@@ -17,10 +17,8 @@ def build_schedule(config: Any, steps: int) -> optax.Schedule:
     peak, warmup = config.learning_rate, config.warmup
     if config.schedule == "constant":
         after = optax.constant_schedule(peak)
-    elif config.schedule == "cosine":
-        after = optax.cosine_decay_schedule(peak, max(1, steps - warmup), config.end_factor)
     else:
-        raise InputError(f"optimizer.schedule is {config.schedule!r}; known: 'constant', 'cosine'")
+        after = optax.cosine_decay_schedule(peak, max(1, steps - warmup), config.end_factor)
     return (
         optax.join_schedules([optax.linear_schedule(0.0, peak, max(1, warmup)), after], [warmup]) if warmup else after
     )

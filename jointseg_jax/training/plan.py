@@ -15,6 +15,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from jointseg_jax.bounds.config import check_experiment
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.recipe import make_recipe
 from jointseg_jax.errors import InputError
@@ -43,6 +44,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
     Raises:
         InputError: the config contradicts itself or the devices.
     """
+    check_experiment(config)
     mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
     contract, shares, origin = _contract(config)
     model = build_model(config.model, contract)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from configs import common
-from jointseg_jax.data.prepare import list_sites
 from jointseg_jax.data.recipe import make_recipe
 from jointseg_jax.data.sources import from_table
 from jointseg_jax.errors import InputError
@@ -45,18 +44,13 @@ def test_the_usual():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (changed(inputs=()), "dataset.inputs is empty"),
         (changed(inputs=("s3",)), "'s3'"),
         (changed(inputs=("s2_20m", "s2")), "spacing of 20 m"),
-        (changed(modalities={"s2": {"units": "toa"}}), "units 'toa'; known: reflectance"),
-        (changed(modalities={"s2_20m": {"spacing": 15.0}}), "spacing of 15 m"),
         (changed(image_bands=("B04", "B03", "B12")), "B12"),
         (changed(source={"layers": {"s2_20m": ()}}), "no files are named for modality 's2_20m'"),
-        (changed(label={"classes": ((0, 0), (1, 7))}), r"maps codes to \[7\]"),
         (simulated(mtf=(0.9, 0.2, 0.2)), "between 0 and that of a bare pixel, 0.637"),
         (simulated(mtf=(0.2,)), "dataset.simulate.mtf has 1 numbers"),
         (simulated(snr=(100.0, 100.0)), "dataset.simulate.snr has 2 numbers"),
-        (simulated(snr=(100.0, 100.0, 0.0)), "above 0"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -70,11 +64,6 @@ def test_reflectance_is_simulated_in_published_bands():
     config.image_bands = config.modalities.s2.bands = ("R", "G", "B")
     with pytest.raises(InputError, match=r"bands \['R', 'G', 'B'\] cannot be simulated as reflectance"):
         make_recipe(config)
-
-
-def test_an_unknown_kind_of_source_is_named():
-    with pytest.raises(InputError, match="'tables'; known: 'table', 'scenes', 'landscape'"):
-        list_sites(changed(source={"kind": "tables"}), print)
 
 
 @pytest.mark.parametrize("name", ["../b", "", ".hidden", "a/b"])

@@ -234,10 +234,8 @@ def test_each_phase_is_compiled_once(both, batch):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "hinge"}, "hinge"),
         ({"crop": 60}, "multiple of 8"),
         ({"crop": 500}, "120 pixels"),
-        ({"start": -1}, "0 or more"),
         ({"perceptual": 1.0}, "vgg19-dcbb9e9d.pth"),
         ({"perceptual": 1.0, "vgg": "x.pth", "layers": (("conv9_9", 1.0),)}, "conv9_9"),
     ],

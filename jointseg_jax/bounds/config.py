@@ -1,0 +1,228 @@
+"""Bounds of the fields of a config, see configs/common.py for what they mean. A `*` stands for a name of the user's."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jointseg_jax.bounds.kinds import Choice, Inside, Kind, Many, Name, Ratio, Row, Switch, Text, real, shown, whole
+from jointseg_jax.errors import InputError
+
+_STEPS = 2**31 - 1  # the state counts steps in int32
+_CHANNELS = whole(1, 8192, unit="channels")
+_PIXELS = 1_000_000  # 10 m pixels on the side of any site
+_SEED = whole(0, 2**32 - 1)
+_WEIGHT = real(0)
+_RATE = real(above=0)
+_NAMES = Many(Text(), distinct=True)
+_PER_STAGE = 8  # stages, at most
+
+EXPERIMENT: Mapping[str, Kind] = {
+    "name": Name(),
+    "seed": _SEED,
+    "steps": whole(1, _STEPS),
+    "log_every": whole(1, unit="steps"),
+    "validate_every": whole(1, unit="steps"),
+    "validate_patches": whole(1, optional=True),
+    "checkpoint_every": whole(1, unit="steps"),
+    "keep": whole(1, unit="checkpoints"),
+    "panels": whole(0, 100),
+    "max_skipped": whole(1),
+    "incidents": whole(0),
+    "init_from": Text(optional=True),
+    "wandb": Text(optional=True),
+    "data.inputs": _NAMES,
+    "data.batch": whole(1, unit="patches"),
+    "data.threads": whole(1, 1024),
+    "data.workers": whole(0, 1024, unit="processes"),
+    "data.augment": Switch(),
+    "data.jitter": real(0),
+    "data.sensor_spread.mtf": real(0, 1),
+    "data.sensor_spread.shift": real(0, 10, unit="10 m pixels"),
+    "data.sensor_spread.gain": real(0, 1),
+    "data.sensor_spread.snr": real(1),
+    "loss.sr": _WEIGHT,
+    "loss.stages": Many(_WEIGHT, least=1),
+    "loss.shift": real(0, 100, unit="metres"),
+    "loss.cross_entropy": _WEIGHT,
+    "loss.dice": _WEIGHT,
+    "loss.class_balance": real(0, 10),
+    "loss.boundary": _WEIGHT,
+    "loss.boundary_reach": whole(1, 1000, unit="1 m pixels"),
+    "loss.affinity": _WEIGHT,
+    "loss.affinity_grid": whole(1, 1024, unit="cells"),
+    "loss.weighting": Choice(("fixed", "uncertainty")),
+    "loss.segmentation_start": whole(0, unit="steps"),
+    "loss.segmentation_ramp": whole(0, unit="steps"),
+    "adversarial.weight": _WEIGHT,
+    "adversarial.kind": Choice(("vanilla", "relativistic")),
+    "adversarial.feature_matching": _WEIGHT,
+    "adversarial.perceptual": _WEIGHT,
+    "adversarial.vgg": Text(optional=True),
+    "adversarial.layers": Many(Row((Text(), _WEIGHT))),
+    "adversarial.start": whole(0, unit="steps"),
+    "adversarial.ramp": whole(0, unit="steps"),
+    "adversarial.features": _CHANNELS,
+    "adversarial.sees_input": Switch(),
+    "adversarial.crop": whole(0, unit="1 m pixels"),
+    "adversarial.learning_rate": _RATE,
+    "optimizer.learning_rate": _RATE,
+    "optimizer.betas": Many(real(0, below=1), least=2, most=2),
+    "optimizer.schedule": Choice(("constant", "cosine")),
+    "optimizer.warmup": whole(0, _STEPS, unit="steps"),
+    "optimizer.end_factor": real(0, 1),
+    "optimizer.clip": real(0),
+    "optimizer.ema": real(0, below=1),
+    "optimizer.frozen": Many(Text()),
+    "optimizer.accumulate": whole(1, unit="pieces"),
+    "mesh.data": whole(1, also=(-1,)),
+    "mesh.space": whole(1),
+    "mesh.rules": Many(Row((Text(), Choice(("largest", "whole"))))),
+    "model.stages": Many(Ratio(1, 10), least=1, most=_PER_STAGE),
+    "model.blocks": Many(whole(0, 1000), least=1, most=_PER_STAGE),
+    "model.features": Many(_CHANNELS, least=1, most=_PER_STAGE),
+    "model.growth": Many(_CHANNELS, least=1, most=_PER_STAGE),
+    "model.tail_features": Many(_CHANNELS, least=1, most=_PER_STAGE),
+    "model.trunk_spacing": Many(Ratio(1, 10), least=1, most=_PER_STAGE),
+    "model.lattices": Many(Ratio(1, 10), least=2, distinct=True),
+    "model.widths": Many(_CHANNELS, least=2),
+    "model.segmenter_blocks": whole(0, 1000),
+    "model.control": Choice(("joint", "sequential", "bilinear", "fine", "coarse")),
+    "model.dtype": Choice(("float32", "bfloat16")),
+    "model.scan": Switch(optional=True),
+    "model.remat": Choice(("none", "blocks", "dense")),
+}
+
+DATASET: Mapping[str, Kind] = {
+    "dataset.name": Name(),
+    "dataset.path": Text(),
+    "dataset.licence": Text(empty=True),
+    "dataset.provenance": Text(empty=True),
+    "dataset.composite": Text(empty=True),
+    "dataset.seed": _SEED,
+    "dataset.source.kind": Choice(("table", "scenes", "landscape")),
+    "dataset.source.root": Text(optional=True),
+    "dataset.source.missing": Text(empty=True),
+    "dataset.source.only": _NAMES,
+    "dataset.source.image": Inside(),
+    "dataset.source.label": Inside(empty=True),
+    "dataset.source.vectors": Many(Inside(), distinct=True),
+    "dataset.source.cloud": Inside(empty=True),
+    "dataset.source.layers.*": Many(Inside(), least=1),
+    "dataset.source.landscape.sites": whole(1, 250),  # more would reach beyond their zone
+    "dataset.source.landscape.side": whole(60, 12_000, multiple=60, unit="metres"),  # larger ones would overlap
+    "dataset.source.landscape.years": Many(Choice((2017, 2019, 2021, 2023)), least=1, distinct=True),
+    "dataset.source.landscape.seed": _SEED,
+    "dataset.inputs": Many(Name(), least=1, distinct=True),
+    "dataset.modalities.*.bands": Many(Text(), least=1, distinct=True),
+    "dataset.modalities.*.spacing": real(10, 10_000, multiple=10, unit="metres"),
+    "dataset.modalities.*.units": Choice(("reflectance", "display", "dB", "m", "index")),
+    "dataset.image_bands": Many(Text(), least=1, distinct=True),
+    "dataset.match_image": Switch(),
+    "dataset.warp": Switch(),
+    "dataset.clear": Many(whole(0, 255)),
+    "dataset.label.name": Text(),
+    "dataset.label.classes": Many(Row((whole(-(2**31), 2**31), Choice((0, 1, 255)))), least=1),
+    "dataset.simulate.enabled": Switch(),
+    "dataset.simulate.mtf": Many(real(above=0, below=1)),
+    "dataset.simulate.snr": Many(real(above=0, infinite=True)),
+    "dataset.patch": whole(1, 4096, unit="10 m pixels"),
+    "dataset.stride": whole(1, _PIXELS, unit="10 m pixels"),
+    "dataset.min_valid": real(0, 1),
+    "dataset.split.by": Choice(("site", "block")),
+    "dataset.split.table.train": Many(Text()),
+    "dataset.split.table.validation": Many(Text()),
+    "dataset.split.table.test": Many(Text()),
+    "dataset.split.shares.train": real(0),
+    "dataset.split.shares.validation": real(0),
+    "dataset.split.shares.test": real(0),
+    "dataset.split.block": whole(1, _PIXELS, unit="10 m pixels"),
+    "dataset.split.gap": whole(0, _PIXELS, unit="10 m pixels"),
+    "dataset.split.halo": whole(0, _PIXELS, unit="10 m pixels"),
+    "dataset.split.seed": _SEED,
+}
+
+FIELDS: Mapping[str, Kind] = {**EXPERIMENT, **DATASET}
+OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that may be unset or absent
+_USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # sections whose keys are the user's
+_KEY = re.compile(r"\w[\w-]*")  # files are called by such a key
+
+
+def check_experiment(config: Any) -> None:
+    """Refuses a config with a field out of its bounds, an unknown field or a missing one.
+
+    Args:
+        config: of an experiment, its dataset included.
+
+    Raises:
+        InputError: the first such field, with its value and what it must be.
+    """
+    _check(config, "", FIELDS)
+
+
+def check_dataset(config: Any) -> None:
+    """The same for `config.dataset` alone."""
+    _check(config, "dataset.", DATASET)
+
+
+def check_present(config: Any) -> None:
+    """The same for what is there: a config that is only to be prepared may lack the rest."""
+    for path, value in _leaves(config, ""):
+        _check_field(path, value, FIELDS)
+
+
+def _check(config: Any, prefix: str, table: Mapping[str, Kind]) -> None:
+    found = dict(_leaves(config, prefix))
+    for path, value in found.items():
+        _check_field(path, value, table)
+    for path in table:
+        if "*" in path or path in found or path.startswith(OPTIONAL):
+            continue
+        raise InputError(f"the config has no field {path}: build it with configs/common.py, which has its default")
+    _check_gap(found)
+
+
+def _check_gap(found: Mapping[str, Any]) -> None:
+    by, gap, patch, halo = (found[f"dataset.{key}"] for key in ("split.by", "split.gap", "patch", "split.halo"))
+    if by == "block" and gap < patch + halo:
+        raise InputError(
+            f"--config.dataset.split.gap={gap} is too small: a patch ({patch}) and what a map looks beyond its tile "
+            f"(dataset.split.halo={halo}) must fit between two splits: make it {patch + halo} or more"
+        )
+
+
+def _check_field(path: str, value: Any, table: Mapping[str, Kind]) -> None:
+    kind = table.get(path) or table.get(_pattern(path))
+    if kind is not None:
+        if path.startswith("dataset.split.table.") and value is None:
+            return  # the same as no site
+        kind.insist(f"--config.{path}", value)
+        return
+    below = sorted({known[len(path) + 1 :].split(".")[0] for known in table if known.startswith(f"{path}.")})
+    if not below:
+        near = difflib.get_close_matches(path, list(table), 1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise InputError(f"--config.{path}={shown(value)} is no field that anything reads{hint}")
+    if value is not None or path not in OPTIONAL:
+        raise InputError(f"--config.{path}={shown(value)} must be a section with the fields {', '.join(below)}")
+
+
+def _pattern(path: str) -> str:
+    """The path with `*` for a name of the user's; raises `InputError` where no file can be called by that."""
+    for section, what in _USERS.items():
+        if path.startswith(f"{section}."):
+            key, *rest = path.removeprefix(f"{section}.").split(".")
+            if not _KEY.fullmatch(key):
+                raise InputError(f"config.{section} names a {what} {key!r}: take letters, digits, '_' and '-'")
+            return ".".join([section, "*", *rest])
+    return path
+
+
+def _leaves(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Dotted paths and values of the fields of a config; an empty section is a leaf."""
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        if hasattr(value, "items"):
+            yield from _leaves(value, f"{path}.")
+        else:
+            yield path, value

@@ -1,0 +1,15 @@
+"""Bounds of the numeric flags of the programs; functions that take the same values check them by the same kinds."""
+
+from jointseg_jax.bounds.kinds import Many, whole
+
+TILE = whole(1, unit="input pixels")  # what does not fit into memory is refused when the network is known
+BATCH = whole(1, unit="windows", optional=True)
+GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: the pixel of the coarser bands
+WORKERS = whole(0, 10_000, unit="processes")
+BANDS = Many(whole(1, 65_535))
+
+PROCESSES = whole(1, 1_000_000, optional=True)
+PROCESS = whole(0, 1_000_000, optional=True)
+TIMEOUT = whole(1, 30 * 86_400, unit="seconds")
+
+ZOOM = whole(0, 20, optional=True)

@@ -1,0 +1,91 @@
+"""The flag `--config=FILE[:argument]` and its overrides `--config.field=value`: errors name the file and the field."""
+
+import difflib
+import pathlib
+import re
+import sys
+import traceback
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict
+from ml_collections.config_flags import config_flags
+
+from jointseg_jax.errors import InputError
+
+
+def define() -> Any:
+    """Defines the flag; its value is the config with its overrides, locked."""
+    holder = config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "configs/NAME.py, with structure behind a colon: configs/dubai.py:control=bilinear",
+        lock_config=True,
+    )
+    flags.FLAGS["config"].parser = _File(name="config", lock_config=True)
+    return holder
+
+
+class _File(config_flags.ConfigFileFlagParser):
+    """Loads the file; what is wrong with it, or with an override of its fields, is an `InputError`."""
+
+    def parse(self, path: str) -> ConfigDict:
+        file = pathlib.Path(path.partition(":")[0])
+        if not file.is_file():
+            raise InputError(f"--config={path}: there is no file {str(file)!r}: give one such as configs/demo.py")
+        try:
+            config = super().parse(path)
+        except InputError as error:  # of get_config, with a traceback added to its message
+            raise error.__context__ if isinstance(error.__context__, InputError) else error from None
+        except Exception as error:
+            raise InputError(_failure(file, error)) from error
+        if not isinstance(config, ConfigDict):
+            raise InputError(
+                f"{file}: get_config() returns no ConfigDict (ml_collections): configs/common.py makes one"
+            )
+        for override in _overrides(sys.argv):
+            _check_known(config, override)
+        return config
+
+
+def _failure(file: pathlib.Path, error: Exception) -> str:
+    """Where in the file an exception came from, and what it says."""
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}, line {error.lineno}"
+        return f"{place}, is no Python ({error.msg}): a config is a file such as configs/demo.py"
+    at: BaseException = error
+    frames = traceback.extract_tb(at.__traceback__)
+    while at.__context__ is not None:  # the first that was raised knows the place
+        at = at.__context__
+        frames = traceback.extract_tb(at.__traceback__)
+    own = [frame for frame in frames if pathlib.Path(frame.filename).resolve() == file.resolve()]
+    said = f"{type(at).__name__}: {str(at).splitlines()[0] if str(at) else 'no message'}"
+    if own:
+        return f"{file}, line {own[-1].lineno}, fails ({said})"
+    if isinstance(at, AttributeError):
+        return f"{file} has no function get_config: a config is a file such as configs/demo.py"
+    return f"{file} cannot be read as a config ({said}): a config is a file such as configs/demo.py"
+
+
+def _overrides(arguments: list[str]) -> list[str]:
+    """Fields that the command line changes, dotted."""
+    found = (re.match(r"--?(?:no)?config\.([^=]+)", argument) for argument in arguments)
+    return [match[1] for match in found if match]
+
+
+def _check_known(config: ConfigDict, field: str) -> None:
+    """Refuses to override a field that is not there."""
+    at: Any = config
+    parts = [part.partition("[")[0] for part in field.split(".")]  # an entry of a tuple may be named: blocks[0]
+    for number, part in enumerate(parts):
+        if isinstance(at, ConfigDict) and part in at:
+            at = at[part]
+        elif at is None:
+            section = ".".join(parts[:number])
+            raise InputError(f"--config.{field}: {section} is unset and has no fields: set it in the config file")
+        else:
+            known = list(at.keys()) if isinstance(at, ConfigDict) else []
+            place = "config" + "".join(f".{p}" for p in parts[:number])
+            near = difflib.get_close_matches(part, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'no fields'}"
+            raise InputError(f"--config.{field}: {place} has no field {part!r}; {hint}")
