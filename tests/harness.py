@@ -11,7 +11,7 @@ import time
 import jax
 import pytest
 
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints import Stored
 from jointseg_jax.training.experiment import set_up
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -65,10 +65,10 @@ def lines(workdir, kind=None):
 
 def final_state(config, workdir):
     """The newest checkpoint's state as host arrays, and its calibration."""
-    with contextlib.closing(Checkpoints(workdir, read_only=True)) as checkpoints:
-        step = checkpoints.steps[-1]
-        state = checkpoints.restore(set_up(config).abstract(), step)
-        return jax.tree.leaves(jax.device_get(state)), checkpoints.meta(step).calibration, checkpoints.best()
+    checkpoints = Stored(workdir)
+    step = checkpoints.steps[-1]
+    state = checkpoints.restore(set_up(config).abstract(), step)
+    return jax.tree.leaves(jax.device_get(state)), checkpoints.meta(step).calibration, checkpoints.best()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.training.checkpoints import FOLDER, Checkpoints, choose_step
+from jointseg_jax.training.checkpoints import FOLDER, Stored, choose_step
 from jointseg_jax.training.published import load_rrdbnet
 from jointseg_jax.training.state import TrainState
 
@@ -76,21 +76,19 @@ def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:
         folder, step = source, "latest"
     if not (pathlib.Path(folder) / FOLDER).is_dir():
         raise InputError(f"--init-from={source} is neither a weight file nor the folder of a run with checkpoints")
-    checkpoints = Checkpoints(folder, read_only=True)
-    try:
-        chosen = choose_step(checkpoints, step, folder)
-        stored = checkpoints.shapes(chosen, "ema")
-        fitting = {
-            name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])
-            for name, x in wanted.items()
-            if name in stored and tuple(stored[name].shape) == x.shape
-        }
-        found: Flat = {}
-        if fitting:
-            tree = traverse_util.unflatten_dict(fitting, sep="/")
-            found = _flat(checkpoints.restore_weights(tree, chosen, "ema", partial=True))
-    finally:
-        checkpoints.close()
+    checkpoints = Stored(folder)
+    chosen = choose_step(checkpoints, step, folder)
+    checkpoints.meta(chosen)  # of this version, or an older one
+    stored = checkpoints.shapes(chosen, "ema")
+    fitting = {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])
+        for name, x in wanted.items()
+        if name in stored and tuple(stored[name].shape) == x.shape
+    }
+    found: Flat = {}
+    if fitting:
+        tree = traverse_util.unflatten_dict(fitting, sep="/")
+        found = _flat(checkpoints.restore_weights(tree, chosen, "ema", partial=True))
     return f"{folder}, step {chosen}", stored, found
 
 

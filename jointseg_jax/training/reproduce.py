@@ -1,7 +1,6 @@
 """Runs again a step that was not finite: python -m jointseg_jax.training.reproduce WORKDIR/incidents/STEP."""
 
 import argparse
-import contextlib
 import dataclasses
 import math
 import pathlib
@@ -18,7 +17,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json
 from jointseg_jax.rasters.reader import warm_drivers
 from jointseg_jax.training import parallel
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints import Stored
 from jointseg_jax.training.experiment import digest, set_up
 from jointseg_jax.training.feed import open_batches
 from jointseg_jax.training.incidents import RECORD
@@ -66,17 +65,17 @@ def reproduce(folder: pathlib.Path, dataset: str | None = None) -> Reproduction:
     warm_drivers()
     record = read_json(folder / RECORD)
     step = int(record["step"])
-    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
-        meta = checkpoints.meta(step)
-        config = ml_collections.ConfigDict(meta.config)
-        config.dataset.path = dataset or record["dataset"]
-        batch = int(config.data.batch)
-        config.mesh.data = max(n for n in range(1, jax.device_count() + 1) if batch % n == 0)
-        config.mesh.space = 1
-        experiment = set_up(config)
-        if digest(experiment.data) != meta.dataset["index"]:
-            raise InputError(f"{config.dataset.path} is another state of dataset {meta.dataset['name']!r}")
-        state = checkpoints.restore(experiment.abstract(), step)
+    checkpoints = Stored(folder)
+    meta = checkpoints.meta(step)
+    config = ml_collections.ConfigDict(meta.config)
+    config.dataset.path = dataset or record["dataset"]
+    batch = int(config.data.batch)
+    config.mesh.data = max(n for n in range(1, jax.device_count() + 1) if batch % n == 0)
+    config.mesh.space = 1
+    experiment = set_up(config)
+    if digest(experiment.data) != meta.dataset["index"]:
+        raise InputError(f"{config.dataset.path} is another state of dataset {meta.dataset['name']!r}")
+    state = checkpoints.restore(experiment.abstract(), step)
     source = open_batches(experiment, step, Slice())
     host = next(source)
     source.close()

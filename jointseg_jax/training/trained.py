@@ -7,11 +7,12 @@ import pathlib
 import jax
 import ml_collections
 
+from jointseg_jax import formats
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import JointSeg
 from jointseg_jax.training import parallel
 from jointseg_jax.training.build import build_model
-from jointseg_jax.training.checkpoints import FOLDER, Checkpoints, Meta, choose_step
+from jointseg_jax.training.checkpoints import FOLDER, Meta, Stored, choose_step
 from jointseg_jax.training.state import Params, init_params
 
 
@@ -56,15 +57,16 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
         )
     if weights not in ("ema", "raw"):
         raise InputError(f"weights are 'ema' or 'raw', not {weights!r}")
-    checkpoints = Checkpoints(workdir, read_only=True)
+    checkpoints = Stored(workdir)
+    step = choose_step(checkpoints, checkpoint, workdir)
+    meta = checkpoints.meta(step)
+    config = ml_collections.ConfigDict(meta.config)
     try:
-        step = choose_step(checkpoints, checkpoint, workdir)
-        meta = checkpoints.meta(step)
-        config = ml_collections.ConfigDict(meta.config)
         model = build_model(config.model, meta.contract)
-        shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-        target = parallel.abstract(shapes, parallel.replicated(parallel.local_mesh(1)))
-        params = checkpoints.restore_weights(target, step, "ema" if weights == "ema" else "params")
-    finally:
-        checkpoints.close()
+    except (AttributeError, KeyError, TypeError) as error:
+        where = workdir / FOLDER / str(step)
+        raise formats.damaged(where, formats.CHECKPOINT, f"its config does not describe a network: {error}") from error
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    target = parallel.abstract(shapes, parallel.replicated(parallel.local_mesh(1)))
+    params = checkpoints.restore_weights(target, step, "ema" if weights == "ema" else "params")
     return Trained(workdir, step, weights, model, params, meta)

@@ -35,7 +35,7 @@ def test_imports_run_one_way(room):
         assert not {".".join(name.split(".")[:2]) for name in imported(path)} & above, path
 
 
-@pytest.mark.parametrize(("library", "place"), [("rasterio", "rasters"), ("orbax", "training/checkpoints.py")])
+@pytest.mark.parametrize(("library", "place"), [("rasterio", "rasters"), ("orbax", "training/checkpoints")])
 def test_a_library_is_known_in_one_place(library, place):
     users = [
         path

@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints import Checkpoints, Stored
 from jointseg_jax.training.experiment import set_up, start
 from jointseg_jax.training.loop import train
 from jointseg_jax.training.published import load_rrdbnet
@@ -50,9 +50,7 @@ def begun(config, workdir):
 
 
 def weights(config, workdir, step):
-    checkpoints = Checkpoints(workdir, read_only=True)
-    state = checkpoints.restore(set_up(config).abstract(), step)
-    checkpoints.close()
+    state = Stored(workdir).restore(set_up(config).abstract(), step)
     return flat(state.ema)
 
 
@@ -133,7 +131,7 @@ def test_a_control_gives_its_segmenter(config, tmp_path):
     train(bilinear, tmp_path / "bilinear")
     config.init_from = f"{tmp_path / 'bilinear'}:best"
     state, origin = begun(config, tmp_path / "joint")
-    given = weights(bilinear, tmp_path / "bilinear", Checkpoints(tmp_path / "bilinear", read_only=True).best())
+    given = weights(bilinear, tmp_path / "bilinear", Stored(tmp_path / "bilinear").best())
     np.testing.assert_array_equal(state.params["seg"]["stem"]["kernel"], given["seg/stem/kernel"])
     assert "fresh where nothing is there" in origin
     assert "sr/stage1" in origin

@@ -1,0 +1,120 @@
+"""What a checkpoint holds besides the state, and how that of older versions is read."""
+
+import copy
+import dataclasses
+from typing import Any
+
+from jointseg_jax import __version__, formats
+from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.training.calibration import Calibration
+
+# Fields of a config that came after the first checkpoints were written, with what the program did before them.
+_LATER: dict[str, Any] = {
+    "max_skipped": 20,
+    "incidents": 3,
+    "init_from": None,
+    "wandb": None,
+    "data.jitter": 0.0,
+    "data.sensor_spread": None,
+    "model.scan": None,
+    "model.remat": "none",
+    "mesh.space": 1,
+    "mesh.rules": [],
+    "optimizer.frozen": [],
+    "optimizer.accumulate": 1,
+    "loss.shift": 0.0,
+    "loss.class_balance": 0.0,
+    "loss.boundary": 0.0,
+    "loss.boundary_reach": 3,
+    "loss.affinity": 0.0,
+    "loss.affinity_grid": 16,
+    "loss.weighting": "fixed",
+    "loss.segmentation_start": 0,
+    "loss.segmentation_ramp": 0,
+    "adversarial.weight": 0.0,
+    "adversarial.kind": "vanilla",
+    "adversarial.feature_matching": 0.0,
+    "adversarial.perceptual": 0.0,
+    "adversarial.vgg": None,
+    "adversarial.layers": [["conv1_2", 0.1], ["conv2_2", 0.1], ["conv3_4", 1.0], ["conv4_4", 1.0], ["conv5_4", 1.0]],
+    "adversarial.start": 0,
+    "adversarial.ramp": 0,
+    "adversarial.features": 64,
+    "adversarial.sees_input": False,
+    "adversarial.crop": 0,
+    "adversarial.learning_rate": 1e-4,
+}
+# Of `config.model`. What is not known here would be ignored, and another network built.
+_MODEL = {
+    "stages", "blocks", "features", "growth", "tail_features", "trunk_spacing", "lattices", "widths",
+    "segmenter_blocks", "control", "dtype", "scan", "remat",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Meta:
+    """What a checkpoint holds besides the state.
+
+    Attributes:
+        config: the resolved config, as plain dicts and lists.
+        contract: what the network was trained on.
+        calibration: as of the last validation.
+        dataset: name of the dataset and a digest of its index.
+    """
+
+    config: dict[str, Any]
+    contract: Contract
+    calibration: Calibration
+    dataset: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "config": self.config,
+            "contract": self.contract.to_dict(),
+            "calibration": self.calibration.to_dict(),
+            "dataset": self.dataset,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any], where: object = "the checkpoint") -> "Meta":
+        """Inverse of `to_dict`.
+
+        Args:
+            fields: as written by this or an older version.
+            where: names the checkpoint in messages.
+
+        Raises:
+            Newer: it has fields that this program does not know.
+            KeyError, TypeError, ValueError, AttributeError: fields are missing or of other types.
+        """
+        formats.check_fields(fields, cls, where)
+        formats.check_fields(fields["calibration"], Calibration, where)
+        return cls(
+            complete(fields["config"], where),
+            Contract.from_dict(fields["contract"], where),
+            Calibration(**fields["calibration"]),
+            fields["dataset"],
+        )
+
+
+def complete(config: dict[str, Any], where: object = "the checkpoint") -> dict[str, Any]:
+    """A stored config with the fields that it lacks because it is older.
+
+    Raises:
+        Newer: its network has fields that this program does not know.
+    """
+    strange = sorted(set(config["model"]) - _MODEL) if isinstance(config.get("model"), dict) else []
+    if strange:
+        raise formats.Newer(
+            f"{where} holds a network with model.{strange[0]}, which jointseg-jax {__version__} does not know: it was "
+            "made by a newer version, upgrade jointseg-jax"
+        )
+    config = copy.deepcopy(config)
+    for path, value in _LATER.items():
+        *groups, key = path.split(".")
+        group = config
+        for name in groups:
+            group = group.setdefault(name, {})
+        group.setdefault(key, copy.deepcopy(value))
+    return config

@@ -1,0 +1,201 @@
+"""Reading checkpoints, and choosing one."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from jointseg_jax import formats
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs import digests
+from jointseg_jax.training import agreement
+from jointseg_jax.training.checkpoints.meta import Meta
+from jointseg_jax.training.checkpoints.quiet import quieten
+from jointseg_jax.training.state import Params, TrainState
+
+FOLDER = "checkpoints"
+METRIC = "f1"
+
+
+class Stored:
+    """The checkpoints of a run, to be read."""
+
+    def __init__(self, workdir: str | os.PathLike[str], *, say: Callable[[str], None] = print):
+        """Reads nothing yet.
+
+        Args:
+            workdir: of the run.
+            say: takes a sentence for people.
+        """
+        quieten()
+        self._folder = pathlib.Path(workdir).resolve() / FOLDER
+        self._say = say
+        self._sound: set[int] = set()
+        self._scores: dict[int, float | None] = {}
+
+    @property
+    def steps(self) -> list[int]:
+        """All committed steps."""
+        try:
+            return sorted(int(p.name) for p in self._folder.iterdir() if p.name.isdecimal() and p.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def best(self) -> int | None:
+        """The committed step with the best validation F1; None when none was validated."""
+        scores = {step: score for step in self.steps if (score := self.score(step)) is not None}
+        return max(scores, key=lambda step: (scores[step], step)) if scores else None
+
+    def score(self, step: int) -> float | None:
+        """The validation F1 of a step; None where it was not validated, or its record is damaged, which is said."""
+        if step not in self._scores:
+            try:
+                self._scores[step] = score_of(self._read_meta(step, below="meta/"), step)
+            except formats.Newer:
+                raise
+            except InputError as error:
+                self._say(f"warning: {error}; it is left out when the best is chosen")
+                self._scores[step] = None
+        return self._scores[step]
+
+    def meta(self, step: int) -> Meta:
+        """What a checkpoint holds besides the state; raises `InputError` when any of it is damaged."""
+        self._check_digests(step)
+        return self._read_meta(step)
+
+    def shapes(self, step: int, which: str) -> dict[str, Any]:
+        """What has a shape in the checkpoint's "ema" or "params", by path ("sr/stage1/conv_first/kernel").
+
+        Raises:
+            InputError: the checkpoint is damaged.
+        """
+        return _leaves(self._tree(step)[which])
+
+    def restore(self, abstract_state: TrainState, step: int) -> TrainState:
+        """A whole state, onto the shapes, dtypes and shardings given.
+
+        Raises:
+            InputError: the checkpoint is damaged, or of another network.
+        """
+        self._compare(abstract_state.params, step, "params")
+        with self._explained(step), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+            return reader.restore(self._state(step), args=ocp.args.StandardRestore(abstract_state))
+
+    def restore_weights(self, abstract_params: Params, step: int, which: str, partial: bool = False) -> Params:
+        """Only the parameters: `which` is "ema" or "params".
+
+        Args:
+            abstract_params: what to restore.
+            step: of the checkpoint.
+            which: see above.
+            partial: the checkpoint may hold more.
+
+        Raises:
+            InputError: the checkpoint is damaged, or of another network.
+        """
+        item = {which: abstract_params}
+        restore_args = ocp.checkpoint_utils.construct_restore_args(item)
+        self._compare(abstract_params, step, which, partial)
+        with self._explained(step), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            args = ocp.args.PyTreeRestore(item=item, restore_args=restore_args, partial_restore=True)
+            return reader.restore(self._state(step), args=args)[which]
+
+    def _state(self, step: int) -> pathlib.Path:
+        return self._folder / str(step) / "state"
+
+    def _tree(self, step: int) -> Any:
+        """Metadata of the state's arrays."""
+        self._check_digests(step)
+        with self._explained(step), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            return reader.metadata(self._state(step)).item_metadata.tree
+
+    def _compare(self, wanted: Params, step: int, which: str, partial: bool = False) -> None:
+        """Compares shapes before anything is read: Orbax finds out halfway, with other reads still under way."""
+        stored = self._tree(step)[which]
+        here, there = _shapes(wanted), _shapes({name: stored[name] for name in wanted if name in stored})
+        for name in sorted({*here, *(() if partial else there)}):
+            if here.get(name) != there.get(name):
+                raise InputError(
+                    f"{self._folder / str(step)} is of another network: {which}/{name} is "
+                    f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} here"
+                )
+
+    def _read_meta(self, step: int, below: str | None = None) -> Meta:
+        """The record of a step; with `below`, only files whose name begins so are compared with their digests."""
+        folder = self._folder / str(step)
+        if below is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._refuse(step, digests.amiss(folder, below))
+        with self._explained(step), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            record = reader.restore(folder / "meta", args=ocp.args.JsonRestore())
+            fields = formats.unseal(record, formats.CHECKPOINT, folder)
+            if formats.version(record) >= 2 and not (folder / digests.FILE).is_file():
+                self._refuse(step, f"{digests.FILE} is gone")
+            return Meta.from_dict(fields, folder)
+
+    def _check_digests(self, step: int) -> None:
+        """Compares all files of a checkpoint with their digests, once; those of before version 2 have none."""
+        if step in self._sound:
+            return
+        found = ""
+        if jax.process_index() == 0:  # all read the same folder
+            with contextlib.suppress(FileNotFoundError):
+                found = digests.amiss(self._folder / str(step))
+        if agreement.anywhere(bool(found)):
+            self._refuse(step, found or "see the first process")
+        self._sound.add(step)
+
+    def _refuse(self, step: int, reason: str) -> None:
+        if reason:
+            raise formats.Damaged(f"{self._folder / str(step)} is damaged ({reason}): {self._rescue(step)}")
+
+    def _rescue(self, step: int) -> str:
+        others = [str(s) for s in self.steps if s != step]
+        copy = "restore that folder from a copy"
+        return f"use another step (--checkpoint={others[-1]}), or {copy}" if others else f"{copy}, or train again"
+
+    @contextlib.contextmanager
+    def _explained(self, step: int) -> Iterator[None]:
+        """A damaged checkpoint in one sentence."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # whatever half a file decodes to, and Orbax's own
+            reason = str(error).split("\n")[0][:200] or type(error).__name__
+            raise formats.Damaged(f"{self._folder / str(step)} is damaged ({reason}): {self._rescue(step)}") from error
+
+
+def score_of(meta: Meta, step: int) -> float | None:
+    """The F1 of a checkpoint that was validated at its own step; a calibration kept from an earlier one is no score."""
+    fitted = meta.calibration
+    return fitted.scores.get(METRIC) if fitted.step == step else None
+
+
+def _leaves(tree: Params) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(leaf.shape) for name, leaf in _leaves(tree).items()}
+
+
+def choose_step(checkpoints: Stored, wanted: str, workdir: str | os.PathLike[str]) -> int:
+    """The step that "best", "latest" or a number means; raises `InputError` when it is not there."""
+    if not checkpoints.steps:
+        raise InputError(
+            f"{workdir} has no checkpoint: train first with `python train.py --config=... --workdir={workdir}`"
+        )
+    if wanted == "latest":
+        return checkpoints.steps[-1]
+    if wanted == "best":
+        best = checkpoints.best()
+        return checkpoints.steps[-1] if best is None else best
+    if not wanted.isdecimal() or int(wanted) not in checkpoints.steps:
+        raise InputError(f"{workdir} has no checkpoint {wanted!r}; it has {checkpoints.steps}, or say best or latest")
+    return int(wanted)
