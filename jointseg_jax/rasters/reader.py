@@ -20,6 +20,7 @@ from rasterio.vrt import WarpedVRT
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import retries
 from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.opening import first_line, open_dataset, open_raster, patience
 
 READ_CACHE = 256 << 20  # bytes of blocks that GDAL keeps
 # Listing a directory at every open dominates on network storage; side-car files are still found by name.
@@ -36,16 +37,6 @@ GDAL_READ_OPTIONS = {
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # Four 8-bit bands are taken for RGB + alpha; where there is a nodata value too, it decides, as it should.
 warnings.filterwarnings("ignore", category=NodataShadowWarning)
-
-
-def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
-    """Opens a raster for reading; raises `InputError` when it is missing or not a raster."""
-    try:
-        return retries.call(lambda: rasterio.open(path), errors=RasterioError, patience=lambda _: _patience(path))
-    except RasterioError as error:
-        raise InputError(
-            f"{path} cannot be opened as a raster ({_first_line(error)}): restore the file or correct the path"
-        ) from error
 
 
 def lattice_of(path: str | os.PathLike[str]) -> GeoBox:
@@ -210,7 +201,7 @@ def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarra
             with _opened_again(dataset) as opened:
                 return read(opened)
 
-        return retries.call(afresh, errors=RasterioError, patience=lambda _: _patience(_file_of(dataset)))
+        return retries.call(afresh, errors=(RasterioError, OSError), patience=lambda _: patience(_file_of(dataset)))
 
 
 def _file_of(dataset: DatasetReader) -> str:
@@ -220,7 +211,7 @@ def _file_of(dataset: DatasetReader) -> str:
 
 @contextlib.contextmanager
 def _opened_again(dataset: DatasetReader) -> Iterator[DatasetReader]:
-    with rasterio.open(_file_of(dataset)) as source:
+    with open_dataset(_file_of(dataset)) as source:
         if not isinstance(dataset, WarpedVRT):
             yield source
             return
@@ -236,18 +227,6 @@ def _opened_again(dataset: DatasetReader) -> Iterator[DatasetReader]:
             yield view
 
 
-def _patience(path: str | os.PathLike[str]) -> float:
-    """Seconds that a failure of GDAL is worth: what the operating system cannot read either may come back."""
-    try:
-        with pathlib.Path(path).open("rb") as file:
-            file.read(1)
-            file.seek(-1, os.SEEK_END)
-            file.read(1)
-    except OSError as error:
-        return retries.storage_patience(error)
-    return 0.3
-
-
 @contextlib.contextmanager
 def explained_read(dataset: DatasetReader, window: Window) -> Iterator[None]:
     """Turns GDAL's complaint about a damaged block into an `InputError` that names the file and the place."""
@@ -257,9 +236,4 @@ def explained_read(dataset: DatasetReader, window: Window) -> Iterator[None]:
         place = f"row {window.row}, column {window.col}"
         if isinstance(dataset, WarpedVRT):
             place += " of the lattice it is warped to"
-        raise InputError(f"{_file_of(dataset)} is damaged near {place} ({_first_line(error)}): restore it") from error
-
-
-def _first_line(error: Exception) -> str:
-    cause = error.__cause__ or error
-    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        raise InputError(f"{_file_of(dataset)} is damaged near {place} ({first_line(error)}): restore it") from error

@@ -19,6 +19,7 @@ from rasterio.io import DatasetWriter
 from jointseg_jax.errors import Unwritable
 from jointseg_jax.jobs.files import atomic_path, partial
 from jointseg_jax.rasters.lattice import Window, crs_text
+from jointseg_jax.rasters.opening import check_proj, open_dataset
 
 DATASET_PROFILE = {
     "driver": "GTiff",
@@ -157,7 +158,7 @@ def _check_whole(path: pathlib.Path) -> None:
     file without its tail would pass for a good one.
     """
     size = path.stat().st_size
-    with rasterio.open(path) as dataset:
+    with open_dataset(path) as dataset:
         rows, cols = dataset.block_shapes[0]
         height, width = dataset.shape
         bands = dataset.indexes if dataset.interleaving == Interleaving.band else (1,)
@@ -174,6 +175,7 @@ def _check_whole(path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    check_proj()
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError, SystemError) as error:  # shutil.copy raises the second and the last

@@ -44,3 +44,11 @@ def test_a_library_is_known_in_one_place(library, place):
     ]
     assert users
     assert all(path.is_relative_to(ROOT / "jointseg_jax" / place) for path in users), users
+
+
+def test_rasters_are_opened_for_reading_in_one_place():
+    """`rasters.opening` decides what GDAL may read; everywhere else `rasterio.open` writes."""
+    for path in (ROOT / "jointseg_jax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "rasterio.open" and path.name != "opening.py":
+                assert any(isinstance(a, ast.Constant) and a.value == "w" for a in node.args), path
