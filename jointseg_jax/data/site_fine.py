@@ -23,11 +23,13 @@ from jointseg_jax.rasters.writer import Layout, raster_writer
 class ImageFile:
     """What became of the image: the dtype, and the number that marks invalid pixels.
 
-    `nodata` is None where there are none, and where numbers are floats, which mark them by NaN.
+    `nodata` is None where there are none, and where numbers are floats, which mark them by NaN. `notes` say what was
+    taken as absent without being marked.
     """
 
     nodata: float | None
     dtype: str
+    notes: tuple[str, ...] = ()
 
 
 def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathlib.Path) -> ImageFile:
@@ -39,7 +41,7 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
         InputError: it has too few bands, or is not in the encoding it is said to be in.
     """
     fine = refine(lattice, FINE_FACTOR)
-    with open_aligned(source.image, fine, warp=recipe.warp) as raster:
+    with open_aligned(source.image, fine, warp=recipe.warp, collar=True) as raster:
         dtype = np.dtype(raster.source.dtypes[0])
         _check_image(raster, recipe, source.image)
         bands = _bands(raster.source.descriptions, recipe.image_bands)
@@ -56,7 +58,8 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
                     kept = values if floating else np.maximum(values, smallest + 1)
                     values = np.where(valid[..., None], kept, nodata).astype(dtype)
                 writer.write(values, window)
-    return ImageFile(None if complete or floating else float(smallest), str(dtype))
+        notes = () if raster.collar is None else (f"image: {raster.collar.note}",)
+    return ImageFile(None if complete or floating else float(smallest), str(dtype), notes)
 
 
 def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:

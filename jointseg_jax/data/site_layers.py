@@ -14,6 +14,9 @@ from jointseg_jax.rasters.band_names import match_bands
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
 from jointseg_jax.rasters.encoding import interpret, stated
 from jointseg_jax.rasters.lattice import Window, coarsen, refine
+from jointseg_jax.rasters.reader import has_mask
+from jointseg_jax.rasters.sample import take_sample
+from jointseg_jax.rasters.units import check_nature
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
@@ -71,20 +74,31 @@ def _read_layer(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """One raw input raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and what was decided."""
     at = coarsen(lattice, round(modality.spacing / COARSE_SPACING))
-    with open_aligned(path, at, warp=recipe.warp) as raster:
+    picture, optical = modality.units == "display", modality.units == "reflectance"
+    with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, collar=picture) as raster:
         indexes = _band_indexes(raster, modality, path)
+        numbers = tuple(i + 1 for i in indexes)
         stored, inside = raster.read(Window(0, 0, *at.shape))
-        says = stated(raster.source, tuple(i + 1 for i in indexes))
+        says = stated(raster.source, numbers)
+        # Of the file as it is: on the site's lattice it may be warped.
+        masked = picture or has_mask(raster.source, numbers)
+        sample = take_sample(raster.source, numbers, masked=masked, collar=raster.collar)
+        collar = raster.collar
     stored = stored[..., indexes]
     if not inside.any():
         raise InputError(f"{path} has no data on the site's ground: check its CRS and extent, or leave the site out")
-    if modality.units == "reflectance" and np.issubdtype(stored.dtype, np.floating):
+    if optical and np.issubdtype(stored.dtype, np.floating):
         raise InputError(
             f"{path} holds {stored.dtype}, but reflectance is read as digital numbers (uint16): give the original "
             "product"
         )
-    read_as, note = interpret(modality, says, stored)
-    return read_as.decode(stored), inside & read_as.valid(stored), note
+    read_as, note = interpret(modality, says, sample)
+    check_nature(read_as.decode(sample.ground(read_as)), read_as, str(path), scale=says.scale)
+    return (
+        read_as.decode(stored),
+        inside & read_as.valid(stored),
+        note if collar is None else f"{note}; {collar.note}",
+    )
 
 
 def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> list[int]:
@@ -137,7 +151,7 @@ def _simulate(source: SiteSource, recipe: Recipe, modality: Modality, lattice: G
     result = np.zeros((height, width, len(modality.bands)), np.float32)
     valid = np.zeros((height, width), bool)
     margin = -(-sensor.margin // FINE_FACTOR)
-    with open_aligned(source.image, refine(lattice, FINE_FACTOR), warp=recipe.warp) as raster:
+    with open_aligned(source.image, refine(lattice, FINE_FACTOR), warp=recipe.warp, collar=True) as raster:
         for window in strips(height, width):
             values, inside = raster.read(window.pad(margin).scale(FINE_FACTOR))
             rng = np.random.default_rng([recipe.seed, zlib.crc32(source.entry.name.encode()), window.row])

@@ -64,6 +64,6 @@ def prepare_site(
         image_nodata=image.nodata,
         image_dtype=image.dtype,
         pixels={name: int((codes == code).sum()) for name, code in splits.CODES.items()},
-        notes=(*notes, *source.notes, units.note),
+        notes=(*notes, *source.notes, *image.notes, units.note),
         files=site_record.digests(folder),
     )

@@ -9,7 +9,7 @@ from jointseg_jax.data.dates import DATE_FORMS, iso_moment
 from jointseg_jax.data.site_names import check_names
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.encoding import product_xml
+from jointseg_jax.rasters.product_metadata import metadata_files
 from jointseg_jax.rasters.reader import files_behind
 
 TABLE = "sites.csv"
@@ -66,7 +66,7 @@ class SiteSource:
         inputs = [path for paths in self.layers.values() for path in paths]
         rasters = [p for p in (self.image, self.label, self.cloud) if p is not None] + inputs
         behind = [file for raster in rasters for file in files_behind(raster)]
-        metadata = [xml for raster in inputs if (xml := product_xml(raster)) is not None]
+        metadata = [xml for raster in inputs for xml in metadata_files(raster)]
         # A shapefile is several files of one name.
         vectors = [f for v in self.vectors for f in (v.parent.glob(f"{v.stem}.*") if v.suffix == ".shp" else [v])]
         return [*behind, *sorted(vectors), *dict.fromkeys(metadata)]

@@ -20,11 +20,13 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import sampled_sha256
 from jointseg_jax.mapping.found import Found
 from jointseg_jax.mapping.zones import zone_of_epsg
+from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
-from jointseg_jax.rasters.encoding import product_xml
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.open_scene import Opened, open_files
+from jointseg_jax.rasters.product_metadata import metadata_files
 from jointseg_jax.rasters.reader import files_behind
+from jointseg_jax.rasters.sample import classification
 from jointseg_jax.rasters.scene import Adjustment, Layer, Scene
 
 _TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattice
@@ -130,7 +132,8 @@ def _open(item: Found, contract: Contract, mode: str, bands: tuple[int, ...], kn
 def _stamps(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
     rasters = [path for paths in files.values() for path in paths]
     behind = {file for raster in rasters for file in files_behind(raster)}
-    behind |= {xml for raster in rasters if (xml := product_xml(raster)) is not None}  # decides the offset
+    behind |= {xml for file in {f.parent: f for f in behind}.values() for xml in metadata_files(file)}
+    behind |= {scl for raster in rasters if (scl := classification(raster)) is not None}
     return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(behind) if f.exists())
 
 
@@ -209,7 +212,8 @@ def _layer_to_json(layer: Layer) -> dict[str, Any]:
     # JSON has no NaN; that a nodata value is NaN says the same as none: what is not finite is absent.
     if layer.modality.nodata is not None and not np.isfinite(layer.modality.nodata):
         modality["nodata"] = None
-    return {**dataclasses.asdict(layer), "modality": {k: v for k, v in modality.items() if k != "statistics"}}
+    fields = {**dataclasses.asdict(layer), "modality": {k: v for k, v in modality.items() if k != "statistics"}}
+    return {k: v for k, v in fields.items() if (k, v) != ("collar", None)}  # plans of before there were collars match
 
 
 def _layer_from_json(fields: Mapping[str, Any]) -> Layer:
@@ -221,4 +225,5 @@ def _layer_from_json(fields: Mapping[str, Any]) -> Layer:
         Modality(**{**modality, "bands": tuple(modality["bands"])}),
         None if given is None else Adjustment(tuple(given["gain"]), tuple(given["offset"])),
         fields["own_mask"],
+        None if fields.get("collar") is None else Collar(**fields["collar"]),
     )

@@ -12,8 +12,7 @@ from jointseg_jax.jobs.files import file_name, read_json
 from jointseg_jax.rasters.band_names import aliases
 from jointseg_jax.rasters.band_stack import Band, stack_bands
 from jointseg_jax.rasters.contract import Contract, Modality
-from jointseg_jax.rasters.encoding import product_xml
-from jointseg_jax.rasters.radiometry import read_product_xml
+from jointseg_jax.rasters.product_metadata import SOURCE_TAG
 from jointseg_jax.rasters.reader import open_raster
 
 _DEPTH = 8  # catalogues inside catalogues
@@ -126,11 +125,10 @@ class Item:
     def _tags(self, first: pathlib.Path) -> dict[str, str]:
         with open_raster(first) as raster:
             tags = {k: v for k, v in raster.tags().items() if k != "AREA_OR_POINT"}
-        xml = product_xml(first)
-        offset = None if xml is None else read_product_xml(xml)
         # GDAL takes a colon in a key for the sign that ends it.
         said = {k.replace(":", "_"): str(v) for k, v in self.properties.items() if isinstance(v, str | int | float)}
-        return {**tags, **said, **({} if offset is None else {"RADIO_ADD_OFFSET": f"{offset:g}"})}
+        # The product's own XML lies beside the file, not beside the virtual raster.
+        return {**tags, **said, SOURCE_TAG: str(first.absolute())}
 
 
 def read_items(path: pathlib.Path) -> list[Item]:

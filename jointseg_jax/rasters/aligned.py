@@ -3,15 +3,17 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
+from jointseg_jax.rasters.collar import Collar, find_collar
 from jointseg_jax.rasters.lattice import Window, check_metric, crs_text, offset_in, spacing_of
-from jointseg_jax.rasters.reader import dataset_lattice, open_raster, read_mask, read_window
+from jointseg_jax.rasters.reader import alpha_band, dataset_lattice, open_raster, read_mask, read_window
 
 
 class Aligned:
@@ -19,6 +21,7 @@ class Aligned:
 
     Attributes:
         source: the raster as it is on disk, for what it says of itself (a warped view would have lost that).
+        collar: its black border, which counts as absent; None where it has none or none was looked for.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Aligned:
         corner: tuple[int, int] = (0, 0),
         factor: int = 1,
         alpha: int | None = None,
+        collar: Collar | None = None,
     ):
         """Use `open_aligned`.
 
@@ -38,8 +42,9 @@ class Aligned:
             factor: pixels of the lattice on the side of one of the view's.
             alpha: one-based number of the view's band that is zero where it has no data; None where the view tells
                 by other means.
+            collar: see above.
         """
-        self.source = source
+        self.source, self.collar = source, collar
         self._view, self._corner, self._factor, self._alpha = view, corner, factor, alpha
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +57,8 @@ class Aligned:
             mask = read_mask(self._view, own)
         else:
             mask = read_window(self._view, own, (self._alpha,))[0][..., 0] > 0
+        if self.collar is not None and self._view is self.source:
+            mask &= ~self.collar.over(own)
         if self._factor == 1:
             return values, mask
         at = np.ix_(rows - own.row, cols - own.col)
@@ -60,7 +67,13 @@ class Aligned:
 
 @contextlib.contextmanager
 def open_aligned(
-    path: str | os.PathLike[str], lattice: GeoBox, *, warp: bool = False, categorical: bool = False
+    path: str | os.PathLike[str],
+    lattice: GeoBox,
+    *,
+    warp: bool = False,
+    categorical: bool = False,
+    absent: float | None = None,
+    collar: bool = False,
 ) -> Iterator[Aligned]:
     """Opens a raster to be read on `lattice`.
 
@@ -70,33 +83,52 @@ def open_aligned(
         warp: resample it onto the lattice, cubic for quantities and nearest for classes; otherwise it must already
             lie on it, shifted by whole pixels at most.
         categorical: the raster holds classes: its pixels may be a whole number of times larger, and are repeated.
+        absent: number that marks absent pixels where the raster has no nodata value, so that warping mixes none of
+            them with the ground beside them.
+        collar: look for a black border.
 
     Raises:
         InputError: not a raster, another CRS or spacing, or shifted by a fraction of a pixel.
     """
     with open_raster(path) as dataset:
         own = dataset_lattice(dataset)
+        border = find_collar(dataset, tuple(dataset.indexes)) if collar else None
         if warp:
-            height, width = lattice.shape
-            resampling = Resampling.nearest if categorical else Resampling.cubic
-            # Beyond the raster a view holds zeros, which are gaps only where it has a nodata value or an alpha band. Of
-            # floating-point bands GDAL takes none for alpha, so it is read by its number.
-            alpha, add = None, False
-            if dataset.nodata is None:
-                add = ColorInterp.alpha not in dataset.colorinterp
-                alpha = dataset.count + 1 if add else dataset.colorinterp.index(ColorInterp.alpha) + 1
-            with WarpedVRT(
-                dataset,
-                crs=crs_text(lattice),
-                transform=lattice.affine,
-                height=height,
-                width=width,
-                resampling=resampling,
-                add_alpha=add,
-            ) as warped:
-                yield Aligned(dataset, warped, alpha=alpha)
+            with _warped(dataset, lattice, categorical, 0.0 if border is not None else absent) as (warped, alpha):
+                yield Aligned(dataset, warped, alpha=alpha, collar=border)
             return
         spacing = spacing_of(lattice)
         factor = max(1, round(spacing_of(own) / spacing)) if categorical else 1
         check_metric(own, factor * spacing, str(path))
-        yield Aligned(dataset, dataset, offset_in(lattice, own, str(path)), factor)
+        yield Aligned(dataset, dataset, offset_in(lattice, own, str(path)), factor, collar=border)
+
+
+@contextlib.contextmanager
+def _warped(
+    dataset: DatasetReader, lattice: GeoBox, categorical: bool, absent: float | None
+) -> Iterator[tuple[WarpedVRT, int | None]]:
+    """A view of a raster on a lattice, and the number of its alpha band; None where its nodata value tells.
+
+    Beyond the raster a view holds zeros, which are gaps only where it has a nodata value or an alpha band. Of
+    floating-point bands GDAL takes none for alpha, so it is read by its number.
+    """
+    height, width = lattice.shape
+    alpha: int | None = None
+    options: dict[str, Any] = {}
+    if dataset.nodata is None:
+        alpha = alpha_band(dataset)
+        if alpha is None:
+            alpha = dataset.count + 1
+            options["add_alpha"] = True
+            if absent is not None:
+                options |= {"src_nodata": absent, "UNIFIED_SRC_NODATA": "YES"}
+    with WarpedVRT(
+        dataset,
+        crs=crs_text(lattice),
+        transform=lattice.affine,
+        height=height,
+        width=width,
+        resampling=Resampling.nearest if categorical else Resampling.cubic,
+        **options,
+    ) as warped:
+        yield warped, alpha

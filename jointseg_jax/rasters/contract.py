@@ -15,6 +15,7 @@ from jointseg_jax import formats
 UNITS = ("reflectance", "display", "dB", "m", "index")
 COARSE_SPACING = 10.0  # metres: the lattice all inputs are brought to
 FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
+_BEYOND = 1e6  # no quantity of the ground has such values, in any of the units
 IGNORE = 255  # label value that no loss and no score counts
 
 
@@ -33,8 +34,10 @@ class Modality:
     """One raster of a site: bands that share a spacing and a way to be read.
 
     `value = (stored + offset) * scale`, in `units`. A pixel is invalid where a band equals `nodata`; in `display` units
-    where all bands do (an 8-bit stretch saturates single bands at 0 or 255, which is no absence). Whole numbers that
-    stand for reflectance are invalid at 0, too, whatever `nodata` is.
+    where all bands do (an 8-bit stretch saturates single bands at 0 or 255, which is no absence). Whatever `nodata` is,
+    these are invalid, too: whole numbers that stand for reflectance at 0; floating-point reflectance and backscatter
+    that are exactly 0 in all bands, as warping fills; floating-point values that are not finite or beyond any quantity
+    of the ground (fill such as -3.4e38).
 
     Attributes:
         name: of the modality and of its files.
@@ -79,14 +82,18 @@ class Modality:
     def valid(self, stored: np.ndarray) -> np.ndarray:
         """Where stored numbers [..., bands] are measurements: bool [...]."""
         if np.issubdtype(stored.dtype, np.floating):
-            finite = np.isfinite(stored).all(-1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                finite = (np.abs(self.decode(stored)) < _BEYOND).all(-1)  # False for NaN
+            if self.units in ("reflectance", "dB"):
+                finite &= (stored != 0).any(-1)
         elif self.units == "reflectance":
             finite = (stored != 0).all(-1)
         else:
             finite = np.ones(stored.shape[:-1], bool)
-        if self.nodata is None or np.isnan(self.nodata):
+        nodata = None if self.nodata is None else _as_stored(self.nodata, stored.dtype)
+        if nodata is None:
             return finite
-        absent = stored == np.asarray(self.nodata).astype(stored.dtype)
+        absent = stored == nodata
         return finite & ~(absent.all(-1) if self.units == "display" else absent.any(-1))
 
     def normalisation(self) -> tuple[np.ndarray, np.ndarray]:
@@ -168,6 +175,15 @@ class Contract:
             statistics = m["statistics"] and Statistics(**{k: tuple(v) for k, v in m["statistics"].items()})
             modalities.append(Modality(**{"dates": dates, **m, "bands": tuple(m["bands"]), "statistics": statistics}))
         return cls(modalities=tuple(modalities), **plain)
+
+
+def _as_stored(nodata: float, dtype: np.dtype) -> np.generic | None:
+    """A nodata value as stored numbers have it; None where none can be equal to it (NaN, or -9999 of unsigned ones)."""
+    if np.issubdtype(dtype, np.floating):
+        return None if np.isnan(nodata) else dtype.type(nodata)
+    bounds = np.iinfo(dtype)
+    representable = np.isfinite(nodata) and nodata == round(nodata) and bounds.min <= nodata <= bounds.max
+    return dtype.type(round(nodata)) if representable else None
 
 
 def common_spacing(modalities: tuple[Modality, ...]) -> float:

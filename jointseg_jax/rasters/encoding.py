@@ -1,8 +1,6 @@
 """What the numbers in a file of somebody's stand for: one decision, for preparation and for prediction."""
 
 import dataclasses
-import os
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +9,8 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import radiometry
 from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.product_metadata import product_metadata
+from jointseg_jax.rasters.sample import Sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,14 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
     """Reads what a raster says of some of its bands (one-based).
 
     Raises:
-        InputError: they differ in scale, offset or nodata value.
+        InputError: they differ in scale, offset or nodata value, or one of these is no number.
     """
+    for what, values in (("scale", raster.scales), ("offset", raster.offsets)):
+        if not all(np.isfinite(values[i - 1]) for i in indexes):
+            raise InputError(
+                f"{raster.name} has a header with the {what} {values[indexes[0] - 1]:g}, which is no number to compute "
+                f"with: correct it (gdal_edit.py -{what} ...)"
+            )
     pairs = {(float(raster.scales[i - 1]), float(raster.offsets[i - 1])) for i in indexes}
     if len(pairs) > 1:
         raise InputError(
@@ -60,7 +66,7 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
     return Stated(raster.name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags())
 
 
-def interpret(modality: Modality, file: Stated, sample: np.ndarray) -> tuple[Modality, str]:
+def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modality, str]:
     """How the numbers of a file are read as `modality`, and why.
 
     8-bit numbers are a display stretch and nothing else. Whole numbers that stand for reflectance are Sentinel-2's,
@@ -69,7 +75,7 @@ def interpret(modality: Modality, file: Stated, sample: np.ndarray) -> tuple[Mod
     Args:
         modality: what the numbers should mean.
         file: what the file says.
-        sample: stored numbers `[..., bands]`, whose darkest are held against the offset.
+        sample: of its stored numbers, which are held against the offset.
 
     Returns:
         The modality with the file's dtype, nodata, scale and offset, and a note for the product or the dataset.
@@ -91,22 +97,24 @@ def interpret(modality: Modality, file: Stated, sample: np.ndarray) -> tuple[Mod
     if modality.units != "reflectance":
         return own, said if is_scaled else f"{file.dtype} numbers taken as {modality.units}"
     if np.issubdtype(np.dtype(file.dtype), np.floating):
+        radiometry.check_floats(own.decode(sample.inner(own)), file.path)
         return own, said if is_scaled else "floating-point numbers taken as reflectance"
     if file.dtype == "uint8":
         raise InputError(
             f"{file.path} holds 8-bit numbers, but modality {modality.name!r} is reflectance: give the product's "
             "digital numbers"
         )
-    xml = product_xml(file.path)
+    product, notes = product_metadata(file.path, file.tags)
     decision = radiometry.decide_offset(
         file.tags,
-        radiometry.darkest(sample),
+        radiometry.look(sample.inner(base)),
         file.path,
-        xml_offset=None if xml is None else radiometry.read_product_xml(xml),
+        product=product,
         file_offset=file.offset / file.scale if is_scaled else None,
+        notes=notes,
     )
     scale = 1 / radiometry.QUANTIFICATION if file.scale == 1.0 else file.scale
-    note = f"offset {decision.offset:g} ({decision.evidence})"
+    note = f"offset {decision.offset:g} ({'; '.join([decision.evidence, *notes])})"
     return dataclasses.replace(base, scale=scale, offset=decision.offset), note
 
 
@@ -114,8 +122,3 @@ def as_display(base: Modality) -> tuple[Modality, str]:
     """8-bit numbers as a display stretch; which of them are absent only the file's own mask can say."""
     stretch = dataclasses.replace(base, units="display", nodata=None, scale=1 / 255, offset=0.0)
     return stretch, "8-bit display stretch, 1/255"
-
-
-def product_xml(path: str | os.PathLike[str]) -> pathlib.Path | None:
-    """The Sentinel-2 product metadata beside a raster, where there is one."""
-    return next(iter(sorted(pathlib.Path(path).parent.glob("MTD_MSI*.xml"))), None)

@@ -13,15 +13,17 @@ from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.band_names import find_bands
+from jointseg_jax.rasters.collar import find_collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.encoding import Stated, as_display, interpret, stated
 from jointseg_jax.rasters.lattice import Window, check_metric, check_same_ground, coarsen, is_north_up
 from jointseg_jax.rasters.reader import dataset_lattice, explained_read, has_mask, open_raster, own_mask
-from jointseg_jax.rasters.scene import Adjustment, Layer, Scene
+from jointseg_jax.rasters.sample import Sample, classification, nests, take_sample
+from jointseg_jax.rasters.scene import Layer, Scene
+from jointseg_jax.rasters.units import check_against_training, harmonise
 
 RADIOMETRY = ("contract", "display", "harmonise")
-_SAMPLE_SIDE = 512  # pixels on a side of the decimated read that ranges are taken from
-_SLACK = 0.5  # share of the training range that a scene may reach beyond it
+_SIDE = 512  # pixels on a side of a scene at a glance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +108,7 @@ def open_files(
                 lattice,
                 mode="contract" if mode == "display" and not first else mode,
                 bands=bands if first else (),
+                visible=first,
             )
             for file in files[modality.name]
         ]
@@ -151,37 +154,51 @@ def _dated(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
 
 
 def _open_layer(
-    path: pathlib.Path, modality: Modality, lattice: GeoBox, *, mode: str, bands: tuple[int, ...]
+    path: pathlib.Path, modality: Modality, lattice: GeoBox, *, mode: str, bands: tuple[int, ...], visible: bool
 ) -> tuple[Layer, str, np.ndarray]:
+    """A layer, how it is read in words, and where it is valid at a glance: bool [h, w]."""
     with open_raster(path) as raster:
         check_same_ground(
             dataset_lattice(raster), coarsen(lattice, round(modality.spacing / COARSE_SPACING)), str(path)
         )
         indexes = bands or find_bands(raster, modality)
         _check_count(indexes, raster, modality)
-        sample = _sample(raster, indexes)
-        read_as, note = _encoding(modality, stated(raster, indexes), sample, mode)
-        valid = read_as.valid(sample)
-        masked = has_mask(raster, indexes) or (read_as.units == "display" and raster.nodata is not None)
-        if masked:
-            valid &= own_mask(raster, Window(0, 0, *raster.shape), sample.shape[:2])
-    layer = Layer(str(path), indexes, read_as, own_mask=masked)
-    values = read_as.decode(sample)
-    if not valid.any():
+        file = stated(raster, indexes)
+        picture = modality.units == "display" or (file.dtype == "uint8" and mode != "contract")
+        collar = find_collar(raster, indexes) if picture else None
+        masked = has_mask(raster, indexes) or (picture and raster.nodata is not None)
+        # How numbers are read is not known yet, but what a file says is absent is.
+        units = "display" if picture else modality.units
+        unread = Modality(modality.name, modality.bands, modality.spacing, file.dtype, units, file.nodata)
+        at_a_glance = Layer(str(path), indexes, unread, own_mask=masked, collar=collar)
+        likely = valid_at_a_glance(at_a_glance, raster)
+        scl, note = _classes(raster, path) if modality.units in ("reflectance", "display") else (None, "")
+        sample = take_sample(raster, indexes, masked=masked, likely=likely, collar=collar, classes=scl)
+    read_as, said = _encoding(modality, file, sample, mode)
+    layer = dataclasses.replace(at_a_glance, modality=read_as)
+    values = layer.decode(sample.ground(read_as))
+    said = "; ".join(words for words in (said, collar.note if collar else "", note) if words)
+    if not len(values):
         raise InputError(f"{path} holds no valid pixel in a sample of it: check its nodata value")
     if mode == "harmonise":
-        mean, std = modality.normalisation()
-        gain = std / np.maximum(values[valid].std(0), 1e-6)
-        offset = mean - gain * values[valid].mean(0)
-        adjustment = Adjustment(tuple(float(g) for g in gain), tuple(float(o) for o in offset))
-        note = f"{note}; harmonised, gain {_list(gain)}, offset {_list(offset)}"
-        return dataclasses.replace(layer, adjustment=adjustment), note, valid
-    if mode == "contract":
-        _check_range(values[valid], modality, path)
-    return layer, note, valid
+        adjustment = harmonise(values, modality)
+        said = f"{said}; harmonised, gain {_list(adjustment.gain)}, offset {_list(adjustment.offset)}"
+        layer = dataclasses.replace(layer, adjustment=adjustment)
+    elif mode == "contract":
+        check_against_training(values, modality, str(path), visible=visible, scale=file.scale)
+    return layer, said, likely
 
 
-def _encoding(modality: Modality, file: Stated, sample: np.ndarray, mode: str) -> tuple[Modality, str]:
+def _classes(raster: DatasetReader, path: pathlib.Path) -> tuple[pathlib.Path | None, str]:
+    """The scene classification beside a raster, or why one that is there is not used."""
+    found = classification(path)
+    if found is None:
+        return None, ""
+    why_not = nests(raster, found)
+    return (None, f"{found.name} not used ({why_not})") if why_not else (found, "")
+
+
+def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tuple[Modality, str]:
     """How the file's numbers are read, and why: as the contract says, unless the mode puts something else first."""
     if mode == "display" and file.dtype != "uint8":
         raise InputError(
@@ -211,36 +228,23 @@ def _check_count(indexes: tuple[int, ...], raster: DatasetReader, modality: Moda
 def valid_sample(layer: Layer) -> np.ndarray:
     """Where a layer is valid, decimated to at most 512 on a side: bool [h, w]."""
     with open_raster(layer.path) as raster:
-        sample = _sample(raster, layer.indexes)
-        valid = layer.modality.valid(sample)
-        if layer.own_mask:
-            valid &= own_mask(raster, Window(0, 0, *raster.shape), sample.shape[:2])
-    return valid
+        return valid_at_a_glance(layer, raster)
 
 
-def _sample(raster: DatasetReader, indexes: tuple[int, ...]) -> np.ndarray:
-    """A decimated read [h, w, bands] of stored numbers."""
+def valid_at_a_glance(layer: Layer, raster: DatasetReader) -> np.ndarray:
+    """`valid_sample` of an open raster. To find one's way only: decimation mixes absent ground with its neighbours."""
     height, width = raster.shape
-    shape = (len(indexes), min(height, _SAMPLE_SIDE), min(width, _SAMPLE_SIDE))
-    with explained_read(raster, Window(0, 0, height, width)):
-        return np.moveaxis(raster.read(list(indexes), out_shape=shape), 0, -1)
-
-
-def _check_range(values: np.ndarray, modality: Modality, path: pathlib.Path) -> None:
-    """Refuses a scene whose values lie where the training data never were."""
-    statistics = modality.statistics
-    if statistics is None:
-        return
-    low, high = np.percentile(values, (2, 98), axis=0)
-    for i, band in enumerate(modality.bands):
-        span = statistics.high[i] - statistics.low[i]
-        if low[i] < statistics.low[i] - _SLACK * span or high[i] > statistics.high[i] + _SLACK * span:
-            raise InputError(
-                f"{path}: band {band} ranges from {low[i]:.4g} to {high[i]:.4g} {modality.units}, the training "
-                "data from "
-                f"{statistics.low[i]:.4g} to {statistics.high[i]:.4g}; check its scale and offset, or pass "
-                "--radiometry=harmonise (recorded in the map)"
-            )
+    shape = min(height, _SIDE), min(width, _SIDE)
+    window = Window(0, 0, height, width)
+    with explained_read(raster, window):
+        stored = raster.read(list(layer.indexes), out_shape=(len(layer.indexes), *shape))
+    valid = layer.modality.valid(np.moveaxis(stored, 0, -1))
+    if layer.own_mask:
+        valid &= own_mask(raster, window, shape, indexes=layer.indexes)
+    if layer.collar is not None:
+        rows, cols = ((np.arange(n) + 0.5) * size // n for n, size in zip(shape, raster.shape, strict=True))
+        valid &= ~layer.collar.at(rows.astype(int), cols.astype(int))
+    return valid
 
 
 def _list(values: Any) -> str:

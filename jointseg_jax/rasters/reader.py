@@ -146,17 +146,27 @@ def read_window(
     return values, inside
 
 
-def read_mask(dataset: DatasetReader, window: Window) -> np.ndarray:
-    """Where the raster itself says it has data, bool `[height, width]`.
-
-    Alpha, mask band, or not all bands at nodata.
-    """
+def read_mask(dataset: DatasetReader, window: Window, indexes: tuple[int, ...] = ()) -> np.ndarray:
+    """`own_mask` for a window that may reach beyond the raster, bool `[height, width]`."""
     mask = np.zeros((window.height, window.width), bool)
     part = window.clip(*dataset.shape)
     if part.height and part.width:
         target = Window(part.row - window.row, part.col - window.col, part.height, part.width).slices()
-        mask[target] = own_mask(dataset, part)
+        mask[target] = own_mask(dataset, part, indexes=indexes)
     return mask
+
+
+def alpha_band(dataset: DatasetReader, indexes: tuple[int, ...] = ()) -> int | None:
+    """One-based number of the band that says it is alpha, unless it is data; None without one.
+
+    GDAL's mask flags do not tell: it takes no floating-point band for alpha.
+
+    Args:
+        dataset: open raster.
+        indexes: one-based numbers of the bands that are data, whatever GDAL takes them for.
+    """
+    others = sorted(set(dataset.indexes) - set(indexes))
+    return next((i for i in others if dataset.colorinterp[i - 1] == ColorInterp.alpha), None)
 
 
 def has_mask(dataset: DatasetReader, indexes: tuple[int, ...]) -> bool:
@@ -164,27 +174,46 @@ def has_mask(dataset: DatasetReader, indexes: tuple[int, ...]) -> bool:
 
     Args:
         dataset: open raster.
-        indexes: one-based numbers of the bands that are data, whatever GDAL takes them for.
+        indexes: see `alpha_band`.
     """
-    flags = {flag for i in indexes for flag in dataset.mask_flag_enums[i - 1]}
-    if MaskFlags.alpha in flags:
-        return any(dataset.colorinterp[i - 1] == ColorInterp.alpha for i in set(dataset.indexes) - set(indexes))
-    return MaskFlags.per_dataset in flags
+    flags = {flag for i in indexes or dataset.indexes for flag in dataset.mask_flag_enums[i - 1]}
+    if alpha_band(dataset, indexes) is not None:
+        return True
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
-def own_mask(dataset: DatasetReader, window: Window, out_shape: tuple[int, int] | None = None) -> np.ndarray:
-    """`read_mask` for a window inside the raster, decimated to `out_shape` on request."""
+def own_mask(
+    dataset: DatasetReader,
+    window: Window,
+    out_shape: tuple[int, int] | None = None,
+    *,
+    indexes: tuple[int, ...] = (),
+) -> np.ndarray:
+    """Where the raster itself says it has data: alpha, mask band, or not all bands at nodata; bool `[height, width]`.
+
+    Args:
+        dataset: open raster.
+        window: inside the raster.
+        out_shape: height and width to decimate to.
+        indexes: see `alpha_band`.
+    """
     at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
+    alpha = alpha_band(dataset, indexes)
     with explained_read(dataset, window):
-        if dataset.nodata is None:
+        if dataset.nodata is not None:
+            # Not dataset_mask: where GDAL takes a fourth band for alpha, that would look at the first band alone.
+            shape = None if out_shape is None else (dataset.count, *out_shape)
             return np.asarray(
-                persistent(dataset, lambda opened: opened.dataset_mask(window=at, out_shape=out_shape)) > 0
+                (persistent(dataset, lambda opened: opened.read_masks(window=at, out_shape=shape)) > 0).any(0)
             )
-        # Not dataset_mask: where GDAL takes a fourth band for alpha, that would look at the first band alone.
-        shape = None if out_shape is None else (dataset.count, *out_shape)
-        return np.asarray(
-            (persistent(dataset, lambda opened: opened.read_masks(window=at, out_shape=shape)) > 0).any(0)
-        )
+        if alpha is not None:
+            return np.asarray(
+                persistent(dataset, lambda opened: opened.read(alpha, window=at, out_shape=out_shape)) > 0
+            )
+        if not has_mask(dataset, indexes):
+            height, width = out_shape or (window.height, window.width)
+            return np.ones((height, width), bool)
+        return np.asarray(persistent(dataset, lambda opened: opened.dataset_mask(window=at, out_shape=out_shape)) > 0)
 
 
 def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_mask, read_window
@@ -35,6 +36,7 @@ class Layer:
         adjustment: applied after decoding.
         own_mask: what the file says of itself (alpha, mask band, all of its bands at nodata) counts besides the
             modality's rule.
+        collar: black border that counts as absent, too.
     """
 
     path: str
@@ -42,13 +44,16 @@ class Layer:
     modality: Modality
     adjustment: Adjustment | None = None
     own_mask: bool = False
+    collar: Collar | None = None
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
         """Values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""
         stored, inside = read_window(handles.get(self.path), window, self.indexes)
         valid = inside & self.modality.valid(stored)
         if self.own_mask:
-            valid &= read_mask(handles.get(self.path), window)
+            valid &= read_mask(handles.get(self.path), window, self.indexes)
+        if self.collar is not None:
+            valid &= ~self.collar.over(window)
         return np.where(valid[..., None], self.decode(stored), np.float32(0)), valid
 
     def decode(self, stored: np.ndarray) -> np.ndarray:

@@ -1,0 +1,178 @@
+"""The metadata file of a Sentinel-2 product (MTD_MSIL1C.xml, MTD_MSIL2A.xml), and which rasters it speaks of."""
+
+import dataclasses
+import os
+import pathlib
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+
+from jointseg_jax.errors import InputError
+
+FIRST_WITH_OFFSET = 4.0  # products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000
+SOURCE_TAG = "JOINTSEG_FIRST_FILE"  # a virtual raster that this program makes names the file of its first band here
+
+_TILE = re.compile(r"(?<![A-Z0-9])(?:T|MGRS-)?(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
+_TILE_IN_NAME = re.compile(r"(?<![A-Z0-9])T(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
+_DATE = re.compile(r"(?<!\d)(20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
+_BASELINE_IN_NAME = re.compile(r"_N(\d{2})(\d{2})_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What tells one product from another; a field is empty (or None) where nothing tells it.
+
+    Attributes:
+        tile: MGRS tile without its T, such as `50RKV`.
+        date: of sensing, `YYYYMMDD`.
+        baseline: processing baseline as a number.
+    """
+
+    tile: str = ""
+    date: str = ""
+    baseline: float | None = None
+
+    def differences(self, other: "Identity") -> list[str]:
+        """`what mine, not theirs` for each field that both know and that differs."""
+        found = []
+        for what, mine, theirs in (
+            ("tile", self.tile, other.tile),
+            ("date", self.date, other.date),
+            ("baseline", self.baseline, other.baseline),
+        ):
+            if mine and theirs and mine != theirs:
+                shown = [f"{x:05.2f}" if isinstance(x, float) else str(x) for x in (mine, theirs)]
+                found.append(f"{what} {shown[0]}, not {shown[1]}")
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class ProductMetadata:
+    """What a metadata file says.
+
+    Attributes:
+        path: of the file.
+        offset: RADIO_ADD_OFFSET or BOA_ADD_OFFSET. 0 where the file has none and its baseline is before 04.00; None
+            where it does not tell.
+        identity: of its product.
+    """
+
+    path: pathlib.Path
+    offset: float | None
+    identity: Identity
+
+
+def metadata_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The Sentinel-2 metadata files beside a raster, of whatever product; none in most folders."""
+    return sorted(pathlib.Path(path).parent.glob("MTD_MSI*.xml"))
+
+
+def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
+    """Reads a metadata file.
+
+    Raises:
+        InputError: it is not XML, an offset is not a number, or its bands have differing offsets.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not readable XML ({error}): fetch the product's metadata file again") from error
+    texts: dict[str, str] = {}
+    offsets: set[float] = set()
+    for element in root.iter():
+        name, text = element.tag.rpartition("}")[2], (element.text or "").strip()
+        if re.fullmatch(r"(RADIO|BOA)_ADD_OFFSET", name) and text:
+            offsets.add(number(text, name, str(path)))
+        elif text:
+            texts.setdefault(name, text)
+    if len(offsets) > 1:
+        raise InputError(
+            f"{path} gives differing offsets per band {sorted(offsets)}; one offset per product is supported"
+        )
+    named = _from_name(texts.get("PRODUCT_URI") or texts.get("PRODUCT_URI_2A") or texts.get("PRODUCT_URI_1C") or "")
+    date = texts.get("DATATAKE_SENSING_START") or texts.get("PRODUCT_START_TIME") or ""
+    baseline = parse_baseline(texts["PROCESSING_BASELINE"], str(path)) if "PROCESSING_BASELINE" in texts else None
+    identity = Identity(named.tile, _date(date) or named.date, baseline or named.baseline)
+    offset = offsets.pop() if offsets else None
+    if offset is None and identity.baseline and identity.baseline < FIRST_WITH_OFFSET:
+        offset = 0.0
+    return ProductMetadata(path, offset, identity)
+
+
+def product_metadata(path: str | os.PathLike[str], tags: Mapping[str, str]) -> tuple[ProductMetadata | None, list[str]]:
+    """The metadata of the product that a raster is of, where it lies beside the raster.
+
+    A file whose tile, date or baseline contradicts those of the raster belongs to another product and is not used.
+
+    Args:
+        path: the raster.
+        tags: its metadata. For a virtual raster made by this program, the file named there is looked beside instead.
+
+    Returns:
+        The metadata that gives an offset, or None; and one note per file that is not used.
+
+    Raises:
+        InputError: a file cannot be read, or two files of the product give differing offsets.
+    """
+    raster = pathlib.Path(tags.get(SOURCE_TAG) or path)
+    identity = raster_identity(raster, tags)
+    used, notes = [], []
+    for file in metadata_files(raster):
+        found = read_product_metadata(file)
+        apart = found.identity.differences(identity)
+        if apart:
+            notes.append(f"{file.name} beside it is of another product ({'; '.join(apart)}) and is not used")
+        elif found.offset is not None:
+            used.append(found)
+    if len({found.offset for found in used}) > 1:
+        said = ", ".join(f"{found.path.name} {found.offset:g}" for found in used)
+        raise InputError(
+            f"{path}: the product metadata beside it give differing offsets ({said}): keep only the file of the "
+            "product that the raster was made from"
+        )
+    return (used[0] if used else None), notes
+
+
+def raster_identity(path: pathlib.Path, tags: Mapping[str, str]) -> Identity:
+    """What a raster's tags tell of its product, and its name where the tags do not."""
+    lower = {k.lower(): v for k, v in tags.items()}
+
+    def tag(*endings: str) -> str:
+        return next((v for k, v in lower.items() if k.endswith(endings)), "")
+
+    named = _from_name(path.stem)
+    product = _from_name(tag("product_uri", "product_uri_2a", "product_uri_1c", "product_id"))
+    tile = _TILE.search(tag("mgrs_tile", "grid_code", "grid:code").upper())
+    date = _date(tag("datatake_sensing_start", "datetime"))
+    baseline = tag("processing_baseline", "processing:baseline")
+    return Identity(
+        tile.group(1) if tile else product.tile or named.tile,
+        date or product.date or named.date,
+        parse_baseline(baseline, str(path)) if baseline else product.baseline or named.baseline,
+    )
+
+
+def parse_baseline(text: str, where: str) -> float:
+    """A processing baseline such as `05.09`, `N0509` or `0509` as a number; raises `InputError` where it is none."""
+    value = number(text.strip().lstrip("Nn"), "the processing baseline", where)
+    return value / 100 if value >= 100 else value
+
+
+def number(text: str, what: str, where: str) -> float:
+    """A number from a file's metadata; raises `InputError` where it is none."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{where}: {what} is {text!r}, which is no number: correct it") from error
+
+
+def _from_name(name: str) -> Identity:
+    tile = _TILE_IN_NAME.search(name.upper())
+    baseline = _BASELINE_IN_NAME.search(name)
+    value = float(f"{baseline.group(1)}.{baseline.group(2)}") if baseline else None
+    return Identity(tile.group(1) if tile else "", _date(name), value)
+
+
+def _date(text: str) -> str:
+    found = _DATE.search(text)
+    return "".join(found.groups()) if found else ""

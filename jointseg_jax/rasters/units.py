@@ -1,0 +1,113 @@
+"""Whether values are in the units they are said to be in: against the training data, and against nature."""
+
+import numpy as np
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.scene import Adjustment
+
+# A scene is refused where its units are wrong, not where its ground is new. Errors of units are factors of 10 and more,
+# so the limits lie well beyond what real ground does. Level: the median, which a third of cloud does not move, may lie
+# beyond the training range (0.1 to 99.9 percentile) by the whole of that range: deserts and snow-free fields stay
+# inside, reflectance times 10 does not. Spread: open water, the flattest scene there is, has 1/20 of the training
+# deviation between its 2 and 98 percentile in the infrared; values scaled twice have 1/2500.
+_ABOVE = 1.0
+_FLATTEST = {"reflectance": 1 / 200, "display": 1 / 200, "dB": 1 / 5}  # speckle is never flat; a plain, in metres, is
+_WIDEST = 3.0  # times the training range, between the 10 and 90 percentile
+_NEGATIVE = -0.05  # reflectance; a median below it had an offset taken off twice
+# In the visible bands no ground is so dark that its brightest 2 % stay below a tenth of the training mean.
+_DARKEST = 0.1
+_FARTHEST = 8.0  # interquartile ranges from the median, beyond which a pixel is cloud or damage and no ground
+
+
+def check_against_training(values: np.ndarray, modality: Modality, where: str, *, visible: bool, scale: float) -> None:
+    """Refuses a scene whose level or spread is far from the training data's.
+
+    Args:
+        values: [n, bands] of valid, cloud-free ground, in the modality's units.
+        modality: with the training statistics; without them nothing is checked.
+        where: path, for messages.
+        visible: whether all of its dark bands together tell something: true of the modality of the image bands, false
+            of one in the short-wave infrared, where water is black.
+        scale: the raster's own GDAL scale, for messages.
+
+    Raises:
+        InputError: names the band, the range seen and the training range.
+    """
+    statistics = modality.statistics
+    if statistics is None or not len(values):
+        return
+    p2, p10, p50, p90, p98 = np.percentile(values, (2, 10, 50, 90, 98), axis=0)
+    mean, std, low, high = np.array([statistics.mean, statistics.std, statistics.low, statistics.high])
+    span = high - low
+    lowest = np.minimum(low, 0) + _NEGATIVE if modality.units == "reflectance" else low - _ABOVE * span
+    reasons = {
+        "its level is too high": p50 > high + _ABOVE * span,
+        "its level is too low": p50 < lowest,
+        "its spread is too small": (p98 - p2) < _FLATTEST.get(modality.units, 0.0) * std,
+        "its spread is too large": (p90 - p10) > _WIDEST * span,
+    }
+    if visible and modality.units == "reflectance" and (p98 < _DARKEST * mean).all():
+        reasons["its level is too low"] = np.ones(len(mean), bool)
+    for reason, bad in reasons.items():
+        for i in np.flatnonzero(bad):
+            raise InputError(
+                f"{where}: band {modality.bands[i]} ranges from {p2[i]:.4g} to {p98[i]:.4g} {modality.units}, the "
+                f"training data from {low[i]:.4g} to {high[i]:.4g}: {reason}. {_advice(scale)}, or pass "
+                "--radiometry=harmonise (recorded in the map)"
+            )
+
+
+def check_nature(values: np.ndarray, modality: Modality, where: str, *, scale: float) -> None:
+    """Refuses values that no ground has, whatever the training data: what preparation can know of units.
+
+    Args:
+        values: [n, bands] of valid ground, in the modality's units.
+        modality: what they should be.
+        where: path, for messages.
+        scale: the raster's own GDAL scale, for messages.
+
+    Raises:
+        InputError: names the band and the range seen.
+    """
+    if not len(values):
+        return
+    p2, p50, p98 = np.percentile(values, (2, 50, 98), axis=0)
+    if modality.units == "reflectance":
+        bad = (p50 > 2.0) | (p50 < _NEGATIVE) | np.full(len(p98), (p98 < 5e-4).all())
+    elif modality.units == "dB":
+        bad = np.full(len(p2), (p2 >= 0).all())  # backscatter as a linear power has no negative numbers
+    else:
+        return
+    for i in np.flatnonzero(bad):
+        raise InputError(
+            f"{where}: band {modality.bands[i]} ranges from {p2[i]:.4g} to {p98[i]:.4g} {modality.units}, which no "
+            f"ground has. {_advice(scale)}"
+        )
+
+
+def harmonise(values: np.ndarray, modality: Modality) -> Adjustment:
+    """The gain and offset per band that bring values to the training mean and deviation.
+
+    Pixels far from the bulk of their band (cloud that no classification marks, damage) are left out of the fit.
+
+    Args:
+        values: [n, bands] of valid, cloud-free ground.
+        modality: with the training statistics.
+    """
+    q1, median, q3 = np.percentile(values, (25, 50, 75), axis=0)
+    bulk = (np.abs(values - median) <= _FARTHEST * np.maximum(q3 - q1, 1e-6)).all(-1)
+    kept = values[bulk] if bulk.mean() > 0.5 else values
+    mean, std = modality.normalisation()
+    gain = std / np.maximum(kept.std(0, dtype=np.float64), 1e-6)
+    offset = mean - gain * kept.mean(0, dtype=np.float64)
+    return Adjustment(tuple(float(g) for g in gain), tuple(float(o) for o in offset))
+
+
+def _advice(scale: float) -> str:
+    if scale != 1:
+        return (
+            f"The file's own scale of {scale:g} was applied: where its numbers are in these units already, clear it "
+            "(gdal_edit.py -scale 1 -offset 0)"
+        )
+    return "Check the scale and offset that its numbers were made with"
