@@ -23,9 +23,9 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     limits = None
     for window in (whole, _detail(scene, files["impervious"])):
         layer = scene.layers[scene.contract.primary.name][0]
-        stored, valid = _read_small(layer.path, window, layer.indexes)
+        with open_raster(layer.path) as raster:
+            stored, valid = layer.glance(raster, window, _small(window))
         values = layer.decode(stored)[..., list(scene.contract.image_index)]
-        valid &= layer.modality.valid(stored)
         limits = limits or pictures.stretch_limits(values, valid)
         side = min(_PICTURE_SIDE, max(window.height, window.width) * FINE_FACTOR)
         scale = side / max(window.height, window.width)
@@ -42,16 +42,20 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     return pictures.panels(rows, titles, side=_CELL)
 
 
-def _read_small(path: str, window: Window, indexes: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """A window decimated to at most `_PICTURE_SIDE`: stored numbers [h, w, bands] and the file's own mask [h, w]."""
+def _small(window: Window) -> tuple[int, int]:
+    """Height and width of a window decimated to at most `_PICTURE_SIDE`."""
+    shrink = max(1.0, max(window.height, window.width) / _PICTURE_SIDE)
+    return max(1, round(window.height / shrink)), max(1, round(window.width / shrink))
+
+
+def _read_small(path: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """A window of a product's raster, decimated: stored numbers [h, w, bands] and the file's own mask [h, w]."""
     with open_raster(path) as raster:
-        shrink = max(1.0, max(window.height, window.width) / _PICTURE_SIDE)
-        height, width = max(1, round(window.height / shrink)), max(1, round(window.width / shrink))
-        bands = list(indexes or range(1, raster.count + 1))
+        shape = _small(window)
         at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
         with explained_read(raster, window):
-            values = raster.read(bands, window=at, out_shape=(len(bands), height, width))
-        mask = own_mask(raster, window, (height, width))
+            values = raster.read(window=at, out_shape=(raster.count, *shape))
+        mask = own_mask(raster, window, shape)
     return np.moveaxis(values, 0, -1), mask
 
 

@@ -17,7 +17,7 @@ from jointseg_jax.rasters.collar import find_collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.encoding import Stated, as_display, interpret, stated
 from jointseg_jax.rasters.lattice import Window, check_metric, check_same_ground, coarsen, is_north_up
-from jointseg_jax.rasters.reader import dataset_lattice, explained_read, has_mask, open_raster, own_mask
+from jointseg_jax.rasters.reader import dataset_lattice, has_mask, open_raster
 from jointseg_jax.rasters.sample import Sample, classification, nests, take_sample
 from jointseg_jax.rasters.scene import Layer, Scene
 from jointseg_jax.rasters.units import check_against_training, harmonise
@@ -171,7 +171,7 @@ def _open_layer(
         units = "display" if picture else modality.units
         unread = Modality(modality.name, modality.bands, modality.spacing, file.dtype, units, file.nodata)
         at_a_glance = Layer(str(path), indexes, unread, own_mask=masked, collar=collar)
-        likely = valid_at_a_glance(at_a_glance, raster)
+        likely = _valid_at_a_glance(at_a_glance, raster)
         scl, note = _classes(raster, path) if modality.units in ("reflectance", "display") else (None, "")
         sample = take_sample(raster, indexes, masked=masked, likely=likely, collar=collar, classes=scl)
     read_as, said = _encoding(modality, file, sample, mode)
@@ -228,23 +228,12 @@ def _check_count(indexes: tuple[int, ...], raster: DatasetReader, modality: Moda
 def valid_sample(layer: Layer) -> np.ndarray:
     """Where a layer is valid, decimated to at most 512 on a side: bool [h, w]."""
     with open_raster(layer.path) as raster:
-        return valid_at_a_glance(layer, raster)
+        return _valid_at_a_glance(layer, raster)
 
 
-def valid_at_a_glance(layer: Layer, raster: DatasetReader) -> np.ndarray:
-    """`valid_sample` of an open raster. To find one's way only: decimation mixes absent ground with its neighbours."""
+def _valid_at_a_glance(layer: Layer, raster: DatasetReader) -> np.ndarray:
     height, width = raster.shape
-    shape = min(height, _SIDE), min(width, _SIDE)
-    window = Window(0, 0, height, width)
-    with explained_read(raster, window):
-        stored = raster.read(list(layer.indexes), out_shape=(len(layer.indexes), *shape))
-    valid = layer.modality.valid(np.moveaxis(stored, 0, -1))
-    if layer.own_mask:
-        valid &= own_mask(raster, window, shape, indexes=layer.indexes)
-    if layer.collar is not None:
-        rows, cols = ((np.arange(n) + 0.5) * size // n for n, size in zip(shape, raster.shape, strict=True))
-        valid &= ~layer.collar.at(rows.astype(int), cols.astype(int))
-    return valid
+    return layer.glance(raster, Window(0, 0, height, width), (min(height, _SIDE), min(width, _SIDE)))[1]
 
 
 def _list(values: Any) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from odc.geo.geobox import GeoBox
+from rasterio.io import DatasetReader
 
 from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.reader import Handles, read_mask, read_window
+from jointseg_jax.rasters.reader import Handles, explained_read, own_mask, read_mask, read_window
 from jointseg_jax.rasters.resampling import interpolate
 
 
@@ -55,6 +56,24 @@ class Layer:
         if self.collar is not None:
             valid &= ~self.collar.over(window)
         return np.where(valid[..., None], self.decode(stored), np.float32(0)), valid
+
+    def glance(self, raster: DatasetReader, window: Window, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """A window of the open file, decimated to `shape`: stored numbers `[h, w, bands]` and valid `[h, w]`.
+
+        For pictures and to find one's way: decimation mixes absent ground with its neighbours.
+        """
+        at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
+        with explained_read(raster, window):
+            read = raster.read(list(self.indexes), window=at, out_shape=(len(self.indexes), *shape))
+        stored = np.moveaxis(read, 0, -1)
+        valid = self.modality.valid(stored)
+        if self.own_mask:
+            valid &= own_mask(raster, window, shape, indexes=self.indexes)
+        if self.collar is not None:
+            rows = window.row + (np.arange(shape[0]) + 0.5) * window.height / shape[0]
+            cols = window.col + (np.arange(shape[1]) + 0.5) * window.width / shape[1]
+            valid &= ~self.collar.at(rows.astype(int), cols.astype(int))
+        return stored, valid
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """Stored numbers [..., bands] to the float32 values that the network sees."""

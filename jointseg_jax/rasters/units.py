@@ -14,8 +14,10 @@ from jointseg_jax.rasters.scene import Adjustment
 _ABOVE = 1.0
 _FLATTEST = {"reflectance": 1 / 200, "display": 1 / 200, "dB": 1 / 5}  # speckle is never flat; a plain, in metres, is
 _WIDEST = 3.0  # times the training range, between the 10 and 90 percentile
-_NEGATIVE = -0.05  # reflectance; a median below it had an offset taken off twice
-# In the visible bands no ground is so dark that its brightest 2 % stay below a tenth of the training mean.
+# Reflectance whose median is below zero had an offset taken off twice. Correction over water goes to -0.03 in one band,
+# and to -0.01 in several.
+_NEGATIVE, _NEGATIVE_IN_HALF = -0.05, -0.015
+# No ground has a median below a tenth of the training mean in all of the visible bands: water is dark in the others.
 _DARKEST = 0.1
 _FARTHEST = 8.0  # interquartile ranges from the median, beyond which a pixel is cloud or damage and no ground
 
@@ -40,14 +42,14 @@ def check_against_training(values: np.ndarray, modality: Modality, where: str, *
     p2, p10, p50, p90, p98 = np.percentile(values, (2, 10, 50, 90, 98), axis=0)
     mean, std, low, high = np.array([statistics.mean, statistics.std, statistics.low, statistics.high])
     span = high - low
-    lowest = np.minimum(low, 0) + _NEGATIVE if modality.units == "reflectance" else low - _ABOVE * span
+    too_low = _negative(p50) if modality.units == "reflectance" else p50 < low - _ABOVE * span
     reasons = {
         "its level is too high": p50 > high + _ABOVE * span,
-        "its level is too low": p50 < lowest,
+        "its level is too low": too_low,
         "its spread is too small": (p98 - p2) < _FLATTEST.get(modality.units, 0.0) * std,
         "its spread is too large": (p90 - p10) > _WIDEST * span,
     }
-    if visible and modality.units == "reflectance" and (p98 < _DARKEST * mean).all():
+    if visible and modality.units == "reflectance" and (p50 < _DARKEST * mean).all():
         reasons["its level is too low"] = np.ones(len(mean), bool)
     for reason, bad in reasons.items():
         for i in np.flatnonzero(bad):
@@ -74,7 +76,7 @@ def check_nature(values: np.ndarray, modality: Modality, where: str, *, scale: f
         return
     p2, p50, p98 = np.percentile(values, (2, 50, 98), axis=0)
     if modality.units == "reflectance":
-        bad = (p50 > 2.0) | (p50 < _NEGATIVE) | np.full(len(p98), (p98 < 5e-4).all())
+        bad = (p50 > 2.0) | _negative(p50) | np.full(len(p98), (p98 < 5e-4).all())
     elif modality.units == "dB":
         bad = np.full(len(p2), (p2 >= 0).all())  # backscatter as a linear power has no negative numbers
     else:
@@ -102,6 +104,12 @@ def harmonise(values: np.ndarray, modality: Modality) -> Adjustment:
     gain = std / np.maximum(kept.std(0, dtype=np.float64), 1e-6)
     offset = mean - gain * kept.mean(0, dtype=np.float64)
     return Adjustment(tuple(float(g) for g in gain), tuple(float(o) for o in offset))
+
+
+def _negative(median: np.ndarray) -> np.ndarray:
+    """Which bands of reflectance are below zero as no correction makes them, bool [bands]."""
+    several = median < _NEGATIVE_IN_HALF
+    return np.asarray((median < _NEGATIVE) | (several & (several.mean() >= 0.5)))
 
 
 def _advice(scale: float) -> str:

@@ -95,3 +95,20 @@ def test_units_are_known():
 def test_differences_are_sentences(given, message):
     found = differences(CONTRACT, given)
     assert (found == []) if message is None else any(message in f for f in found)
+
+
+@pytest.mark.parametrize("units", ["reflectance", "dB", "m", "index"])
+def test_what_floats_can_not_be(units):
+    """Fill that no nodata value names: exactly 0 in all bands where warping fills, and numbers beyond any quantity."""
+    modality = Modality("x", ("a", "b"), 10, "float32", units)
+    rows = [(0.1, 0.2), (0.0, 0.2), (0, 0), (1e38, 0.1), (-3.4e38, -3.4e38), (np.inf, 1), (1, np.nan)]
+    expected = [True, True, units in ("m", "index"), False, False, False, False]
+    for dtype in (np.float32, np.float64):
+        assert modality.valid(np.array(rows, dtype)).tolist() == expected
+    assert not modality.valid(np.array([(1e300, 1.0)])).any()
+
+
+@pytest.mark.parametrize("nodata", [-9999, 70000, 0.5, np.nan, np.inf])
+def test_a_nodata_value_that_numbers_cannot_have_marks_none_of_them(nodata):
+    modality = Modality("x", ("a",), 10, "uint16", "m", nodata)
+    assert modality.valid(np.arange(65536, dtype=np.uint16)[:, None]).all()
