@@ -9,23 +9,28 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import timed  # noqa: E402
+from jointseg_jax import door  # noqa: E402
 
 SHAPES = ((240, 32, 32), (96, 32, 32), (96, 96, 32))  # side, channels in, channels out; 4 samples
 SAMPLES, RUNS = 4, 8
 
 
-def main() -> None:
-    """Times JAX here, and PyTorch in a process of its own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table; returns the exit status."""
+    parser = door.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", help="interpreter of a venv with benchmarks/peers/requirements.txt")
-    given = parser.parse_args()
+    return door.status_of(lambda: measure(parser.parse_args(arguments)))
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Times JAX here, and PyTorch in a process of its own."""
     os.environ["JAX_PLATFORMS"] = "cpu"  # what is timed is the time of a core
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before JAX starts its threads; the peer inherits it
     print("          side  in out   forward  input's gradient  weights' gradient   (GFLOP/s)")
@@ -77,4 +82,4 @@ def rate(work: Callable[[], object], side: int, inputs: int, outputs: int) -> fl
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

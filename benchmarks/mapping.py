@@ -12,7 +12,6 @@ table, and writes JSON with --output.
 
 import argparse
 import datetime
-import json
 import math
 import os
 import pathlib
@@ -21,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,21 +30,32 @@ import rasterio
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from jointseg_jax import door  # noqa: E402
+from jointseg_jax.bounds.flags import TILE  # noqa: E402
+from jointseg_jax.jobs.files import read_json, write_json  # noqa: E402
 from jointseg_jax.jobs.gpus import visible_gpus  # noqa: E402
 
 BELT_KM2 = 2.2e6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table; returns the exit status."""
+    parser = door.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", required=True, help="of a training run")
     parser.add_argument("--input", required=True, help="a raster or a folder with one raster per modality, in UTM")
-    parser.add_argument("--sizes", default="128,256,512", help="sides of the scenes, input pixels")
-    parser.add_argument("--tiles", default="32,64,128", help="windows, input pixels")
+    parser.add_argument("--sizes", type=sides, default="128,256,512", help="sides of the scenes, input pixels")
+    parser.add_argument("--tiles", type=sides, default="32,64,128", help="windows, input pixels")
     parser.add_argument("--radiometry", default="contract")
     parser.add_argument("--output", help="JSON file")
-    given = parser.parse_args()
-    sizes, windows = ([int(v) for v in text.split(",")] for text in (given.sizes, given.tiles))
+    return door.status_of(lambda: measure(parser.parse_args(arguments)))
+
+
+def sides(text: str) -> list[int]:
+    return [door.number(TILE)(part) for part in text.split(",")]
+
+
+def measure(given: argparse.Namespace) -> None:
+    sizes, windows = given.sizes, given.tiles
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
         common = [f"--workdir={given.workdir}", f"--radiometry={given.radiometry}"]
@@ -63,7 +74,7 @@ def main() -> None:
         "cost": cost(best),
     }
     if given.output:
-        pathlib.Path(given.output).write_text(json.dumps(report, indent=1) + "\n")
+        write_json(given.output, report)
     print(table(report))
 
 
@@ -102,14 +113,14 @@ def measured(common: list[str], scene: pathlib.Path, place: pathlib.Path, size: 
     if not (place / f"warm-{window}").exists():
         run([*arguments, f"--output={place / f'warm-{window}'}"])
     wall, cpu, peak = run([*arguments, f"--output={product}"])
-    rows = [json.loads(f.read_text()) for f in sorted((product / "ledger").glob("*.json"))]
+    rows = [read_json(f) for f in sorted((product / "ledger").glob("*.json"))]
     km2 = sum(r["valid_m2"] for r in rows) / 1e6
     parts = {k: sum(r["seconds"][k] for r in rows) for k in ("read", "compute", "write", "total")}
     size_of = {name: sum(r["files"][name]["bytes"] for r in rows) for name in rows[0]["files"]}
     return {
         "pixels": size, "tile": window, "km2": km2, "seconds": wall, "cpu_seconds": cpu, "parts": parts,
         "km2_per_s": km2 / wall, "km2_per_s_inside": km2 / parts["total"], "peak_mb": peak / 1e6, "bytes": size_of,
-        "halo": json.loads((product / "plan.geojson").read_text())["jointseg"]["settings"]["halo"],
+        "halo": read_json(product / "plan.geojson")["jointseg"]["settings"]["halo"],
     }  # fmt: skip
 
 
@@ -126,7 +137,7 @@ def scaling(
                 f"--workers={workers}", f"--output={product}",
             ]
         )  # fmt: skip
-        rows = [json.loads(f.read_text()) for f in sorted((product / "ledger").glob("*.json"))]
+        rows = [read_json(f) for f in sorted((product / "ledger").glob("*.json"))]
         km2 = sum(r["valid_m2"] for r in rows) / 1e6
         found.append(
             {"workers": workers, "tiles": len(rows), "seconds": wall, "cpu_seconds": cpu, "km2_per_s": km2 / wall}
@@ -221,4 +232,4 @@ def table(report: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

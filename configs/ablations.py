@@ -7,6 +7,9 @@ sequence? How far is it to a 1 m image (fine), and what would 10 m give (coarse)
 """
 
 import sys
+from collections.abc import Sequence
+
+from jointseg_jax import door
 
 ABLATIONS = {
     "joint": "",
@@ -32,7 +35,18 @@ def commands(config: str, folder: str) -> list[str]:
     return [*lines, f"python -m jointseg_jax.evaluation.compare {names}"]
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the commands; returns the exit status."""
+    parser = door.Arguments(prog="python -m configs.ablations", description="The commands of the ablations.")
+    parser.add_argument("config", help="configs/NAME.py, one that knows stages and control")
+    parser.add_argument("folder", help="for the runs")
+
+    def work() -> None:
+        given = parser.parse_args(arguments)
+        print("\n".join(commands(given.config, given.folder)))
+
+    return door.status_of(work)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m configs.ablations CONFIG_FILE FOLDER")
-    print("\n".join(commands(*sys.argv[1:])))
+    sys.exit(main())

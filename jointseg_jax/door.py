@@ -15,7 +15,6 @@ Programs with absl flags call `run`; commands of modules (`python -m ...`) parse
 import argparse
 import contextlib
 import errno
-import io
 import os
 import re
 import signal
@@ -30,6 +29,7 @@ from jointseg_jax.bounds.config import FIELDS, check_present
 from jointseg_jax.bounds.kinds import Number
 from jointseg_jax.errors import InputError, Interrupted, RunEnded, StorageError
 from jointseg_jax.jobs import retries
+from jointseg_jax.streams import lasting_output
 
 INPUT_ERROR_STATUS = 2
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -107,12 +107,16 @@ def status_of(work: Callable[[], int | None]) -> int:
     Output that nobody reads any more (`| head -1`) is dropped, and the work goes on. Letters that the terminal's
     encoding lacks are written as escapes.
     """
-    with _streams(), _stoppable():
+    with lasting_output() as streams, _stoppable():
         try:
             status = _outcome(work)
         except SystemExit as ended:  # of absl, whose runs end so, and of --help
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        return _flush(status)
+        sys.stdout.flush()
+        lost = next((raw.lost for raw in streams if raw.lost), None)
+        if lost and not status:
+            status = _say(f"error: the output cannot be written: {lost.strerror}", StorageError.status)
+        return status
 
 
 def _outcome(work: Callable[[], int | None]) -> int:
@@ -137,13 +141,7 @@ def _outcome(work: Callable[[], int | None]) -> int:
             raise
         return _say(f"error: {error.filename} cannot be used: {error.strerror}", INPUT_ERROR_STATUS)
     except UnicodeEncodeError as error:
-        if error.encoding.lower().replace("-", "") == "utf8":
-            raise
-        return _say(
-            f"error: {error.object[error.start : error.end]!r} cannot be part of a file's name in this locale, whose "
-            f"encoding is {error.encoding}: set LC_ALL=C.UTF-8 or PYTHONUTF8=1",
-            INPUT_ERROR_STATUS,
-        )
+        return _say(f"error: {_unwritable_name(error)}", INPUT_ERROR_STATUS)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not _MEMORY.search(str(error)):
             raise
@@ -152,6 +150,15 @@ def _outcome(work: Callable[[], int | None]) -> int:
             "or the window (--tile); train.py --plan says what a training step needs",
             INPUT_ERROR_STATUS,
         )
+
+
+def _unwritable_name(error: UnicodeEncodeError) -> str:
+    """What to do about a name that cannot be handed to a library or to the system."""
+    name, encoding = error.object.split("\n")[0], sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        name = name.encode(errors="surrogateescape").decode(errors="replace")
+        return f"{name!r} cannot be used in this locale, whose encoding is {encoding}: set PYTHONUTF8=1"
+    return f"{name.encode(errors='surrogateescape')!r} is a name that is no UTF-8: rename it"
 
 
 def _first_line(error: BaseException) -> str:
@@ -199,53 +206,6 @@ def _stoppable() -> Iterator[None]:
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)
-
-
-class _Dropping(io.FileIO):
-    """A file descriptor whose bytes are dropped once nobody reads them."""
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            return memoryview(data).nbytes
-
-
-@contextlib.contextmanager
-def _streams() -> Iterator[None]:
-    """Lets stdout and stderr outlive their reader, and write every letter in some form."""
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_lasting(stream) for stream in before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
-
-
-def _lasting(stream: Any) -> Any:
-    if stream not in (sys.__stdout__, sys.__stderr__):
-        return stream  # somebody's who collects the output
-    stream.flush()
-    raw = _Dropping(stream.fileno(), "wb", closefd=False)
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding=stream.encoding,
-        errors="backslashreplace",
-        line_buffering=stream.line_buffering,
-    )
-
-
-def _flush(status: int) -> int:
-    """Flushes the output; a full disk that does not take it counts where nothing else was wrong."""
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    except OSError as error:
-        if not status:
-            status = _say(f"error: the output cannot be written: {error.strerror}", StorageError.status)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would end with status 120 for it
-        os.dup2(1, 2)
-    return status
 
 
 def _parse(arguments: list[str]) -> list[str]:

@@ -6,7 +6,8 @@ TILE = whole(1, unit="input pixels")  # what does not fit into memory is refused
 BATCH = whole(1, unit="windows", optional=True)
 GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: the pixel of the coarser bands
 WORKERS = whole(0, 10_000, unit="processes")
-BANDS = Many(whole(1, 65_535))
+BAND = whole(1, 65_535)
+BANDS = Many(BAND)
 
 PROCESSES = whole(1, 1_000_000, optional=True)
 PROCESS = whole(0, 1_000_000, optional=True)

@@ -3,12 +3,12 @@
 python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown]
 """
 
-import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from jointseg_jax import door
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json
 
@@ -68,22 +68,21 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; 2 when a run was not evaluated."""
-    parser = argparse.ArgumentParser(
+    """Prints the table; returns the exit status."""
+    parser = door.Arguments(
         prog="python -m jointseg_jax.evaluation.compare", description="Several evaluated runs side by side."
     )
     parser.add_argument("workdirs", nargs="+", type=pathlib.Path)
     parser.add_argument("--split", default="test")
     parser.add_argument("--markdown", action="store_true")
-    given = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
+        given = parser.parse_args(arguments)
         table = rows(given.workdirs, given.split)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(markdown(table) if given.markdown else plain(table))
-    print("MFLOP/px: one forward pass, per 10 m input pixel. PSNR: of the 1 m image, bicubic in brackets.")
-    return 0
+        print(markdown(table) if given.markdown else plain(table))
+        print("MFLOP/px: one forward pass, per 10 m input pixel. PSNR: of the 1 m image, bicubic in brackets.")
+
+    return door.status_of(work)
 
 
 if __name__ == "__main__":

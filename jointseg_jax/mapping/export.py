@@ -9,7 +9,6 @@ python -m jointseg_jax.mapping.export --workdir=RUN --output=DIR
     DIR/model.json, README.md  the model card: as a STAC item (MLM) and in words; with the radiometry contract
 """
 
-import argparse
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,11 +21,11 @@ import numpy as np
 import safetensors.numpy
 from jax import export as jax_export
 
+from jointseg_jax import door
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import retries
 from jointseg_jax.jobs.files import atomic_path, sha256, write_json, write_text
 from jointseg_jax.mapping.card import describe, known_halo, model_item
-from jointseg_jax.mapping.commands import status_of
 from jointseg_jax.mapping.weights import flat_weights, weights_digest
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
@@ -177,21 +176,21 @@ SHA-256 over the weights: `{weights_digest(trained.params)}`.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was written; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = door.Arguments(
         prog="python -m jointseg_jax.mapping.export", description="A trained network as files that jax alone can run."
     )
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
     parser.add_argument("--weights", default="ema", help="ema or raw")
-    given = parser.parse_args(arguments)
 
     def work() -> None:
+        given = parser.parse_args(arguments)
         trained = load_trained(given.workdir, checkpoint=given.checkpoint, weights=given.weights)
         for name, path in export(trained, given.output).items():
             print(f"{name:<22}{path.stat().st_size:>12,} bytes")
 
-    return status_of(work)
+    return door.status_of(work)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A pixel belongs to a polygon that holds its centre, and counts with its geodesic
 of blocks, whatever the number of polygons; polygons may overlap.
 """
 
-import argparse
 import dataclasses
 import io
 import pathlib
@@ -18,11 +17,11 @@ import pyproj
 import shapely
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax import door
 from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.data.vectors import AREAL, layers_with
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_text
-from jointseg_jax.mapping.commands import status_of
 from jointseg_jax.mapping.rows import TileRow, parse_row
 from jointseg_jax.mapping.zones import longest_side
 from jointseg_jax.rasters.burn import burn
@@ -255,14 +254,14 @@ def write_table(path: pathlib.Path, table: pd.DataFrame) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was written; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = door.Arguments(prog="python -m jointseg_jax.mapping.zonal", description=__doc__)
     parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
     parser.add_argument("--polygons", type=pathlib.Path, required=True, help="GeoPackage, GeoJSON, Shapefile, ...")
     parser.add_argument("--name", help="column that names the polygons; all columns are kept by default")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="table, CSV")
-    given = parser.parse_args(arguments)
 
     def work() -> None:
+        given = parser.parse_args(arguments)
         table = zonal(given.product, product_tiles(given.product), read_polygons(given.polygons, given.name))
         write_table(given.output, table)
         missed = int((table["pixels"] == 0).sum())
@@ -271,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{missed} hold no mapped pixel"
         )
 
-    return status_of(work)
+    return door.status_of(work)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Runs again a step that was not finite: python -m jointseg_jax.training.reproduce WORKDIR/incidents/STEP."""
 
-import argparse
 import dataclasses
 import math
 import pathlib
@@ -12,6 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from jointseg_jax import door
 from jointseg_jax.data.pipeline import Slice
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json
@@ -98,24 +98,24 @@ def reproduce(folder: pathlib.Path, dataset: str | None = None) -> Reproduction:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was and what is; 0 when they are the same, 1 when not, 2 when the dump cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m jointseg_jax.training.reproduce", description=__doc__)
+    parser = door.Arguments(prog="python -m jointseg_jax.training.reproduce", description=__doc__)
     parser.add_argument("dump", type=pathlib.Path)
     parser.add_argument("--dataset", help="where the dataset is now; by default where it was")
-    given = parser.parse_args(arguments)
-    try:
+
+    def work() -> int:
+        given = parser.parse_args(arguments)
         result = reproduce(given.dump, given.dataset)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"step {result.step}")
-    for name, value in result.found.items():
-        print(f"  {name:<20} {value:<12.6g} recorded {result.recorded.get(name, math.nan):.6g}")
-    print("the same" if result.same else "not the same: other data, another device or another version of JAX")
-    for suspect in result.suspects:
-        print(f"not finite alone: {suspect}")
-    if not result.suspects:
-        print("each patch alone is finite: it is the weights, or their sum")
-    return 0 if result.same else 1
+        print(f"step {result.step}")
+        for name, value in result.found.items():
+            print(f"  {name:<20} {value:<12.6g} recorded {result.recorded.get(name, math.nan):.6g}")
+        print("the same" if result.same else "not the same: other data, another device or another version of JAX")
+        for suspect in result.suspects:
+            print(f"not finite alone: {suspect}")
+        if not result.suspects:
+            print("each patch alone is finite: it is the weights, or their sum")
+        return 0 if result.same else 1
+
+    return door.status_of(work)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ PRODUCT/viewer/index.html    open it; everything it needs lies beside it, and it
 PRODUCT/viewer/layers/       PNG pyramids: the 10 m input, the classes, the probability, the super-resolved image
 """
 
-import argparse
 import csv
 import json
 import pathlib
@@ -15,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax import door
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json
-from jointseg_jax.mapping.commands import status_of
 from jointseg_jax.mapping.footprint import bbox, footprint
 from jointseg_jax.mapping.mosaics import mosaic_path
 from jointseg_jax.mapping.product import PROBABILITY_STEPS
@@ -66,12 +66,12 @@ def build(
     Raises:
         InputError: something is missing or cannot be read.
     """
+    bounds.ZOOM.insist("--max-zoom", deepest)
+    bounds.BANDS.insist("--bands", bands)
     tiles = product_tiles(product)
     boxes = [bbox(footprint(t.epsg, t.bounds)) for t in tiles]
     content = _table(table) if table else None
     last = deepest if deepest is not None else _last_level(boxes, say)
-    if not 0 <= last <= 20:
-        raise InputError(f"--max-zoom={last} is none of the levels 0 to 20")
     zooms = (max(0, last - _LEVELS), last)
     building = product / f".partial-{FOLDER}"
     shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
@@ -203,16 +203,18 @@ def _about(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was written; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m jointseg_jax.mapping.viewer", description="A page for a product.")
+    parser = door.Arguments(prog="python -m jointseg_jax.mapping.viewer", description="A page for a product.")
     parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
     parser.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="the 10 m rasters it was made of")
-    parser.add_argument("--bands", type=int, nargs=3, default=[1, 2, 3], help="red, green, blue in them")
+    parser.add_argument(
+        "--bands", type=door.number(bounds.BAND), nargs=3, default=[1, 2, 3], help="red, green, blue in them"
+    )
     parser.add_argument("--table", type=pathlib.Path, help="CSV of jointseg_jax.mapping.zonal")
-    parser.add_argument("--max-zoom", type=int, help="17 shows 1 m")
-    given = parser.parse_args(arguments)
-    red, green, blue = given.bands
+    parser.add_argument("--max-zoom", type=door.number(bounds.ZOOM), help="17 shows 1 m")
 
     def work() -> None:
+        given = parser.parse_args(arguments)
+        red, green, blue = given.bands
         build(given.product, inputs=given.input, bands=(red, green, blue), table=given.table, deepest=given.max_zoom)
 
-    return status_of(work)
+    return door.status_of(work)
