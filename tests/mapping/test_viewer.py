@@ -75,7 +75,7 @@ def test_errors_are_one_sentence(product, trained, tmp_path, capsys):
     (folder / "bad.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="is no table"):
         build(folder, table=folder / "bad.csv")
-    with pytest.raises(InputError, match="levels 0 to 20"):
+    with pytest.raises(InputError, match="max-zoom=30 must be a whole number of at most 20"):
         build(folder, deepest=30)
     (folder / "input.tif").write_text("")
     with pytest.raises(InputError, match=r"input\.tif"):
