@@ -110,8 +110,8 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file."""
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    """Reads a JSON file in UTF-8, with or without a byte order mark."""
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
 
 
 def file_name(text: str) -> str:

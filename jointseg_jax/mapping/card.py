@@ -61,6 +61,8 @@ def model_item(trained: Trained, assets: Mapping[str, Mapping[str, Any]]) -> dic
             "control": trained.model.control,
         },
         "bands": bands,
+        "jointseg:label": contract.label,
+        "jointseg:classes": list(contract.class_names),
         "jointseg:dataset": dict(meta.dataset),
         "jointseg:weights_sha256": weights_digest(trained.params),
         "jointseg:validation_scores": dict(meta.calibration.scores),
@@ -156,7 +158,7 @@ def _outputs(trained: Trained) -> list[dict[str, Any]]:
             f"{contract.label}",
             "tasks": ["semantic-segmentation"],
             "result": {**shape, "data_type": "float32"},
-            "classification:classes": [{"value": i, "name": name} for i, name in enumerate(contract.classes)],
+            "classification:classes": [{"value": i, "name": name} for i, name in enumerate(contract.class_names)],
         }
     ]
     if trained.model.has_sr:

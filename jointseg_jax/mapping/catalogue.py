@@ -6,6 +6,7 @@ same numbers, whatever it is asked to map.
 
 import base64
 import dataclasses
+import datetime
 import hashlib
 import os
 import pathlib
@@ -16,6 +17,7 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.dates import interval_of
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import sampled_sha256
 from jointseg_jax.mapping.found import Found
@@ -41,7 +43,7 @@ class Entry:
         scene: with absolute paths.
         decisions: how its numbers are read.
         valid: where its first modality has data, decimated: bool [h, w].
-        date: ISO, as precisely as it is known; empty where it is not.
+        date: see `dates.iso_moment`, as precisely as it is known; empty where it is not.
         cloud: per cent, or None.
         stamps: path, bytes and time of change (ns) of every file it is made of, the product's metadata among them.
         contents: digest of samples of these files' bytes; empty where a list of before there was one is read.
@@ -71,9 +73,18 @@ class Entry:
     @property
     def datetime(self) -> str | None:
         """RFC 3339, where the day is known."""
-        if len(self.date) < 10:
-            return None
-        return self.date if "T" in self.date else f"{self.date}T00:00:00Z"
+        found = interval_of(self.date)
+        return _rfc3339(found[0]) if found and found[0] == found[1] else None
+
+    @property
+    def interval(self) -> tuple[str, str] | None:
+        """First and last second, RFC 3339; None where nothing of its date is known."""
+        found = interval_of(self.date)
+        return (_rfc3339(found[0]), _rfc3339(found[1])) if found else None
+
+
+def _rfc3339(time: datetime.datetime) -> str:
+    return f"{time.replace(tzinfo=None).isoformat()}Z"
 
 
 @dataclasses.dataclass(frozen=True)

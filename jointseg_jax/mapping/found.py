@@ -10,6 +10,7 @@ from jointseg_jax.data.dataset import Dataset, load
 from jointseg_jax.data.dates import iso_moment
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import stac_input
+from jointseg_jax.mapping.stac_records import percentage, read_items
 from jointseg_jax.rasters.contract import Contract, differences
 from jointseg_jax.rasters.open_scene import Opened, find_files, valid_sample
 from jointseg_jax.rasters.reader import open_raster
@@ -113,8 +114,9 @@ def _said(path: pathlib.Path, name: str) -> tuple[str, float | None]:
             tags = {k.lower(): v for k, v in raster.tags().items()}
     except InputError:  # is said when it is opened
         tags = {}
-    date = next((d for k in _DATE_TAGS if (d := iso_date(tags.get(k, "")))), "") or iso_date(name)
-    return date, next((c for k in _CLOUD_TAGS if (c := _number(tags.get(k))) is not None), None)
+    dates = [d for d in (*(_when(tags.get(k, "")) for k in _DATE_TAGS), iso_date(name)) if d]
+    date = next((d for d in dates if len(d) >= len("2021-06-01")), dates[0] if dates else "")
+    return date, next((c for k in _CLOUD_TAGS if (c := percentage(tags.get(k))) is not None), None)
 
 
 def iso_date(text: str) -> str:
@@ -131,17 +133,10 @@ def _when(text: str) -> str:
     return iso_moment(text) or iso_date(text)
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
-
-
 def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[Found]:
     return [
-        Found(item.id, functools.partial(item.stack, contract, inputs), _when(item.date), item.cloud)
-        for item in stac_input.read_items(path)
+        Found(item.id, functools.partial(stac_input.stack, item, contract, inputs), _when(item.date), item.cloud)
+        for item in read_items(path)
     ]
 
 

@@ -16,6 +16,7 @@ import pystac
 
 from jointseg_jax.jobs.files import atomic_path
 from jointseg_jax.mapping.footprint import footprint
+from jointseg_jax.mapping.label import Label
 from jointseg_jax.mapping.rows import LAYERS, TileRow
 from jointseg_jax.rasters.header import read_header
 from jointseg_jax.rasters.vrt import Source, write_vrt
@@ -28,7 +29,7 @@ def mosaic_path(product: pathlib.Path, layer: str, epsg: int) -> pathlib.Path:
     return product / MOSAICS / f"{layer}_{epsg}.vrt"
 
 
-def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow]) -> dict[str, pystac.Asset]:
+def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow], label: Label) -> dict[str, pystac.Asset]:
     """Writes a VRT per zone and layer; returns them as assets of the collection.
 
     The layer `scene` numbers the scenes of its own tile, so a mosaic of it would say nothing and is not made.
@@ -48,7 +49,7 @@ def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow]) -> dict[str, 
         write_vrt(path, [Source(f, read_header(f)) for f in files])
         assets[path.stem] = pystac.Asset(
             f"./{MOSAICS}/{path.name}",
-            title=f"{layer}, all tiles in EPSG:{epsg}",
+            title=f"{label.of_layer(layer)}: all tiles in EPSG:{epsg}",
             media_type="application/xml",
             roles=["data", "virtual"],
             extra_fields={"proj:code": f"EPSG:{epsg}"},

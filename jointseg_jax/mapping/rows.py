@@ -38,7 +38,9 @@ class TileRow:
         epsg: of its lattice.
         bounds: west, south, east, north in that CRS, metres.
         datetime: of the acquisition it shows, or None where scenes of several dates or of none meet.
-        scenes: {"id", "datetime", "share", perhaps "href"} of every scene it was made of.
+        scenes: {"id", "datetime", "share", perhaps "interval" and "href"} of every scene it was made of; a scene whose
+            day is not known has no datetime, and an interval of two times where its month, its year or both its ends
+            are.
         files: layer name -> file.
         owned_m2, valid_m2, impervious_m2: geodesic areas: of the tile's own ground, of what of it was mapped, of
             what of that is impervious.
@@ -72,9 +74,10 @@ class TileRow:
         """First and last acquisition it was made of; None where a scene's date is not known."""
         if self.datetime is not None:
             return self.datetime, self.datetime
-        known = [parse_time(s.get("datetime"), self.tile) for s in self.scenes]
-        times = [t for t in known if t is not None]
-        return (min(times), max(times)) if times and len(times) == len(known) else None
+        known = [i for s in self.scenes if (i := scene_interval(s, self.tile)) is not None]
+        if not known or len(known) < len(self.scenes):
+            return None
+        return min(first for first, _ in known), max(last for _, last in known)
 
     def lattice(self, layer: str) -> GeoBox:
         """Where the pixels of one of its files lie."""
@@ -164,6 +167,22 @@ def parse_time(text: Any, name: str) -> dates.datetime | None:
             f"tile {name!r} is dated {text!r}, which is no ISO date: correct the date of its scenes"
         ) from error
     return time.replace(tzinfo=dates.UTC) if time.tzinfo is None else time.astimezone(dates.UTC)
+
+
+def scene_interval(scene: Mapping[str, Any], name: str) -> tuple[dates.datetime, dates.datetime] | None:
+    """First and last time of a tile's scene, the same where its day is known; None where nothing of it is.
+
+    Raises:
+        InputError: it is given and is none.
+    """
+    time = parse_time(scene.get("datetime"), name)
+    given = scene.get("interval")
+    if time is not None or given is None:
+        return None if time is None else (time, time)
+    ends = [parse_time(end, name) for end in given] if isinstance(given, list | tuple) else []
+    if len(ends) != 2 or ends[0] is None or ends[1] is None or ends[0] > ends[1]:
+        raise InputError(f"tile {name!r} has a scene of the time {given!r}, which is no interval: map it again")
+    return ends[0], ends[1]
 
 
 def raw_row(row: TileRow) -> dict[str, Any]:

@@ -147,7 +147,13 @@ def map_tile(
         "bounds": [tile.left, tile.bottom, tile.right, tile.top],
         "datetime": times.pop() if len(times) == 1 else None,
         "scenes": [
-            {"id": s.id, "datetime": s.datetime, "cloud": s.cloud, "share": float((numbers == k).sum() / mine.sum())}
+            {
+                "id": s.id,
+                "datetime": s.datetime,
+                "interval": s.interval,
+                "cloud": s.cloud,
+                "share": float((numbers == k).sum() / mine.sum()),
+            }
             for k, s in enumerate(used)
         ],
         "owned_m2": made.owned_m2,

@@ -132,6 +132,13 @@ class Contract:
         return self.modalities[0]
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the label's values 0 and 1; the default ones are those of the default label alone."""
+        if self.label != Contract.label and self.classes == Contract.classes:
+            return "other", self.label
+        return self.classes
+
+    @property
     def image_index(self) -> tuple[int, ...]:
         """Positions of the image bands in the primary modality."""
         return tuple(self.primary.bands.index(b) for b in self.image_bands)

@@ -64,16 +64,18 @@ def test_a_scene_a_folder_of_scenes_and_a_dataset(raw, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("date", "expected"),
+    ("date", "expected", "interval"),
     [
-        ("2021-06-01", "2021-06-01T00:00:00Z"),
-        ("2021-06-01 03:25", "2021-06-01T03:25:00Z"),
-        ("summer 2021", None),
-        ("01.06.2021", None),
-        ("2021", None),
+        ("2021-06-01", "2021-06-01T00:00:00Z", ("2021-06-01T00:00:00Z",) * 2),
+        ("2021-06-01 03:25", "2021-06-01T03:25:00Z", ("2021-06-01T03:25:00Z",) * 2),
+        ("summer 2021", None, None),
+        ("01.06.2021", None, None),
+        ("2021", None, ("2021-01-01T00:00:00Z", "2021-12-31T23:59:59Z")),
+        ("2021-02", None, ("2021-02-01T00:00:00Z", "2021-02-28T23:59:59Z")),
+        ("2021-06-01/2021-06-11", None, ("2021-06-01T00:00:00Z", "2021-06-11T23:59:59Z")),
     ],
 )
-def test_dates_of_datasets_that_were_prepared_unchecked(data, tmp_path, date, expected):
+def test_dates_of_datasets_that_were_prepared_unchecked(data, tmp_path, date, expected, interval):
     """A map's records, written last, take ISO times only."""
     for name in ("sites", "index.parquet"):
         (tmp_path / name).symlink_to(data.root / name)
@@ -81,6 +83,7 @@ def test_dates_of_datasets_that_were_prepared_unchecked(data, tmp_path, date, ex
     toy.edit_dataset(tmp_path, lambda description: description["sites"][0].update(date=date))
     entries, _ = open_all(find(tmp_path, data.contract, tmp_path)[:1], data.contract)
     assert entries[0].datetime == expected
+    assert entries[0].interval == interval
 
 
 def test_rasters_in_a_folder(raw, data, tmp_path):
@@ -293,6 +296,20 @@ def test_stac_items_are_stacked_without_a_copy(stac, raw, optical, tmp_path):
         assert (tmp_path / "inputs" / "S2_a" / "s2.vrt").is_file()
         behind = {path for path, _, _ in entries[0].stamps}
         assert str(stac / "a" / "B02.tif") in behind
+
+
+def test_the_baseline_of_the_copernicus_catalogue_counts(stac, optical, tmp_path):
+    """Its items call it processing:version, and name assets by band and spacing."""
+    item = read_json(stac / "a" / "item.json")
+    item["properties"] = {"datetime": "2023-06-01T00:00:00Z", "processing:version": "05.09"}
+    item["assets"] = {f"{b['eo:bands'][0]['name']}_10m": b for b in item["assets"].values() if "eo:bands" in b}
+    for name in ("B02", "B03", "B04", "B08", "B11", "B12"):
+        toy.rewrite(stac / "a" / f"{name}.tif", keep_tags=False)
+    write_json(tmp_path / "item.json", item)
+    write_json(stac / "a" / "item.json", item)
+    entries, refused = open_all(find(stac / "a" / "item.json", optical, tmp_path / "inputs"), optical)
+    assert not refused
+    assert "baseline is 05.09" in entries[0].decisions["radiometry_s2"]
 
 
 def test_one_asset_per_modality(stac, raw, optical, tmp_path):

@@ -1,5 +1,6 @@
 """Records say of every file what is in it, hold together as a catalogue, and are refused rather than wrong."""
 
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -15,8 +16,10 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import sha256
 from jointseg_jax.mapping import card as cards
 from jointseg_jax.mapping.footprint import bbox, footprint
-from jointseg_jax.mapping.records import tile_item, union_bbox, write_records
+from jointseg_jax.mapping.label import Label
+from jointseg_jax.mapping.records import union_bbox, write_records
 from jointseg_jax.mapping.rows import parse_row, parse_rows, raw_row
+from jointseg_jax.mapping.tile_items import tile_item
 from jointseg_jax.mapping.weights import flat_weights, weights_digest
 
 
@@ -158,7 +161,86 @@ def test_dates_that_are_not_known_are_said_not_invented(product, card):
     second = json.loads((folder / "items" / "50N_0001_0340.json").read_text())
     core_errors(second)
     assert "not known" in second["properties"]["description"]
-    assert collection.extent.temporal.intervals == [[None, None]]
+    created = datetime.datetime.fromisoformat(second["properties"]["created"])
+    assert collection.extent.temporal.intervals == [[datetime.datetime(2015, 6, 23, tzinfo=datetime.UTC), created]]
+
+
+def test_a_month_or_a_year_is_that_time_and_no_more(product, card):
+    folder, rows = product
+    for row in rows.values():
+        row["datetime"] = None
+        row["scenes"] = [
+            {"id": "x", "datetime": None, "share": 1.0, "interval": ["2021-06-01", "2021-06-30T23:59:59Z"]}
+        ]
+    other = ["2022-01-01T00:00:00Z", "2022-12-31T23:59:59Z"]
+    rows["50N_0001_0340"]["scenes"].append({"id": "y", "datetime": None, "share": 0.0, "interval": other})
+    collection = write_records(folder, rows, card, say=lambda _: None)
+    item = json.loads((folder / "items" / "50N_0000_0340.json").read_text())
+    core_errors(item)
+    assert item["properties"]["datetime"] is None
+    assert item["properties"]["start_datetime"] == "2021-06-01T00:00:00+00:00"
+    assert item["properties"]["end_datetime"] == "2021-06-30T23:59:59+00:00"
+    source = json.loads((folder / "sources" / "x.json").read_text())
+    core_errors(source)
+    assert source["properties"]["end_datetime"] == "2021-06-30T23:59:59+00:00"
+    (interval,) = collection.extent.temporal.to_dict()["interval"]
+    assert interval == ["2021-06-01T00:00:00Z", "2022-12-31T23:59:59Z"]
+    core_errors(json.loads((folder / "collection.json").read_text()))
+    from jointseg_jax.mapping.mosaics import index_table
+
+    index = index_table(parse_rows(rows))
+    assert index["from"][0] == "2021-06-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("interval", ["2021", ["2021-06-01"], [None, None], ["2021-06-02", "2021-06-01"], [1, 2]])
+def test_a_scene_without_a_good_interval_is_named(made_product, interval):
+    import copy
+
+    row = copy.deepcopy(made_product[1]["50N_0000_0340"])
+    row["datetime"], row["scenes"][0]["datetime"], row["scenes"][0]["interval"] = None, None, interval
+    with pytest.raises(InputError, match=r"50N_0000_0340.*no (interval|ISO date)"):
+        _ = parse_row("50N_0000_0340", row).interval
+
+
+def test_another_label_goes_by_its_own_name(product, trained):
+    """A network for roofs makes no map of impervious surface; names of files and keys of figures are the format's."""
+    folder, rows = product
+    contract = trained.meta.contract.replace(label="built_proxy")
+    other = dataclasses.replace(trained, meta=dataclasses.replace(trained.meta, contract=contract))
+    card = cards.model_item(other, {"checkpoint": cards.checkpoint_asset(other, "../run/checkpoints/0")})
+    write_records(folder, rows, card, say=lambda _: None)
+    collection = json.loads((folder / "collection.json").read_text())
+    assert collection["id"] == "built_proxy-1m"
+    assert collection["title"] == "built_proxy at 1 m"
+    assert collection["jointseg:classes"] == ["other", "built_proxy"]
+    item = json.loads((folder / "items" / "50N_0001_0340.json").read_text())
+    assert item["collection"] == "built_proxy-1m"
+    assert item["properties"]["title"].endswith("% built_proxy")
+    band = item["assets"]["impervious"]["bands"][0]
+    assert [c["name"] for c in band["classification:classes"]] == ["other", "built_proxy", "nodata"]
+    assert [c["name"] for c in card["properties"]["mlm:output"][0]["classification:classes"]] == [
+        "other",
+        "built_proxy",
+    ]
+    for document in (collection, item, card):
+        core_errors(document)
+        said = set(texts(document)) - {"impervious"}  # the band's name, in files of the other network
+        assert not [text for text in said if "impervious" in text.lower()]
+
+
+def texts(document):
+    """What a record says, without its keys, addresses and names of files."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key not in ("href", "assets", "item_assets"):
+                yield from texts(value)
+        for asset in (*document.get("assets", {}).values(), *document.get("item_assets", {}).values()):
+            yield from texts(asset)
+    elif isinstance(document, list):
+        for value in document:
+            yield from texts(value)
+    elif isinstance(document, str):
+        yield document
 
 
 def test_a_scene_with_a_record_of_its_own_is_linked_to_it(product, card):
@@ -299,5 +381,5 @@ def test_time_zones(made_product):
 
 def test_tile_items_alone(made_product):
     folder, rows = made_product
-    item = tile_item(folder, parse_rows(rows)[0])
+    item = tile_item(folder, parse_rows(rows)[0], Label("impervious", ("pervious", "impervious")))
     assert item.id == "50N_0000_0340"
