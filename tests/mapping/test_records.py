@@ -309,7 +309,7 @@ def test_files_that_are_not_what_the_ledger_means(product, card):
     path.write_bytes(whole[: len(whole) // 2])
     attempt("bytes where the ledger has")
     path.write_bytes(bytes(len(whole)))
-    attempt("cannot be opened as a raster")
+    attempt("is not a GeoTIFF")
     other = folder / rows["50N_0002_0340"]["files"]["impervious"]["path"]
     shutil.copy(other, path)
     rows["50N_0001_0340"]["files"]["impervious"]["bytes"] = path.stat().st_size
