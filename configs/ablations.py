@@ -2,8 +2,8 @@
 
     python -m configs.ablations configs/dubai.py runs/ablation      prints the commands
 
-paper.md's controls: is it the supervision (joint) or only the capacity (capacity)? one step or several? fused or in
-sequence? How far is it to a 1 m image (fine), and what would 10 m give (coarse)?
+The controls ask: does the supervision help (joint), or only the capacity (capacity)? One stage or several? Fused or in
+sequence? What does the true 1 m image give (fine), and what does 10 m give (coarse)?
 """
 
 import sys

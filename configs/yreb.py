@@ -13,8 +13,8 @@ docs/your-own-data.md says it in full.
 What is the paper's: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4 first, a second stage that sees the
 input enlarged and the first stage's image, joint training, sub-regions. What is ours: the x2.5 of the second stage
 (arithmetic), every size and weight below (ESRGAN's and BasicSR's defaults), the segmenter, losses and schedules. The
-adversarial phase is not there yet. 23 + 23 blocks are for accelerators; XLA unrolls them on CPUs, where compiling
-alone takes minutes.
+adversarial phase has weight 0 here: --config.adversarial.weight=0.1 turns it on (docs/training.md). 23 + 23 blocks are
+for accelerators; XLA unrolls them on CPUs, where compiling alone takes minutes.
 """
 
 from ml_collections import ConfigDict

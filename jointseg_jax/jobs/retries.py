@@ -1,10 +1,12 @@
-"""Trying again where storage fails for a while."""
+"""Retries where storage fails for a while."""
 
 import errno
 import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+import tenacity
 
 from jointseg_jax.errors import StorageError
 
@@ -51,7 +53,7 @@ def call(
     longest: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """The result of `action`, tried again with growing pauses while it fails.
+    """The result of `action`, retried with growing pauses while it fails.
 
     Pauses double from `first` to `longest` seconds and are spread by half to one and a half, so that many readers do
     not come back at once.
@@ -64,12 +66,15 @@ def call(
         longest: seconds.
         sleep: waits.
     """
-    started, pause = time.monotonic(), first
-    while True:
-        try:
-            return action()
-        except errors as error:
-            if time.monotonic() - started >= patience(error):
-                raise
-        sleep(pause * (0.5 + random.random()))
-        pause = min(2 * pause, longest)
+
+    def is_over(attempt: tenacity.RetryCallState) -> bool:
+        error = attempt.outcome.exception() if attempt.outcome else None
+        return isinstance(error, Exception) and (attempt.seconds_since_start or 0.0) >= patience(error)
+
+    def pause(attempt: tenacity.RetryCallState) -> float:
+        return min(first * 2 ** (attempt.attempt_number - 1), longest) * random.uniform(0.5, 1.5)
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(errors), stop=is_over, wait=pause, sleep=sleep, reraise=True
+    )
+    return retrying(action)

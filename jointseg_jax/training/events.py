@@ -1,7 +1,7 @@
 """TensorBoard's event file, written in the calling thread.
 
-tensorboardX's own writer works through a thread and a bounded queue: where the disk is full the thread dies and the
-queue then blocks the run for good. Only its encodings are used here.
+tensorboardX encodes the records. Its writers are not used: the asynchronous one blocks the run for good once the disk
+is full, and the synchronous one leaves half a record there, which ends TensorBoard's reading.
 """
 
 import math
@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 from tensorboardX import summary
-from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
 
 from jointseg_jax.jobs.journal import Journal
 
@@ -63,13 +63,8 @@ class EventFile:
         event.wall_time = time.time()
         body = event.SerializeToString()
         length = struct.pack("<Q", len(body))
-        self._journal.append(length + _masked(length) + body + _masked(body))
-
-
-def _masked(data: bytes) -> bytes:
-    """CRC-32C rotated and offset, so that checksums of data that holds checksums stay sound (TFRecord)."""
-    crc = crc32c(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+        checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, body))
+        self._journal.append(b"".join((length, next(checksums), body, next(checksums))))
 
 
 def printable(value: object) -> object:

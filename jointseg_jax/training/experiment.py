@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -24,7 +24,7 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.training import parallel, pieces, together
+from jointseg_jax.training import parallel, pieces
 from jointseg_jax.training.build import build_method, build_model
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints, Meta
@@ -32,7 +32,7 @@ from jointseg_jax.training.initial import begin_from
 from jointseg_jax.training.optimizers import build_schedule
 from jointseg_jax.training.programs import Steps, compile_programs
 from jointseg_jax.training.published import load_vgg19
-from jointseg_jax.training.state import Method, Params, TrainState, fresh_state_program, init_state
+from jointseg_jax.training.state import Method, Params, TrainState, fresh_state, init_state
 
 # What a run may change when it is continued; anything else would make it another experiment.
 _MAY_CHANGE = (
@@ -94,8 +94,7 @@ class Experiment:
 
     def init(self) -> TrainState:
         """A fresh state on the devices."""
-        program = fresh_state_program(self.method, self.config.seed, self.shardings())
-        return cast(TrainState, together.compiled_together(program)())
+        return fresh_state(self.method, self.config.seed, self.shardings())
 
     def abstract(self) -> TrainState:
         """Shapes, dtypes and shardings of the state, without computing it."""

@@ -51,6 +51,7 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
             experiment = set_up(config)
             if jax.process_index() == 0:
                 stack.enter_context(exclusive(workdir, "training"))
+        together.connect_groups(experiment.mesh)
         together.agree(experiment.facts())
         together.share(workdir)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))

@@ -7,7 +7,7 @@ import jax
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from jointseg_jax.training import parallel, together
+from jointseg_jax.training import parallel
 from jointseg_jax.training.state import Method, Params, TrainState
 from jointseg_jax.training.step import Batch, Metrics, make_evaluation, make_step
 
@@ -96,7 +96,7 @@ def compile_programs(method: Method, vgg: Any, mesh: Mesh, layout: TrainState, s
             out_shardings=(layout, everywhere),
             donate_argnums=0,
         )
-        return Program(together.compiled_together(jitted), fixed)
+        return Program(jitted, fixed)
 
     judge = make_evaluation(method.model)
 
@@ -112,7 +112,7 @@ def compile_programs(method: Method, vgg: Any, mesh: Mesh, layout: TrainState, s
         critic.start if critic else 0,
     )
     judged = jax.jit(parallel.in_slabs(evaluate, mesh), in_shardings=(layout.ema, spread), out_shardings=everywhere)
-    return steps, together.compiled_together(judged)
+    return steps, judged
 
 
 def _placed(tree: Any, where: NamedSharding) -> Any:

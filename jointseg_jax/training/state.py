@@ -81,17 +81,13 @@ def init_params(model: JointSeg, key: jax.Array) -> Params:
 def fresh_state(method: Method, seed: int, shardings: Any = None) -> TrainState:
     """A fresh state on the devices.
 
-    shardings: where each array shall lie; None for the first device.
+    shardings: where each array lies; None for the first device.
     """
-    return cast(TrainState, fresh_state_program(method, seed, shardings)())
-
-
-def fresh_state_program(method: Method, seed: int, shardings: Any = None) -> Any:
-    """The jitted function without arguments that makes a fresh state; see `fresh_state`."""
     # It runs once and draws many small arrays: optimised by LLVM, it would compile for two minutes instead of seconds.
     # Compilers for GPUs and TPUs may refuse such a level.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(lambda: init_state(method, seed), out_shardings=shardings, compiler_options=options)
+    program = jax.jit(lambda: init_state(method, seed), out_shardings=shardings, compiler_options=options)
+    return cast(TrainState, program())
 
 
 def init_state(method: Method, seed: int) -> TrainState:

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import itertools
 import os
 import pathlib
 import re
@@ -18,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jointseg_jax.errors import InputError, Interrupted, RunEnded
 from jointseg_jax.training.processes import Processes
@@ -50,6 +50,7 @@ def together(processes: Processes | None, *, connect: int = 300, heartbeat: int 
         return
     _connect(processes, connect, heartbeat)
     try:
+        multihost_utils.sync_global_devices("connected")  # at once: see `connect_groups`
         yield
         jax.distributed.shutdown()
     except RunEnded:  # all processes end together, each with the status that says why
@@ -120,8 +121,30 @@ def _wait_for(processes: Processes, seconds: int) -> None:
         time.sleep(0.5)
 
 
+def connect_groups(mesh: Mesh) -> None:
+    """Connects every group of devices that works together, while no process is more than seconds behind another.
+
+    Gloo gives up the first meeting of a group after 30 s, and one process may later compile or open its data that much
+    longer than another. Groups that are connected wait for each other without limit.
+    """
+    if jax.process_count() == 1:
+        return
+    axes = mesh.axis_names
+    for group in [axes, *((axis,) for axis in axes)]:
+        total = jax.shard_map(
+            lambda x, group=group: jax.lax.psum(x, group),
+            mesh=mesh,
+            in_specs=PartitionSpec(*axes),
+            out_specs=PartitionSpec(*(None if axis in group else axis for axis in axes)),
+        )
+        ones = jax.make_array_from_callback(
+            mesh.devices.shape, NamedSharding(mesh, PartitionSpec(*axes)), lambda index: np.ones((1, 1), np.float32)
+        )
+        jax.block_until_ready(jax.jit(total)(ones))
+
+
 def stepped() -> None:
-    """To be said after a step: the devices of all processes have worked together."""
+    """Called after each step: the devices of all processes have worked together."""
     _stepped.set()
 
 
@@ -146,38 +169,6 @@ def _leave(message: str, status: int) -> None:
     os._exit(status)
 
 
-def meet(seconds: int = 3600) -> None:
-    """Waits for the other processes without using devices.
-
-    What connects devices (Gloo, at the first collective of each group of them) gives up after 30 s, and one process may
-    compile or open its data that much longer than another. Once connected, devices wait for each other without limit.
-    """
-    if jax.process_count() > 1:
-        # The only way to a barrier of the coordination service; jax.experimental.multihost_utils uses collectives.
-        from jax._src.distributed import global_state
-
-        assert global_state.client is not None
-        global_state.client.wait_at_barrier(f"jointseg-{next(_meetings)}", timeout_in_ms=1000 * seconds)
-
-
-_meetings = itertools.count()
-
-
-def compiled_together(function: Any) -> Any:
-    """A jitted function that several processes begin to run at the same time, however long each takes to compile it."""
-    if jax.process_count() == 1:
-        return function
-    programs: list[Any] = []
-
-    def call(*args: Any) -> Any:
-        if not programs:
-            programs.append(function.lower(*args).compile())
-            meet()
-        return programs[0](*args)
-
-    return call
-
-
 @contextlib.contextmanager
 def one_fate() -> Iterator[None]:
     """A user's mistake that one process finds inside is raised in all of them; nothing inside may need the others.
@@ -193,7 +184,6 @@ def one_fate() -> Iterator[None]:
         yield
     except InputError as error:
         message = str(error)
-    meet()
     mine = np.zeros(1000, np.uint8)
     text = message.encode()[: mine.size]
     mine[: len(text)] = np.frombuffer(text, np.uint8)

@@ -167,8 +167,8 @@ GOLDEN = {
 
 @pytest.mark.parametrize(("platform", "expected"), [("cpu", {"xla_backend_optimization_level": 0}), ("gpu", None)])
 def test_only_the_cpu_is_told_to_optimise_less(platform, expected, monkeypatch):
-    from jointseg_jax.training.state import fresh_state_program
+    from jointseg_jax.training.state import fresh_state
 
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    monkeypatch.setattr(jax, "jit", lambda _, **options: options)
-    assert fresh_state_program(None, 0)["compiler_options"] == expected
+    monkeypatch.setattr(jax, "jit", lambda _, **options: lambda: options)
+    assert fresh_state(None, 0)["compiler_options"] == expected
