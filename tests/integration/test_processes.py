@@ -200,3 +200,34 @@ def test_half_of_the_flags_is_refused(place):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: --process given on the command line, but --coordinator is not")
+
+
+LATE = """
+import sys, time, jax, numpy as np
+from jointseg_jax.training import parallel, together
+from jointseg_jax.training.processes import Processes
+
+number = int(sys.argv[2])
+with together.together(Processes("flags", sys.argv[1], 2, number), connect=60):
+    mesh = parallel.make_mesh(2, 2)
+    together.connect_groups(mesh)
+    if number == 1:
+        time.sleep(40)  # Gloo gives up a first meeting after 30
+    batch = parallel.to_global({"label": np.ones((1, 8, 8), np.uint8)}, mesh)
+    total = jax.jit(lambda b: (b["label"].sum(), b["label"].sum(0).max(), b["label"].sum(1).max()))
+    assert [int(x) for x in jax.device_get(total(batch))] == [128, 2, 8]
+"""
+
+
+def test_a_process_may_be_late_after_the_start():
+    address = f"localhost:{free_port()}"
+    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", LATE, address, str(number)],
+            cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    said = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
