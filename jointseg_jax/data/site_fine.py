@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from jointseg_jax.data.recipe import Recipe, strips
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
-from jointseg_jax.rasters.band_names import aliases
+from jointseg_jax.rasters.band_names import match_names
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, refine
 from jointseg_jax.rasters.writer import Layout, raster_writer
@@ -76,12 +75,8 @@ def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:
 
 def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[int]:
     """Zero-based: by name or colour where the file's words tell all of them apart, else its first ones."""
-    given = [(d or "").upper() for d in descriptions]
-    found = []
-    for band in wanted:
-        colours = {name for name in aliases(band) if name.isalpha()}  # B2 may be the second of any bands
-        exact = [i for i, d in enumerate(given) if d == band.upper()]
-        found.append(exact or [i for i, d in enumerate(given) if colours & set(re.split(r"[^A-Z]+", d))])
+    names = [d or "" for d in descriptions]
+    found = [match_names(names, band, numbers=False) for band in wanted]  # B2 may be the second of any bands
     if all(len(numbers) == 1 for numbers in found):
         return [number for (number,) in found]
     return list(range(len(wanted)))
@@ -89,8 +84,7 @@ def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[in
 
 def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Stored numbers `[h, w, bands]` and where all of them are there, bool `[h, w]`."""
-    values, valid = raster.read(window)
-    values = values[..., bands]
+    values, valid = raster.read(window, tuple(band + 1 for band in bands))
     return values, valid & np.isfinite(values).all(-1)
 
 

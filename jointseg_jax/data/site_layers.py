@@ -10,7 +10,7 @@ from jointseg_jax.data.recipe import Recipe, strips
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
-from jointseg_jax.rasters.band_names import match_bands
+from jointseg_jax.rasters.band_names import bands_note, match_bands
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
 from jointseg_jax.rasters.encoding import interpret, stated
 from jointseg_jax.rasters.lattice import Window, coarsen, refine
@@ -77,14 +77,13 @@ def _read_layer(
     picture, optical = modality.units == "display", modality.units == "reflectance"
     with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, collar=picture) as raster:
         indexes = _band_indexes(raster, modality, path)
-        numbers = tuple(i + 1 for i in indexes)
-        stored, inside = raster.read(Window(0, 0, *at.shape))
-        says = stated(raster.source, numbers)
+        stored, inside = raster.read(Window(0, 0, *at.shape), indexes)
+        says = stated(raster.source, indexes)
+        used = bands_note(indexes, raster.source.descriptions, modality)
         # Of the file as it is: on the site's lattice it may be warped.
-        masked = picture or has_mask(raster.source, numbers)
-        sample = take_sample(raster.source, numbers, masked=masked, collar=raster.collar)
+        masked = picture or has_mask(raster.source, indexes)
+        sample = take_sample(raster.source, indexes, masked=masked, collar=raster.collar)
         collar = raster.collar
-    stored = stored[..., indexes]
     if not inside.any():
         raise InputError(f"{path} has no data on the site's ground: check its CRS and extent, or leave the site out")
     if optical and np.issubdtype(stored.dtype, np.floating):
@@ -94,15 +93,12 @@ def _read_layer(
         )
     read_as, note = interpret(modality, says, sample)
     check_nature(read_as.decode(sample.ground(read_as)), read_as, str(path), scale=says.scale)
-    return (
-        read_as.decode(stored),
-        inside & read_as.valid(stored),
-        note if collar is None else f"{note}; {collar.note}",
-    )
+    notes = [note, used] if collar is None else [note, used, collar.note]
+    return read_as.decode(stored), inside & read_as.valid(stored), "; ".join(notes)
 
 
-def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> list[int]:
-    """Zero-based, by the names that prediction knows: in the file's order only where no band has one."""
+def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> tuple[int, ...]:
+    """One-based, by the names that prediction knows: in the file's order only where no band has one."""
     found = match_bands(raster.source, modality)
     if found is None:
         if raster.source.count != len(modality.bands):
@@ -110,7 +106,7 @@ def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> li
                 f"{path} has {raster.source.count} bands, modality {modality.name!r} has {len(modality.bands)} "
                 f"{modality.bands}"
             )
-        return list(range(len(modality.bands)))
+        return tuple(range(1, len(modality.bands) + 1))
     names = [d or "" for d in raster.source.descriptions]
     for band, matches in zip(modality.bands, found, strict=True):
         if not matches:
@@ -122,7 +118,7 @@ def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> li
             raise InputError(
                 f"{path} has more than one band {band} (among {names}): correct the file's band descriptions"
             )
-    return [matches[0] - 1 for matches in found]
+    return tuple(matches[0] for matches in found)
 
 
 def _write_layer(

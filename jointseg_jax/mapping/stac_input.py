@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import file_name
 from jointseg_jax.mapping.stac_records import Asset, Item, local_path
-from jointseg_jax.rasters.band_names import aliases
+from jointseg_jax.rasters.band_names import at_spacing, match_names
 from jointseg_jax.rasters.band_stack import Band, stack_bands
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.product_metadata import SOURCE_TAG
@@ -53,7 +53,7 @@ def _bands(item: Item, modality: Modality) -> list[Band]:
         return [Band(path, i, name) for i, name in enumerate(names, start=1)]
     found = []
     for name in modality.bands:
-        matches = _matches(item.assets, name)
+        matches = _matches(item.assets, name, modality.spacing)
         if not matches and modality.optional:
             return []
         if len(matches) != 1:
@@ -66,23 +66,20 @@ def _bands(item: Item, modality: Modality) -> list[Band]:
     return found
 
 
-def _matches(assets: Mapping[str, Asset], band: str) -> list[tuple[Asset, int]]:
-    """Assets that could be a band, with the band's number in each; the plainest kind of match that there is."""
-    wanted = aliases(band)
-    plain, worded, recorded = [], [], []
-    for key, asset in assets.items():
-        if asset.roles and not {"data", "reflectance"} & set(asset.roles):
-            continue
-        if key.upper() == band.upper():
-            return [(asset, 1)]
-        if key.upper() in wanted:
-            plain.append((asset, 1))
-        if band.upper() in re.split(r"[^A-Z0-9]+", key.upper()):
-            worded.append((asset, 1))
-        for number, names in enumerate(asset.bands, start=1):
-            if wanted & {n.upper() for n in names}:
-                recorded.append((asset, number))
-    return plain or worded or recorded
+def _matches(assets: Mapping[str, Asset], band: str, spacing: float) -> list[tuple[Asset, int]]:
+    """Assets that could be a band, with the band's number in each: by their keys, else by the names recorded."""
+    measured = [a for a in assets.values() if not a.roles or {"data", "reflectance"} & set(a.roles)]
+    keys = [asset.key for asset in measured]
+    by_key = at_spacing(match_names(keys, band), keys, spacing)
+    if by_key:
+        return [(measured[i], 1) for i in by_key]
+    recorded = [
+        (asset, number)
+        for asset in measured
+        for number, names in enumerate(asset.bands, start=1)
+        if match_names(names, band)
+    ]
+    return [recorded[i] for i in at_spacing(range(len(recorded)), [a.key for a, _ in recorded], spacing)]
 
 
 def _local(item: Item, asset: Asset) -> pathlib.Path:

@@ -47,12 +47,17 @@ class Aligned:
         self.source, self.collar = source, collar
         self._view, self._corner, self._factor, self._alpha = view, corner, factor, alpha
 
-    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Stored numbers `[h, w, bands]` and where the raster has data `[h, w]` (its own nodata, alpha or mask)."""
+    def read(self, window: Window, bands: tuple[int, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Stored numbers `[h, w, bands]` and where the raster has data `[h, w]` (its own nodata, alpha or mask).
+
+        Args:
+            window: of the lattice.
+            bands: one-based numbers; all when None.
+        """
         rows = (self._corner[0] + window.row + np.arange(window.height)) // self._factor
         cols = (self._corner[1] + window.col + np.arange(window.width)) // self._factor
         own = Window(int(rows[0]), int(cols[0]), int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1)
-        values, _ = read_window(self._view, own, tuple(self.source.indexes))
+        values, _ = read_window(self._view, own, bands or tuple(self.source.indexes))
         if self._alpha is None:
             mask = read_mask(self._view, own)
         else:

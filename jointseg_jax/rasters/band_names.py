@@ -1,39 +1,125 @@
-"""Which bands of a file are meant: by the names that people's files give them."""
+"""Which bands of a file are meant: by the names that people's files give them.
+
+A band is known by its number (`B04`, `B4`), by words (`red`, `Red edge 1`, `NIR narrow`), or by both (`R (B4)`). The
+words are those of Sen2Cor, Google Earth Engine, FORCE, sits, SNAP and of STAC's common names.
+"""
 
 import re
+from collections.abc import Mapping, Sequence
 
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 
-# Names under which people's files know the visible bands.
-_ALIASES = ({"B02", "B2", "BLUE", "B"}, {"B03", "B3", "GREEN", "G"}, {"B04", "B4", "RED", "R"}, {"B08", "B8", "NIR"})
+# Words, without spaces and signs, and the bands they may stand for. Words of several bands tell none of them apart.
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("COASTAL", "COASTALAEROSOL", "AEROSOL", "ULTRABLUE", "COASTALBLUE"), ("B01",)),
+    "BLUE": ("B02",),
+    "GREEN": ("B03",),
+    "RED": ("B04",),
+    **dict.fromkeys(("REDEDGE1", "REDEDGE01", "REDEDGE071", "REDEDGE705", "RE1"), ("B05",)),
+    **dict.fromkeys(("REDEDGE2", "REDEDGE02", "REDEDGE075", "REDEDGE740", "RE2"), ("B06",)),
+    **dict.fromkeys(("REDEDGE3", "REDEDGE03", "REDEDGE078", "REDEDGE783", "RE3"), ("B07",)),
+    **dict.fromkeys(("BROADNIR", "NIRBROAD", "NIRWIDE", "WIDENIR"), ("B08",)),
+    **dict.fromkeys(("NIRNARROW", "NARROWNIR", "NNIR", "NIR08", "NIR8A", "REDEDGE4", "REDEDGE865", "RE4"), ("B8A",)),
+    **dict.fromkeys(("NIR09", "WATERVAPOUR", "WATERVAPOR"), ("B09",)),
+    "CIRRUS": ("B10",),
+    **dict.fromkeys(("SWIR1", "SWIR01", "SWIR16", "SWIR1610"), ("B11",)),
+    **dict.fromkeys(("SWIR2", "SWIR02", "SWIR22", "SWIR2190"), ("B12",)),
+    **dict.fromkeys(("NIR", "NEARINFRARED", "INFRARED"), ("B08", "B8A")),
+    "REDEDGE": ("B05", "B06", "B07", "B8A"),
+    "SWIR": ("B10", "B11", "B12"),
+}
+_BROAD_NIR = ("BROADNIR", "NIRBROAD", "NIRWIDE", "WIDENIR")
+_LETTERS = {"R": "B04", "G": "B03", "B": "B02"}  # only where they stand alone
+_NUMBERS = frozenset([*(f"B{n:02d}" for n in range(1, 13)), "B8A"])
+_LONGEST = 4  # words of one name
+# What is derived from a band is not the band.
+_DERIVED = frozenset(("MASK", "QA", "QUALITY", "FLAG", "FLAGS", "ERROR", "UNCERTAINTY", "STD", "STDDEV", "COUNT"))
 
 
-def aliases(band: str) -> set[str]:
-    """Names, in capitals, under which a band is known; itself among them."""
-    return next((names for names in _ALIASES if band.upper() in names), {band.upper()})
+def band_of(text: str, others: Sequence[str] = ()) -> str | None:
+    """The Sentinel-2 band that a name stands for, such as `B8A` for `NIR narrow`; None where it does not tell.
+
+    Args:
+        text: the name.
+        others: names beside it. FORCE calls B8A `NIR` where there is a `BROADNIR`, which everybody else's `NIR` is.
+    """
+    bands = possible_bands(text)
+    if bands == _WORDS["NIR"]:
+        return "B8A" if any(set(_BROAD_NIR) & _named(_split(o)) for o in others) else "B08"
+    return bands[0] if len(bands) == 1 else None
+
+
+def possible_bands(text: str) -> tuple[str, ...]:
+    """The Sentinel-2 bands that a name may stand for: several for `red edge`, none where it says nothing of them."""
+    words = _split(text)
+    if len(words) == 1 and words[0] in _LETTERS:
+        return (_LETTERS[words[0]],)
+    if _DERIVED & set(words):
+        return ()
+    numbers = {n for w in words if (n := _number(w)) is not None}
+    named = _named(words)
+    if len(numbers) > 1 or len(named) > 1:
+        return ()
+    if numbers:
+        (number,) = numbers
+        # `b3 red` is the third band of some file, not B03.
+        return (number,) if all(number in _WORDS[name] for name in named) else ()
+    return _WORDS[named.pop()] if named else ()
+
+
+def match_names(names: Sequence[str], band: str, *, numbers: bool = True) -> list[int]:
+    """Positions of the names that stand for a band: who is called just so, else by number, else by words.
+
+    Args:
+        names: of a file's bands, empty where there is none.
+        band: looked for.
+        numbers: whether `B4` stands for B04. Of another camera it may be the fourth band.
+    """
+    wanted = band.strip().upper()
+    exact = [i for i, name in enumerate(names) if name.strip().upper() == wanted]
+    if exact:
+        return exact
+    meant = band_of(band)
+    if meant is None:
+        return [i for i, name in enumerate(names) if wanted in _split(name) and not _DERIVED & set(_split(name))]
+    found = [i for i, name in enumerate(names) if band_of(name, names) == meant]
+    numbered = [i for i in found if any(_number(w) for w in _split(names[i]))]
+    if not numbers:
+        return [i for i in found if not all(_number(w) for w in _split(names[i]))]
+    # The name alone goes before the name among other words: `red` before `red-jp2`.
+    for group in (numbered, [i for i in found if i not in numbered]):
+        alone = [i for i in group if _is_name(names[i])]
+        if alone or group:
+            return alone or group
+    return []
+
+
+def resolution_of(text: str) -> float | None:
+    """The pixel size in a name such as `B02_10m`, metres; None where there is none."""
+    sizes = [w[:-1] for w in _split(text) if re.fullmatch(r"\d{2}M", w)]
+    return float(sizes[0]) if len(sizes) == 1 else None
+
+
+def at_spacing(matches: Sequence[int], names: Sequence[str], spacing: float) -> list[int]:
+    """Of names for one band, those that say they have a pixel size (`B05_20m`), or else those that say none."""
+    said = {i: resolution_of(names[i]) for i in matches}
+    return [i for i in matches if said[i] == spacing] or [i for i in matches if said[i] is None] or list(matches)
 
 
 def match_bands(raster: DatasetReader, modality: Modality) -> list[list[int]] | None:
     """For each band of a modality, the one-based numbers of those bands of a file that bear its name.
 
-    Who is called just so goes before who has the name among others, and an alias comes last. None where no band has a
-    description, or where there is nothing to confuse: one band of a quantity that is no colour (a `DSM` is elevation).
+    None where no band has a description, or where there is nothing to confuse: one band of a quantity that is no colour
+    (a `DSM` is elevation).
     """
-    given = [(d or "").upper() for d in raster.descriptions]
-    words = [set(re.split(r"[^A-Z0-9]+", d)) - {""} for d in given]
+    names = [d or "" for d in raster.descriptions]
     single = raster.count == len(modality.bands) == 1 and modality.units in ("m", "index")
-    if single or not any(words):
+    if single or not any(_split(name) for name in names):
         return None
-    found = []
-    for band in modality.bands:
-        name, wanted = band.upper(), aliases(band)
-        exact = [i for i, d in enumerate(given, start=1) if d == name]
-        among = [i for i, own in enumerate(words, start=1) if name in own]
-        found.append(exact or among or [i for i, own in enumerate(words, start=1) if own & wanted])
-    return found
+    return [[i + 1 for i in match_names(names, band)] for band in modality.bands]
 
 
 def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
@@ -50,11 +136,100 @@ def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
             f"{raster.name} has {raster.count} unnamed bands, the network needs {list(modality.bands)}: say which "
             "are which with --bands=1,2,..."
         )
+    names = [d or "" for d in raster.descriptions]
+    blank = any(not possible_bands(name) for name in names)
     for band, matches in zip(modality.bands, found, strict=True):
         if len(matches) != 1:
+            many = len(matches) > 1
+            advice = f"say which are {list(modality.bands)} with --bands=1,2,..."
+            if not many and not blank:
+                advice = f"give a file that has it, or correct the description of its band ({_edit(raster, band)})"
             raise InputError(
-                f"{raster.name} has {'no' if not matches else 'more than one'} band {band} among "
-                f"{list(raster.descriptions)}: "
-                f"say which are {list(modality.bands)} with --bands=1,2,..."
+                f"{raster.name} has {'more than one' if many else 'no'} band {band} among {names}: {advice}"
             )
-    return tuple(matches[0] for matches in found)
+    numbers = tuple(matches[0] for matches in found)
+    _check_distinct(numbers, raster, modality)
+    return numbers
+
+
+def check_bands(indexes: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
+    """Raises `InputError` unless numbers that the user gave (--bands) can be a modality's bands in a file.
+
+    Each names another band that exists, and none contradicts what the file says of its bands.
+    """
+    flag = f"--bands={','.join(map(str, indexes))}"
+    if len(indexes) != len(modality.bands) or not all(1 <= i <= raster.count for i in indexes):
+        raise InputError(
+            f"{flag} must name {len(modality.bands)} of the {raster.count} bands of {raster.name}, for "
+            f"{list(modality.bands)}"
+        )
+    if len(set(indexes)) < len(indexes):
+        raise InputError(
+            f"{flag} names a band of {raster.name} twice: name a different one for each of {list(modality.bands)}"
+        )
+    names = [d or "" for d in raster.descriptions]
+    found = match_bands(raster, modality) or [[]] * len(indexes)
+    for band, number, matches in zip(modality.bands, indexes, found, strict=True):
+        told, meant = possible_bands(names[number - 1]), band_of(band)
+        if number not in matches and (matches or (told and meant is not None and meant not in told)):
+            instead = f", and calls band {matches[0]} {names[matches[0] - 1]!r}" if matches else ""
+            raise InputError(
+                f"{flag} takes band {number} of {raster.name} for {band}, but the file calls it "
+                f"{names[number - 1]!r}{instead}: leave --bands out, or correct the file's band descriptions "
+                f"({_edit(raster, band, number)})"
+            )
+
+
+def bands_note(indexes: Sequence[int], names: Sequence[str | None], modality: Modality) -> str:
+    """Which band of a file is taken for each of a modality's, in words: `B02: band 1 (blue), B03: band 2`."""
+    parts = []
+    for band, number in zip(modality.bands, indexes, strict=True):
+        name = names[number - 1] if number <= len(names) else None
+        parts.append(f"{band}: band {number}" + (f" ({name})" if name else ""))
+    return ", ".join(parts)
+
+
+def _check_distinct(numbers: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
+    if len(set(numbers)) < len(numbers):
+        raise InputError(
+            f"the names of {raster.name} lead to one band for two of {list(modality.bands)}: correct the file's band "
+            "descriptions"
+        )
+
+
+def _edit(raster: DatasetReader, band: str, number: int | str = "N") -> str:
+    return f"rio edit-info --bidx {number} --description {band} {raster.name}"
+
+
+def _split(text: str) -> list[str]:
+    """The words of a name in capitals."""
+    return [w for w in re.split(r"[^A-Z0-9]+", text.upper()) if w]
+
+
+def _number(word: str) -> str | None:
+    """`B4`, `B04` -> `B04`; None for another word."""
+    match = re.fullmatch(r"B0?(\d{1,2})(A?)", word)
+    if match is None:
+        return None
+    number = f"B{match[1]}A" if match[2] else f"B{int(match[1]):02d}"
+    return number if number in _NUMBERS else None
+
+
+def _is_name(text: str) -> bool:
+    words = [w for w in _split(text) if not re.fullmatch(r"\d{2}M", w)]
+    return "".join(words) in _WORDS or (len(words) == 1 and (words[0] in _LETTERS or _number(words[0]) is not None))
+
+
+def _named(words: Sequence[str]) -> set[str]:
+    """The names of `_WORDS` among some words, the longest first: `red edge 1` is not `red`."""
+    found, at = set(), 0
+    while at < len(words):
+        for count in range(min(_LONGEST, len(words) - at), 0, -1):
+            name = "".join(words[at : at + count])
+            if name in _WORDS:
+                found.add(name)
+                at += count
+                break
+        else:
+            at += 1
+    return found

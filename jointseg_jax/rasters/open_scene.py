@@ -12,12 +12,12 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.band_names import find_bands
+from jointseg_jax.rasters.band_names import bands_note, check_bands, find_bands
 from jointseg_jax.rasters.collar import find_collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.encoding import Stated, as_display, interpret, stated
 from jointseg_jax.rasters.lattice import Window, check_metric, check_same_ground, coarsen, is_north_up
-from jointseg_jax.rasters.reader import dataset_lattice, has_mask, open_raster
+from jointseg_jax.rasters.reader import dataset_lattice, dtype_of, has_mask, open_raster
 from jointseg_jax.rasters.sample import Sample, classification, nests, take_sample
 from jointseg_jax.rasters.scene import Layer, Scene
 from jointseg_jax.rasters.units import check_against_training, harmonise
@@ -117,6 +117,8 @@ def open_files(
             valid[modality.name] = opened[0][2]
         notes = [note for _, note, _ in opened] or ["absent, masked"]
         decisions[f"radiometry_{modality.name}"] = " | ".join(dict.fromkeys(notes))
+        if opened:
+            decisions[f"bands_{modality.name}"] = _bands_used(layers[modality.name], modality)
     return Opened(Scene(name, lattice, layers, contract), decisions, valid[contract.primary.name])
 
 
@@ -161,8 +163,10 @@ def _open_layer(
         check_same_ground(
             dataset_lattice(raster), coarsen(lattice, round(modality.spacing / COARSE_SPACING)), str(path)
         )
+        if bands:
+            check_bands(bands, raster, modality)
         indexes = bands or find_bands(raster, modality)
-        _check_count(indexes, raster, modality)
+        dtype_of(raster, indexes)
         file = stated(raster, indexes)
         picture = modality.units == "display" or (file.dtype == "uint8" and mode != "contract")
         collar = find_collar(raster, indexes) if picture else None
@@ -217,12 +221,12 @@ def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tu
         raise InputError(f"{error}; or pass --radiometry=harmonise (recorded in the map)") from error
 
 
-def _check_count(indexes: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
-    if len(indexes) != len(modality.bands) or not all(1 <= i <= raster.count for i in indexes):
-        raise InputError(
-            f"--bands={','.join(map(str, indexes))} must name {len(modality.bands)} of the {raster.count} bands "
-            f"of {raster.name}, for {list(modality.bands)}"
-        )
+def _bands_used(layers: Sequence[Layer], modality: Modality) -> str:
+    notes = []
+    for layer in layers:
+        with open_raster(layer.path) as raster:
+            notes.append(bands_note(layer.indexes, raster.descriptions, modality))
+    return " | ".join(dict.fromkeys(notes))
 
 
 def valid_sample(layer: Layer) -> np.ndarray:

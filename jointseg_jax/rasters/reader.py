@@ -130,11 +130,11 @@ def read_window(
         Stored numbers `[height, width, bands]` (zero outside the raster) and `inside`, bool `[height, width]`.
 
     Raises:
-        InputError: the file is damaged there.
+        InputError: the file is damaged there, or its bands hold different types of numbers.
     """
     indexes = bands or tuple(range(1, dataset.count + 1))
     part = window.clip(*dataset.shape)
-    values = np.zeros((window.height, window.width, len(indexes)), dataset.dtypes[indexes[0] - 1])
+    values = np.zeros((window.height, window.width, len(indexes)), dtype_of(dataset, indexes))
     inside = np.zeros((window.height, window.width), bool)
     if part.height and part.width:
         target = Window(part.row - window.row, part.col - window.col, part.height, part.width).slices()
@@ -144,6 +144,26 @@ def read_window(
         values[target] = np.moveaxis(block, 0, -1)
         inside[target] = True
     return values, inside
+
+
+def dtype_of(dataset: DatasetReader, indexes: tuple[int, ...]) -> str:
+    """The type of the numbers in some bands (one-based), which is one: what they mean is decided once for all.
+
+    Raises:
+        InputError: they differ, or are complex.
+    """
+    kinds = [str(dataset.dtypes[i - 1]) for i in indexes]
+    if any(kind.startswith("complex") for kind in kinds):
+        raise InputError(
+            f"{_file_of(dataset)} holds complex numbers, as raw radar images do: give a raster of real ones "
+            "(backscatter in dB, reflectance)"
+        )
+    if len(set(kinds)) > 1:
+        raise InputError(
+            f"{_file_of(dataset)} holds its bands {list(indexes)} in different types of numbers ({', '.join(kinds)}): "
+            "bring them to one type and one scale first (gdal_translate -ot)"
+        )
+    return kinds[0]
 
 
 def read_mask(dataset: DatasetReader, window: Window, indexes: tuple[int, ...] = ()) -> np.ndarray:

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+import rasterio
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window, make_lattice
@@ -172,3 +173,31 @@ def test_a_file_that_is_missing_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(retries.time, "sleep", lambda _: pytest.fail("waited"))
     with pytest.raises(InputError, match=r"/nonexistent\.tif cannot be opened"):
         open_raster("/nonexistent.tif")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (("uint16", "float32"), r"bands \[1, 2\] in different types of numbers \(uint16, float32\)"),
+        (("complex64", "complex64"), "complex numbers"),
+        (("complex_int16", "complex_int16"), "complex numbers"),
+    ],
+)
+def test_bands_hold_real_numbers_of_one_type(tmp_path, kinds, message):
+    lattice = make_lattice("EPSG:32650", 500_000, 3_400_000, 10, 8, 8)
+    bands = ""
+    for number, kind in enumerate(kinds, start=1):
+        profile = {"driver": "GTiff", "width": 8, "height": 8, "count": 1, "crs": "EPSG:32650", "dtype": kind}
+        with rasterio.open(tmp_path / f"{number}.tif", "w", transform=lattice.affine, **profile) as raster:
+            raster.write(np.full((1, 8, 8), number, "complex64" if "complex" in kind else kind))
+        name = {"uint16": "UInt16", "float32": "Float32", "complex64": "CFloat32", "complex_int16": "CInt16"}[kind]
+        bands += (
+            f'<VRTRasterBand dataType="{name}" band="{number}"><SimpleSource><SourceFilename relativeToVRT="1">{number}'
+            ".tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        )
+    (tmp_path / "s.vrt").write_text(f'<VRTDataset rasterXSize="8" rasterYSize="8">{bands}</VRTDataset>')
+    with open_raster(tmp_path / "s.vrt") as raster:
+        with pytest.raises(InputError, match=message):
+            read_window(raster, Window(0, 0, 8, 8))
+        if kinds[0] == "uint16":  # what is not read does not matter
+            assert (read_window(raster, Window(0, 0, 8, 8), (2,))[0] == 2).all()
