@@ -17,9 +17,11 @@ _WIDEST = 3.0  # times the training range, between the 10 and 90 percentile
 # Reflectance whose median is below zero had an offset taken off twice. Correction over water goes to -0.03 in one band,
 # and to -0.01 in several.
 _NEGATIVE, _NEGATIVE_IN_HALF = -0.05, -0.015
-# No ground has a median below a tenth of the training mean in all of the visible bands: water is dark in the others.
+# No ground has a median below a tenth of the training mean in all bands of the modality that holds the visible ones:
+# open water is dark in the infrared, and not in the blue.
 _DARKEST = 0.1
-_FARTHEST = 8.0  # interquartile ranges from the median, beyond which a pixel is cloud or damage and no ground
+# Interquartile ranges from the median, beyond which a pixel is cloud or damage: bright roofs stay within 13.
+_FARTHEST = 15.0
 
 
 def check_against_training(values: np.ndarray, modality: Modality, where: str, *, visible: bool, scale: float) -> None:
@@ -29,8 +31,7 @@ def check_against_training(values: np.ndarray, modality: Modality, where: str, *
         values: [n, bands] of valid, cloud-free ground, in the modality's units.
         modality: with the training statistics; without them nothing is checked.
         where: path, for messages.
-        visible: whether all of its dark bands together tell something: true of the modality of the image bands, false
-            of one in the short-wave infrared, where water is black.
+        visible: whether visible bands are among its bands. Where they are not, water is black in all of them.
         scale: the raster's own GDAL scale, for messages.
 
     Raises:
