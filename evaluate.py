@@ -13,6 +13,7 @@ _DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset; the one it 
 _SPLIT = flags.DEFINE_string("split", "test", "Whose ground to judge: train, validation or test.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
 _WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the figures; WORKDIR/evaluation/... by default.")
 _TILE = door.define_number(
     "tile", 64, "Core of a tile in input pixels; changes speed and memory, not the figures.", bounds.TILE
 )
@@ -42,7 +43,7 @@ def main() -> None:
         trained,
         data,
         _SPLIT.value,
-        pathlib.Path(str(_WORKDIR.value)) / "evaluation" / name,
+        pathlib.Path(_OUTPUT.value or pathlib.Path(str(_WORKDIR.value)) / "evaluation" / name),
         tile=_TILE.value,
         augment=_AUGMENT.value,
         dtype=_DTYPE.value,

@@ -1,13 +1,16 @@
 """Evaluation as files and text: metrics.json, a table on the terminal, panels."""
 
 import pathlib
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from jointseg_jax import formats
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.errors import Unwritable
 from jointseg_jax.evaluation.confidence import Ranking
 from jointseg_jax.evaluation.evaluate import Statistics, check_contract, data_range, evaluate_site, sites_by_region
 from jointseg_jax.jobs.files import write_json
@@ -59,6 +62,7 @@ def evaluate(
     """
     check_contract(trained.meta.contract, data)
     sites = data.sites_of(split)
+    _make(folder)  # before the work of measuring
     site_record.insist(data, sites, deep=True)
     signal = data_range(trained.meta.contract)
     halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
@@ -78,6 +82,15 @@ def evaluate(
     return metrics
 
 
+def _make(folder: pathlib.Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Unwritable(f"{folder} cannot be written ({error.strerror}): name another folder with --output") from error
+
+
 def _keep_confidence(
     predictor: Predictor, metrics: dict[str, Any], ranking: Ranking, say: Callable[[str], None]
 ) -> None:
@@ -88,21 +101,23 @@ def _keep_confidence(
         why = "on training ground it would flatter" if metrics["split"] == "train" else "no pixel is wrong, or all are"
         say(f"confidence: {why}, so {path} is not written")
         return
-    write_json(
-        path,
-        {
-            **confidence.key(predictor.trained, predictor.dtype),
-            **found,
-            "auroc_of_margin": margin["auroc"],
-            "dataset": metrics["dataset"],
-            "split": metrics["split"],
-            "curve": ranking.curve(),
-        },
-    )
+    record = {
+        **confidence.key(predictor.trained, predictor.dtype),
+        **found,
+        "auroc_of_margin": margin["auroc"],
+        "dataset": metrics["dataset"],
+        "split": metrics["split"],
+        "curve": ranking.curve(),
+    }
+    try:
+        formats.write_record(path, record, formats.CONFIDENCE)
+        kept = f"kept in {path}"
+    except OSError as error:
+        kept = f"not kept, because {path} cannot be written ({error.strerror})"
     say(
         f"confidence: AUROC {found['auroc']:.3f} for wrong pixels (the distance from the threshold alone: "
         f"{margin['auroc']:.3f}), risk {found['risk']:.3f} over all, area under risk-coverage {found['aurc']:.3f}; "
-        f"kept in {path}"
+        f"{kept}"
     )
 
 

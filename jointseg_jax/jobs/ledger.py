@@ -1,7 +1,6 @@
 """What is done: one small file per unit of work, which any number of processes may write without a lock."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -10,12 +9,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jointseg_jax import formats
 from jointseg_jax.jobs import files as whole
 from jointseg_jax.jobs import retries
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _IDENTITY = ".identity"
-_OWN_KEYS = ("unit", "files", "checksum")
+_OWN_KEYS = ("unit", "files", "format", "checksum")
 
 
 class Ledger:
@@ -26,7 +26,7 @@ class Ledger:
 
     - `unit`: its name;
     - `files`: per file `path` (relative to the product, with `/`), `sha256` and `bytes`;
-    - `checksum`: SHA-256 of all the others, as `row_checksum` counts it.
+    - `format` and `checksum`: see `formats`.
 
     Rows appear whole or not at all and belong to one unit each, so writers on several machines need no lock. A row that
     is torn, was edited, or was copied from another unit does not count.
@@ -93,7 +93,7 @@ class Ledger:
                 },
             }
             complete = json.loads(json.dumps(complete, allow_nan=False))  # as a reader will see it: lists for tuples
-            complete["checksum"] = row_checksum(complete)
+            complete = formats.seal(complete, formats.LEDGER)
             whole.write_json(path, complete)
             # Another writer of this unit may have put its files over ours meanwhile: the last row tells of the last.
             if _stamps(places) == before:
@@ -130,7 +130,7 @@ class Ledger:
             details: a traceback.
         """
         record = {"unit": unit, "error": error, "details": details}
-        whole.write_json(self._quarantine_path(unit), {**record, "checksum": row_checksum(record)})
+        formats.write_record(self._quarantine_path(unit), record, formats.LEDGER)
 
     def quarantined(self) -> dict[str, dict[str, Any]]:
         """What was set aside, by unit, sorted: `error` and `details`."""
@@ -212,9 +212,13 @@ class Ledger:
             row = retries.call(lambda: whole.read_json(path))
         except FileNotFoundError:
             return None
-        except ValueError:  # JSON or UTF-8
+        except (ValueError, RecursionError):  # JSON or UTF-8
             row = None
-        if not isinstance(row, dict) or row.get("checksum") != row_checksum(row):
+        try:
+            formats.unseal(row, formats.LEDGER, path)
+            if "checksum" not in row:
+                raise formats.damaged(path, formats.LEDGER, "it has no checksum")
+        except formats.Damaged:
             self._say(f"{path} is torn or was edited (its checksum does not fit): it does not count")
             return None
         if row.get("unit") != path.name.removesuffix(".json"):
@@ -224,15 +228,6 @@ class Ledger:
             self._say(f"{path} lists no files: it does not count")
             return None
         return row
-
-
-def row_checksum(row: Mapping[str, Any]) -> str:
-    """SHA-256 of a row but for its `checksum`: of its JSON with sorted keys, no spaces, in UTF-8."""
-    return hashlib.sha256(_canonical({k: v for k, v in row.items() if k != "checksum"}).encode()).hexdigest()
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _resolved(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax import formats
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json
 from jointseg_jax.training.trained import Trained
 
 FILE = "confidence.json"
@@ -47,12 +47,14 @@ def measured(trained: Trained, dtype: str) -> dict[str, Any]:
         "same --checkpoint, --weights and --dtype, or map without it"
     )
     try:
-        record = read_json(path)
+        record = formats.read_record(path, formats.CONFIDENCE)
         auroc, curve = float(record["auroc"]), [(float(p["coverage"]), float(p["risk"])) for p in record["curve"]]
     except FileNotFoundError:
         raise InputError(
             f"what the confidence of this network is worth is not known ({path} is missing): {ask}"
         ) from None
+    except formats.Newer:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error!r}): {ask}") from error
     if not 0 <= auroc <= 1 or not curve:

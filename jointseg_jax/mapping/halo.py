@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax.jobs.files import read_json, write_json
+from jointseg_jax import formats
 from jointseg_jax.mapping.predictor import Predictor
 from jointseg_jax.mapping.weights import weights_digest
 from jointseg_jax.models.attention import ChannelAttention, SpatialAttention
@@ -30,6 +30,10 @@ _CORE = 16  # coarse pixels whose probability is compared
 _CROPS = 8
 _CONTRAST = 0.2  # training standard deviations by which a crop must vary: flat ground would hide an influence
 _IN_HAND = 4.0  # the crops see a part of the ground: on them, the change must be this much smaller than the tolerance
+
+
+# What was measured and could not be written, by file, weights and tolerance.
+_unwritten: dict[tuple[pathlib.Path, str, float], dict[str, Any]] = {}
 
 
 def theoretical_reach(model: JointSeg) -> int:
@@ -57,10 +61,36 @@ def kept_at(trained: Trained) -> pathlib.Path:
 
 
 def kept(trained: Trained, tolerance: float = TOLERANCE) -> dict[str, Any] | None:
-    """What was measured on these weights, to this tolerance; None where nothing was."""
-    path = kept_at(trained)
-    known: dict[str, Any] = read_json(path) if path.exists() else {}
-    return known if all(known.get(k) == v for k, v in _key(trained, tolerance).items()) else None
+    """What was measured on these weights, to this tolerance; None where nothing was, or nothing that can be used."""
+    return _find(trained, tolerance)[0]
+
+
+def _find(trained: Trained, tolerance: float) -> tuple[dict[str, Any] | None, str]:
+    """What was measured, and why what is on disk does not count: empty where it does, or nothing is there."""
+    path, key = kept_at(trained), _key(trained, tolerance)
+    if (path, key["sha256"], tolerance) in _unwritten:
+        return _unwritten[path, key["sha256"], tolerance], ""
+    try:
+        known = formats.read_record(path, formats.HALO)
+    except FileNotFoundError:
+        return None, ""
+    except (formats.Damaged, formats.Newer):
+        return None, "is damaged, or of a newer version"
+    if any(known.get(k) != v for k, v in key.items()):
+        return None, "is of other weights"
+    return (known, "") if _plausible(known, trained, tolerance) else (None, "holds no halo that can be measured")
+
+
+def _plausible(known: dict[str, Any], trained: Trained, tolerance: float) -> bool:
+    """Whether a record could have been measured: within the reach of the network, and what its own errors show."""
+    halo, errors, met = known.get("halo"), known.get("errors"), known.get("met")
+    theory = theoretical_reach(trained.model)
+    if type(halo) is not int or type(met) is not bool or not isinstance(errors, dict):
+        return False
+    if not min(_CANDIDATES[0], theory) <= halo <= theory:
+        return False
+    error = errors.get(str(halo), math.inf)
+    return not met or halo == theory or (isinstance(error, int | float) and error <= tolerance / _IN_HAND)
 
 
 def _key(trained: Trained, tolerance: float) -> dict[str, Any]:
@@ -78,12 +108,16 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
         trained: the network.
         scene: any scene of the kind to be mapped.
         tolerance: on the probability.
-        say: receives a warning where even the largest halo tried leaves more than the tolerance.
+        say: told when what is kept cannot be used or written, and when even the largest halo tried leaves more than
+            the tolerance.
 
     Returns:
         Coarse pixels.
     """
-    path, known = kept_at(trained), kept(trained, tolerance)
+    path = kept_at(trained)
+    known, why = _find(trained, tolerance)
+    if why:
+        say(f"halo    {path} {why}: it is measured again")
     if known is None:
         measured = measure(trained, scene, tolerance)
         if measured is None:
@@ -91,13 +125,22 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
         theory = theoretical_reach(trained.model)
         known = {**_key(trained, tolerance), **dataclasses.asdict(measured)}
         known |= {"scene": scene.name, "crops": _CROPS, "theory": theory}
-        write_json(path, known)
+        _keep(path, known, say)
     if not known["met"]:
         say(
             f"warning: with a halo of {known['halo']} input pixels, the largest tried, tiles may still differ by more "
             f"than {tolerance:g} of probability ({path})"
         )
     return int(known["halo"])
+
+
+def _keep(path: pathlib.Path, known: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Keeps a halo on disk, or for this process alone where the work directory cannot be written."""
+    try:
+        formats.write_record(path, known, formats.HALO)
+    except OSError as error:
+        say(f"halo    {known['halo']} input pixels, not kept: {path} cannot be written ({error.strerror})")
+        _unwritten[path, known["sha256"], known["tolerance"]] = known
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 import shapely
 
+from jointseg_jax import formats
 from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json, write_json, write_text
+from jointseg_jax.jobs.files import read_json, write_text
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.mapping import catalogue
 from jointseg_jax.mapping.plan import GRID, Candidate, PlannedTile, outline
@@ -19,7 +20,6 @@ from jointseg_jax.mapping.zones import to_zone, zone_of_epsg
 from jointseg_jax.rasters.contract import Contract
 
 PLAN, CATALOGUE, LEDGER = "plan.geojson", "inputs/catalogue.json", "ledger"
-_VERSION = 1
 _ABOUT = "jointseg"  # the foreign member of the GeoJSON that holds what concerns the whole
 _PARTS = {
     "network": "another network or checkpoint",
@@ -92,7 +92,7 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], k
     features = [_feature(t) for t in plan.tiles]
     identity = _identity(plan, features, scenes)
     if path.exists():
-        theirs = _read(path)[_ABOUT]["identity"]
+        theirs = _read(path)[0]["identity"]
         # Plans of before contents were kept say nothing of them.
         differing = [text for part, text in _PARTS.items() if theirs.get(part, identity[part]) != identity[part]]
         if differing:
@@ -117,15 +117,16 @@ def _write(
     features: list[dict[str, Any]],
     identity: dict[str, str],
 ) -> None:
-    listed = {"version": _VERSION, "key": key, "scenes": [catalogue.to_json(s) for s in scenes]}
-    write_json(product / CATALOGUE, listed)
+    listed = {"key": key, "scenes": [catalogue.to_json(s) for s in scenes]}
+    formats.write_record(product / CATALOGUE, listed, formats.CATALOGUE)
     about = {
-        "version": _VERSION,
         "identity": identity,
         "network": dict(plan.network),
         "settings": dataclasses.asdict(plan.settings),
+        "features_sha256": _digest(features),
         **plan.about,
     }
+    about = formats.seal(about, formats.PLAN)
     # One tile a line: the file is looked at with editors, too.
     lines = ",\n".join(json.dumps(f, ensure_ascii=False, allow_nan=False) for f in features)
     head = json.dumps(about, ensure_ascii=False, allow_nan=False, indent=1)
@@ -137,31 +138,48 @@ def halo_in_use(product: pathlib.Path, network: Mapping[str, Any]) -> int | None
     path = product / PLAN
     if not path.exists() or not any((product / LEDGER).glob("*.json")):
         return None
-    about = _read(path)[_ABOUT]
+    about, _ = _read(path)
     same = all(about["network"][k] == network[k] for k in ("step", "weights", "sha256"))
     return int(about["settings"]["halo"]) if same else None
 
 
 def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.Entry]]:
-    """A product's plan, and its scenes by id."""
-    record = _read(product / PLAN)
-    about = dict(record[_ABOUT])
+    """A product's plan, and its scenes by id.
+
+    Raises:
+        InputError: they are damaged, or of a newer version.
+    """
+    path = product / PLAN
+    about, features = _read(path)
     settings, network = about.pop("settings"), about.pop("network")
-    tiles = tuple(_tile(f) for f in record["features"])
-    listed = read_json(product / CATALOGUE)["scenes"]
-    entries = {fields["id"]: catalogue.from_json(fields, contract) for fields in listed}
-    plan = Plan(tiles, Settings(**{**settings, "bands": tuple(settings["bands"])}), network, about)
-    return plan, entries
+    try:
+        formats.check_fields(settings, Settings, path)
+        plan = Plan(
+            tuple(_tile(f) for f in features),
+            Settings(**{**settings, "bands": tuple(settings["bands"])}),
+            network,
+            about,
+        )
+    except (AssertionError, KeyError, TypeError, AttributeError) as error:
+        raise formats.damaged(path, formats.PLAN, f"{type(error).__name__}: {error}") from error
+    path = product / CATALOGUE
+    try:
+        listed = formats.read_record(path, formats.CATALOGUE)
+        return plan, {fields["id"]: catalogue.from_json(fields, contract) for fields in listed["scenes"]}
+    except FileNotFoundError as error:
+        raise formats.damaged(path, formats.CATALOGUE, "it is gone") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise formats.damaged(path, formats.CATALOGUE, f"{type(error).__name__}: {error}") from error
 
 
 def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[str, catalogue.Entry]:
     """Scenes that an earlier run opened under the same `key`; none where there are none, or the list is damaged."""
     try:
-        listed = read_json(product / CATALOGUE)
-        if listed["version"] != _VERSION or listed["key"] != key:
+        listed = formats.read_record(product / CATALOGUE, formats.CATALOGUE)
+        if listed["key"] != key:
             return {}
         return {fields["id"]: catalogue.from_json(fields, contract) for fields in listed["scenes"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -170,15 +188,21 @@ def catalogue_key(contract: Contract, mode: str, bands: tuple[int, ...]) -> str:
     return _digest({"contract": contract.to_dict(), "mode": mode, "bands": list(bands)})
 
 
-def _read(path: pathlib.Path) -> Any:
+def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a plan says of the whole, and its features."""
     try:
         record = read_json(path)
-        if record[_ABOUT]["version"] == _VERSION and isinstance(record["features"], list):
-            return record
-        reason = f"version {record[_ABOUT]['version']}, not {_VERSION}"
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    raise InputError(f"{path} cannot be read as a plan ({reason}): remove it, the same command makes it again")
+        about = formats.unseal(record[_ABOUT], formats.PLAN, path)
+        features = record["features"]
+        if not all(isinstance(about[part], dict) for part in ("identity", "network", "settings")):
+            raise TypeError("its parts are no objects")
+        if about.pop("features_sha256", None) not in (None, _digest(features)):  # version 1 had none
+            raise formats.damaged(path, formats.PLAN, "its tiles are not what was written")
+        return about, features
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise formats.damaged(path, formats.PLAN, f"{type(error).__name__}: {error}") from error
 
 
 def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.Entry]) -> dict[str, str]:

@@ -10,10 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jointseg_jax.jobs.files import read_json, write_json
+from jointseg_jax import formats
+from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.plan_file import Settings
 
 FILE = "mapping_rate.json"
+_FIELDS = ("km2", "worker_seconds", "bytes")
 
 
 def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]]) -> None:
@@ -40,7 +42,7 @@ def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any
         "bytes": old["bytes"] + sum(f["bytes"] for r in rows for f in r["files"].values()),
     }
     with contextlib.suppress(OSError):
-        write_json(workdir / FILE, known)
+        formats.write_record(workdir / FILE, known, formats.RATES)
 
 
 def expect(workdir: pathlib.Path, settings: Settings, km2: float) -> dict[str, float] | None:
@@ -69,8 +71,10 @@ def _key(settings: Settings) -> str:
     return json.dumps({"device": jax.devices()[0].device_kind, **decisive})
 
 
-def _read(workdir: pathlib.Path) -> dict[str, Any]:
+def _read(workdir: pathlib.Path) -> dict[str, dict[str, float]]:
+    """What is known, by key; nothing where the file is damaged."""
     try:
-        return dict(read_json(workdir / FILE))
-    except (OSError, ValueError, TypeError):
+        known = formats.read_record(workdir / FILE, formats.RATES)
+        return {key: {name: float(rate[name]) for name in _FIELDS} for key, rate in known.items()}
+    except (OSError, InputError, KeyError, TypeError, ValueError):
         return {}

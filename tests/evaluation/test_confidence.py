@@ -8,10 +8,10 @@ import rasterio
 from rio_cogeo import cog_validate
 from scipy import stats
 
+from jointseg_jax import formats
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confidence import Ranking, margin_levels
 from jointseg_jax.evaluation.report import evaluate
-from jointseg_jax.jobs.files import read_json
 from jointseg_jax.mapping.confidence import FILE, levels
 from jointseg_jax.mapping.halo import halo_for
 from jointseg_jax.mapping.predictor import Predictor
@@ -129,7 +129,7 @@ def test_without_its_worth_it_is_refused_with_it_delivered(judged, data, tmp_pat
     lines: list[str] = []
     metrics = evaluate(judged, data, "test", tmp_path / "test", tile=20, augment=True, say=lines.append)
     assert any("AUROC" in line for line in lines)
-    record = read_json(path)
+    record = formats.read_record(path, formats.CONFIDENCE)
     assert metrics["augment"]
     assert record["auroc"] == metrics["overall"]["confidence"]["auroc"]
     assert record["auroc_of_margin"] == metrics["overall"]["margin"]["auroc"]
@@ -164,7 +164,7 @@ def test_without_its_worth_it_is_refused_with_it_delivered(judged, data, tmp_pat
         ({"auroc": 7.0}, "damaged"),
         ({"curve": []}, "damaged"),
     ):
-        path.write_text(json.dumps({**record, **change}))
+        formats.write_record(path, {**record, **change}, formats.CONFIDENCE)
         with pytest.raises(InputError, match=said):
             product(judged, data, tmp_path / "other", augment=True)
     path.write_text(json.dumps(record)[:100])

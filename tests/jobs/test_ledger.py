@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from jointseg_jax import __version__, formats
 from jointseg_jax.jobs import files
-from jointseg_jax.jobs.ledger import Ledger, row_checksum
+from jointseg_jax.jobs.ledger import Ledger
 
 pytestmark = pytest.mark.quick
 
@@ -45,6 +46,7 @@ def test_a_row_is_what_was_given_with_what_the_ledger_adds(ledger, said):
         "scene": "é",
         "nested": {"b": 1, "a": [True]},
         "files": {"map": {"path": "tiles/50N_0051_0340/map.tif", "sha256": files.sha256(_map(ledger)), "bytes": 3}},
+        "format": {"name": "ledger row", "version": formats.LEDGER.version, "software": __version__},
         "checksum": row["checksum"],
     }
     assert ledger.done() == {"50N_0051_0340": row}
@@ -79,7 +81,7 @@ def edited_inside(path):
 
 def no_files(path):
     row = {"unit": path.stem, "impervious_m2": 3}
-    path.write_text(json.dumps({**row, "checksum": row_checksum(row)}))
+    path.write_text(json.dumps({**row, "checksum": formats.checksum(row)}))
 
 
 def another(path):
@@ -248,3 +250,15 @@ def test_several_processes_write_one_unit_with_other_bits_each(ledger, said):
     assert not said
     assert set(ledger.done()) == {"shared", "own0", "own1", "own2", "own3"}
     assert ledger.check("shared", deep=True), said
+
+
+def test_rows_of_version_1_count_and_newer_ones_stop_the_run(ledger, said):
+    row = add(ledger, "a", share=0.1)
+    path = ledger.folder / "a.json"
+    old = {k: v for k, v in row.items() if k not in ("format", "checksum")}
+    files.write_json(path, {**old, "checksum": formats.checksum(old)})
+    assert set(ledger.done()) == {"a"}
+    files.write_json(path, formats.seal(old, formats.Format("ledger row", 9, "")))
+    with pytest.raises(formats.Newer, match=r"a\.json was made by jointseg-jax .*upgrade"):
+        ledger.done()
+    assert not said

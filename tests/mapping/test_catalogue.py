@@ -10,6 +10,7 @@ import rasterio
 import shapely
 import toy
 
+from jointseg_jax import formats
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_json
 from jointseg_jax.mapping import plan_file
@@ -184,6 +185,8 @@ def test_replaced_pixels_are_other_scenes_but_a_touched_file_is_not(raw, data, t
     # A product of before contents and metadata were looked at can be gone on with.
     (tmp_path / "MTD_MSIL2A.xml").write_text("<a><BOA_ADD_OFFSET>-1000</BOA_ADD_OFFSET></a>")
     old, scenes = (read_json(tmp_path / "product" / name) for name in (plan_file.PLAN, plan_file.CATALOGUE))
+    old["jointseg"] = formats.unseal(old["jointseg"], formats.PLAN, "")
+    scenes = formats.unseal(scenes, formats.CATALOGUE, "")
     del old["jointseg"]["identity"]["contents"], scenes["scenes"][0]["contents"]
     write_json(tmp_path / "product" / plan_file.PLAN, old)
     write_json(tmp_path / "product" / plan_file.CATALOGUE, scenes)

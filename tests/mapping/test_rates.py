@@ -16,8 +16,10 @@ def test_nothing_is_promised_before_it_was_measured(tmp_path):
     assert rates.expect(tmp_path, SETTINGS, 10.0) is None
     rates.keep(tmp_path, Settings(grid=10240, halo=8, tile=64, augment=True), [row(1, 1)])
     assert rates.expect(tmp_path, SETTINGS, 10.0) is None
-    (tmp_path / rates.FILE).write_text("torn")
-    assert rates.expect(tmp_path, SETTINGS, 10.0) is None
+    for torn in ("", "torn", "[]", '{"a": 1}', '{"a": {"km2": "x"}}'):
+        (tmp_path / rates.FILE).write_text(torn)
+        assert rates.expect(tmp_path, SETTINGS, 10.0) is None
+        rates.keep(tmp_path, Settings(halo=9), [row(1, 1)])
 
 
 def test_compiling_does_not_count(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import re
 import shutil
 
 import areas_of_interest
@@ -14,6 +15,7 @@ import toy
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
+from jointseg_jax import formats
 from jointseg_jax.errors import InputError, Unfinished
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.files import read_json, sha256
@@ -218,7 +220,8 @@ def test_a_product_goes_on_with_the_halo_it_was_begun_with(product, network, sce
     shutil.copytree(folder, tmp_path / "product")
     moved = load_trained(tmp_path / "run")
     for path in moved.workdir.glob("halo*.json"):
-        path.write_text(path.read_text().replace(f'"halo": {begun.settings.halo}', '"halo": 13'))
+        record = formats.read_record(path, formats.HALO)
+        formats.write_record(path, record | {"halo": 13, "errors": {"13": 0.0}}, formats.HALO)
     sorted((tmp_path / "product" / "ledger").glob("*.json"))[0].unlink()
     plan = make(moved, scenes, area, tmp_path / "product")
     assert plan.settings.halo == begun.settings.halo
@@ -235,7 +238,7 @@ def test_the_halo_is_measured_where_it_can_be(network, scenes, area, tmp_path, m
 
     def measure(_, scene, __):
         asked.append(scene.name)
-        return halos.Measured(7, {}, 48, met=True) if len(asked) in (1, 3) else None
+        return halos.Measured(7, {"7": 0.0}, 48, met=True) if len(asked) in (1, 3) else None
 
     monkeypatch.setattr(halos, "measure", measure)
     halos.halo_for(
@@ -354,16 +357,45 @@ def test_other_weights_under_the_same_step_are_refused(network, product, tmp_pat
     shutil.copytree(product[0], folder)
     record = json.loads((folder / "plan.geojson").read_text())
     record["jointseg"]["network"]["sha256"] = "0" * 64
+    record["jointseg"] = formats.seal(record["jointseg"], formats.PLAN)
     (folder / "plan.geojson").write_text(json.dumps(record))
     with pytest.raises(InputError, match="other weights"):
         TileWork(folder, network.workdir, network.step, network.weights)("x")
 
 
 def test_a_damaged_plan_is_one_sentence(network, product, tmp_path):
-    for text in ("{", "{}", "[]", '{"jointseg": {"version": 9}, "features": []}'):
+    for text in ("", "{", "{}", "[]", '{"jointseg": {"version": 9}, "features": []}'):
         (tmp_path / plan_file.PLAN).write_text(text)
-        with pytest.raises(InputError, match="cannot be read as a plan"):
+        with pytest.raises(formats.Damaged, match=r"plan\.geojson is damaged \(.*\): remove it"):
             plan_file.load(tmp_path, network.meta.contract)
+
+
+@pytest.mark.parametrize("name", [plan_file.PLAN, plan_file.CATALOGUE])
+def test_plans_that_were_changed_are_told_from_newer_ones(network, product, tmp_path, name):
+    """A digit of a tile's place or of a scene; and version 1, which had no checksums, is read."""
+    contract = network.meta.contract
+    for part in (plan_file.PLAN, plan_file.CATALOGUE):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
+        shutil.copy(product[0] / part, tmp_path / part)
+    path = tmp_path / name
+    whole = path.read_text()
+    *_, digit = re.finditer(r"(?<=[ \[])[1-7](?=[\d.,\]])", whole)  # the first one of a number
+    path.write_text(whole[: digit.start()] + str(int(digit[0]) + 1) + whole[digit.end() :])
+    with pytest.raises(formats.Damaged, match=name):
+        plan_file.load(tmp_path, contract)
+    record = json.loads(whole)
+    about = record["jointseg"] if name == plan_file.PLAN else record
+    kind = formats.PLAN if name == plan_file.PLAN else formats.CATALOGUE
+    old = formats.unseal(about, kind, path)
+    old.pop("features_sha256", None)
+    newer = formats.seal(old, dataclasses.replace(kind, version=9))
+    for said in (old, newer):
+        path.write_text(json.dumps({**record, "jointseg": said} if name == plan_file.PLAN else said))
+        if said is old:
+            assert plan_file.load(tmp_path, contract)[0].tiles == plan_file.load(product[0], contract)[0].tiles
+        else:
+            with pytest.raises(formats.Newer, match=rf"{name} was made by jointseg-jax .* format 9"):
+                plan_file.load(tmp_path, contract)
 
 
 def test_scenes_of_two_zones_serve_their_own_strip(network, raw, tmp_path):
