@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import pathlib
 import warnings
 from collections.abc import Collection, Iterator
@@ -14,6 +15,7 @@ import shapely
 
 from jointseg_jax.data.polygons import is_tangled
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import write_bytes
 
 AREAL = ("Polygon", "MultiPolygon", "GeometryCollection")
 _HEAD = 4096  # bytes that say what a text file is
@@ -135,6 +137,23 @@ def layers_with(path: pathlib.Path, kinds: Collection[str] = AREAL) -> list[Vect
     for layer in wanted:
         layer.check()
     return wanted
+
+
+def write_vectors(path: pathlib.Path, frame: geopandas.GeoDataFrame, layer: str | None = None) -> None:
+    """Writes a layer as GeoPackage or GeoJSON (in longitude and latitude), by the suffix.
+
+    It is made in memory: GDAL's drivers hide that a disk is full, or leave half a file.
+
+    Raises:
+        ValueError, RuntimeError: the format cannot hold the fields.
+        OSError: the file cannot be written.
+    """
+    buffer, name = io.BytesIO(), layer or path.stem
+    if path.suffix.lower() == ".geojson":
+        pyogrio.write_dataframe(frame.to_crs(4326), buffer, layer=name, driver="GeoJSON", RFC7946="YES")
+    else:
+        pyogrio.write_dataframe(frame, buffer, layer=name, driver="GPKG")
+    write_bytes(path, buffer.getvalue())
 
 
 def first_line(error: BaseException) -> str:

@@ -94,14 +94,19 @@ def _machine() -> str:
     return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file atomically; tries for a minute where storage fails in passing."""
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file atomically; tries for a minute where storage fails in passing."""
 
     def write() -> None:
         with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content)
 
     retries.call(write)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file in UTF-8, see `write_bytes`."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

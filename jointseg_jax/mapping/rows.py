@@ -10,6 +10,7 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.zones import zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice
 
@@ -99,11 +100,16 @@ def parse_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[TileRow]:
     return [parse_row(name, rows[name]) for name in sorted(rows)]
 
 
-def parse_row(name: str, row: Mapping[str, Any]) -> TileRow:
-    """One row; raises `InputError` where it cannot be what a finished tile leaves."""
+def parse_row(
+    name: str,
+    row: Mapping[str, Any],
+    where: str = "the ledger's row of",
+    advice: str = "remove that row and run predict.py again",
+) -> TileRow:
+    """One row; raises `InputError`, with where it stands and what to do, unless a finished tile can leave it."""
 
     def refuse(what: str) -> InputError:
-        return InputError(f"the ledger's row of tile {name!r} {what}: remove that row and run predict.py again")
+        return InputError(f"{where} tile {name!r} {what}: {advice}")
 
     try:
         bounds = tuple(float(v) for v in row["bounds"])
@@ -120,10 +126,12 @@ def parse_row(name: str, row: Mapping[str, Any]) -> TileRow:
         when = row["datetime"]
     except KeyError as error:
         raise refuse(f"lacks {error.args[0]!r}") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise refuse(f"cannot be read ({error})") from error
     if tile != name or not _NAME.fullmatch(tile):
         raise refuse(f"calls itself {tile!r}, which is no name for its files")
+    if zone_of_epsg(epsg) is None:
+        raise refuse(f"lies in EPSG:{epsg}, which is no UTM zone of WGS 84")
     if len(bounds) != 4 or not all(map(math.isfinite, bounds)) or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise refuse(f"has bounds {list(bounds)}, which enclose nothing")
     for value in (bounds[2] - bounds[0], bounds[3] - bounds[1]):

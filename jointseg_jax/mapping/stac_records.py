@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json
+from jointseg_jax.mapping.json_fields import Fields, read_document, shown
 
 _DEPTH = 8  # catalogues inside catalogues
 _LARGEST = 1e18  # of a number in a tag; infinities and NaN are no numbers
@@ -89,62 +89,6 @@ def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:
     return base.parent / urllib.parse.unquote(parts.path if parts.scheme else href)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Fields:
-    """A JSON object in a file; what is read of it has the type that is asked for, or is absent (as null is)."""
-
-    values: Mapping[str, Any]
-    what: str
-    path: pathlib.Path
-
-    def text(self, key: str) -> str:
-        value = self.values.get(key)
-        if value is None:
-            return ""
-        if isinstance(value, str):
-            return value
-        raise self._wrong(key, value, "text")
-
-    def table(self, key: str) -> Mapping[str, Any]:
-        value = self.values.get(key)
-        if value is None:
-            return {}
-        if isinstance(value, dict):
-            return value
-        raise self._wrong(key, value, "an object")
-
-    def objects(self, key: str) -> list[Mapping[str, Any]]:
-        found = self._list(key)
-        wrong = next((value for value in found if not isinstance(value, dict)), None)
-        if wrong is not None or None in found:
-            raise self._wrong(key, wrong, "a list of objects")
-        return found
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        found = [self.values[key]] if isinstance(self.values.get(key), str) else self._list(key)
-        if not all(isinstance(value, str) for value in found):
-            raise self._wrong(key, found, "a list of texts")
-        return tuple(found)
-
-    def _list(self, key: str) -> list[Any]:
-        value = self.values.get(key)
-        if value is None:
-            return []
-        if isinstance(value, list):
-            return value
-        raise self._wrong(key, value, "a list")
-
-    def _wrong(self, key: str, value: Any, wanted: str) -> InputError:
-        return InputError(
-            f"{self.path}: {key!r} of {self.what} is {_shown(value)} where {wanted} is needed: correct it"
-        )
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
 def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathlib.Path]) -> Iterator[Item]:
     """The items of a file and of what it links to, each file once."""
     own = path.absolute()
@@ -156,7 +100,7 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
         return
     seen.add(own)
     record = _read(path)
-    kind, fields = record.get("type"), _Fields(record, "the file", path)
+    kind, fields = record.get("type"), Fields(record, "the file", path)
     if kind == "Feature" and "assets" in record:
         yield _item(record, path)
     elif kind == "FeatureCollection":
@@ -166,7 +110,7 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
             yield _item(feature, path)
     elif kind in ("Collection", "Catalog"):
         for number, link in enumerate(fields.objects("links")):
-            given = _Fields(link, f"link {number}", path)
+            given = Fields(link, f"link {number}", path)
             if given.text("rel") in _LINKS:
                 href = given.text("href")
                 target = local_path(href, path)
@@ -178,14 +122,7 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
 
 
 def _read(path: pathlib.Path) -> Mapping[str, Any]:
-    try:
-        if path.exists() and not path.is_file():
-            raise OSError("a folder, a pipe or a device")
-        record = read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} cannot be read as JSON ({error}): give a STAC item, item collection or collection"
-        ) from error
+    record = read_document(path, "give a STAC item, item collection or collection")
     if not isinstance(record, dict):
         raise _no_stac(path, None)
     return record
@@ -193,7 +130,7 @@ def _read(path: pathlib.Path) -> Mapping[str, Any]:
 
 def _no_stac(path: pathlib.Path, kind: Any) -> InputError:
     return InputError(
-        f"{path} is no STAC item, item collection, collection or catalogue (type {_shown(kind)}); a prepared dataset "
+        f"{path} is no STAC item, item collection, collection or catalogue (type {shown(kind)}); a prepared dataset "
         "or a folder of scenes is given as a folder"
     )
 
@@ -202,20 +139,20 @@ def _item(record: Mapping[str, Any], path: pathlib.Path) -> Item:
     identifier = record.get("id")
     if not isinstance(identifier, str | int) or isinstance(identifier, bool) or not str(identifier):
         raise InputError(f"{path} holds an item without an id: give it one")
-    fields = _Fields(record, f"item {str(identifier)!r}", path)
+    fields = Fields(record, f"item {str(identifier)!r}", path)
     properties = fields.table("properties")
     assets = {key: _asset(key, fields.table("assets"), fields) for key in fields.table("assets")}
     return Item(
         str(identifier),
         path,
-        _date(_Fields(properties, fields.what, path)),
+        _date(Fields(properties, fields.what, path)),
         percentage(properties.get("eo:cloud_cover")),
         {key: str(value) for key, value in properties.items() if _is_plain(key) and _is_plain(value)},
         assets,
     )
 
 
-def _date(properties: _Fields) -> str:
+def _date(properties: Fields) -> str:
     date, first, last = (properties.text(key) for key in ("datetime", "start_datetime", "end_datetime"))
     return date or (f"{first}/{last}" if first and last else first)
 
@@ -227,9 +164,9 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) <= _LARGEST
 
 
-def _asset(key: str, assets: Mapping[str, Any], item: _Fields) -> Asset:
-    own = _Fields(_Fields(assets, f"the assets of {item.what}", item.path).table(key), f"asset {key!r}", item.path)
+def _asset(key: str, assets: Mapping[str, Any], item: Fields) -> Asset:
+    own = Fields(Fields(assets, f"the assets of {item.what}", item.path).table(key), f"asset {key!r}", item.path)
     listed = own.objects("bands") or own.objects("eo:bands")
-    bands = [_Fields(band, f"band {number} of asset {key!r}", item.path) for number, band in enumerate(listed, start=1)]
+    bands = [Fields(band, f"band {number} of asset {key!r}", item.path) for number, band in enumerate(listed, start=1)]
     names = tuple(tuple(name for k in _BAND_NAMES if (name := band.text(k))) for band in bands)
     return Asset(key, own.text("href"), own.texts("roles"), names)

@@ -1,11 +1,14 @@
-"""Impervious share by polygon: python -m jointseg_jax.mapping.zonal --product=DIR --polygons=FILE --output=TABLE.csv.
+"""Shares of the mapped class by polygon.
+
+python -m jointseg_jax.mapping.zonal --product=DIR --polygons=FILE --output=TABLE.csv
+
+TABLE.gpkg, TABLE.geojson and TABLE.parquet hold the polygons, too.
 
 A pixel belongs to a polygon that holds its centre, and counts with its geodesic area. Every tile is read once, in rows
 of blocks, whatever the number of polygons; polygons may overlap.
 """
 
 import dataclasses
-import io
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -21,8 +24,10 @@ from jointseg_jax import door
 from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.data.vectors import AREAL, layers_with
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json, write_text
-from jointseg_jax.mapping.rows import TileRow, parse_row
+from jointseg_jax.mapping.label import Label
+from jointseg_jax.mapping.read_product import read_product
+from jointseg_jax.mapping.rows import TileRow
+from jointseg_jax.mapping.zonal_table import check_suffix, write_table
 from jointseg_jax.mapping.zones import longest_side
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import IGNORE
@@ -31,7 +36,8 @@ from jointseg_jax.rasters.reader import Handles, read_window
 
 _ROWS = 512  # read at once: a row of the product's blocks
 _MARGIN = 2000.0  # metres around a tile within which polygons are kept
-COLUMNS = ("area_km2", "mapped_km2", "impervious_km2", "share", "coverage", "pixels", "west", "south", "east", "north")
+_BOX = ("west", "south", "east", "north")
+_DEFAULT = Label.of_record({})
 
 
 @dataclasses.dataclass
@@ -43,13 +49,19 @@ class _Sums:
     pixels: np.ndarray
 
 
-def read_polygons(path: pathlib.Path, name: str | None) -> geopandas.GeoDataFrame:
+def columns(label: Label) -> tuple[str, ...]:
+    """The table's own columns."""
+    return ("area_km2", "mapped_km2", label.column, "share", "coverage", "pixels", *_BOX)
+
+
+def read_polygons(path: pathlib.Path, name: str | None, label: Label = _DEFAULT) -> geopandas.GeoDataFrame:
     """The polygons in all layers of a file with their names, made valid, in the CRS of the first of these layers.
 
     Args:
         path: see `vectors.read_layers`.
         name: the column that names them; by default all columns but the geometry are kept, and where several layers
             hold polygons the column `layer` says which.
+        label: of the product: no column may have the name of one of the table's own.
 
     Raises:
         InputError: it cannot be read, or holds something else.
@@ -61,7 +73,7 @@ def read_polygons(path: pathlib.Path, name: str | None) -> geopandas.GeoDataFram
         if name is not None and name not in table.columns:
             known = ", ".join(c for c in table.columns if c != table.geometry.name)
             raise InputError(f"{shown} has no column {name!r}; it has {known}")
-        clash = [c for c in table.columns if c in COLUMNS]
+        clash = [c for c in table.columns if c in columns(label)]
         if clash and name is None:
             raise InputError(f"{shown} has columns of the table's own names ({', '.join(clash)}): choose one by --name")
         wrong = sorted(set(layer.kinds) - set(AREAL))
@@ -79,18 +91,21 @@ def read_polygons(path: pathlib.Path, name: str | None) -> geopandas.GeoDataFram
     return together
 
 
-def zonal(product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.GeoDataFrame) -> pd.DataFrame:
-    """Impervious area and share of every polygon.
+def zonal(
+    product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.GeoDataFrame, label: Label = _DEFAULT
+) -> pd.DataFrame:
+    """Area and share of the label in every polygon.
 
     Args:
         product: folder of the product.
         tiles: its rows.
         polygons: see `read_polygons`.
+        label: of the product; names the column of its area.
 
     Returns:
-        The polygons' own columns, then `area_km2` of the polygon, `mapped_km2` of valid pixels in it, `impervious_km2`,
-        `share` = impervious / mapped (nothing where nothing was mapped), `coverage` = mapped / area, `pixels` mapped,
-        and the polygon's box in degrees.
+        The polygons' own columns, then `area_km2` of the polygon, `mapped_km2` of valid pixels in it, the label's area
+        such as `impervious_km2`, `share` = its share of what is mapped (nothing where nothing was mapped),
+        `coverage` = mapped / area, `pixels` mapped, and the polygon's box in degrees.
 
     Raises:
         InputError: a tile cannot be read.
@@ -115,13 +130,13 @@ def zonal(product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.G
         found = {
             "area_km2": area / 1e6,
             "mapped_km2": sums.mapped / 1e6,
-            "impervious_km2": sums.impervious / 1e6,
+            label.column: sums.impervious / 1e6,
             "share": sums.impervious / sums.mapped,
             "coverage": sums.mapped / area,
             "pixels": sums.pixels,
         }
     boxes = degrees.bounds.to_numpy()
-    found |= dict(zip(COLUMNS[-4:], boxes.T, strict=True))
+    found |= dict(zip(_BOX, boxes.T, strict=True))
     own = pd.DataFrame(polygons.drop(columns=polygons.geometry.name))
     return pd.concat([own, pd.DataFrame(found)], axis=1)
 
@@ -219,51 +234,23 @@ def column_areas(strip: GeoBox) -> np.ndarray:
     return abs(strip.affine.a * strip.affine.e) / np.asarray(scale)
 
 
-def product_tiles(product: pathlib.Path) -> list[TileRow]:
-    """The tiles of a product, from its records; raises `InputError` where there are none."""
-    path = product / "collection.json"
-    if not path.is_file():
-        raise InputError(f"{product} holds no product: {path.name} is missing (predict.py --aoi=... writes it)")
-    items = [product / link["href"] for link in read_json(path)["links"] if link["rel"] == "item"]
-    return [_from_item(read_json(item)) for item in items]
-
-
-def _from_item(item: dict) -> TileRow:
-    p = item["properties"]
-    kept = ("owned_m2", "valid_m2", "impervious_m2", "scenes", "decisions", "agreement", "model", "seconds")
-    row = {k: p[f"jointseg:{k}"] for k in kept}
-    files = {
-        layer: {"path": a["href"].removeprefix("../"), "sha256": a["file:checksum"][4:], "bytes": a["file:size"]}
-        for layer, a in item["assets"].items()
-    }
-    row |= {"tile": item["id"], "epsg": p["proj:code"].removeprefix("EPSG:"), "bounds": p["proj:bbox"]}
-    return parse_row(item["id"], {**row, "datetime": p["datetime"], "files": files})
-
-
-def write_table(path: pathlib.Path, table: pd.DataFrame) -> None:
-    """Writes it as CSV in UTF-8; figures with as many digits as they are good for."""
-    shown = table.copy()
-    for column in ("area_km2", "mapped_km2", "impervious_km2", "west", "south", "east", "north"):
-        shown[column] = shown[column].round(6)
-    for column in ("share", "coverage"):
-        shown[column] = shown[column].round(5)
-    text = io.StringIO()
-    shown.to_csv(text, index=False, lineterminator="\n")
-    write_text(path, text.getvalue())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was written; returns the exit status."""
     parser = door.Arguments(prog="python -m jointseg_jax.mapping.zonal", description=__doc__)
     parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
     parser.add_argument("--polygons", type=pathlib.Path, required=True, help="GeoPackage, GeoJSON, Shapefile, ...")
     parser.add_argument("--name", help="column that names the polygons; all columns are kept by default")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="table, CSV")
+    parser.add_argument(
+        "--output", type=pathlib.Path, required=True, help="table: .csv, or with the polygons .gpkg, .geojson, .parquet"
+    )
 
     def work() -> None:
         given = parser.parse_args(arguments)
-        table = zonal(given.product, product_tiles(given.product), read_polygons(given.polygons, given.name))
-        write_table(given.output, table)
+        check_suffix(given.output)
+        record = read_product(given.product)
+        polygons = read_polygons(given.polygons, given.name, record.label)
+        table = zonal(given.product, record.tiles, polygons, record.label)
+        write_table(given.output, table, polygons)
         missed = int((table["pixels"] == 0).sum())
         print(
             f"table   {given.output}: {len(table)} polygons, {table['mapped_km2'].sum():.3f} km2 mapped in them; "

@@ -15,10 +15,15 @@ from PIL import Image
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import card as cards
+from jointseg_jax.mapping.label import Label
 from jointseg_jax.mapping.records import write_records
 from jointseg_jax.mapping.rows import parse_rows
 from jointseg_jax.mapping.viewer.build import build, main
-from jointseg_jax.mapping.zonal import write_table, zonal
+from jointseg_jax.mapping.viewer.layers import layers_of
+from jointseg_jax.mapping.zonal import zonal
+from jointseg_jax.mapping.zonal_table import write_table
+from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.writer import Layout, write_raster
 
 NAMES = ["<img src=x onerror=window.hacked=1>", "武汉市", "nowhere"]
 
@@ -34,10 +39,10 @@ def viewed(made_product, trained, raw, tmp_path_factory):
     left = (500000, 501700, 0)
     shapes = [shapely.box(x, 3399600, x + 550, 3400100) if x else shapely.box(0, 0, 1, 1) for x in left]
     polygons = geopandas.GeoDataFrame({"name": NAMES}, geometry=shapes, crs=32650)
-    write_table(folder / "zonal.csv", zonal(folder, parse_rows(rows), polygons))
+    write_table(folder / "zonal.csv", zonal(folder, parse_rows(rows), polygons), polygons)
     inputs = [raw / name / "s2.tif" for name in "abcd"]
     lines: list[str] = []
-    page = build(folder, inputs=inputs, bands=(3, 2, 1), table=folder / "zonal.csv", say=lines.append)
+    page = build(folder, inputs=inputs, table=folder / "zonal.csv", say=lines.append)
     return page, lines
 
 
@@ -73,8 +78,12 @@ def test_errors_are_one_sentence(product, trained, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     write_records(folder, rows, cards.model_item(trained, {"c": cards.checkpoint_asset(trained, "x")}), say=print)
     (folder / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="is no table"):
+    with pytest.raises(InputError, match=r"bad\.csv lacks the columns .'east'"):
         build(folder, table=folder / "bad.csv")
+    for box in ("x", "inf"):
+        (folder / "bad.csv").write_text(f"name,west,south,east,north\na,1,2,3,{box}\n")
+        with pytest.raises(InputError, match="is no table"):
+            build(folder, table=folder / "bad.csv")
     with pytest.raises(InputError, match="max-zoom=30 must be a whole number of at most 20"):
         build(folder, deepest=30)
     (folder / "input.tif").write_text("")
@@ -82,6 +91,62 @@ def test_errors_are_one_sentence(product, trained, tmp_path, capsys):
         build(folder, inputs=[folder / "input.tif"])
     assert not (folder / "viewer").exists()
     assert not (folder / ".partial-viewer").exists()
+
+
+def picture(path, names, dtype="uint16"):
+    """A raster whose red is 3000, green 2000 and blue 1000, in bands of some names."""
+    values = {"red": 3000, "green": 2000, "blue": 1000}
+    lattice = make_lattice("EPSG:32650", 500000.0, 3400000.0, 10, 8, 8)
+    stored = np.stack([np.full((8, 8), values.get(name, 7), dtype) for name in names], -1)
+    described = tuple({"red": "B04", "green": "B03", "blue": "B02", "none": ""}.get(name, name) for name in names)
+    write_raster(path, stored, Layout(lattice, dtype, described, 0))
+    return path
+
+
+@pytest.mark.parametrize("names", [("blue", "green", "red"), ("nir", "red", "swir", "green", "blue")])
+def test_colours_are_found_by_name(product, trained, tmp_path, names):
+    """Blue, green, red, as Sentinel-2's bands are numbered, were shown as red, green, blue."""
+    folder, rows = product
+    write_records(folder, rows, cards.model_item(trained, {"c": cards.checkpoint_asset(trained, "x")}), say=print)
+    path = picture(tmp_path / "input.tif", names)
+    lines = []
+    layers = layers_of(folder, [32650, 32651], Label.of_record({}), [path], None, lines.append)
+    assert layers[0].sources == [(path, tuple(names.index(c) + 1 for c in ("red", "green", "blue")))]
+    assert not lines
+    given = layers_of(folder, [32650, 32651], Label.of_record({}), [path], (1, 2, 3), lines.append)
+    assert given[0].sources == [(path, (1, 2, 3))]
+
+
+def test_bands_without_names_are_said(product, trained, tmp_path):
+    folder, rows = product
+    write_records(folder, rows, cards.model_item(trained, {"c": cards.checkpoint_asset(trained, "x")}), say=print)
+    lines = []
+    path = picture(tmp_path / "input.tif", ("none",) * 4)
+    layers = layers_of(folder, [32650], Label.of_record({}), [path], None, lines.append)
+    assert layers[0].sources == [(path, (1, 2, 3))]
+    assert "does not name its bands" in lines[0]
+    for names, message in ((("none", "none"), "three are needed"), (("VV", "VH", "x"), "no red band among")):
+        with pytest.raises(InputError, match=message):
+            layers_of(folder, [32650], Label.of_record({}), [picture(path, names)], None, print)
+
+
+def test_a_product_without_its_mosaics_is_named(product, trained):
+    folder, rows = product
+    write_records(folder, rows, cards.model_item(trained, {"c": cards.checkpoint_asset(trained, "x")}), say=print)
+    shutil.rmtree(folder / "mosaics")
+    with pytest.raises(InputError, match=r"impervious_32650\.vrt is missing"):
+        build(folder)
+    assert not (folder / "viewer").exists()
+
+
+def test_the_page_speaks_of_the_label(viewed):
+    """Its words come from the product; none stands in the page itself."""
+    page, _ = viewed
+    about = json.loads((page.parent / "product.js").read_text().removeprefix("window.PRODUCT = ").rstrip(";\n"))
+    assert (about["label"], about["classes"]) == ("impervious", ["pervious", "impervious"])
+    assert "mpervious" not in page.read_text()
+    script = (page.parent / "app.js").read_text()
+    assert script.count("mpervious") == script.count('"impervious"') == 2  # the layer's identifier
 
 
 @contextlib.contextmanager

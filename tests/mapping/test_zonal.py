@@ -11,9 +11,10 @@ from products import geodesic_area
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import card as cards
+from jointseg_jax.mapping.read_product import read_product
 from jointseg_jax.mapping.records import write_records
 from jointseg_jax.mapping.rows import parse_rows
-from jointseg_jax.mapping.zonal import column_areas, main, product_tiles, read_polygons, zonal
+from jointseg_jax.mapping.zonal import column_areas, main, read_polygons, zonal
 from jointseg_jax.rasters.lattice import make_lattice
 
 
@@ -203,10 +204,12 @@ def test_a_full_disk(product, trained, tmp_path, capsys):
     capsys.readouterr()
     with small_disk(tmp_path / "full", 1) as full:
         fill(full)
-        given = [f"--product={folder}", f"--polygons={tmp_path}/p.gpkg", f"--output={full}/t.csv"]
-        assert main(given) == 74
-        assert [p.name for p in full.iterdir() if not p.name.startswith("filler")] == []
-    assert capsys.readouterr().err.count("\n") == 1
+        for name in ("t.csv", "t.gpkg", "t.geojson", "t.parquet"):
+            assert main([f"--product={folder}", f"--polygons={tmp_path}/p.gpkg", f"--output={full}/{name}"]) == 74
+            assert [p.name for p in full.iterdir() if not p.name.startswith("filler")] == []
+            error = capsys.readouterr().err
+            assert error.count("\n") == 1
+            assert name in error
 
 
 def test_the_command(product, trained, tmp_path, capsys):
@@ -215,7 +218,7 @@ def test_the_command(product, trained, tmp_path, capsys):
     assert main([f"--product={folder}", f"--polygons={tmp_path}/p.gpkg", f"--output={tmp_path}/t.csv"]) == 2
     assert "collection.json is missing" in capsys.readouterr().err
     write_records(folder, rows, card, say=lambda _: None)
-    assert product_tiles(folder) == parse_rows(rows)
+    assert list(read_product(folder).tiles) == parse_rows(rows)
     shapes = [shapely.box(500050, 3399700, 500350, 3399950), shapely.box(0, 0, 1, 1)]
     frame(shapes, prefecture=["武汉, 市", "far"], code=[1, 2]).to_file(tmp_path / "p.gpkg")
     main([f"--product={folder}", f"--polygons={tmp_path}/p.gpkg", "--name=prefecture", f"--output={tmp_path}/t.csv"])

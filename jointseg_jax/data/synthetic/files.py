@@ -10,16 +10,16 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely.affinity
 
 from jointseg_jax import formats
 from jointseg_jax.data.sensor import Sensor, SensorSpread
 from jointseg_jax.data.sources import TABLE
 from jointseg_jax.data.synthetic import BANDS, REGIONS, Scene, make_scene
-from jointseg_jax.errors import InputError, Unwritable
+from jointseg_jax.data.vectors import write_vectors
+from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import folders
-from jointseg_jax.jobs.files import atomic_path, write_text
+from jointseg_jax.jobs.files import write_text
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.radiometry import ADDED, QUANTIFICATION
@@ -188,8 +188,4 @@ def _write_vectors(path: pathlib.Path, scene: Scene, corner: tuple[float, float]
     columns = {
         name: [getattr(f, name) for f in scene.features] for name in ("kind", "name", "width", "height", "year_built")
     }
-    with atomic_path(path) as temporary:
-        try:
-            gpd.GeoDataFrame(columns, geometry=geometry, crs=CRS).to_file(temporary, driver="GPKG", layer="features")
-        except (RuntimeError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise Unwritable(f"{path} cannot be written ({error}): check the free space there") from error
+    write_vectors(path, gpd.GeoDataFrame(columns, geometry=geometry, crs=CRS), "features")

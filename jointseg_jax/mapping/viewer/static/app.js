@@ -55,14 +55,14 @@
     box.replaceChildren();
     const shown = [at("left").value, at("right").value];
     if (shown.includes("impervious")) {
-      for (const [value, name] of [["1", "impervious"], ["0", "pervious"]]) {
+      for (const [value, name] of [["1", product.classes[1]], ["0", product.classes[0]]]) {
         const line = make("div");
         const swatch = make("span", undefined, "swatch");
         swatch.style.background = product.colours[value];
         line.append(swatch, name);
         box.append(line);
       }
-      box.append(make("div", "Zoomed out, colours mix: the share of impervious ground. Grey: not mapped.", "note"));
+      box.append(make("div", `Zoomed out, colours mix: the share that is ${product.classes[1]}. Grey: not mapped.`, "note"));
     }
     if (shown.includes("input") && shown.includes("image")) {
       box.append(make("div", "Input and super-resolved image are each stretched by themselves: compare shapes, not brightness.", "note"));
@@ -101,6 +101,7 @@
         row.tabIndex = 0;
         content.rows[i].forEach((text, c) =>
           row.append(make("td", format(text, content.columns[c], numeric[c]), numeric[c] ? "number" : "")));
+        if (!content.boxes[i]) return row;  // an empty polygon lies nowhere
         const [w, s, e, n] = content.boxes[i];
         const go = () => map.fitBounds([[s, w], [n, e]], { maxZoom: last });
         row.addEventListener("click", go);
@@ -131,7 +132,7 @@
   document.title = product.title;
   at("title").textContent = product.title;
   at("about").textContent = product.description;
-  const share = product.mapped_km2 > 0 ? `, ${(100 * product.impervious_km2 / product.mapped_km2).toFixed(1)} % impervious` : "";
+  const share = product.mapped_km2 > 0 ? `, ${(100 * product.label_km2 / product.mapped_km2).toFixed(1)} % ${product.label}` : "";
   at("figures").textContent =
     `${product.mapped_km2.toLocaleString("en", { maximumFractionDigits: 3 })} km² mapped in ${product.tiles} tiles${share}`;
   const ids = product.layers.map((l) => l.id);

@@ -1,0 +1,122 @@
+"""What the page shows of a product: the rasters of each layer, the bands that are its colours, how it is painted."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.label import Label
+from jointseg_jax.mapping.mosaics import mosaic_path
+from jointseg_jax.mapping.product import PROBABILITY_STEPS
+from jointseg_jax.rasters.band_names import match_bands
+from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.pictures import COLORMAP, colour_probability, stretch, stretch_limits
+from jointseg_jax.rasters.pyramid import Paint
+from jointseg_jax.rasters.reader import open_raster
+from jointseg_jax.rasters.small import read_small
+
+_COLOURS = Modality("picture", ("B04", "B03", "B02"), 10.0, "uint16", "reflectance")
+Source = tuple[pathlib.Path, tuple[int, ...]]
+
+
+class Layer(NamedTuple):
+    """A layer of the page: identifier, title, rasters with their one-based bands, and how these become RGBA."""
+
+    id: str
+    title: str
+    sources: list[Source]
+    paint: Paint
+
+
+def layers_of(
+    product: pathlib.Path,
+    zones: Sequence[int],
+    label: Label,
+    inputs: Sequence[pathlib.Path],
+    bands: tuple[int, int, int] | None,
+    say: Callable[[str], None],
+) -> list[Layer]:
+    """Every layer that there is.
+
+    Args:
+        product: folder.
+        zones: EPSG numbers of its tiles.
+        label: what it maps.
+        inputs: rasters it was made of.
+        bands: red, green and blue in them, one-based; None to find them by name.
+        say: receives which bands were taken.
+
+    Raises:
+        InputError: the map is not there, or a raster has no such bands.
+    """
+    found = []
+    if inputs:
+        sources = [(path, bands or _by_name(path, say)) for path in inputs]
+        found.append(Layer("input", "input, 10 m", sources, _stretched(sources)))
+    for name, paint in (("impervious", _paint_classes), ("probability", _paint_probability), ("image", None)):
+        paths = [p for p in (mosaic_path(product, name, epsg) for epsg in zones) if p.is_file()]
+        if paths:
+            sources = [(p, _by_name(p, lambda _: None) if name == "image" else (1,)) for p in paths]
+            found.append(Layer(name, label.of_layer(name), sources, paint or _stretched(sources)))
+        elif name == "impervious":
+            raise InputError(
+                f"{mosaic_path(product, name, zones[0])} is missing: run predict.py again, which writes it anew"
+            )
+    return found
+
+
+def _by_name(path: pathlib.Path, say: Callable[[str], None]) -> tuple[int, ...]:
+    """Red, green and blue by the names that a raster gives its bands; the first three where it gives none."""
+    with open_raster(path) as raster:
+        found = match_bands(raster, _COLOURS)
+        names, count = list(raster.descriptions), raster.count
+    if found is None:
+        if count < 3:
+            raise InputError(f"{path} has {count} bands, and three are needed to show it: leave it out of --input")
+        say(f"bands   {path} does not name its bands: the first three are shown as red, green, blue (see --bands)")
+        return 1, 2, 3
+    for colour, matches in zip(("red", "green", "blue"), found, strict=True):
+        if len(matches) != 1:
+            raise InputError(
+                f"{path} has {'more than one' if matches else 'no'} {colour} band among {names}: say which are red, "
+                "green and blue with --bands"
+            )
+    return tuple(matches[0] for matches in found)
+
+
+def _paint_classes(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    table = np.zeros((256, 4), np.uint8)
+    for value, colour in COLORMAP.items():
+        table[value] = colour
+    return np.where(valid[..., None], table[values[..., 0]], np.uint8(0))
+
+
+def _paint_probability(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    rgb = colour_probability(values[..., 0] / PROBABILITY_STEPS)
+    return np.dstack([rgb, np.where(valid, 255, 0).astype(np.uint8)])
+
+
+def _stretched(sources: Sequence[Source]) -> Paint:
+    """One stretch for all rasters of a layer, so that no border shows between them."""
+    pixels = []
+    for path, bands in sources:
+        with open_raster(path) as raster:
+            if max(bands) > raster.count:
+                raise InputError(
+                    f"{path} has {raster.count} bands, of which {list(bands)} are to be shown: see --bands"
+                )
+        values, valid = read_small(path, bands)
+        pixels.append(values[valid & np.isfinite(values).all(-1)].astype(np.float64))
+    together = np.concatenate(pixels)
+    if not len(together):
+        raise InputError(f"{', '.join(str(path) for path, _ in sources)} hold no valid pixel to show")
+    limits = stretch_limits(together[None])
+
+    def paint(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        seen = valid & np.isfinite(values).all(-1)
+        rgb = stretch(np.where(seen[..., None], values, 0).astype(np.float64), limits)
+        return np.dstack([rgb, np.where(seen, 255, 0).astype(np.uint8)])
+
+    return paint
