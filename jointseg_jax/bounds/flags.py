@@ -4,6 +4,7 @@ from jointseg_jax.bounds.kinds import Many, whole
 
 TILE = whole(1, unit="input pixels")  # what does not fit into memory is refused when the network is known
 BATCH = whole(1, unit="windows", optional=True)
+HALO = whole(0, unit="input pixels")
 GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: the pixel of the coarser bands
 WORKERS = whole(0, 10_000, unit="processes")
 BAND = whole(1, 65_535)

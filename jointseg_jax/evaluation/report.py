@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax import formats
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.errors import Unwritable
@@ -16,7 +17,8 @@ from jointseg_jax.evaluation.evaluate import Statistics, check_contract, data_ra
 from jointseg_jax.jobs.files import write_json
 from jointseg_jax.mapping import confidence
 from jointseg_jax.mapping.halo import halo_for
-from jointseg_jax.mapping.predictor import Predictor, Tile
+from jointseg_jax.mapping.memory import check_room
+from jointseg_jax.mapping.predictor import Predictor, Tile, fitted
 from jointseg_jax.mapping.product import classes_of
 from jointseg_jax.models import cost
 from jointseg_jax.rasters import pictures
@@ -65,8 +67,11 @@ def evaluate(
     _make(folder)  # before the work of measuring
     site_record.insist(data, sites, deep=True)
     signal = data_range(trained.meta.contract)
+    bounds.TILE.insist("--tile", tile)
+    tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
     halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
     predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
+    check_room(predictor)
     by_site: dict[str, Statistics] = {}
     for number, site in enumerate(sites, start=1):
         drawer = _Panels(data, site, trained)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.ahead import ahead
 from jointseg_jax.mapping.dihedral import MEMBERS, mean_and_spread, turn, turn_back
@@ -117,6 +118,13 @@ def cores(height: int, width: int, tile: int) -> list[Window]:
     ]
 
 
+def fitted(tile: int, batch: int | None, height: int, width: int) -> tuple[int, int | None]:
+    """Tile and batch, no larger than a scene of height x width has use for; they do not change the map."""
+    tile = min(tile, max(height, width))
+    count = -(-height // tile) * -(-width // tile)
+    return tile, None if batch is None else min(batch, count)
+
+
 @functools.partial(jax.jit, static_argnames=("model", "halo", "images"))
 def predict_tiles(
     model: JointSeg,
@@ -198,8 +206,9 @@ class Predictor:
     ):
         if batch is None:
             batch = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
-        if tile < 1 or batch < 1 or halo < 0:
-            raise InputError(f"tile {tile} and batch {batch} must be at least 1, the halo {halo} at least 0")
+        bounds.TILE.insist("--tile", tile)
+        bounds.BATCH.insist("--batch", batch)
+        bounds.HALO.insist("the halo", halo)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype is {dtype!r}; known: {', '.join(DTYPES)}")
         self.trained, self.halo, self.tile, self.batch = trained, halo, tile, batch

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import tqdm
 
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.mapping.halo import halo_for
-from jointseg_jax.mapping.predictor import Predictor
+from jointseg_jax.mapping.memory import check_room
+from jointseg_jax.mapping.predictor import Predictor, fitted
 from jointseg_jax.mapping.product import Product, write_product
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.open_scene import open_scene
@@ -59,7 +61,11 @@ def map_scene(
         f"scene   {path}: {width} x {height} input pixels; "
         + "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
     )
+    bounds.TILE.insist("--tile", tile)
+    tile, batch = fitted(tile, batch, height, width)
     halo = halo_for(trained, scene, say=say)
+    predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
+    check_room(predictor)
     say(
         f"network {trained.name}, step {trained.step}, {trained.weights} weights; tiles of {tile} input pixels, "
         f"halo {halo}"
@@ -71,7 +77,6 @@ def map_scene(
             bar.total = total
             bar.update(done - bar.n)
 
-        predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
         product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)
     nodata = 1 - product.valid_pixels / (height * width * FINE_FACTOR**2)
     share = product.impervious_pixels / product.valid_pixels if product.valid_pixels else 0.0

@@ -10,18 +10,20 @@ import numpy as np
 import shapely
 
 from jointseg_jax import __version__
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.executors import Result
 from jointseg_jax.mapping import confidence, plan_file
 from jointseg_jax.mapping.agreement import agreement
 from jointseg_jax.mapping.catalogue import Entry
+from jointseg_jax.mapping.memory import check_room
 from jointseg_jax.mapping.mosaic import MOST, Mosaic, mosaic
 from jointseg_jax.mapping.plan import PlannedTile
-from jointseg_jax.mapping.predictor import Predictor
+from jointseg_jax.mapping.predictor import Predictor, fitted
 from jointseg_jax.mapping.product import write_product
 from jointseg_jax.mapping.weights import weights_digest
 from jointseg_jax.rasters.burn import burn
-from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, refine
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.writer import Layout, cog_writer
@@ -78,7 +80,9 @@ class TileWork:
                 f"{self._workdir} holds other weights at step {self._step} than {self._product / plan_file.PLAN} was "
                 "made with: restore them, or take another --output"
             )
-        return _State(make_predictor(trained, plan.settings), plan, {t.name: t for t in plan.tiles}, scenes)
+        predictor = make_predictor(trained, plan.settings)
+        check_room(predictor)
+        return _State(predictor, plan, {t.name: t for t in plan.tiles}, scenes)
 
 
 def check_settings(trained: Trained, settings: plan_file.Settings) -> None:
@@ -91,12 +95,16 @@ def check_settings(trained: Trained, settings: plan_file.Settings) -> None:
 
 
 def make_predictor(trained: Trained, settings: plan_file.Settings) -> Predictor:
-    """The predictor of a product."""
+    """The predictor of a product; raises `InputError` where the settings are out of their bounds."""
+    bounds.GRID.insist("--grid", settings.grid)
+    bounds.TILE.insist("--tile", settings.tile)
+    side = int(settings.grid / COARSE_SPACING)
+    tile, batch = fitted(settings.tile, settings.batch, side, side)
     return Predictor(
         trained,
         settings.halo,
-        tile=settings.tile,
-        batch=settings.batch,
+        tile=tile,
+        batch=batch,
         images=settings.image,
         augment=settings.augment,
         dtype=settings.dtype,

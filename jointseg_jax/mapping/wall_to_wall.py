@@ -12,7 +12,7 @@ import tqdm
 
 from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.executors import Executor
+from jointseg_jax.jobs.executors import Executor, Serial
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.units import Event, run_units
 from jointseg_jax.mapping import plan_file, rates
@@ -21,8 +21,8 @@ from jointseg_jax.mapping.catalogue import Entry, Refused, open_all
 from jointseg_jax.mapping.footprint import bbox
 from jointseg_jax.mapping.found import find
 from jointseg_jax.mapping.halo import halo_for, kept
-from jointseg_jax.mapping.memory import memory
-from jointseg_jax.mapping.plan import SNAP, Coverage, coverage, partition, with_scenes
+from jointseg_jax.mapping.memory import check_room, memory
+from jointseg_jax.mapping.plan import Coverage, coverage, partition, with_scenes
 from jointseg_jax.mapping.tile_work import TileWork, check_settings, make_predictor
 from jointseg_jax.mapping.weights import weights_digest
 from jointseg_jax.mapping.zones import cut_at_180, to_degrees, zone_of_epsg
@@ -58,8 +58,6 @@ def plan_area(
     Raises:
         InputError: nothing to map, a scene that breaks the contract, or another plan in the folder.
     """
-    if settings.grid < SNAP or settings.grid % SNAP:
-        raise InputError(f"--grid={settings.grid} must be a multiple of {SNAP} metres, the pixel of the 20 m bands")
     check_settings(trained, settings)
     key = plan_file.catalogue_key(trained.meta.contract, settings.radiometry, settings.bands)
     scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
@@ -135,6 +133,8 @@ def map_area(
         Unfinished: some tiles kept failing.
     """
     ledger = Ledger(product / plan_file.LEDGER, product, say=say)
+    if isinstance(executor, Serial):
+        check_room(make_predictor(trained, plan.settings))  # other executors work on other machines, which look there
     work = TileWork(product, trained.workdir, trained.step, trained.weights)
     begin = time.perf_counter()
     areas = {t.name: t.owned_m2 for t in plan.tiles}

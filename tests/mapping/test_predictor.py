@@ -13,8 +13,10 @@ from jointseg_jax import formats
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_json
 from jointseg_jax.mapping import halo as halos
+from jointseg_jax.mapping import memory as mapping_memory
 from jointseg_jax.mapping import predictor as predictors
-from jointseg_jax.mapping.predictor import Predictor, cores
+from jointseg_jax.mapping.memory import check_room
+from jointseg_jax.mapping.predictor import Predictor, cores, fitted
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.training.experiment import set_up
@@ -281,6 +283,31 @@ def test_silly_sizes_are_refused(trained):
     for changes in ({"tile": 0}, {"batch": 0}):
         with pytest.raises(InputError, match="at least"):
             Predictor(trained, 4, **changes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"),
+    [((10**9, None), (40, None)), ((10**9, 10**6), (40, 1)), ((16, 10**6), (16, 6)), ((16, 4), (16, 4))],
+    ids=str,
+)
+def test_windows_are_no_larger_than_the_scene(asked, used):
+    assert fitted(*asked, 20, 40) == used
+
+
+@pytest.mark.parametrize("changes", [{"tile": 10**9}, {"batch": 10**6}, {"tile": 10**5, "augment": True}], ids=str)
+def test_windows_beyond_all_memory_are_refused_at_once(trained, changes, monkeypatch):
+    monkeypatch.setattr(mapping_memory, "memory", None)  # nothing is compiled to know it
+    monkeypatch.setattr(mapping_memory, "memory_limit", lambda: 64 * 10**9)
+    with pytest.raises(InputError, match=r"there are 64 GB: take a smaller --tile or --batch"):
+        check_room(Predictor(trained, 4, **changes))
+
+
+def test_windows_whose_network_does_not_fit_are_refused(trained):
+    predictor = Predictor(trained, 4, tile=16)
+    check_room(predictor)
+    check_room(predictor, limit=2**40)
+    with pytest.raises(InputError, match=r"--tile=16 with a batch of 1 .* there are 20 MB"):
+        check_room(predictor, limit=20 * 10**6)
 
 
 def test_toy_is_what_it_says():

@@ -1,0 +1,16 @@
+"""How much memory this process may use."""
+
+import functools
+
+
+@functools.cache
+def memory_limit() -> int:
+    """Bytes of memory: of the machine, or fewer where a container, a job or a limit of the user says so."""
+    from distributed.system import MEMORY_LIMIT  # knows control groups and limits; slow to import
+
+    return int(MEMORY_LIMIT)
+
+
+def in_words(count: float) -> str:
+    """So many bytes."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
