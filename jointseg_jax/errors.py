@@ -1,7 +1,24 @@
 """The exceptions that are meant for the user's eyes: their messages are one sentence, printed without a traceback."""
 
+import re
 
-class InputError(ValueError):
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_ENDLESS = re.compile(r"\S{401,}")
+
+
+class _Sentence(Exception):
+    """Its message stays on one line, whatever stands in it.
+
+    A file's name may hold line breaks and the text of a record may hold thousands of letters: control characters are
+    written as escapes, and the middle of a word of more than 400 letters is left out.
+    """
+
+    def __init__(self, sentence: str = ""):
+        line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], sentence)
+        super().__init__(_ENDLESS.sub(lambda found: f"{found[0][:200]}...{found[0][-100:]}", line))
+
+
+class InputError(_Sentence, ValueError):
     """Something the user gave cannot be used.
 
     The message is one sentence that says what is wrong, where, and what to do about it. The doors print it without a
@@ -9,7 +26,7 @@ class InputError(ValueError):
     """
 
 
-class RunEnded(Exception):
+class RunEnded(_Sentence):
     """A run ended before its work was done, through no mistake in what the user gave.
 
     Attributes:

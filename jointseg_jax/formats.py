@@ -151,7 +151,7 @@ def read_record(path: str | os.PathLike[str], kind: Format) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise Damaged(f"{path} cannot be read ({error.strerror})") from error
+        raise Damaged(f"{path} cannot be read ({error.strerror}): {kind.again}") from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
         raise damaged(path, kind, str(error) or type(error).__name__) from error
     return unseal(record, kind, path)

@@ -1,6 +1,7 @@
 """Files that are either whole or absent."""
 
 import contextlib
+import errno
 import functools
 import glob
 import hashlib
@@ -9,6 +10,7 @@ import os
 import pathlib
 import re
 import socket
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -114,9 +116,24 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def plain(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The path of a regular file or of a link to one; reading a pipe or a device may never end.
+
+    Raises:
+        OSError: it is something else, or not there.
+    """
+    path = pathlib.Path(path)
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
+    return path
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file in UTF-8, with or without a byte order mark."""
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
+    """Reads a JSON file in UTF-8, with or without a byte order mark; see `plain`."""
+    return json.loads(plain(path).read_text(encoding="utf-8-sig"))
 
 
 def file_name(text: str) -> str:
@@ -126,8 +143,8 @@ def file_name(text: str) -> str:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with pathlib.Path(path).open("rb") as file:
+    """The SHA-256 of a file's bytes, in hexadecimal; see `plain`."""
+    with plain(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -137,7 +154,7 @@ def sampled_sha256(path: str | os.PathLike[str]) -> str:
     The first and the last block are among them; a file of up to 1 MiB is read whole. It costs the same for a file of
     any size, and does not see a change that leaves out all of these blocks.
     """
-    with pathlib.Path(path).open("rb") as file:
+    with plain(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         digest = hashlib.sha256(str(size).encode())
         if size <= _SAMPLES * _SAMPLE:

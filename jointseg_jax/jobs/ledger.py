@@ -181,6 +181,10 @@ class Ledger:
                 return f"{path} is not what its row says (SHA-256)"
         except FileNotFoundError:
             return f"{path} is gone"
+        except OSError as error:
+            if error.errno in retries.PASSING:
+                raise
+            return f"{path} cannot be read ({error.strerror})"
         return ""
 
     def _path(self, unit: str) -> pathlib.Path:
@@ -211,6 +215,11 @@ class Ledger:
         try:
             row = retries.call(lambda: whole.read_json(path))
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in retries.PASSING:
+                raise
+            self._say(f"{path} cannot be read ({error.strerror}): it does not count")
             return None
         except (ValueError, RecursionError):  # JSON or UTF-8
             row = None

@@ -12,10 +12,10 @@ from jointseg_jax.jobs.files import read_json
 def read_document(path: pathlib.Path, advice: str) -> Any:
     """Reads a JSON file; raises `InputError`, with what to do, where there is none or it cannot be read."""
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("a folder, a pipe or a device")
         return read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as JSON ({error.strerror}): {advice}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}): {advice}") from error
 
 

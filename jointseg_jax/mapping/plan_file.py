@@ -201,7 +201,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         return about, features
     except InputError:
         raise
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise formats.damaged(path, formats.PLAN, f"{type(error).__name__}: {error}") from error
 
 

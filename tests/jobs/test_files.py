@@ -103,3 +103,20 @@ def test_ids_of_scenes_become_names_of_files_that_stay_apart():
     assert found[0] == names[0]
     assert len(set(found)) == len(names)
     assert all("/" not in f and f not in ("", ".", "..") and len(f) < 150 for f in found)
+
+
+def _pipe(path):
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [(_pipe, "pipe"), (os.mkdir, "folder"), (lambda path: path.symlink_to("/dev/zero"), "device")],
+    ids=("pipe", "folder", "device"),
+)
+@pytest.mark.parametrize("read", [files.read_json, files.sha256, files.sampled_sha256])
+def test_what_is_no_file_is_refused_at_once(tmp_path, make, said, read):
+    """Reading it would never end."""
+    make(tmp_path / "x")
+    with pytest.raises(OSError, match=said):
+        read(tmp_path / "x")

@@ -89,6 +89,7 @@ def another(path):
 
 
 HARM = {
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "torn": lambda path: os.truncate(path, path.stat().st_size - 20),
     "empty": lambda path: path.write_text(""),
     "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),

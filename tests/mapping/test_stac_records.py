@@ -148,5 +148,5 @@ def test_catalogues_that_link_to_each_other_many_times_are_read_once(tmp_path):
 
 def test_a_pipe_is_no_catalogue(tmp_path):
     os.mkfifo(tmp_path / "i.json")
-    with pytest.raises(InputError, match="a pipe or a device"):
+    with pytest.raises(InputError, match="it is a pipe"):
         read_items(tmp_path / "i.json")
