@@ -12,7 +12,6 @@ import harness
 import jax
 import numpy as np
 import pytest
-import rasterio
 import toy
 
 from jointseg_jax.errors import Diverged, InputError
@@ -21,17 +20,32 @@ from jointseg_jax.training import incidents as dumping
 from jointseg_jax.training.loop import train
 from jointseg_jax.training.reproduce import reproduce
 
-ABSURD = 3e38  # a number that float32 holds, and whose square it does not
+SCALE = 1e30  # of whole numbers whose squares float32 does not hold
 
 
 def poison(config, folder, rows):
-    """A copy of the dataset in which some rows of two sites' radar are absurd."""
+    """A copy of the dataset whose radar is 0, and in some rows of two sites far beyond what can be computed with.
+
+    Floating-point values that large count as absent, so they are whole numbers with an absurd scale.
+    """
     shutil.copytree(config.dataset.path, folder)
-    for site in ("a", "b"):
-        with rasterio.open(folder / "sites" / site / "s1.tif", "r+") as raster:
-            values = raster.read()
-            values[:, rows] = ABSURD
-            raster.write(values)
+    for site in ("a", "b", "c", "d"):
+        path = folder / "sites" / site / "s1.tif"
+
+        def spoil(stack, of=site):
+            made = np.zeros(stack.shape, np.int32)
+            if of in ("a", "b"):
+                made[:, rows] = 100_000_000
+            return made
+
+        toy.rewrite(path, dtype="int32", values=spoil, nodata=None)
+
+    def change(description):
+        for modality in description["contract"]["modalities"]:
+            if modality["name"] == "s1":
+                modality |= {"dtype": "int32", "scale": SCALE}
+
+    toy.edit_dataset(folder, change)
     toy.reseal(folder)
     config.dataset.path = str(folder)
     return config
