@@ -158,7 +158,8 @@ def _executor() -> "Executor":
         if not _SHARD.value:
             raise InputError("--executor=shard needs the share of this process: --shard=0/16 for the first of 16")
         return Serial(shard=parse_shard(_SHARD.value))
-    from jointseg_jax.jobs.cluster import Dask, slurm_options
+    from jointseg_jax.jobs.cluster import Dask
+    from jointseg_jax.jobs.workers import slurm_options
 
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the GPUs' memory is for the workers
     slurm = slurm_options(_SLURM.value) if _SLURM.value else None

@@ -14,17 +14,16 @@ The scheduler keeps nothing on disk and need not: workers write the ledger's row
 import collections
 import contextlib
 import gc
-import inspect
 import logging
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jointseg_jax.errors import InputError, Interrupted, Unfinished
+from jointseg_jax.jobs import workers
 from jointseg_jax.jobs.executors import End, Session, Task, sentence
-from jointseg_jax.jobs.gpus import visible_gpus, worker_environment
 from jointseg_jax.jobs.stopping import Stopping
 
 _MOMENT = 0.02  # seconds between looks
@@ -88,7 +87,10 @@ class Dask:
             stack.enter_context(_quiet())
             address: Any = self._scheduler
             if not address:
-                address = stack.enter_context(self._slurm_jobs() if self._slurm is not None else self._own())
+                started = workers.local(self._workers)
+                if self._slurm is not None:
+                    started = workers.slurm(self._workers, self._slurm, task.folder)
+                address = stack.enter_context(started)
             # A client that could not connect is finalised here: were it collected while the next one starts, its
             # finaliser would wait for a lock of Dask's that this very thread holds.
             gc.collect()
@@ -99,68 +101,6 @@ class Dask:
             except (OSError, ValueError) as error:
                 raise InputError(f"no Dask scheduler answers at {address} ({error}): check address and port") from error
             yield _OnACluster(client, blob, say, own=None if self.distant else address)
-
-    @contextlib.contextmanager
-    def _own(self) -> Iterator[Any]:
-        """A cluster of processes on this machine, which ends with this process, however it ends."""
-        import distributed
-
-        from jointseg_jax.jobs.worker import DeafToCtrlC
-
-        gpus = visible_gpus()
-        workers = self._workers or len(gpus) or 1
-        if gpus and workers > len(gpus):
-            raise InputError(f"{workers} workers for {len(gpus)} GPUs: each worker needs one of its own")
-        specification = {
-            number: {
-                "cls": distributed.Nanny,
-                "options": {
-                    "nthreads": 1,
-                    "memory_limit": 0,  # Dask would kill at a share of the memory that it thinks is its own
-                    "env": worker_environment(number, gpus),
-                    "plugins": [DeafToCtrlC()],
-                },
-            }
-            for number in range(workers)
-        }
-        scheduler = {
-            "cls": distributed.Scheduler,
-            "options": {
-                "host": "127.0.0.1",
-                "port": 0,
-                "dashboard": False,
-                "dashboard_address": "127.0.0.1:0",  # its HTTP server starts even so, and 8787 may be another run's
-                # Each death is reported, once, for the one call that the worker had: Dask shall not count them.
-                "allowed_failures": 0,
-            },
-        }
-        with _started(distributed.SpecCluster, workers=specification, scheduler=scheduler, name="jointseg") as cluster:
-            yield cluster
-
-    @contextlib.contextmanager
-    def _slurm_jobs(self) -> Iterator[Any]:
-        try:
-            import dask_jobqueue
-        except ImportError as error:
-            raise InputError("dask-jobqueue is missing: pip install 'jointseg-jax[slurm]'") from error
-        given = dict(self._slurm or {})
-        exports = [f"export {name}={value}" for name, value in worker_environment(0, ()).items()]
-        # One thread is Dask's; the processor cores that XLA and GDAL use are asked for by job_cpu.
-        options = {
-            **given,
-            "cores": 1,
-            "processes": 1,
-            "job_script_prologue": [*exports, *given.get("job_script_prologue", ())],
-        }
-        try:  # a job that nobody submits: a cluster with wrong options would be left half made
-            of_cluster = inspect.signature(dask_jobqueue.core.JobQueueCluster.__init__).parameters
-            of_job = {k: v for k, v in options.items() if k not in of_cluster}
-            dask_jobqueue.SLURMCluster.job_cls(scheduler="tcp://127.0.0.1:1", name="none", **of_job)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"Slurm options {given} cannot be used ({error})") from error
-        with _started(dask_jobqueue.SLURMCluster, **options) as cluster:
-            cluster.scale(jobs=self._workers)
-            yield cluster
 
 
 class _OnACluster:
@@ -304,30 +244,3 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
         for name in set(os.environ) - set(environment):  # a nanny leaves here what its workers shall have
             del os.environ[name]
-
-
-@contextlib.contextmanager
-def _started(kind: Callable[..., Any], **options: Any) -> Iterator[Any]:
-    try:
-        cluster = kind(**options)
-    except RuntimeError as error:
-        raise Unfinished(f"the worker processes did not start ({error}): see what they printed, if anything") from error
-    try:
-        yield cluster
-    finally:
-        with contextlib.suppress(TimeoutError):
-            cluster.close(timeout=10)
-
-
-def slurm_options(given: Sequence[str]) -> dict[str, Any]:
-    """Options of Slurm jobs from a command line: `["queue=gpu", "job_cpu=8", "job_extra_directives=--gres=gpu:1"]`.
-
-    Those that are lists have semicolons between their items.
-    """
-    options: dict[str, Any] = {}
-    for key, _, value in (option.partition("=") for option in given):
-        if key in ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args"):
-            options[key] = value.split(";")
-        else:
-            options[key] = int(value) if value.isdigit() else value
-    return options

@@ -96,9 +96,19 @@ def _connect(processes: Processes, connect: int, heartbeat: int) -> None:
         processes.count,
         processes.process,
         local_device_ids=None if processes.device is None else [processes.device],
+        coordinator_bind_address=_bind_address(processes.coordinator),
         cluster_detection_method="deactivate",
         **limits,
     )
+
+
+def _bind_address(coordinator: str) -> str | None:
+    """Where process 0 listens: on loopback where that is the address given; None is JAX's default, all interfaces.
+
+    Another address may be that of a service that forwards to this machine, on which nothing can listen here.
+    """
+    host = coordinator.rpartition(":")[0].strip("[]")
+    return coordinator if host in ("localhost", "::1") or host.startswith("127.") else None
 
 
 def _wait_for(processes: Processes, seconds: int) -> None:

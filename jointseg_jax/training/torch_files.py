@@ -40,6 +40,7 @@ _STORAGES: dict[str, np.dtype[Any]] = {
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older form
 _LEGACY_PROTOCOL = 1001
 _PICKLE_PROTOCOL = 4  # at most; PyTorch writes 2 unless told otherwise
+_DEPTH = 100  # dictionaries and lists within one another
 # What damaged bytes make of a pickle, an archive or a tensor's description.
 _BROKEN = (
     pickle.UnpicklingError,
@@ -148,13 +149,14 @@ class _Unpickler(pickle.Unpickler):
 
     Attributes:
         dtypes: of every storage met, by key.
+        opcodes: of the pickle.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="utf-8")  # of strings that Python 2 wrote
         self.dtypes: dict[str, np.dtype] = {}
         start = file.tell()
-        _check_opcodes(file)
+        self.opcodes = _check_opcodes(file)
         file.seek(start)
 
     def find_class(self, module: str, name: str) -> Any:
@@ -180,14 +182,20 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(str(key), storage.dtype, int(length), int(first))
 
 
-def _check_opcodes(file: BinaryIO) -> None:
-    """Reads one pickle without running it; raises `ValueError` where a damaged one would take all memory."""
+def _check_opcodes(file: BinaryIO) -> int:
+    """Counts the opcodes of one pickle without running it.
+
+    Raises:
+        ValueError: it would take all memory, or is of a later protocol.
+    """
+    count = 0
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if opcode.proto > _PICKLE_PROTOCOL:
             raise ValueError(f"an opcode {opcode.name} that weights do not need")
         # Python makes room for every place up to the one that is named.
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
             raise ValueError(f"place {argument} of a pickle that has come to opcode {count}")
+    return count
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
@@ -220,12 +228,13 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray] | None:
 
 
 def _read_torch_zip(archive: zipfile.ZipFile, folder: str) -> dict[str, np.ndarray]:
-    content = _Unpickler(io.BytesIO(archive.read(f"{folder}data.pkl"))).load()
+    unpickler = _Unpickler(io.BytesIO(archive.read(f"{folder}data.pkl")))
+    content = unpickler.load()
     order = f"{folder}byteorder"
     swapped = order in archive.namelist() and archive.read(order).strip() == b"big"
     storages: dict[str, bytes] = {}
     arrays = {}
-    for name, tensor in _tensors(content):
+    for name, tensor in _tensors(content, unpickler.opcodes):
         key = tensor.storage.key
         if key not in storages:
             storages[key] = archive.read(f"{folder}data/{key}")
@@ -246,7 +255,7 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray] | None:
     for key in map(str, _Unpickler(file).load()):
         length = int.from_bytes(_exactly(file, 8), "little")
         storages[key] = _exactly(file, length * unpickler.dtypes[key].itemsize)
-    return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in _tensors(content)}
+    return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in _tensors(content, unpickler.opcodes)}
 
 
 def _exactly(file: BinaryIO, count: int) -> bytes:
@@ -257,16 +266,26 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
     return file.read(count)
 
 
-def _tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, _Tensor]]:
-    """Every tensor in nested dictionaries and lists, with its dotted name."""
-    if isinstance(content, _Tensor):
-        yield prefix, content
-    elif isinstance(content, Mapping):
-        for key, value in content.items():
-            yield from _tensors(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(content, (list, tuple)) and not isinstance(content, _Storage):
-        for index, value in enumerate(content):
-            yield from _tensors(value, f"{prefix}.{index}" if prefix else str(index))
+def _tensors(content: Any, opcodes: int) -> Iterator[tuple[str, _Tensor]]:
+    """Every tensor in nested dictionaries and lists, with its dotted name.
+
+    Raises:
+        ValueError: they are nested too deep, or there are more than the pickle has opcodes: each one written costs at
+            least an opcode, but a container that is referred to twice at every level doubles at every level.
+    """
+    left = max(opcodes, 1000)
+    waiting: list[tuple[str, Any, int]] = [("", content, 0)]
+    while waiting:
+        prefix, item, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > _DEPTH:
+            raise ValueError("dictionaries or lists within one another without end")
+        if isinstance(item, _Tensor):
+            yield prefix, item
+        elif isinstance(item, Mapping) or (isinstance(item, list | tuple) and not isinstance(item, _Storage)):
+            inside = item.items() if isinstance(item, Mapping) else enumerate(item)
+            found = [(f"{prefix}.{key}" if prefix else str(key), value, depth + 1) for key, value in inside]
+            waiting.extend(reversed(found))
 
 
 def _array(tensor: _Tensor, data: bytes, swapped: bool = False) -> np.ndarray:

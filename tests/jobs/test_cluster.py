@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,10 +22,11 @@ from jobs import pieces
 from jobs.test_units import UNITS, await_, door, end, litter
 
 from jointseg_jax.errors import InputError, Interrupted, StorageError
-from jointseg_jax.jobs import cluster, gpus
+from jointseg_jax.jobs import cluster, gpus, workers
 from jointseg_jax.jobs.cluster import Dask
-from jointseg_jax.jobs.executors import Result, Serial
+from jointseg_jax.jobs.executors import Result, Serial, Task
 from jointseg_jax.jobs.ledger import Ledger
+from jointseg_jax.jobs.stopping import Stopping
 from jointseg_jax.jobs.units import run_units
 
 pytestmark = pytest.mark.timeout(300)
@@ -406,6 +408,39 @@ def test_a_cluster_of_ours_without_workers_is_given_up(product, ledger, monkeypa
     pieces.whole(product, ledger, UNITS)
 
 
+def listening():
+    """Addresses on which this process and its children listen."""
+    found = set()
+    for process in (me := psutil.Process(), *me.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    return found
+
+
+def test_a_cluster_of_our_own_is_for_nobody_else(product, ledger):
+    """Every process listens on loopback alone, and none answers without the run's certificate."""
+    task = Task(pieces.Piece(product), ledger.folder, product)
+    with Stopping(1.0) as stopping, Dask(1).session(task, print, stopping) as session:
+        while not session.room():
+            time.sleep(0.05)
+        assert listening() == {"127.0.0.1"}
+        addresses = [session._own.scheduler_address, *session._own.scheduler.workers]
+        assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
+        for address in addresses:
+            assert refused(*address.removeprefix("tls://").split(":"))
+
+
+def refused(host, port):
+    """Whether a port ends the connection of a client without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, int(port)), timeout=10) as plain, context.wrap_socket(plain) as wrapped:
+            return not wrapped.recv(1)
+    except (ssl.SSLError, ConnectionError):
+        return True
+
+
 SBATCH = """#!/bin/sh
 # Stands in for Slurm's: keeps the script, runs it in the background, says a job number.
 cp "$1" {folder}/script
@@ -424,7 +459,7 @@ def test_slurm_jobs_are_submitted_with_the_options_and_cancelled(product, ledger
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
-    options = cluster.slurm_options(
+    options = workers.slurm_options(
         [
             "queue=gpu", "account=maps", "memory=4GB", "walltime=00:30:00", "job_cpu=8",
             "job_extra_directives=--gres=gpu:1;--exclusive", f"log_directory={tmp_path / 'logs'}",
@@ -437,6 +472,9 @@ def test_slurm_jobs_are_submitted_with_the_options_and_cancelled(product, ledger
         assert f"#SBATCH {line}" in script
     assert "export XLA_PYTHON_CLIENT_PREALLOCATE=false" in script
     assert "--nthreads 1 " in script
+    assert "tls://" in script
+    assert "--dashboard-address 127.0.0.1:0" in script
+    assert not list(ledger.folder.glob(".tls*"))  # the certificate went with the run
     assert len((tmp_path / "cancelled").read_text().split()) == 1
     for wrong in ({"memory": "4GB", "quue": "gpu"}, {"queue": "gpu"}):  # a slip; no memory
         with pytest.raises(InputError, match=r"Slurm options .* cannot be used"):

@@ -153,6 +153,23 @@ def test_a_pod_that_is_late_is_a_pod(said, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("coordinator", "bound"),
+    [
+        ("localhost:8476", "localhost:8476"),
+        ("127.0.0.1:8476", "127.0.0.1:8476"),
+        ("[::1]:8476", "[::1]:8476"),
+        ("machine-a:8476", None),
+        ("10.0.0.7:8476", None),
+    ],
+)
+def test_a_run_on_one_machine_listens_on_loopback(coordinator, bound, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **options: asked.update(options))
+    together._connect(Processes("flags", coordinator, 2, 0), 1, 1)
+    assert asked["coordinator_bind_address"] == bound
+
+
+@pytest.mark.parametrize(
     ("said", "at_first", "later"),
     [
         ("INTERNAL: NCCL operation ncclCommInitRankConfig() failed: unhandled system error", 1, 75),

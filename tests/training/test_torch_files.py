@@ -206,3 +206,17 @@ def test_what_is_no_weight_file(tmp_path):
     for path in (text, archive, plain, empty):
         with pytest.raises(InputError, match=rf"{path.name} holds no weights: give a file written by"):
             read_arrays(path)
+
+
+def doubling(levels):
+    """A pickle of a list that holds a list twice, which holds a list twice, and so on."""
+    twice = b"".join(b"](" + b"h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1]) for i in range(levels))
+    return b"\x80\x02]q\x00" + twice + b"."
+
+
+@pytest.mark.parametrize("content", [doubling(200), b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b"."])
+def test_lists_within_lists_without_end(tmp_path, content):
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+    with pytest.raises(InputError, match=r"bomb\.pth is damaged .*lists within one another without end"):
+        read_arrays(tmp_path / "bomb.pth")

@@ -1,0 +1,158 @@
+"""Starts worker processes for `cluster.Dask`: on this machine, or as Slurm jobs.
+
+Whoever reaches a port of Dask's can run code in its processes. So all that is started here speaks TLS with a
+certificate made for this run, which both sides must show; on this machine it also listens on loopback alone. The HTTP
+servers, which Dask starts in any case, listen on loopback.
+"""
+
+import contextlib
+import inspect
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jointseg_jax.errors import InputError, Unfinished
+from jointseg_jax.jobs.gpus import visible_gpus, worker_environment
+
+_LOOPBACK = "127.0.0.1"
+_HTTP = f"{_LOOPBACK}:0"  # any port: 8787 may be another run's
+
+
+@contextlib.contextmanager
+def local(workers: int) -> Iterator[Any]:
+    """A cluster of processes on this machine, which ends with this process, however it ends.
+
+    Args:
+        workers: processes; 0 means one per GPU, or one where there is none.
+
+    Raises:
+        InputError: there are fewer GPUs than workers.
+        Unfinished: they did not start.
+    """
+    import distributed
+
+    from jointseg_jax.jobs.worker import DeafToCtrlC
+
+    gpus = visible_gpus()
+    workers = workers or len(gpus) or 1
+    if gpus and workers > len(gpus):
+        raise InputError(f"{workers} workers for {len(gpus)} GPUs: each worker needs one of its own")
+    security = distributed.Security.temporary()
+    specification = {
+        number: {
+            "cls": distributed.Nanny,
+            "options": {
+                "host": _LOOPBACK,
+                "protocol": "tls",
+                "security": security,
+                "nthreads": 1,
+                "memory_limit": 0,  # Dask would kill at a share of the memory that it thinks is its own
+                "env": worker_environment(number, gpus),
+                "plugins": [DeafToCtrlC()],
+                "dashboard": False,
+                "dashboard_address": _HTTP,
+            },
+        }
+        for number in range(workers)
+    }
+    scheduler = {
+        "cls": distributed.Scheduler,
+        "options": {
+            "host": _LOOPBACK,
+            "protocol": "tls",
+            "security": security,
+            "port": 0,
+            "dashboard": False,
+            "dashboard_address": _HTTP,
+            # Each death is reported, once, for the one call that the worker had: Dask shall not count them.
+            "allowed_failures": 0,
+        },
+    }
+    with _started(
+        distributed.SpecCluster, workers=specification, scheduler=scheduler, security=security, name="jointseg"
+    ) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def slurm(workers: int, given: Mapping[str, Any], shared: pathlib.Path) -> Iterator[Any]:
+    """A cluster whose workers are Slurm jobs; its scheduler is in this process and listens on the network.
+
+    Args:
+        workers: jobs.
+        given: keyword arguments of `dask_jobqueue.SLURMCluster`.
+        shared: folder that all machines see: the certificate lies there, readable by this user alone, while it runs.
+
+    Raises:
+        InputError: the options cannot be used, or dask-jobqueue is missing.
+        Unfinished: the scheduler did not start.
+    """
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise InputError("dask-jobqueue is missing: pip install 'jointseg-jax[slurm]'") from error
+    exports = [f"export {name}={value}" for name, value in worker_environment(0, ()).items()]
+    # One thread is Dask's; the processor cores that XLA and GDAL use are asked for by job_cpu.
+    options = {
+        **given,
+        "cores": 1,
+        "processes": 1,
+        "job_script_prologue": [*exports, *given.get("job_script_prologue", ())],
+        "worker_extra_args": ["--no-dashboard", "--dashboard-address", _HTTP, *given.get("worker_extra_args", ())],
+    }
+    try:  # a job that nobody submits: a cluster with wrong options would be left half made
+        of_cluster = inspect.signature(dask_jobqueue.core.JobQueueCluster.__init__).parameters
+        of_job = {k: v for k, v in options.items() if k not in of_cluster}
+        dask_jobqueue.SLURMCluster.job_cls(scheduler="tcp://127.0.0.1:1", name="none", **of_job)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Slurm options {dict(given)} cannot be used ({error})") from error
+    http = {"dashboard": False, "dashboard_address": _HTTP}
+    with _certificate(shared) as security:
+        options = {"security": security, "scheduler_options": http, **options}
+        with _started(dask_jobqueue.SLURMCluster, **options) as cluster:
+            cluster.scale(jobs=workers)
+            yield cluster
+
+
+@contextlib.contextmanager
+def _certificate(shared: pathlib.Path) -> Iterator[Any]:
+    """A certificate in files that this user alone may read, for as long as the block runs."""
+    import distributed
+
+    made = distributed.Security.temporary().get_tls_config_for_role("scheduler")
+    shared.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tls-", dir=shared) as folder:
+        cert, key = pathlib.Path(folder) / "cert.pem", pathlib.Path(folder) / "key.pem"
+        cert.write_text(made["cert"])
+        key.write_text(made["key"])
+        roles = ("client", "scheduler", "worker")
+        files = {f"tls_{role}_{name}": str(path) for role in roles for name, path in (("cert", cert), ("key", key))}
+        yield distributed.Security(require_encryption=True, tls_ca_file=str(cert), **files)
+
+
+def slurm_options(given: Sequence[str]) -> dict[str, Any]:
+    """Options of Slurm jobs from a command line: `["queue=gpu", "job_cpu=8", "job_extra_directives=--gres=gpu:1"]`.
+
+    Those that are lists have semicolons between their items.
+    """
+    options: dict[str, Any] = {}
+    for key, _, value in (option.partition("=") for option in given):
+        if key in ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args"):
+            options[key] = value.split(";")
+        else:
+            options[key] = int(value) if value.isdigit() else value
+    return options
+
+
+@contextlib.contextmanager
+def _started(kind: Callable[..., Any], **options: Any) -> Iterator[Any]:
+    try:
+        cluster = kind(**options)
+    except RuntimeError as error:
+        raise Unfinished(f"the worker processes did not start ({error}): see what they printed, if anything") from error
+    try:
+        yield cluster
+    finally:
+        with contextlib.suppress(TimeoutError):
+            cluster.close(timeout=10)
