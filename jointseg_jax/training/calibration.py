@@ -7,6 +7,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit
 
+_TEMPERATURES = (0.05, 20.0)  # between which the temperature is looked for
+
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
@@ -51,7 +53,7 @@ def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:
         z = centre / np.exp(log_temperature)
         return float(-(positive * log_expit(z) + negative * log_expit(-z)).sum() / total)
 
-    found = minimize_scalar(nll, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    found = minimize_scalar(nll, bounds=np.log(_TEMPERATURES), method="bounded")
     temperature = float(np.exp(found.x))
     # Thresholds lie between bins: everything from bin k upwards is called impervious.
     hits = positive[::-1].cumsum()[::-1]
@@ -67,3 +69,22 @@ def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:
         "nll": float(found.fun),
     }
     return Calibration(round(temperature, 6), round(min(max(threshold, 0.005), 0.995), 6), step, scores)
+
+
+def at_limit(fitted: Calibration) -> bool:
+    """Whether the temperature is the lowest or the highest that is looked for: none between them was best."""
+    low, high = _TEMPERATURES
+    return not 1.01 * low < fitted.temperature < 0.99 * high
+
+
+def predicted_share(histogram: np.ndarray, edges: np.ndarray, fitted: Calibration) -> float:
+    """The share of the pixels that a calibration calls impervious.
+
+    Args:
+        histogram: counts [2, bins] of logit differences over pervious and impervious pixels.
+        edges: of the bins, [bins + 1].
+        fitted: the calibration.
+    """
+    centre = (edges[:-1] + edges[1:]) / 2
+    called = expit(centre / fitted.temperature) >= fitted.threshold
+    return float(histogram[:, called].sum() / histogram.sum())

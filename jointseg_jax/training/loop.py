@@ -14,7 +14,7 @@ from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.reader import warm_drivers
-from jointseg_jax.training import agreement, parallel, together, validation
+from jointseg_jax.training import agreement, doubts, parallel, together, validation
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import FOLDER, Checkpoints
 from jointseg_jax.training.experiment import Experiment, forward_flops, parameter_table, set_up, start
@@ -23,6 +23,7 @@ from jointseg_jax.training.incidents import Incidents
 from jointseg_jax.training.logs import RunLog
 from jointseg_jax.training.meter import Meter
 from jointseg_jax.training.profiling import Trace
+from jointseg_jax.training.room import check_room
 from jointseg_jax.training.saving import Saver
 from jointseg_jax.training.state import Params, TrainState
 from jointseg_jax.training.stopping import StopAsked, Stopping
@@ -49,6 +50,7 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
         stopping = stack.enter_context(Stopping())
         with together.one_fate():
             experiment = set_up(config)
+            check_room(experiment)
             if jax.process_index() == 0:
                 stack.enter_context(exclusive(workdir, "training"))
         together.connect_groups(experiment.mesh)
@@ -105,6 +107,8 @@ def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: path
         + f"; all in {workdir / 'parameters.txt'}"
     )
     log.say(f"training  steps {first} to {config.steps}, global batch {config.data.batch}, seed {config.seed}")
+    for doubt in doubts.at_start(config):
+        log.say(f"warning: {doubt}")
     log.record("start", first, {"parameters": count, "flops_per_patch": flops, "devices": jax.device_count()})
 
 
@@ -122,6 +126,7 @@ class _Run:
         fitted: Calibration,
     ):
         self._experiment, self._log, self._saver, self._stopping = experiment, log, saver, stopping
+        self._doubts = doubts.Doubts()
         self._incidents = Incidents(experiment, workdir, log)
         self._steps, self._evaluate = experiment.compile()
         height, width = experiment.training.size
@@ -193,6 +198,8 @@ class _Run:
         self.fitted = verdict.fitted
         log.record("validation", step, verdict.scores | {"masked": verdict.masked})
         log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in verdict.scores.items()))
+        for doubt in self._doubts.look(verdict):
+            log.say(f"warning: step {step}: {doubt}")
         if verdict.masked:
             log.say(f"step {step}: {verdict.masked} validation patches could not be read and are not in these figures")
         for name, counts in zip(("pervious", "impervious"), verdict.logits, strict=True):

@@ -5,7 +5,6 @@ Nothing is trained and no dataset is read; where one is prepared, its bands and 
 
 import dataclasses
 import math
-import os
 import pathlib
 import re
 import sys
@@ -19,6 +18,7 @@ from jointseg_jax.bounds.config import check_experiment
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.recipe import make_recipe
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.room import memory_limit
 from jointseg_jax.models import cost
 from jointseg_jax.models.vgg import vgg19_shapes
 from jointseg_jax.rasters.contract import Contract, Statistics
@@ -64,7 +64,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
     needs: dict[str, float] = {}
     for name, program in programs.items():
         flops = _flops(config, method, name == "adversarial")
-        need = needs[name] = _memory(program, config, method, mesh, batch)
+        need = needs[name] = step_memory(program, config, method, mesh, batch)
         say(
             f"{name:<11} {flops / 1e12:.3g} TFLOP per step of {batch} patches of {patch} x {patch}, "
             f"{_bytes(need)} per device"
@@ -72,7 +72,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
     limit, whose = _limit()
     name = max(reversed(needs), key=lambda phase: needs[phase])  # where two do not fit, a later phase needs more
     fits, need = _largest(
-        lambda size: _memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
+        lambda size: step_memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
     )
     found = f"{fits} ({_bytes(need)} per device when compiled)" if fits else f"none, not even {unit}"
     say(f"batch       the largest that fits into {_SHARE:.0%} of the {_bytes(limit)} of {whose}: {found}")
@@ -120,7 +120,7 @@ def _flops(config: Any, method: Method, adversarial: bool) -> int:
     return cost.flops(make_step(whole, adversarial=adversarial), state, batch, *vgg)
 
 
-def _memory(program: Program, config: Any, method: Method, mesh: Mesh, batch: int) -> float:
+def step_memory(program: Program, config: Any, method: Method, mesh: Mesh, batch: int) -> float:
     """Bytes that the compiled step needs on each device: state, batch, everything in between.
 
     Infinite where the compiler itself finds too little memory, as on TPUs, or as GPUs do where they try kernels out.
@@ -203,8 +203,7 @@ def _limit() -> tuple[int, str]:
         return int(statistics["bytes_limit"]), whose
     if device.platform != "cpu":
         raise InputError(f"{device.device_kind} does not tell how much memory it has: no batch can be said to fit")
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    count = jax.local_device_count()
+    total, count = memory_limit(), jax.local_device_count()
     return total // count, "this machine" if count == 1 else f"each of the {count} devices that share this machine"
 
 

@@ -36,7 +36,7 @@ LIMIT = 400 << 20
 def planned(toy_config):
     """What is said of a device of `LIMIT` bytes, and the bytes that each batch that was compiled needs."""
     needs = {}
-    measure = planning._memory
+    measure = planning.step_memory
 
     def remember(program, config, method, mesh, batch):
         needs[batch] = measure(program, config, method, mesh, batch)
@@ -45,7 +45,7 @@ def planned(toy_config):
     copied = toy_config.copy_and_resolve_references()
     copied.unlock()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(planning, "_memory", remember)
+        patched.setattr(planning, "step_memory", remember)
         patched.setattr(planning, "_limit", lambda: (LIMIT, "a small device"))
         return lines(small(copied)), needs
 
@@ -64,7 +64,7 @@ def test_what_a_plan_says(planned):
 
 def test_a_batch_that_the_compiler_refuses_does_not_fit(single, monkeypatch):
     """As a TPU's compiler does; the plan says so and goes on with smaller ones."""
-    measure = planning._memory
+    measure = planning.step_memory
 
     class Refusing:
         def __init__(self, program):
@@ -75,7 +75,7 @@ def test_a_batch_that_the_compiler_refuses_does_not_fit(single, monkeypatch):
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm.")
             return self.program.lower(state, batch)
 
-    monkeypatch.setattr(planning, "_memory", lambda program, *rest: measure(Refusing(program), *rest))
+    monkeypatch.setattr(planning, "step_memory", lambda program, *rest: measure(Refusing(program), *rest))
     said = lines(single)
     assert any(re.search(r"^pixel .* 8 patches of 12 x 12, more than there is per device", line) for line in said)
     assert re.search(r": 1 \(.* per device when compiled\)$", said[-1])
@@ -90,7 +90,7 @@ def test_other_failures_of_the_compiler_are_no_lack_of_memory(single):
 
     experiment = set_up(single)
     with pytest.raises(jax.errors.JaxRuntimeError, match="no such kernel"):
-        planning._memory(Broken(), single, experiment.method, experiment.mesh, 8)
+        planning.step_memory(Broken(), single, experiment.method, experiment.mesh, 8)
 
 
 @pytest.mark.parametrize(

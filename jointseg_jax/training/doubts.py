@@ -1,0 +1,66 @@
+"""What speaks against a run while it goes on, a line each: settings that never act, a network that learns nothing."""
+
+from typing import Any
+
+import numpy as np
+
+from jointseg_jax.training import calibration
+from jointseg_jax.training.validation import Verdict
+
+_IN_A_ROW = 3  # validations with one class everywhere, before it is said
+_RARE = 0.01  # of a class's labelled pixels: fewer predicted ones count as none
+
+
+def at_start(config: Any) -> list[str]:
+    """Doubts about the settings of a run.
+
+    Args:
+        config: of the experiment, within its bounds.
+    """
+    steps, warmup = config.steps, config.optimizer.warmup
+    found = []
+    if warmup >= steps:
+        found.append(
+            f"optimizer.warmup is {warmup} steps and the run {steps}: the learning rate never reaches "
+            f"{config.optimizer.learning_rate:g}"
+        )
+    if config.loss.segmentation_start >= steps:
+        found.append(
+            f"loss.segmentation_start is {config.loss.segmentation_start} and the run has {steps} steps: segmentation "
+            "is never trained"
+        )
+    adversarial = config.adversarial
+    weighted = adversarial.weight or adversarial.feature_matching or adversarial.perceptual
+    if weighted and adversarial.start >= steps:
+        found.append(f"adversarial.start is {adversarial.start} and the run has {steps} steps: that phase never begins")
+    return found
+
+
+class Doubts:
+    """Watches the validations of a run."""
+
+    def __init__(self) -> None:
+        self._one_class = 0
+
+    def look(self, verdict: Verdict) -> list[str]:
+        """Doubts that a validation gives rise to; what is said once about one class everywhere is not repeated."""
+        counts, fitted = verdict.logits, verdict.fitted
+        labelled = counts.sum(1)
+        if not labelled.all():
+            return []  # ground of one class: there is nothing to judge
+        found = []
+        if calibration.at_limit(fitted):
+            found.append(
+                f"the temperature of the calibration is at its limit ({fitted.temperature:g}): probabilities are not "
+                "calibrated; a network that has learned little gives this"
+            )
+        share = calibration.predicted_share(counts, verdict.edges, fitted)
+        predicted = np.array([1 - share, share]) * labelled.sum()
+        absent = np.flatnonzero(predicted < _RARE * labelled)
+        self._one_class = self._one_class + 1 if len(absent) else 0
+        if self._one_class == _IN_A_ROW:
+            found.append(
+                f"the map has been {'pervious' if absent[0] == 1 else 'impervious'} everywhere at {_IN_A_ROW} "
+                "validations in a row: the network does not learn; look at the labels, optimizer.learning_rate and loss"
+            )
+        return found
