@@ -11,7 +11,8 @@ from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE, Contract, Modality, common_spacing
-from jointseg_jax.rasters.lattice import Window, check_metric, crs_name, crs_text, make_lattice
+from jointseg_jax.rasters.lattice import Window, crs_name, crs_text, make_lattice
+from jointseg_jax.rasters.metric import check_metric
 from jointseg_jax.rasters.reader import lattice_of
 
 # How datasets store each kind of quantity: dtype, nodata, scale, offset (value = (stored + offset) * scale).
@@ -149,7 +150,7 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
         InputError: the files share no ground, or label and image differ in size.
     """
     fine = lattice_of(source.image)
-    check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(source.image))
+    check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(source.image), utm=True)
     if source.label is not None:
         label = lattice_of(source.label)
         if label.shape != fine.shape or not label.affine.almost_equals(fine.affine, 1e-3) or label.crs != fine.crs:

@@ -25,6 +25,7 @@ from jointseg_jax.mapping.zones import zone_of_epsg
 from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.lattice import crs_name
+from jointseg_jax.rasters.metric import warp_advice
 from jointseg_jax.rasters.open_scene import Opened, open_files
 from jointseg_jax.rasters.product_metadata import metadata_files
 from jointseg_jax.rasters.reader import files_behind
@@ -157,14 +158,14 @@ def _check_lattice(opened: Opened, where: str) -> None:
     lattice = opened.scene.lattice
     if zone_of_epsg(_epsg(lattice)) is None:
         raise InputError(
-            f"{where} is in {crs_name(lattice)}, which is no UTM zone of WGS 84: wall-to-wall maps lie on those; warp "
-            "it to its zone at 10 m (gdalwarp -t_srs EPSG:326NN -tr 10 10 -tap)"
+            f"{where} is in {crs_name(lattice)}, which is no UTM zone of WGS 84: wall-to-wall maps lie on those; "
+            f"{warp_advice(lattice, where, COARSE_SPACING)}, or map it alone, without --aoi"
         )
     off = [v - COARSE_SPACING * round(v / COARSE_SPACING) for v in (lattice.affine.c, lattice.affine.f)]
     if max(map(abs, off)) > _TOLERANCE:
         raise InputError(
             f"{where} begins {off[0]:+.2f} m and {off[1]:+.2f} m from the 10 m lattice of its zone, which neighbouring "
-            "scenes must share: warp it (gdalwarp -tr 10 10 -tap), or map it alone, without --aoi"
+            f"scenes must share: {warp_advice(lattice, where, COARSE_SPACING)}, or map it alone, without --aoi"
         )
 
 

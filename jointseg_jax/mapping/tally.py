@@ -7,6 +7,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.mapping.areas import PixelAreas
 from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.metric import is_placed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Tally:
     """Adds up ground: owned, valid, impervious."""
 
     def __init__(self, lattice: GeoBox):
-        """lattice: of 1 m; without a CRS (`--keep-grid` takes such rasters) only pixels are counted."""
-        self._areas = None if lattice.crs is None else PixelAreas(lattice)
+        """lattice: of 1 m; where no CRS places it on the Earth (`--keep-grid` takes such rasters) only pixels count."""
+        self._areas = PixelAreas(lattice) if is_placed(lattice) else None
         self._pixels, self._metres = np.zeros(3, np.int64), np.zeros(3)
 
     def add(self, window: Window, owned: int, valid: int, impervious: int) -> None:

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
 
-_TOLERANCE = 1e-6  # metres; float noise in the transforms that people's tools write
+TOLERANCE = 1e-6  # metres; float noise in the transforms that people's tools write
 _PARTNER_TOLERANCE = 0.01  # pixels, at any corner
 
 
@@ -93,31 +93,8 @@ def is_north_up(lattice: GeoBox) -> bool:
 
 def same_lattice(a: GeoBox, b: GeoBox) -> bool:
     """Same CRS, same pixels, but for float noise."""
-    close = all(abs(x - y) <= _TOLERANCE for x, y in zip(a.affine[:6], b.affine[:6], strict=True))
+    close = all(abs(x - y) <= TOLERANCE for x, y in zip(a.affine[:6], b.affine[:6], strict=True))
     return bool(a.crs == b.crs and a.shape == b.shape and close)
-
-
-def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
-    """Raises `InputError` unless the lattice is projected and north-up, with square pixels of `spacing` metres."""
-    if lattice.crs is None:
-        raise InputError(
-            f"{where} has no CRS (never assigned, or the header is damaged): assign one with gdal_edit.py -a_srs "
-            "EPSG:..."
-        )
-    if not lattice.crs.projected:
-        raise InputError(
-            f"{where} is in {crs_name(lattice)} (degrees), but a lattice in metres is needed: warp it to its UTM zone "
-            f"at {spacing:g} m"
-        )
-    a, _, _, _, e, _ = lattice.affine[:6]
-    if not is_north_up(lattice) or abs(a + e) > _TOLERANCE:
-        raise InputError(
-            f"{where} is rotated, flipped or has non-square pixels ({a:g} x {-e:g}): warp it to a north-up lattice"
-        )
-    if abs(a - spacing) > _TOLERANCE:
-        raise InputError(
-            f"{where} has pixels of {a:g} m where {spacing:g} m are needed: warp it to {spacing:g} m first"
-        )
 
 
 def check_same_ground(own: GeoBox, expected: GeoBox, where: str) -> None:

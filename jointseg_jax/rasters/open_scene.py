@@ -16,8 +16,9 @@ from jointseg_jax.rasters.band_names import bands_note, check_bands, find_bands
 from jointseg_jax.rasters.collar import find_collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.encoding import Stated, as_display, interpret, stated
-from jointseg_jax.rasters.lattice import Window, check_metric, check_same_ground, coarsen, is_north_up
-from jointseg_jax.rasters.reader import dataset_lattice, dtype_of, has_mask, open_raster
+from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
+from jointseg_jax.rasters.metric import NotMetric, check_grid, check_metric
+from jointseg_jax.rasters.reader import dataset_lattice, dtype_of, has_mask, name_of, open_raster
 from jointseg_jax.rasters.sample import Sample, classification, nests, take_sample
 from jointseg_jax.rasters.scene import Layer, Scene
 from jointseg_jax.rasters.units import check_against_training, harmonise
@@ -66,7 +67,11 @@ def open_scene(
         InputError: the scene breaks the contract, or cannot be read.
     """
     path = pathlib.Path(path)
-    return open_files(path.stem, find_files(path, contract), contract, mode=mode, keep_grid=keep_grid, bands=bands)
+    files = find_files(path, contract)
+    try:
+        return open_files(path.stem, files, contract, mode=mode, keep_grid=keep_grid, bands=bands)
+    except NotMetric as error:
+        raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
 
 
 def open_files(
@@ -86,17 +91,13 @@ def open_files(
         raise InputError(f"--radiometry={mode} is unknown; known: {', '.join(RADIOMETRY)}")
     where = str(files[contract.primary.name][0])
     with open_raster(where) as raster:
-        lattice = dataset_lattice(raster)
+        lattice, where = dataset_lattice(raster), name_of(raster)
     decisions = {"radiometry": mode}
+    check_grid(lattice, where)
     if keep_grid:
-        if not is_north_up(lattice):
-            raise InputError(f"{where} is rotated or flipped: warp it to a north-up grid first")
         decisions["grid"] = "kept"
     else:
-        try:
-            check_metric(lattice, COARSE_SPACING, where)
-        except InputError as error:
-            raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
+        check_metric(lattice, COARSE_SPACING, where)
     layers: dict[str, tuple[Layer, ...]] = {}
     valid: dict[str, np.ndarray] = {}
     for modality in contract.modalities:

@@ -20,7 +20,9 @@ from rasterio.vrt import WarpedVRT
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import retries
 from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.metric import without_geotransform
 from jointseg_jax.rasters.opening import first_line, open_dataset, open_raster, patience
+from jointseg_jax.rasters.product_metadata import SOURCE_TAG
 
 READ_CACHE = 256 << 20  # bytes of blocks that GDAL keeps
 # Listing a directory at every open dominates on network storage; side-car files are still found by name.
@@ -63,9 +65,16 @@ def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     return sorted(found)
 
 
+def name_of(dataset: DatasetReader) -> str:
+    """The file that messages name: of a virtual raster that this program made, the first one behind it."""
+    return dataset.tags().get(SOURCE_TAG) or str(dataset.name)
+
+
 def dataset_lattice(dataset: DatasetReader) -> GeoBox:
-    """The lattice of an open raster."""
+    """The lattice of an open raster; raises `InputError` where only control points or RPCs say where its pixels are."""
     crs = dataset.crs
+    if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
+        raise InputError(without_geotransform(dataset))
     return GeoBox(dataset.shape, dataset.transform, crs.to_wkt() if crs else None)
 
 

@@ -213,7 +213,7 @@ def test_a_scene_that_breaks_the_contract_is_refused_alone(raw, data, tmp_path):
     for name in "abcd":
         shutil.copy(raw / name / "s2.tif", tmp_path / f"{name}.tif")
     toy.rewrite(tmp_path / "b.tif", values=lambda v: np.minimum(v.astype(np.uint32) * 5, 65535), dtype="uint16")
-    toy.rewrite(tmp_path / "c.tif", crs="EPSG:3857")
+    toy.rewrite(tmp_path / "c.tif", crs="EPSG:25832")
     toy.rewrite(tmp_path / "d.tif", transform=rasterio.Affine(10, 0, 500047, 0, -10, 3400020))
     entries, refused = open_all(find(tmp_path, contract, tmp_path), contract)
     assert [e.id for e in entries] == ["a"]

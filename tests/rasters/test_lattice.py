@@ -38,24 +38,6 @@ def test_crop_moves_the_corner():
     assert part.shape == (4, 5)
 
 
-@pytest.mark.parametrize(
-    ("box", "message"),
-    [
-        (GeoBox((3, 3), Affine(10, 0, 0, 0, -10, 0), None), "no CRS"),
-        (make_lattice("EPSG:4326", 10, 50, 1e-4, 3, 3), "degrees"),
-        (GeoBox((3, 3), Affine(10, 0, 0, 0, -12, 0), "EPSG:32650"), "non-square"),
-        (GeoBox((3, 3), Affine(10, 1, 0, 0, -10, 0), "EPSG:32650"), "rotated"),
-        (GeoBox((3, 3), Affine(10, 0, 0, 0, 10, 0), "EPSG:32650"), "flipped"),
-        (make_lattice("EPSG:32650", 0, 0, 20, 3, 3), "pixels of 20 m where 10 m"),
-    ],
-)
-def test_refusals_name_the_file(box, message):
-    with pytest.raises(InputError, match=message) as caught:
-        lattices.check_metric(box, 10, "here.tif")
-    assert "here.tif" in str(caught.value)
-    lattices.check_metric(BASE, 10, "here.tif")
-
-
 def test_offset_between_lattices():
     inner = make_lattice("EPSG:32650", 500_030, 3_400_000, 10, 5, 5)
     assert lattices.offset_in(inner, BASE, "x.tif") == (2, 3)
