@@ -13,7 +13,7 @@ from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.band_names import match_names
-from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.contract import BEYOND, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, refine
 from jointseg_jax.rasters.writer import Layout, raster_writer
 
@@ -85,7 +85,9 @@ def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[in
 def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Stored numbers `[h, w, bands]` and where all of them are there, bool `[h, w]`."""
     values, valid = raster.read(window, tuple(band + 1 for band in bands))
-    return values, valid & np.isfinite(values).all(-1)
+    if np.issubdtype(values.dtype, np.floating):
+        valid = valid & (np.abs(values) < BEYOND).all(-1)  # False for NaN
+    return values, valid
 
 
 def write_label(source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.ndarray, path: pathlib.Path) -> None:

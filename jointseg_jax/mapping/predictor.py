@@ -20,6 +20,7 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.ahead import ahead
+from jointseg_jax.mapping import not_finite
 from jointseg_jax.mapping.dihedral import MEMBERS, mean_and_spread, turn, turn_back
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract
@@ -239,11 +240,7 @@ class Predictor:
                 with clock.time("write"):
                     probability, spread, images = jax.device_get(outcome)
                     if not np.isfinite(probability).all():
-                        raise InputError(
-                            f"the network of {self.trained.workdir}, step {self.trained.step}, gives numbers that are "
-                            f"not finite near row {at[0].row}, column {at[0].col} of {scene.name}: take another "
-                            "checkpoint (--checkpoint)"
-                        )
+                        raise self._not_finite(scene, at)
                 for i, window in enumerate(at):
                     yield Tile(
                         window,
@@ -252,6 +249,13 @@ class Predictor:
                         tuple(_corner(image[i], window, image.shape[1] // self.tile) for image in images),
                         None if spread is None else _corner(spread[i], window, FINE_FACTOR),
                     )
+
+    def _not_finite(self, scene: Readable, at: Sequence[Window]) -> InputError:
+        handles = Handles()
+        inputs, _ = self.read(scene, at, handles)
+        handles.close()
+        network = f"{self.trained.workdir}, step {self.trained.step}"
+        return not_finite.explain(scene.name, inputs, self.trained.meta.contract, at[0], network)
 
     def _computed(
         self, scene: Readable, windows: Sequence[Window], clock: Clock

@@ -15,7 +15,7 @@ from jointseg_jax import formats
 UNITS = ("reflectance", "display", "dB", "m", "index")
 COARSE_SPACING = 10.0  # metres: the lattice all inputs are brought to
 FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
-_BEYOND = 1e6  # no quantity of the ground has such values, in any of the units
+BEYOND = 1e6  # no quantity of the ground has such values, in any of the units
 IGNORE = 255  # label value that no loss and no score counts
 
 
@@ -83,7 +83,7 @@ class Modality:
         """Where stored numbers [..., bands] are measurements: bool [...]."""
         if np.issubdtype(stored.dtype, np.floating):
             with np.errstate(over="ignore", invalid="ignore"):
-                finite = (np.abs(self.decode(stored)) < _BEYOND).all(-1)  # False for NaN
+                finite = (np.abs(self.decode(stored)) < BEYOND).all(-1)  # False for NaN
             if self.units in ("reflectance", "dB"):
                 finite &= (stored != 0).any(-1)
         elif self.units == "reflectance":

@@ -9,7 +9,7 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import radiometry
 from jointseg_jax.rasters.contract import Modality
-from jointseg_jax.rasters.product_metadata import product_metadata
+from jointseg_jax.rasters.product_metadata import SOURCE_TAG, product_metadata
 from jointseg_jax.rasters.sample import Sample
 
 
@@ -105,10 +105,11 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
             "digital numbers"
         )
     product, notes = product_metadata(file.path, file.tags)
+    # Advice is about the file that can be tagged: a virtual raster of ours is written anew.
     decision = radiometry.decide_offset(
         file.tags,
         radiometry.look(sample.inner(base)),
-        file.path,
+        file.tags.get(SOURCE_TAG) or file.path,
         product=product,
         file_offset=file.offset / file.scale if is_scaled else None,
         notes=notes,

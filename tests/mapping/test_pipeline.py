@@ -146,6 +146,17 @@ def test_weights_that_are_not_numbers_are_named(seeing, scene):
         list(Predictor(dataclasses.replace(seeing, params=broken), 2, tile=8).run(scene))
 
 
+def test_input_that_cannot_be_computed_with_is_blamed_before_the_weights(seeing, scene):
+    class Absurd(Slow):
+        def read(self, window, handles):
+            found = super().read(window, handles)
+            found["s2"]["values"][:, 5:8, 5:8, 1], found["s2"]["valid"][:, 5:8, 5:8] = 1e38, True
+            return found
+
+    with pytest.raises(InputError, match=r"holds 1e\+38 display in band B03 .*: correct the raster"):
+        list(Predictor(seeing, 2, tile=8).run(Absurd(scene)))
+
+
 def test_half_the_digits(seeing, scene, single):
     """bfloat16: a class may differ where the probability is within 0.05 of the threshold; float32 is float32."""
     half = whole(Predictor(seeing, 4, tile=8, images=False, dtype="bfloat16"), scene)
