@@ -13,6 +13,7 @@ import zlib
 import numpy as np
 from rasterio.io import DatasetReader
 
+from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import has_mask, read_window
 
@@ -21,6 +22,7 @@ _STRIP = 256  # rows held at a time
 # and 12 % of an edge. A border of absent ground takes more of either.
 _LEAST_SHARE = 0.01
 _LEAST_EDGE = 0.5
+_LARGEST = 10**10  # pixels, some minutes of reading
 _EDGE_HINT = 0.02  # share of an edge from which the whole raster is worth looking at
 
 
@@ -69,7 +71,7 @@ def find_collar(raster: DatasetReader, indexes: tuple[int, ...]) -> Collar | Non
         indexes: one-based numbers of the bands that must all be 0.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or too large to be searched.
     """
     if raster.nodata is not None or has_mask(raster, indexes):
         return None
@@ -78,6 +80,11 @@ def find_collar(raster: DatasetReader, indexes: tuple[int, ...]) -> Collar | Non
     longest = max(float(_black(raster, edge, indexes).mean()) for edge in edges)
     if longest < _EDGE_HINT:
         return None
+    if height * width > _LARGEST:
+        raise InputError(
+            f"{raster.name} has {width} x {height} pixels, black edges and no nodata value, and is too large to be "
+            "searched for its black border: say what is absent (gdal_edit.py -a_nodata 0)"
+        )
     left, right = np.zeros(height, np.int32), np.zeros(height, np.int32)
     top, last = np.full(width, height, np.int32), np.full(width, -1, np.int32)
     for row in range(0, height, _STRIP):

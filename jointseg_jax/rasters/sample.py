@@ -23,6 +23,7 @@ CLEAR_CLASSES = (4, 5, 6, 7)  # of the scene classification: vegetation, bare, w
 _WHOLE = 2048  # rasters of at most so many pixels squared are read whole
 _SIDE = 256  # pixels on a side of a window
 _WINDOWS = 16
+_CANDIDATES = 64  # windows along a side, however large the raster is
 _MARGIN = 3  # pixels from absent ground that resampling and compression reach
 
 
@@ -123,8 +124,9 @@ def _windows(shape: tuple[int, int], likely: np.ndarray | None) -> list[Window]:
     if height * width <= _WHOLE**2:
         return [Window(0, 0, height, width)]
     found = []
-    for row in range(0, max(1, height - _SIDE + 1), _SIDE):
-        for col in range(0, max(1, width - _SIDE + 1), _SIDE):
+    down, across = (_SIDE * -(-n // (_SIDE * _CANDIDATES)) for n in shape)
+    for row in range(0, max(1, height - _SIDE + 1), down):
+        for col in range(0, max(1, width - _SIDE + 1), across):
             window = Window(row, col, min(_SIDE, height - row), min(_SIDE, width - col))
             found.append((_share(window, shape, likely), window))
     best = max(share for share, _ in found)

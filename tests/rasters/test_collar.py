@@ -5,6 +5,7 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
+from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.collar import find_collar
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.reader import open_raster
@@ -92,6 +93,13 @@ def test_a_raster_that_says_itself_what_is_absent_is_believed(tmp_path, how):
 def test_a_wholly_black_raster_is_wholly_absent(tmp_path):
     write(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8))
     assert found(tmp_path / "a.tif").over(Window(0, 0, 20, 30)).all()
+
+
+def test_a_raster_too_large_to_be_searched_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("jointseg_jax.rasters.collar._LARGEST", 500)
+    write(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(InputError, match=r"a\.tif has 30 x 20 pixels.*-a_nodata 0"):
+        found(tmp_path / "a.tif")
 
 
 def test_real_pictures_have_no_border(real_data):

@@ -44,6 +44,7 @@ def test_windows_of_a_large_raster_lie_on_its_ground():
     assert len(_windows((10_980, 10_980), None)) == 16
     assert len(_windows((10_980, 10_980), np.zeros((9, 9), bool))) == 16
     assert _windows((3_000_000, 3), None)[0].width == 3
+    assert len(_windows((2_000_000, 2_000_000), None)) == 16  # within no time
 
 
 @pytest.mark.parametrize("name", ["scl.tif", "a_SCL.tif"])
