@@ -24,7 +24,7 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.training import parallel, pieces
+from jointseg_jax.training import continuing, parallel, pieces
 from jointseg_jax.training.build import build_method, build_model
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints, Meta
@@ -33,12 +33,6 @@ from jointseg_jax.training.optimizers import build_schedule
 from jointseg_jax.training.programs import Steps, compile_programs
 from jointseg_jax.training.published import load_vgg19
 from jointseg_jax.training.state import Method, Params, TrainState, fresh_state, init_state
-
-# What a run may change when it is continued; anything else would make it another experiment.
-_MAY_CHANGE = (
-    "log_every", "validate_every", "validate_patches", "checkpoint_every", "keep", "panels", "data.threads",
-    "data.workers", "mesh", "dataset", "max_skipped", "incidents", "wandb",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +78,9 @@ class Experiment:
 
     def facts(self) -> dict[str, str]:
         """What all processes of a run must have in common; where a dataset lies is each one's own affair."""
-        told = {k: v for k, v in _flat(self.plain).items() if k not in ("dataset.path", "dataset.source.root")}
+        told = {
+            k: v for k, v in continuing.flat(self.plain).items() if k not in ("dataset.path", "dataset.source.root")
+        }
         software = {"jointseg-jax": __version__, "jax": jax.__version__, "optax": optax.__version__}
         return {
             "software": json.dumps(software),
@@ -178,14 +174,7 @@ def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Pat
             state, origin = begin_from(state, experiment.config.init_from, experiment.shardings())
         return Start(state, Calibration(), origin)
     meta = checkpoints.meta(checkpoints.latest)
-    before, now = _flat(meta.config), _flat(experiment.plain)
-    changed = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k) and not k.startswith(_MAY_CHANGE)]
-    if changed:
-        key = changed[0]
-        raise InputError(
-            f"{workdir} holds a run with {key}={before.get(key)}, this config says {now.get(key)}: take another "
-            "--workdir for another experiment"
-        )
+    continuing.check(meta.config, experiment.plain, checkpoints.latest, workdir)
     if meta.contract != experiment.contract:
         raise InputError(
             f"{workdir} was trained under another radiometry contract or other statistics than {experiment.data.root} "
@@ -198,13 +187,6 @@ def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Pat
             "differs): take another --workdir"
         )
     return Start(checkpoints.restore(experiment.abstract(), checkpoints.latest), meta.calibration, "")
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
 
 
 def digest(data: Dataset) -> str:

@@ -75,6 +75,19 @@ def test_another_experiment_needs_another_folder(config, finished, field, value)
         train(config, finished)
 
 
+def test_a_finished_run_is_lengthened_where_its_schedule_permits(toy_config, finished, tmp_path):
+    """A constant learning rate: two steps and then four end on the bits of four at once."""
+    config = toy_config.copy_and_resolve_references()
+    config.steps = 2
+    train(config, tmp_path / "run")
+    train(toy_config, tmp_path / "run")
+    jax.tree.map(
+        np.testing.assert_array_equal, final_state(toy_config, finished), final_state(toy_config, tmp_path / "run")
+    )
+    with pytest.raises(InputError, match=r"has done 4 steps already, this config says steps=2"):
+        train(config, tmp_path / "run")
+
+
 def test_a_dataset_prepared_again_under_other_statistics_is_another(config, finished, tmp_path):
     """The same patches, but the network's normalisation would change under its weights."""
     root = tmp_path / "dataset"

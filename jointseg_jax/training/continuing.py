@@ -1,0 +1,56 @@
+"""Whether a run may go on under a config: it must be the same experiment, which may be longer or shorter."""
+
+import pathlib
+from typing import Any
+
+from jointseg_jax.errors import InputError
+
+# What a run may change when it is continued; anything else would make it another experiment.
+_MAY_CHANGE = (
+    "log_every", "validate_every", "validate_patches", "checkpoint_every", "keep", "panels", "data.threads",
+    "data.workers", "mesh", "dataset", "max_skipped", "incidents", "wandb",
+)  # fmt: skip
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of nested dicts by dotted name."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def check(before: dict[str, Any], now: dict[str, Any], reached: int, workdir: pathlib.Path) -> None:
+    """Refuses to continue a run under a config that makes another experiment of it.
+
+    `steps` may change where no step before depends on it: under a constant learning rate.
+
+    Args:
+        before: the config that the run was trained with, as plain dicts.
+        now: the one to go on with.
+        reached: steps done.
+        workdir: of the run.
+
+    Raises:
+        InputError: the two differ in more than a run may change; the message says what to do.
+    """
+    old, new = flat(before), flat(now)
+    if old["steps"] != new["steps"] and reached > new["steps"]:
+        raise InputError(
+            f"{workdir} has done {reached} steps already, this config says steps={new['steps']}: evaluate and map with "
+            "--checkpoint where an earlier one is kept, or give more steps"
+        )
+    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(_MAY_CHANGE)]
+    key = next((k for k in changed if k != "steps"), None)
+    if key is not None:
+        raise InputError(
+            f"{workdir} holds a run with {key}={old.get(key)}, this config says {new.get(key)}: take another --workdir "
+            f"for another experiment; --init-from={workdir} begins it with the weights of this one"
+        )
+    schedule = old["optimizer.schedule"]
+    if changed and schedule != "constant":
+        raise InputError(
+            f"{workdir} holds a run of steps={old['steps']}, this config says {new['steps']}: under the schedule "
+            f"{schedule!r} a run of another length has other learning rates from the start. Train further in another "
+            f"run: --workdir=OTHER --init-from={workdir}"
+        )
