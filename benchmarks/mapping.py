@@ -30,6 +30,7 @@ import rasterio
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.report import check_output  # noqa: E402
 from jointseg_jax import door  # noqa: E402
 from jointseg_jax.bounds.flags import TILE  # noqa: E402
 from jointseg_jax.jobs.files import read_json, write_json  # noqa: E402
@@ -56,6 +57,8 @@ def sides(text: str) -> list[int]:
 
 def measure(given: argparse.Namespace) -> None:
     sizes, windows = given.sizes, given.tiles
+    if given.output:
+        check_output(pathlib.Path(given.output))
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
         common = [f"--workdir={given.workdir}", f"--radiometry={given.radiometry}"]

@@ -1,6 +1,22 @@
-"""A measurement as a table for people."""
+"""A measurement as a table for people, and as a file."""
 
+import pathlib
 from typing import Any
+
+from jointseg_jax.jobs.files import read_json
+from jointseg_jax.jobs.folders import check_file
+
+
+def check_output(path: pathlib.Path) -> None:
+    """Raises `InputError` unless a report may be written: to a new file, or in place of an earlier report."""
+    check_file(path, "report", _is_report)
+
+
+def _is_report(path: pathlib.Path) -> bool:
+    try:
+        return "machine" in dict(read_json(path))
+    except (OSError, TypeError, ValueError):
+        return False
 
 
 def table(result: dict[str, Any]) -> str:

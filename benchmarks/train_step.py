@@ -60,6 +60,7 @@ def main() -> None:
     if _PEER.value:
         peers = measure.Peers(_PEER.value, wanted, len(os.sched_getaffinity(0)), _LIMIT.value)
     output = pathlib.Path(_OUTPUT.value or f"runs/benchmarks/{name}.json")
+    report.check_output(output)
     warm_drivers()
     presets.ready(config, say)
     sizes = SIZES["gpu" if jax.default_backend() == "gpu" else "cpu"]
@@ -72,7 +73,6 @@ def main() -> None:
         say=say,
         aim=_TURN.value,
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, result)
     print(report.table(result))
     print(f"JSON: {output}")

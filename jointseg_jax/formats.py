@@ -50,6 +50,7 @@ LEDGER = Format("ledger row", 2, "run the same command again, which does that un
 HALO = Format("halo", 2, "remove it, it is measured again")
 RATES = Format("mapping rates", 2, "remove it, it is measured again")
 CONFIDENCE = Format("confidence", 2, "run `python evaluate.py --augment` again")
+FOLDER = Format("folder", 1, "choose another folder for the output")
 EXPORT = Format("export", 1, "export the network again with `python -m jointseg_jax.mapping.export`")
 
 

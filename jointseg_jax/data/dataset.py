@@ -3,7 +3,7 @@
 DATASET/dataset.json     contract, sites, split rule, licence, provenance
         index.parquet    one row per patch
         sites/NAME/      site rasters, tiled 256, ZSTD: one file per modality, image, label, split
-        made_by.json     marks the folder as ours, see `jobs.folders`
+        MADE_BY          marks the folder as ours, see `jobs.folders`
 
 While a process reads a dataset that is prepared anew, the new files lie in `sites/NAME.2` and `index.2.parquet`;
 `dataset.json` always says where the current ones are.

@@ -1,7 +1,6 @@
 """Evaluation as files and text: metrics.json, a table on the terminal, panels."""
 
 import pathlib
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,10 +10,10 @@ from jointseg_jax import formats
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
-from jointseg_jax.errors import Unwritable
 from jointseg_jax.evaluation.confidence import Ranking
 from jointseg_jax.evaluation.evaluate import Statistics, check_contract, data_range, evaluate_site, sites_by_region
-from jointseg_jax.jobs.files import write_json
+from jointseg_jax.jobs.files import read_json, write_json
+from jointseg_jax.jobs.folders import claim
 from jointseg_jax.mapping import confidence
 from jointseg_jax.mapping.halo import halo_for
 from jointseg_jax.mapping.memory import check_room
@@ -29,6 +28,7 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.training.experiment import forward_flops
 from jointseg_jax.training.trained import Trained
 
+_METRICS = "metrics.json"
 _PANEL = 32  # coarse pixels on the side of a panel's crop
 
 
@@ -60,26 +60,28 @@ def evaluate(
         What stands in metrics.json.
 
     Raises:
-        InputError: the dataset does not fit, is damaged, or has no ground in the split.
+        InputError: the dataset does not fit, is damaged, or has no ground in the split; or the folder is not ours.
     """
     check_contract(trained.meta.contract, data)
     sites = data.sites_of(split)
-    _make(folder)  # before the work of measuring
     site_record.insist(data, sites, deep=True)
     signal = data_range(trained.meta.contract)
     bounds.TILE.insist("--tile", tile)
     tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
-    halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
-    predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
-    check_room(predictor)
-    by_site: dict[str, Statistics] = {}
-    for number, site in enumerate(sites, start=1):
-        drawer = _Panels(data, site, trained)
-        by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
-        drawer.save(folder / f"{site.name}.png")
-        say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
-    metrics = _assemble(predictor, data, split, sites, by_site, signal)
-    write_json(folder / "metrics.json", metrics)
+    names = [_METRICS, *(f"{site.name}.png" for site in sites)]
+    with claim(folder, "evaluation", names=names, older=_made_without_marker) as taken:
+        halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
+        predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
+        check_room(predictor)
+        by_site: dict[str, Statistics] = {}
+        for number, site in enumerate(sites, start=1):
+            drawer = _Panels(data, site, trained)
+            by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
+            drawer.save(folder / f"{site.name}.png")
+            say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
+        metrics = _assemble(predictor, data, split, sites, by_site, signal)
+        write_json(folder / _METRICS, metrics)
+        taken.sweep(names)  # panels of sites that an earlier evaluation judged
     say(table(metrics))
     if augment:
         _keep_confidence(predictor, metrics, sum(by_site.values(), Statistics()).confidence, say)
@@ -87,13 +89,12 @@ def evaluate(
     return metrics
 
 
-def _make(folder: pathlib.Path) -> None:
+def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
+    """Recognises an evaluation of before folders were marked."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise Unwritable(f"{folder} cannot be written ({error.strerror}): name another folder with --output") from error
+        return [_METRICS, *(f"{name}.png" for name in read_json(folder / _METRICS)["sites"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _keep_confidence(

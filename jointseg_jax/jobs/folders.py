@@ -1,6 +1,6 @@
 """Whose an output folder is: it must be empty, new, or made by this program for the same run.
 
-    FOLDER/made_by.json   what made the folder: the kind of output, the run, and the files where they are listed
+    FOLDER/MADE_BY   what made the folder: the kind of output, the run, and the files where they are listed
 
 Nothing that this program did not write is removed or replaced, and no input is. Hidden files and logs are left alone
 and do not count.
@@ -8,19 +8,18 @@ and do not count.
 
 import contextlib
 import fnmatch
-import json
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from jointseg_jax import __version__
+from jointseg_jax import formats
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import files, locks, retries
 
-MARKER = "made_by.json"
-_FORMAT = 1
+MARKER = "MADE_BY"
 _LISTED = 3  # names in a sentence
 # A file system or a desktop makes the first three; a shell or Slurm opens a log before the program starts.
 _IGNORED = ("lost+found", "Thumbs.db", "desktop.ini", "*.log", "*.out", "*.err")
@@ -85,7 +84,7 @@ class Claim:
 
     def _save(self, names: Iterable[str]) -> None:
         self._record["files"] = sorted(names)
-        files.write_json(self.folder / MARKER, self._record)
+        formats.write_record(self.folder / MARKER, self._record, formats.FOLDER)
 
 
 @contextlib.contextmanager
@@ -121,13 +120,14 @@ def claim(
     check_apart(folder, inputs, beside)
     new = not folder.exists()
     try:
-        made, record = _take(folder, kind, dict(run or {}), inputs if beside is not None else (), older)
+        guests = inputs if beside is not None else []
+        made, record = _take(folder, {"kind": kind, "run": dict(run or {}), "files": sorted(names)}, guests, older)
         files.sweep(folder)
     except OSError as error:
         if error.errno in retries.FULL:
             raise
         raise InputError(
-            f"{folder} cannot be made or written ({error.strerror}): choose another folder for the output"
+            f"{folder} cannot be written ({error.strerror}): choose another folder for the output"
         ) from error
     try:
         taken = Claim(folder, record)
@@ -182,49 +182,52 @@ def _places(path: Path) -> set[pathlib.Path]:
 
 def _take(
     folder: pathlib.Path,
-    kind: str,
-    run: dict[str, str],
+    mine: dict[str, Any],
     guests: Iterable[Path],
     older: Callable[[pathlib.Path], Iterable[str] | None],
 ) -> tuple[bool, dict[str, Any]]:
-    """Writes the marker, or checks the one that is there: whether it was written, and its contents."""
+    """Writes the marker, or checks the one that is there: whether the folder was empty, and the marker's contents."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, and the output is a folder: choose another name")
     folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):  # raises where nothing can be written
+        pass
     record = _read(folder)
     if record is None:
-        known: Iterable[str] | None = ()
         foreign = _contents(folder, guests)
-        if foreign:
-            known = older(folder)
+        known = older(folder) if foreign else None
         record = _read(folder)  # another process of this run may have written it meanwhile
-        if record is None and known is None:
+        if record is None and foreign and known is None:
             raise InputError(
                 f"{folder} holds {_some(foreign)}, and no {MARKER} of this program: choose a new or an empty folder "
                 "for the output"
             )
         if record is None:
-            mine = {"program": f"jointseg-jax {__version__}", "format": _FORMAT, "kind": kind, "run": run}
-            record = _create(folder, {**mine, "files": sorted(known or ())})
-            if record["kind"] == kind and record["run"] == run:
+            made = mine if known is None else {**mine, "files": sorted(known)}
+            record = _create(folder, made)
+            if record is made:
                 return not foreign, record
-    if record["kind"] != kind:
-        raise InputError(f"{folder} holds a {record['kind']}, and this is a {kind}: choose another folder")
-    theirs = record["run"]
-    other = [f"{part}: {theirs.get(part, 'not known')} there, {text} here" for part, text in run.items()
-             if theirs.get(part) != text]  # fmt: skip
+    _check_owner(folder, record, mine)
+    return False, record
+
+
+def _check_owner(folder: pathlib.Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    kind = mine["kind"]
+    if theirs["kind"] != kind:
+        raise InputError(f"{folder} holds a {theirs['kind']}, and this is a {kind}: choose another folder")
+    other = [f"{part}: {theirs['run'].get(part, 'not known')} there, {text} here" for part, text in mine["run"].items()
+             if theirs["run"].get(part) != text]  # fmt: skip
     if other:
         raise InputError(
             f"{folder} holds the {kind} of another run ({'; '.join(other)}): choose another folder, or remove that one"
         )
-    return False, record
 
 
 def _create(folder: pathlib.Path, record: dict[str, Any]) -> dict[str, Any]:
     """Writes a marker unless there is one; the contents of the one that is there then."""
     temporary = files.partial(folder / MARKER)
     try:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        formats.write_record(temporary, record, formats.FOLDER)
         try:
             os.link(temporary, folder / MARKER)  # of several processes, one succeeds
         except FileExistsError:
@@ -240,19 +243,12 @@ def _read(folder: pathlib.Path) -> dict[str, Any] | None:
     """The contents of a folder's marker; None where there is none."""
     path = folder / MARKER
     try:
-        record = files.read_json(path)
-        version = int(record["format"])
-        if version <= _FORMAT:
-            return {"program": str(record["program"]), "format": version, "kind": str(record["kind"]),
-                    "run": dict(record["run"]), "files": [str(name) for name in record["files"]]}  # fmt: skip
+        record = formats.read_record(path, formats.FOLDER)
+        return {"kind": str(record["kind"]), "run": dict(record["run"]), "files": list(map(str, record["files"]))}
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is damaged ({type(error).__name__}: {error}), so it is not known what made {folder}: choose "
-            "another folder for the output"
-        ) from error
-    raise InputError(f"{folder} was made by {record['program']}, and this is {__version__}: upgrade this program")
+    except (KeyError, TypeError) as error:
+        raise formats.damaged(path, formats.FOLDER, f"{type(error).__name__}: {error}") from error
 
 
 def _contents(folder: pathlib.Path, guests: Iterable[Path]) -> list[str]:

@@ -130,18 +130,19 @@ def open_all(
 
 def _open(item: Found, contract: Contract, mode: str, bands: tuple[int, ...], known: Mapping[str, Entry]) -> Entry:
     files = {name: [path.absolute() for path in paths] for name, paths in item.files().items()}
-    stamps = _stamps(files)
+    stamps = stamps_of(files)
     old = known.get(item.id)
     if old is not None and old.contents and old.stamps == stamps and (old.date, old.cloud) == (item.date, item.cloud):
         return old
     opened = item.opened() if item.opened else open_files(item.id, files, contract, mode=mode, bands=bands)
     _check_lattice(opened, str(files[contract.primary.name][0]))
     return Entry(
-        item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, _contents(stamps)
+        item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, contents_of(stamps)
     )
 
 
-def _stamps(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
+def stamps_of(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
+    """Path, bytes and time of change (ns) of every file that a scene is made of; see `Entry`."""
     rasters = [path for paths in files.values() for path in paths]
     behind = {file for raster in rasters for file in files_behind(raster)}
     behind |= {xml for file in {f.parent: f for f in behind}.values() for xml in metadata_files(file)}
@@ -149,7 +150,7 @@ def _stamps(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int
     return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(behind) if f.exists())
 
 
-def _contents(stamps: tuple[tuple[str, int, int], ...]) -> str:
+def contents_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
     """Tells changed files from those that were only copied or touched; whole scenes would take too long to read."""
     return hashlib.sha256("".join(sampled_sha256(path) for path, _, _ in stamps).encode()).hexdigest()
 

@@ -23,10 +23,10 @@ from jax import export as jax_export
 
 from jointseg_jax import door
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs import retries
 from jointseg_jax.jobs.files import atomic_path, sha256, write_json, write_text
+from jointseg_jax.jobs.folders import claim
 from jointseg_jax.mapping.card import describe, known_halo, model_item
-from jointseg_jax.mapping.weights import flat_weights, weights_digest
+from jointseg_jax.mapping.weights import described, flat_weights, weights_digest
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.training.trained import Trained, load_trained
@@ -90,27 +90,28 @@ def export(trained: Trained, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Writes all files; the card, which has the checksums of the others, comes last.
 
     Raises:
-        InputError: see `export_function`; or the folder cannot be written.
+        InputError: see `export_function`; or the folder is not ours, or cannot be written.
     """
+    names = (FUNCTION, WEIGHTS, LOADER, README, CARD)
+    with claim(folder, "exported network", run={"network": described(trained)}, names=names, inputs=[trained.workdir]):
+        return _export(trained, {name: folder / name for name in names})
+
+
+def _export(trained: Trained, files: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
     function = export_function(trained).serialize()
     weights = flat_weights(trained.params)
-    files = {name: folder / name for name in (FUNCTION, WEIGHTS, LOADER, README, CARD)}
-    try:
-        with atomic_path(files[FUNCTION]) as temporary:
-            temporary.write_bytes(function)
-        with atomic_path(files[WEIGHTS]) as temporary:
-            about = {"name": trained.name, "step": str(trained.step), "weights": trained.weights}
-            safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in weights.items()}, temporary, about)
-        loader = resources.files("jointseg_jax.mapping").joinpath("portable", LOADER).read_text(encoding="utf-8")
-        write_text(files[LOADER], loader)
-        write_text(files[README], readme(trained))
-        card = model_item(trained, _assets(files))
-        write_json(files[CARD], {**card, "jointseg:contract": trained.meta.contract.to_dict()})
-    except OSError as error:
-        if error.errno in retries.FULL:
-            raise
-        raise InputError(f"{folder} cannot be written ({error.strerror}): take another folder") from error
-    return files
+    with atomic_path(files[FUNCTION]) as temporary:
+        temporary.write_bytes(function)
+    with atomic_path(files[WEIGHTS]) as temporary:
+        about = {"name": trained.name, "step": str(trained.step), "weights": trained.weights}
+        arrays = {k: np.ascontiguousarray(v) for k, v in weights.items()}
+        temporary.write_bytes(safetensors.numpy.save(arrays, about))  # its own writer hides that a disk is full
+    loader = resources.files("jointseg_jax.mapping").joinpath("portable", LOADER).read_text(encoding="utf-8")
+    write_text(files[LOADER], loader)
+    write_text(files[README], readme(trained))
+    card = model_item(trained, _assets(files))
+    write_json(files[CARD], {**card, "jointseg:contract": trained.meta.contract.to_dict()})
+    return dict(files)
 
 
 def _assets(files: Mapping[str, pathlib.Path]) -> dict[str, dict[str, Any]]:

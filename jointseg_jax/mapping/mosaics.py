@@ -37,13 +37,8 @@ def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow], label: Label)
     Raises:
         InputError: files do not fit together.
     """
-    groups: dict[tuple[str, int], list[TileRow]] = collections.defaultdict(list)
-    for tile in tiles:
-        for layer in tile.files:
-            if layer != "scene":
-                groups[layer, tile.epsg].append(tile)
     assets = {}
-    for (layer, epsg), members in sorted(groups.items()):
+    for (layer, epsg), members in _groups(tiles).items():
         path = mosaic_path(product, layer, epsg)
         files = [product / t.files[layer].path for t in members]
         write_vrt(path, [Source(f, read_header(f)) for f in files])
@@ -54,11 +49,23 @@ def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow], label: Label)
             roles=["data", "virtual"],
             extra_fields={"proj:code": f"EPSG:{epsg}"},
         )
-    wanted = {f"{stem}.vrt" for stem in assets}
-    for old in (product / MOSAICS).glob("*.vrt") if groups else ():
-        if old.name not in wanted and not old.name.startswith("."):
-            old.unlink()
     return assets
+
+
+def mosaic_names(tiles: Sequence[TileRow]) -> set[str]:
+    """Names of all files that `write_mosaics` and `write_index` write, relative to the product."""
+    mosaics = {mosaic_path(pathlib.Path(), layer, epsg).as_posix() for layer, epsg in _groups(tiles)}
+    return mosaics | {f"{INDEX}.parquet", f"{INDEX}.geojson"}
+
+
+def _groups(tiles: Sequence[TileRow]) -> dict[tuple[str, int], list[TileRow]]:
+    """Tiles by layer and zone."""
+    groups: dict[tuple[str, int], list[TileRow]] = collections.defaultdict(list)
+    for tile in tiles:
+        for layer in tile.files:
+            if layer != "scene":
+                groups[layer, tile.epsg].append(tile)
+    return dict(sorted(groups.items()))
 
 
 def write_index(product: pathlib.Path, tiles: Sequence[TileRow]) -> dict[str, pystac.Asset]:

@@ -24,6 +24,7 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.rasters.writer import Layout, cog_writer
 
 PROBABILITY_STEPS = 200  # the product stores round(200 p)
+FILES = ("impervious.tif", "probability.tif", "image.tif", "confidence.tif", "quicklook.png")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import file_name, write_json
 from jointseg_jax.mapping.card import SENTINEL2_BEGAN
 from jointseg_jax.mapping.label import Label
-from jointseg_jax.mapping.mosaics import write_index, write_mosaics
+from jointseg_jax.mapping.mosaics import mosaic_names, write_index, write_mosaics
+from jointseg_jax.mapping.product_folder import claim_product
 from jointseg_jax.mapping.rows import TileRow, parse_rows, scene_interval
 from jointseg_jax.mapping.tile_items import (
     COLLECTION_FILE,
@@ -59,7 +60,8 @@ def write_records(
         The collection as written.
 
     Raises:
-        InputError: a row or a file it names is not what it should be.
+        InputError: a row or a file it names is not what it should be, or a file that this program did not write has a
+            record's name.
     """
     product = pathlib.Path(product)
     tiles = parse_rows(rows)
@@ -67,6 +69,10 @@ def write_records(
     label = Label.of_record(card["properties"])
     items = [tile_item(product, tile, label) for tile in tiles]  # every file is looked at before anything is written
     unknown = {name: scene for name, scene in scenes_of(tiles).items() if not scene.get("href")}
+    names = {f"{SOURCES}/{file_name(name)}.json" for name in unknown} | {f"{ITEMS}/{item.id}.json" for item in items}
+    names |= {*mosaic_names(tiles), MODEL_FILE, COLLECTION_FILE}
+    with claim_product(product, mapped=True) as claim:
+        claim.announce(names)
     for name, scene in unknown.items():
         write_json(product / SOURCES / f"{file_name(name)}.json", _source_item(name, scene, _newest(items)))
     for item in items:
@@ -76,8 +82,7 @@ def write_records(
     write_json(product / MODEL_FILE, {**card, "links": [related]})
     collection = _collection(tiles, items, card, title or label.title, licence, assets)
     write_json(product / COLLECTION_FILE, collection.to_dict(include_self_link=False, transform_hrefs=False))
-    _sweep(product / ITEMS, {f"{item.id}.json" for item in items})
-    _sweep(product / SOURCES, {f"{file_name(name)}.json" for name in unknown})
+    claim.sweep(names)  # records of tiles and scenes that the ledger no longer has
     say(f"records {product / COLLECTION_FILE}: {len(items)} tiles, {len(scenes_of(tiles))} scenes, model {card['id']}")
     return collection
 
@@ -103,13 +108,6 @@ def check_one_network(tiles: Sequence[TileRow], card: Mapping[str, Any]) -> None
 
 def _newest(items: Sequence[pystac.Item]) -> dates.datetime:
     return max(dates.datetime.fromisoformat(str(item.properties["created"])) for item in items)
-
-
-def _sweep(folder: pathlib.Path, wanted: set[str]) -> None:
-    """Removes records of tiles and scenes that the ledger no longer has."""
-    for path in folder.glob("*.json") if folder.is_dir() else ():
-        if path.name not in wanted and not path.name.startswith("."):
-            path.unlink(missing_ok=True)
 
 
 def _times(first: dates.datetime, last: dates.datetime) -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """One scene from opening to finished map: what predict.py runs."""
 
+import contextlib
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tqdm
 
 from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.jobs.folders import claim
+from jointseg_jax.mapping.catalogue import contents_of, stamps_of
 from jointseg_jax.mapping.halo import halo_for
 from jointseg_jax.mapping.memory import check_room
 from jointseg_jax.mapping.predictor import Predictor, fitted
-from jointseg_jax.mapping.product import Product, write_product
+from jointseg_jax.mapping.product import FILES, Product, write_product
+from jointseg_jax.mapping.weights import described
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.open_scene import open_scene
-from jointseg_jax.rasters.writer import make_folder
 from jointseg_jax.training.trained import Trained
 
 
@@ -51,32 +54,33 @@ def map_scene(
         say: receives the lines of the report.
 
     Raises:
-        InputError: the scene breaks the contract or cannot be read, or the product cannot be written.
+        InputError: the scene breaks the contract or cannot be read, or the folder is not ours or of another run.
+        StorageError: the disk is full.
     """
     opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands)
     scene = opened.scene
-    make_folder(folder)  # before the work of measuring
+    stamps = stamps_of({name: [pathlib.Path(f.path) for f in files] for name, files in scene.layers.items()})
     height, width = scene.shape
-    say(
-        f"scene   {path}: {width} x {height} input pixels; "
-        + "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
-    )
+    asked = {"radiometry": mode, "keep_grid": keep_grid, "bands": bands, "augment": augment}
+    asked |= {"confidence": confidence, "dtype": dtype, "image": image}
+    run = {
+        "network": described(trained),
+        "scene": f"{path.name}, contents {contents_of(stamps)[:12]}",
+        "settings": ", ".join(f"{name}={value}" for name, value in asked.items()),
+    }
     bounds.TILE.insist("--tile", tile)
     tile, batch = fitted(tile, batch, height, width)
-    halo = halo_for(trained, scene, say=say)
-    predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
-    check_room(predictor)
-    say(
-        f"network {trained.name}, step {trained.step}, {trained.weights} weights; tiles of {tile} input pixels, "
-        f"halo {halo}"
-    )
-    terminal = sys.stderr.isatty()
-    with tqdm.tqdm(unit="tile", mininterval=0.5 if terminal else 15) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    read = [path, *(pathlib.Path(file) for file, _, _ in stamps)]
+    with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:
+        decided = "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
+        say(f"scene   {path}: {width} x {height} input pixels; {decided}")
+        halo = halo_for(trained, scene, say=say)
+        predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
+        check_room(predictor)
+        say(
+            f"network {trained.name}, step {trained.step}, {trained.weights} weights; tiles of {tile} input pixels, "
+            f"halo {halo}"
+        )
         product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)
     nodata = 1 - product.valid_pixels / (height * width * FINE_FACTOR**2)
     share = product.impervious_pixels / product.valid_pixels if product.valid_pixels else 0.0
@@ -84,3 +88,15 @@ def map_scene(
     for name, file in product.files.items():
         say(f"{name:<12}{file}")
     return product
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of tiles; takes tiles done and tiles in all."""
+    with tqdm.tqdm(unit="tile", mininterval=0.5 if sys.stderr.isatty() else 15) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance

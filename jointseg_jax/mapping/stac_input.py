@@ -8,7 +8,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import file_name
 from jointseg_jax.mapping.stac_records import Asset, Item, local_path
 from jointseg_jax.rasters.band_names import at_spacing, match_names
-from jointseg_jax.rasters.band_stack import Band, stack_bands
+from jointseg_jax.rasters.band_stack import Band, stack_beside
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.product_metadata import SOURCE_TAG
 from jointseg_jax.rasters.reader import open_raster
@@ -36,8 +36,7 @@ def stack(item: Item, contract: Contract, folder: pathlib.Path) -> dict[str, lis
         files[modality.name] = []
         if bands:
             target = folder / file_name(item.id) / f"{modality.name}.vrt"
-            stack_bands(target, bands, _tags(item, bands[0].path))
-            files[modality.name] = [target]
+            files[modality.name] = [stack_beside(target, bands, _tags(item, bands[0].path))]
     return files
 
 

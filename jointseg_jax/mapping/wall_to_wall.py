@@ -13,6 +13,7 @@ import tqdm
 from jointseg_jax.data.polygons import polygonal
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.executors import Executor, Serial
+from jointseg_jax.jobs.folders import check_apart
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.units import Event, run_units
 from jointseg_jax.mapping import plan_file, rates
@@ -23,6 +24,7 @@ from jointseg_jax.mapping.found import find
 from jointseg_jax.mapping.halo import halo_for, kept
 from jointseg_jax.mapping.memory import check_room, memory
 from jointseg_jax.mapping.plan import Coverage, coverage, partition, with_scenes
+from jointseg_jax.mapping.product_folder import claim_product
 from jointseg_jax.mapping.tile_work import TileWork, check_settings, make_predictor
 from jointseg_jax.mapping.weights import weights_digest
 from jointseg_jax.mapping.zones import cut_at_180, to_degrees, zone_of_epsg
@@ -56,11 +58,27 @@ def plan_area(
         say: receives the lines of the report.
 
     Raises:
-        InputError: nothing to map, a scene that breaks the contract, or another plan in the folder.
+        InputError: nothing to map, a scene that breaks the contract, a folder that is not ours or has another plan.
     """
+    with claim_product(product, inputs=[source]):
+        return _plan_area(trained, source, area, product, settings, skip_refused, say)
+
+
+def _plan_area(
+    trained: Trained,
+    source: pathlib.Path,
+    area: shapely.Geometry | None,
+    product: pathlib.Path,
+    settings: plan_file.Settings,
+    skip_refused: bool,
+    say: Callable[[str], None],
+) -> plan_file.Plan:
     check_settings(trained, settings)
     key = plan_file.catalogue_key(trained.meta.contract, settings.radiometry, settings.bands)
     scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
+    made = (product / "inputs").absolute()  # virtual rasters of our own
+    read = [path for scene in scenes for path, *_ in scene.stamps]
+    check_apart(product, [path for path in read if not pathlib.Path(path).is_relative_to(made)])
     if area is None:
         area = polygonal(shapely.union_all([_footprint(s) for s in scenes]))
         say("area    no --aoi was given: the rectangles of all scenes are mapped")

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jointseg_jax.training.state import Params
+from jointseg_jax.training.trained import Trained
 
 
 def flat_weights(params: Params) -> dict[str, np.ndarray]:
@@ -22,3 +23,12 @@ def weights_digest(params: Params) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def described(trained: Trained) -> str:
+    """A network in words that tell it from any other, and from itself under another calibration."""
+    calibration = trained.meta.calibration
+    return (
+        f"{trained.name}, step {trained.step}, {trained.weights} weights {weights_digest(trained.params)[:12]}, "
+        f"temperature {calibration.temperature:.9g}, threshold {calibration.threshold:.9g}"
+    )

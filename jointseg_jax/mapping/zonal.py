@@ -27,7 +27,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.label import Label
 from jointseg_jax.mapping.read_product import read_product
 from jointseg_jax.mapping.rows import TileRow
-from jointseg_jax.mapping.zonal_table import check_suffix, write_table
+from jointseg_jax.mapping.zonal_table import check_output, write_table
 from jointseg_jax.mapping.zones import longest_side
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import IGNORE
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         given = parser.parse_args(arguments)
-        check_suffix(given.output)
+        check_output(given.output, [given.polygons])
         record = read_product(given.product)
         polygons = read_polygons(given.polygons, given.name, record.label)
         table = zonal(given.product, record.tiles, polygons, record.label)

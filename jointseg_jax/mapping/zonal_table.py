@@ -1,17 +1,21 @@
 """The table of shares by polygon as a file: CSV, or with the polygons as GeoPackage, GeoJSON or GeoParquet."""
 
+import csv
 import io
 import pathlib
 import re
+from collections.abc import Iterable
 
 import geopandas
 import pandas as pd
 
-from jointseg_jax.data.vectors import first_line, write_vectors
+from jointseg_jax.data.vectors import first_line, read_layers, write_vectors
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import write_bytes
+from jointseg_jax.jobs.folders import check_file
 
 FORMATS = (".csv", ".gpkg", ".geojson", ".parquet")
+_FIGURES = {"area_km2", "mapped_km2", "share", "coverage", "pixels", "west", "south", "east", "north"}
 _ROUNDED = {"share": 5, "coverage": 5, "west": 6, "south": 6, "east": 6, "north": 6}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that begins so for a formula
 _TEXT_MARK = "'"
@@ -24,6 +28,29 @@ def check_suffix(path: pathlib.Path) -> None:
             f"--output={path} ends with {path.suffix or 'no suffix'!r}, which names no format: take one of "
             f"{', '.join(FORMATS)}"
         )
+
+
+def check_output(path: pathlib.Path, inputs: Iterable[pathlib.Path]) -> None:
+    """Raises `InputError` unless a table may be written: to a new file, or in place of an earlier table.
+
+    Args:
+        path: of the table.
+        inputs: files that are read.
+    """
+    check_file(path, "table", lambda path: set(_columns(path)) >= _FIGURES, inputs)
+    check_suffix(path)
+
+
+def _columns(path: pathlib.Path) -> list[str]:
+    """Columns of a file of one table, by the format of its suffix; none where it is something else."""
+    try:
+        if path.suffix.lower() == ".csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                return next(csv.reader(file), [])
+        layers = read_layers(path)
+        return list(map(str, layers[0].table.columns)) if len(layers) == 1 else []
+    except (OSError, ValueError, csv.Error):
+        return []
 
 
 def write_table(path: pathlib.Path, table: pd.DataFrame, polygons: geopandas.GeoDataFrame) -> None:

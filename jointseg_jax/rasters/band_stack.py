@@ -1,5 +1,6 @@
 """Bands of several files as one raster, without copying a pixel: a small VRT."""
 
+import hashlib
 import os
 import pathlib
 import xml.etree.ElementTree as ElementTree
@@ -36,6 +37,26 @@ def stack_bands(path: str | os.PathLike[str], bands: Sequence[Band], tags: Mappi
     Raises:
         InputError: a file cannot be read, lies on another lattice, or holds numbers of a kind VRT does not know.
     """
+    path, text = pathlib.Path(path), _text(bands, tags)
+    if not (path.exists() and path.read_text(encoding="utf-8") == text):
+        write_text(path, text)
+
+
+def stack_beside(path: pathlib.Path, bands: Sequence[Band], tags: Mapping[str, str]) -> pathlib.Path:
+    """As `stack_bands`; where the file says something else, which another run may read, the VRT gets another name.
+
+    Returns:
+        The VRT.
+    """
+    text = _text(bands, tags)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        path = path.with_stem(f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}")
+    if not path.exists():
+        write_text(path, text)
+    return path
+
+
+def _text(bands: Sequence[Band], tags: Mapping[str, str]) -> str:
     with open_raster(bands[0].path) as first:
         lattice = dataset_lattice(first)
         height, width = lattice.shape
@@ -71,9 +92,7 @@ def stack_bands(path: str | os.PathLike[str], bands: Sequence[Band], tags: Mappi
         _source(mask, masked.path, f"mask,{masked.number}")
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode") + "\n"
-    path = pathlib.Path(path)
-    if not (path.exists() and path.read_text(encoding="utf-8") == text):
-        write_text(path, text)
+    return text
 
 
 def _source(element: ElementTree.Element, path: pathlib.Path, band: str) -> None:

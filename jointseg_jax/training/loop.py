@@ -10,6 +10,7 @@ import jax
 from jointseg_jax.data.pipeline import evaluation_batches
 from jointseg_jax.errors import Interrupted
 from jointseg_jax.jobs.files import write_json, write_text
+from jointseg_jax.jobs.folders import claim
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.contract import COARSE_SPACING
@@ -39,7 +40,7 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
 
     Raises:
         InputError: a field of the config is out of its bounds; dataset, config and work directory do not fit together;
-            or another process trains there.
+            another process trains there, or it holds something else.
         Interrupted: the run was asked to stop; its state is saved.
         Diverged: too many updates in a row were not finite.
         StorageError: the last state could not be saved.
@@ -52,6 +53,7 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
             experiment = set_up(config)
             check_room(experiment)
             if jax.process_index() == 0:
+                stack.enter_context(claim(workdir, "training run", older=_made_without_marker))
                 stack.enter_context(exclusive(workdir, "training"))
         together.connect_groups(experiment.mesh)
         together.agree(experiment.facts())
@@ -76,6 +78,12 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
                 "same command to go on"
             ) from None
         log.say(f"{config.steps} of {config.steps} steps done; checkpoints in {workdir / FOLDER}")
+
+
+def _made_without_marker(workdir: pathlib.Path) -> list[str] | None:
+    """Recognises a work directory of before folders were marked, or one that holds compiled programs only."""
+    there = {path.name for path in workdir.iterdir() if not path.name.startswith(".")}
+    return [] if FOLDER in there or {"config.json", "parameters.txt"} <= there or there <= {"xla"} else None
 
 
 def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: pathlib.Path, first: int) -> None:

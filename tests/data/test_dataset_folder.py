@@ -64,7 +64,7 @@ def test_a_folder_of_other_things_is_refused(one):
     root = folder.parent.parent / "dataset"
     root.mkdir()
     (root / "index.parquet").write_text("mine")
-    with pytest.raises(InputError, match=r"holds index.parquet, and no made_by.json of this program: choose a new"):
+    with pytest.raises(InputError, match=r"holds index.parquet, and no MADE_BY of this program: choose a new"):
         prepare(config, say=toy.quiet)
     assert tree(root) == {(root / "index.parquet").relative_to(root): b"mine"}
 

@@ -135,6 +135,16 @@ def test_the_command_errs_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_folder_of_others_and_of_another_network_is_left_alone(trained, exported, tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds README\.md, and no MADE_BY of this program"):
+        export(trained, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
+    folder, _ = exported
+    with pytest.raises(InputError, match=r"exported network of another run .network: .*step 0, .*step 1, "):
+        export(dataclasses.replace(trained, step=1), folder)
+
+
 def test_a_folder_that_cannot_be_written(trained, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):

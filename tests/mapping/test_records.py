@@ -14,6 +14,7 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import sha256
+from jointseg_jax.jobs.folders import MARKER
 from jointseg_jax.mapping import card as cards
 from jointseg_jax.mapping.footprint import bbox, footprint
 from jointseg_jax.mapping.label import Label
@@ -143,6 +144,40 @@ def test_written_twice_is_the_same_and_forgets_what_is_gone(written, card):
     assert not (folder / "items" / "50N_0003_0340.json").exists()
     assert not list((folder / "sources").glob("*0003*"))
     assert len(json.loads((folder / "collection.json").read_text())["links"]) == 4 + 1 + 1
+
+
+def test_what_others_put_beside_the_records_stays(written, card):
+    folder, rows = written
+    mine = [folder / name for name in ("items/mine.json", "sources/mine.json", "mosaics/mine.vrt", "notes.txt")]
+    for path in mine:
+        path.write_text("mine")
+    del rows["51N_0002_0340"]
+    write_records(folder, rows, card, say=lambda _: None)
+    assert all(path.read_text() == "mine" for path in mine)
+    assert not list((folder / "mosaics").glob("*32651*"))
+
+
+@pytest.mark.parametrize("name", ["collection.json", "model.json", "index.geojson", "items/50N_0000_0340.json"])
+def test_a_file_of_a_records_name_that_is_not_ours_is_refused(product, card, name):
+    folder, rows = product
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("{}")
+    with pytest.raises(InputError, match=rf"{name} was not written by this program, .*: move it away"):
+        write_records(folder, rows, card, say=lambda _: None)
+    assert (folder / name).read_text() == "{}"
+    (folder / name).rename(folder / "elsewhere.json")
+    write_records(folder, rows, card, say=lambda _: None)
+
+
+def test_records_of_before_folders_were_marked_are_known(written, card):
+    folder, rows = written
+    (folder / MARKER).unlink()
+    (folder / "items" / "mine.json").write_text("mine")
+    del rows["50N_0003_0340"]
+    write_records(folder, rows, card, say=lambda _: None)
+    assert not (folder / "items" / "50N_0003_0340.json").exists()
+    assert not list((folder / "sources").glob("*0003*"))
+    assert (folder / "items" / "mine.json").exists()
 
 
 def test_dates_that_are_not_known_are_said_not_invented(product, card):

@@ -1,5 +1,8 @@
 """Scenes that break the contract: adapted on request to the last file, and what adapted them stands in the tags."""
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 import rasterio
@@ -20,8 +23,6 @@ HEIGHT, WIDTH = 23, 37  # odd on purpose: no tile and no 20 m pixel divides them
 @pytest.fixture(scope="module")
 def single(trained, toy_config, tmp_path_factory):
     """A network that sees Sentinel-2 at 10 m only, with weights that are not zero."""
-    import dataclasses
-
     import jax
 
     config = toy_config.copy_and_resolve_references()
@@ -118,3 +119,37 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(single, data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):
         map_scene(single, data.root / "sites" / "d" / "s2.tif", tmp_path / "file" / "map", say=lambda _: None)
+
+
+def test_a_map_belongs_to_one_run(single, trained, tmp_path):
+    """Another network or scene into the same folder is refused; the same run again replaces its own."""
+    eight_bit(tmp_path / "scene.tif")
+    asked = {"mode": "display", "keep_grid": True, "tile": 32, "say": lambda _: None}
+    first = map_scene(single, tmp_path / "scene.tif", tmp_path / "map", **asked).files["image"]
+    before = {path: path.read_bytes() for path in (tmp_path / "map").iterdir()}
+    again = map_scene(single, tmp_path / "scene.tif", tmp_path / "map", **{**asked, "tile": 16}).files["image"]
+    assert again.read_bytes() == before[first]
+    eight_bit(tmp_path / "other.tif", nodata_edge=False)
+    others = [
+        (single, "other.tif", {}, "scene: scene.tif, contents .* there, other.tif, contents .* here"),
+        (dataclasses.replace(single, step=1), "scene.tif", {}, "network: toy, step 0, .* there, toy, step 1, .* here"),
+        (single, "scene.tif", {"image": False}, "settings: .*image=True there, .*image=False here"),
+    ]
+    for network, scene, changes, message in others:
+        with pytest.raises(InputError, match=f"holds the map of a scene of another run .{message}.: choose another"):
+            map_scene(network, tmp_path / scene, tmp_path / "map", **{**asked, **changes})
+    assert {path.name for path in before} == {path.name for path in (tmp_path / "map").iterdir()}
+
+
+def test_the_scenes_own_folder_is_no_place_for_its_map(single, data, tmp_path):
+    shutil.copytree(data.root / "sites" / "d", tmp_path / "site")
+    before = {path: path.read_bytes() for path in (tmp_path / "site").iterdir()}
+    for scene in (tmp_path / "site", tmp_path / "site" / "s2.tif"):
+        with pytest.raises(InputError, match=r"is an input|lies in"):
+            map_scene(single, scene, tmp_path / "site", say=lambda _: None)
+    (tmp_path / "link").symlink_to(tmp_path / "site")
+    with pytest.raises(InputError, match="is an input"):
+        map_scene(single, tmp_path / "site", tmp_path / "link", say=lambda _: None)
+    with pytest.raises(InputError, match=r"holds dem.tif, image.tif, label.tif and 5 more, and no MADE_BY"):
+        map_scene(single, data.root / "sites" / "c", tmp_path / "site", say=lambda _: None)
+    assert {path: path.read_bytes() for path in (tmp_path / "site").iterdir()} == before

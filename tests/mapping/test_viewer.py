@@ -14,12 +14,14 @@ import shapely
 from PIL import Image
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.folders import MARKER
 from jointseg_jax.mapping import card as cards
 from jointseg_jax.mapping.label import Label
 from jointseg_jax.mapping.records import write_records
 from jointseg_jax.mapping.rows import parse_rows
 from jointseg_jax.mapping.viewer.build import build, main
 from jointseg_jax.mapping.viewer.layers import layers_of
+from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
 from jointseg_jax.mapping.zonal import zonal
 from jointseg_jax.mapping.zonal_table import write_table
 from jointseg_jax.rasters.lattice import make_lattice
@@ -147,6 +149,52 @@ def test_the_page_speaks_of_the_label(viewed):
     assert "mpervious" not in page.read_text()
     script = (page.parent / "app.js").read_text()
     assert script.count("mpervious") == script.count('"impervious"') == 2  # the layer's identifier
+
+
+def built(folder, content="new"):
+    """A page without pictures, as `build` makes it."""
+    with page_folder(folder / "viewer", []) as building:
+        (building / CONTENT).write_text(content)
+
+
+@pytest.mark.quick
+def test_a_page_replaces_only_a_page(tmp_path):
+    for content in ("first", "second"):
+        built(tmp_path, content)
+        assert (tmp_path / "viewer" / CONTENT).read_text() == content
+        (tmp_path / "viewer" / "layers" / "input" / "17" / "1").mkdir(parents=True)
+        (tmp_path / "viewer" / "layers" / "input" / "17" / "1" / "2.png").write_text("")
+    (tmp_path / "viewer" / MARKER).unlink()
+    built(tmp_path, "of before folders were marked")
+    assert not (tmp_path / "viewer" / "layers").exists()
+    for name in ("notes.txt", "layers/mine.png", ".htaccess"):
+        path = tmp_path / "viewer" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+        with pytest.raises(InputError, match=rf"{name} was not written by this program, .*: move it away"):
+            built(tmp_path)
+        assert path.read_text() == "mine"
+        path.unlink()
+    built(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["viewer"]
+
+
+@pytest.mark.quick
+def test_a_folder_of_a_pages_name_that_is_not_ours_is_left_alone(tmp_path):
+    (tmp_path / "viewer").mkdir()
+    (tmp_path / "viewer" / "index.html").write_text("mine")
+    with pytest.raises(InputError, match=r"viewer holds index\.html, and no MADE_BY"):
+        built(tmp_path)
+    assert [path.name for path in (tmp_path / "viewer").iterdir()] == ["index.html"]
+
+
+@pytest.mark.quick
+def test_a_page_that_fails_leaves_the_former_one(tmp_path):
+    built(tmp_path, "first")
+    with pytest.raises(KeyboardInterrupt), page_folder(tmp_path / "viewer", []):
+        raise KeyboardInterrupt
+    assert (tmp_path / "viewer" / CONTENT).read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["viewer"]
 
 
 @contextlib.contextmanager

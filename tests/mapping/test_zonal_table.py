@@ -8,7 +8,7 @@ import shapely
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.zonal import main
-from jointseg_jax.mapping.zonal_table import as_csv, as_written, write_table
+from jointseg_jax.mapping.zonal_table import as_csv, as_written, check_output, write_table
 
 pytestmark = pytest.mark.quick
 
@@ -83,3 +83,25 @@ def test_columns_that_a_format_cannot_hold(tmp_path, table, polygons):
         write_table(tmp_path / "t.gpkg", table, polygons)
     assert not list(tmp_path.iterdir())
     write_table(tmp_path / "t.csv", table, polygons)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".gpkg", ".geojson", ".parquet"])
+def test_a_table_replaces_only_a_table(tmp_path, table, polygons, suffix):
+    """The polygons that are read, and files that others made, are no place for it."""
+    table = table.assign(mapped_km2=1.0, coverage=1.0)
+    given, mine, ours = (tmp_path / f"{name}{suffix}" for name in ("given", "mine", "ours"))
+    given.write_text("")
+    write_table(mine, polygons.drop(columns="geometry"), polygons)
+    write_table(ours, table, polygons)
+    check_output(ours, [given])
+    check_output(tmp_path / f"new{suffix}", [given])
+    for path, message in (
+        (given, "is an input"),
+        (mine, "is there and is no table of this program: choose another name"),
+        (tmp_path, "is a folder, and the table is a file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_output(path, [given])
+    ours.write_bytes(ours.read_bytes()[:20])
+    with pytest.raises(InputError, match="is no table"):
+        check_output(ours, [given])

@@ -9,7 +9,7 @@ from rasterio.enums import ColorInterp
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.band_names import find_bands
-from jointseg_jax.rasters.band_stack import Band, stack_bands
+from jointseg_jax.rasters.band_stack import Band, stack_bands, stack_beside
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
@@ -300,6 +300,10 @@ def test_nodata_of_the_bands_in_use_must_agree(tmp_path):
     stack_bands(tmp_path / "again.vrt", [Band(stack, 3, "B03")], {})  # a band's own value, not the first one's
     with open_raster(tmp_path / "again.vrt") as raster:
         assert raster.nodata == 65535
+    before = stack.read_text()
+    assert stack_beside(stack, bands[1:], {}).name.startswith("s-")  # another run may read the first
+    assert stack.read_text() == before
+    assert stack_beside(stack, bands, {"RADIO_ADD_OFFSET": "-1000"}) == stack
     values = scene(tmp_path / "B02.tif", names=("B02",), nodata=65535)
     values[:3] = 65535
     with rasterio.open(tmp_path / "B02.tif", "r+") as raster:

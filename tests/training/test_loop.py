@@ -10,6 +10,7 @@ import pytest
 import toy
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.folders import MARKER
 from jointseg_jax.training import together
 from jointseg_jax.training.checkpoints import Checkpoints
 from jointseg_jax.training.experiment import set_up
@@ -47,6 +48,20 @@ def test_log_and_first_lines(finished, capsys):
     assert len(events) == 1
     assert b"validation" in events[0].read_bytes()
     assert together._stepped.is_set()  # from now on what breaks between processes is a loss of one
+
+
+def test_a_folder_of_others_is_no_work_directory(toy_config, tmp_path):
+    (tmp_path / "config.json").write_text("mine")
+    with pytest.raises(InputError, match=r"holds config\.json, and no MADE_BY of this program: choose a new"):
+        train(toy_config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_run_of_before_folders_were_marked_goes_on(toy_config, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / MARKER).unlink()
+    train(toy_config, tmp_path / "run")
+    assert (tmp_path / "run" / MARKER).exists()
 
 
 def test_a_finished_run_has_nothing_to_do(toy_config, finished, capsys):

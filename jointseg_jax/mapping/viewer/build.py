@@ -7,19 +7,19 @@ PRODUCT/viewer/layers/       PNG pyramids: the 10 m input, the classes, the prob
 import json
 import math
 import pathlib
-import shutil
 from collections.abc import Callable, Sequence
-from importlib import resources
 from typing import Any
 
 from jointseg_jax import door
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.files import write_text
 from jointseg_jax.mapping.footprint import bbox, footprint
 from jointseg_jax.mapping.read_product import ProductRecord, read_product
 from jointseg_jax.mapping.records import union_bbox
 from jointseg_jax.mapping.viewer.layers import layers_of
+from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
 from jointseg_jax.mapping.zonal_table import as_written
 from jointseg_jax.rasters.pictures import COLORMAP
 from jointseg_jax.rasters.pyramid import count_over, write_pyramid
@@ -54,7 +54,7 @@ def build(
         The page.
 
     Raises:
-        InputError: something is missing or cannot be read.
+        InputError: something is missing or cannot be read, or the page's folder is not ours.
     """
     bounds.ZOOM.insist("--max-zoom", deepest)
     if bands is not None:
@@ -64,23 +64,15 @@ def build(
     content = _table(table) if table else None
     last = deepest if deepest is not None else _last_level(boxes, say)
     zooms = (max(0, last - _LEVELS), last)
-    building = product / f".partial-{FOLDER}"
-    shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
-    try:
-        _copy_page(building)
+    target = product / FOLDER
+    with page_folder(target, [*inputs, *([table] if table else [])]) as building:
         layers = []
         for layer in layers_of(product, sorted({t.epsg for t in record.tiles}), record.label, inputs, bands, say):
             count = write_pyramid(building / "layers" / layer.id, layer.sources, boxes, zooms, layer.paint)
             say(f"layer   {layer.id}: {count} pictures")
             layers.append({"id": layer.id, "title": layer.title})
-        about = _about(record, boxes, zooms, layers, content)
-        text = json.dumps(about, ensure_ascii=True, allow_nan=False)
-        (building / "product.js").write_text(f"window.PRODUCT = {text};\n", encoding="utf-8")
-        target = product / FOLDER
-        shutil.rmtree(target, ignore_errors=True)
-        building.rename(target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        about = json.dumps(_about(record, boxes, zooms, layers, content), ensure_ascii=True, allow_nan=False)
+        write_text(building / CONTENT, f"window.PRODUCT = {about};\n")
     say(f"page    {target / 'index.html'}")
     return target / "index.html"
 
@@ -95,11 +87,6 @@ def _last_level(boxes: Sequence[Sequence[float]], say: Callable[[str], None]) ->
             f"shows 1 m with {count_over(boxes, _DEEPEST)}"
         )
     return last
-
-
-def _copy_page(folder: pathlib.Path) -> None:
-    with resources.as_file(resources.files("jointseg_jax.mapping.viewer").joinpath("static")) as static:
-        shutil.copytree(static, folder)
 
 
 def _table(path: pathlib.Path) -> dict[str, Any]:
