@@ -113,7 +113,7 @@ class Dataset:
 
     Attributes:
         root: its folder.
-        contract: what its numbers mean, with statistics over the training split.
+        contract: what its numbers mean, with statistics over the training split where there is one.
         sites: by name.
         index: one row per patch, columns `INDEX_COLUMNS`.
         simulated: for a modality that was simulated from the image, the sensor's settings; else None.

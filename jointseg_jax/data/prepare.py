@@ -224,6 +224,8 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
     }
     if SiteFolders(root).publish(description, sites, index):
         say(f"{root}: former rasters stay while a process reads them; the next preparation removes them")
+    if contract.primary.statistics is None:
+        say(f"{root}: no site is for training: networks that were trained elsewhere can be judged on it")
     counts = {s: int((index["split"] == s).sum()) for s in splits.SPLITS}
     say(f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}")
     return load(root, hold=False)  # who prepares again has done with it

@@ -19,11 +19,14 @@ def over_training(dataset: Dataset) -> Contract:
     """The dataset's contract with statistics of every modality over the valid pixels of the training ground.
 
     Mean and standard deviation are of all pixels, percentiles of an evenly spaced sample. A band that is constant
-    gets a standard deviation of 1, so that it normalises to zero.
+    gets a standard deviation of 1, so that it normalises to zero. A dataset without training ground, which only judges
+    networks, gets none.
 
     Raises:
         InputError: no valid training pixel in a modality.
     """
+    if not any(site.pixels.get("train") for site in dataset.sites.values()):
+        return dataset.contract
     handles = Handles()
     modalities = []
     for modality in dataset.contract.modalities:

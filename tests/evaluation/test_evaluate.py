@@ -1,16 +1,20 @@
 """Contract 9: the confusion of evaluate is the confusion of the map that predict writes."""
 
+import shutil
+
 import numpy as np
 import pytest
 import rasterio
 from rio_cogeo import cog_validate
 
 from jointseg_jax.data import dataset as datasets
-from jointseg_jax.errors import InputError
+from jointseg_jax.data.prepare import prepare
+from jointseg_jax.errors import InputError, Unwritable
 from jointseg_jax.evaluation.confusion import Confusion
 from jointseg_jax.evaluation.report import evaluate
 from jointseg_jax.jobs.files import read_json
 from jointseg_jax.mapping.scene_map import map_scene
+from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.loop import train
 from jointseg_jax.training.trained import load_trained
 
@@ -52,6 +56,37 @@ def test_evaluation_is_of_the_delivered_map(evaluated, mapped, data):
     # Tiles of 16 and of 20: classes may differ where |p - threshold| is within the halo's tolerance, and nowhere else.
     assert metrics["overall"]["isa"]["f1"] == pytest.approx(figures["isa"]["f1"], abs=2e-3)
     assert metrics["overall"]["oa"] == pytest.approx(figures["oa"], abs=2e-3)
+
+
+def test_ground_of_ones_own_for_testing_only(trained, config, evaluated, tmp_path):
+    """Its dataset has no training ground, so no statistics; the network brings its own."""
+    config.dataset.path = str(tmp_path / "dataset")
+    config.dataset.source.only = ("d",)
+    config.dataset.split.table.train = config.dataset.split.table.validation = ()
+    lines: list[str] = []
+    own = prepare(config.dataset, say=lines.append)
+    assert own.contract.primary.statistics is None
+    assert any("no site is for training" in line for line in lines)
+    metrics = evaluate(trained, own, "test", tmp_path / "figures", tile=16, say=lambda _: None)
+    assert metrics["overall"] == evaluated[0]["overall"]
+    with pytest.raises(InputError, match="has no patches in split 'train'"):
+        set_up(config)
+
+
+def test_a_dataset_that_was_changed_is_not_judged_on(trained, data, tmp_path):
+    shutil.copytree(data.root, tmp_path / "dataset")
+    path = tmp_path / "dataset" / "sites" / "d" / "label.tif"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"label\.tif is not what was written"):
+        evaluate(trained, datasets.load(tmp_path / "dataset"), "test", tmp_path / "f", tile=16, say=lambda _: None)
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_is_measured(trained, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unwritable, match=r"file/figures cannot be written .*--output"):
+        evaluate(trained, data, "test", tmp_path / "file" / "figures", tile=16, say=lambda _: None)
 
 
 def test_the_same_tiles_give_the_same_confusion(trained, data, mapped, tmp_path):
