@@ -3,6 +3,7 @@
 python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown]
 """
 
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -15,14 +16,14 @@ from jointseg_jax.jobs.files import read_json
 _COLUMNS = ("run", "control", "params", "MFLOP/px", "P", "R", "ISA F1", "IoU", "macro F1", "area", "ECE", "PSNR")
 
 
-def rows(workdirs: Sequence[pathlib.Path], split: str) -> list[dict[str, str]]:
+def rows(workdirs: Sequence[str | os.PathLike[str]], split: str) -> list[dict[str, str]]:
     """One row of text cells per run.
 
     Raises:
         InputError: a run was not evaluated on the split.
     """
     found = []
-    for workdir in workdirs:
+    for workdir in map(pathlib.Path, workdirs):
         path = workdir / "evaluation" / split / "metrics.json"
         if not path.exists():
             raise InputError(f"{path} is missing: run `python evaluate.py --workdir={workdir} --split={split}` first")

@@ -1,5 +1,6 @@
 """Evaluation as files and text: metrics.json, a table on the terminal, panels."""
 
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,7 +37,7 @@ def evaluate(
     trained: Trained,
     data: Dataset,
     split: str,
-    folder: pathlib.Path,
+    folder: str | os.PathLike[str],
     *,
     tile: int,
     augment: bool = False,
@@ -62,6 +63,7 @@ def evaluate(
     Raises:
         InputError: the dataset does not fit, is damaged, or has no ground in the split; or the folder is not ours.
     """
+    folder = pathlib.Path(folder)
     check_contract(trained.meta.contract, data)
     sites = data.sites_of(split)
     site_record.insist(data, sites, deep=True)

@@ -9,6 +9,7 @@ python -m jointseg_jax.mapping.export --workdir=RUN --output=DIR
     DIR/model.json, README.md  the model card: as a STAC item (MLM) and in words; with the radiometry contract
 """
 
+import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -86,12 +87,13 @@ def _shapes(contract: Contract, batch: Any, height: Any, width: Any) -> dict[str
     }
 
 
-def export(trained: Trained, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+def export(trained: Trained, folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
     """Writes all files; the card, which has the checksums of the others, comes last.
 
     Raises:
         InputError: see `export_function`; or the folder is not ours, or cannot be written.
     """
+    folder = pathlib.Path(folder)
     names = (FUNCTION, WEIGHTS, LOADER, README, CARD)
     with claim(folder, "exported network", run={"network": described(trained)}, names=names, inputs=[trained.workdir]):
         return _export(trained, {name: folder / name for name in names})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ class Found:
     opened: Callable[[], Opened] | None = None
 
 
-def find(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[Found]:
+def find(path: str | os.PathLike[str], contract: Contract, inputs: str | os.PathLike[str]) -> list[Found]:
     """The scenes that a path names.
 
     Args:
@@ -54,6 +55,8 @@ def find(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[F
     Raises:
         InputError: nothing there that could be a scene.
     """
+    path = pathlib.Path(path)
+    inputs = pathlib.Path(inputs)
     if not path.exists():
         raise InputError(
             f"{path} does not exist: --input is a raster, a folder of scenes, a STAC collection or a prepared dataset"
@@ -81,8 +84,9 @@ def find(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[F
     return _distinct(found, path)
 
 
-def is_single(path: pathlib.Path, contract: Contract) -> bool:
+def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
     """Whether a path names one scene by its files: a raster, or a folder with one raster per modality."""
+    path = pathlib.Path(path)
     if path.is_dir():
         return _is_scene(path, contract)
     return path.suffix.lower() not in (".json", ".geojson")

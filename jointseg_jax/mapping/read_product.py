@@ -1,6 +1,7 @@
 """A product as its records describe it: what the tools that come after mapping read."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -32,12 +33,13 @@ class ProductRecord:
     tiles: tuple[TileRow, ...]
 
 
-def read_product(product: pathlib.Path) -> ProductRecord:
+def read_product(product: str | os.PathLike[str]) -> ProductRecord:
     """Reads the records of a product.
 
     Raises:
         InputError: there are none, or they are damaged.
     """
+    product = pathlib.Path(product)
     path = product / COLLECTION_FILE
     if not path.exists():
         raise InputError(f"{product} holds no product: {path.name} is missing (predict.py --aoi=... writes it)")

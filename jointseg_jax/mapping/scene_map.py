@@ -1,6 +1,7 @@
 """One scene from opening to finished map: what predict.py runs."""
 
 import contextlib
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
@@ -22,8 +23,8 @@ from jointseg_jax.training.trained import Trained
 
 def map_scene(
     trained: Trained,
-    path: pathlib.Path,
-    folder: pathlib.Path,
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     mode: str = "contract",
     keep_grid: bool = False,
@@ -57,6 +58,8 @@ def map_scene(
         InputError: the scene breaks the contract or cannot be read, or the folder is not ours or of another run.
         StorageError: the disk is full.
     """
+    path = pathlib.Path(path)
+    folder = pathlib.Path(folder)
     opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands)
     scene = opened.scene
     stamps = stamps_of({name: [pathlib.Path(f.path) for f in files] for name, files in scene.layers.items()})

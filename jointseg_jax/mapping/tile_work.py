@@ -1,6 +1,7 @@
 """One tile from plan to files: what every executor runs, in whatever process."""
 
 import dataclasses
+import os
 import pathlib
 import time
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class TileWork:
     Pickled it is a few words; network, plan and scenes are loaded by the process that works.
     """
 
-    def __init__(self, product: pathlib.Path, workdir: pathlib.Path, step: int, weights: str):
+    def __init__(self, product: str | os.PathLike[str], workdir: str | os.PathLike[str], step: int, weights: str):
         """Does nothing yet.
 
         Args:
@@ -57,6 +58,8 @@ class TileWork:
             workdir: of the training run.
             step, weights: which weights.
         """
+        product = pathlib.Path(product)
+        workdir = pathlib.Path(workdir)
         self._product, self._workdir = product.absolute(), workdir.absolute()
         self._step, self._weights = step, weights
         self._state: _State | None = None

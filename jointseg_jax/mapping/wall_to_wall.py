@@ -1,6 +1,7 @@
 """From scenes and an area of interest to a product: what predict.py runs with --aoi."""
 
 import dataclasses
+import os
 import pathlib
 import sys
 import time
@@ -38,9 +39,9 @@ _EDGE = 25.0  # metres between vertices of a scene's rectangle: its sides then f
 
 def plan_area(
     trained: Trained,
-    source: pathlib.Path,
+    source: str | os.PathLike[str],
     area: shapely.Geometry | None,
-    product: pathlib.Path,
+    product: str | os.PathLike[str],
     settings: plan_file.Settings,
     *,
     skip_refused: bool = False,
@@ -60,6 +61,8 @@ def plan_area(
     Raises:
         InputError: nothing to map, a scene that breaks the contract, a folder that is not ours or has another plan.
     """
+    source = pathlib.Path(source)
+    product = pathlib.Path(product)
     with claim_product(product, inputs=[source]):
         return _plan_area(trained, source, area, product, settings, skip_refused, say)
 
@@ -129,7 +132,7 @@ def say_memory(trained: Trained, plan: plan_file.Plan, *, say: Callable[[str], N
 def map_area(
     trained: Trained,
     plan: plan_file.Plan,
-    product: pathlib.Path,
+    product: str | os.PathLike[str],
     executor: Executor,
     *,
     deep: bool = False,
@@ -150,6 +153,7 @@ def map_area(
         Interrupted, StorageError: the same call goes on.
         Unfinished: some tiles kept failing.
     """
+    product = pathlib.Path(product)
     ledger = Ledger(product / plan_file.LEDGER, product, say=say)
     if isinstance(executor, Serial):
         check_room(make_predictor(trained, plan.settings))  # other executors work on other machines, which look there

@@ -9,6 +9,7 @@ of blocks, whatever the number of polygons; polygons may overlap.
 """
 
 import dataclasses
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def columns(label: Label) -> tuple[str, ...]:
     return ("area_km2", "mapped_km2", label.column, "share", "coverage", "pixels", *_BOX)
 
 
-def read_polygons(path: pathlib.Path, name: str | None, label: Label = _DEFAULT) -> geopandas.GeoDataFrame:
+def read_polygons(path: str | os.PathLike[str], name: str | None, label: Label = _DEFAULT) -> geopandas.GeoDataFrame:
     """The polygons in all layers of a file with their names, made valid, in the CRS of the first of these layers.
 
     Args:
@@ -66,6 +67,7 @@ def read_polygons(path: pathlib.Path, name: str | None, label: Label = _DEFAULT)
     Raises:
         InputError: it cannot be read, or holds something else.
     """
+    path = pathlib.Path(path)
     layers = layers_with(path)
     tables = []
     for layer in layers:
@@ -92,7 +94,7 @@ def read_polygons(path: pathlib.Path, name: str | None, label: Label = _DEFAULT)
 
 
 def zonal(
-    product: pathlib.Path, tiles: Sequence[TileRow], polygons: geopandas.GeoDataFrame, label: Label = _DEFAULT
+    product: str | os.PathLike[str], tiles: Sequence[TileRow], polygons: geopandas.GeoDataFrame, label: Label = _DEFAULT
 ) -> pd.DataFrame:
     """Area and share of the label in every polygon.
 
@@ -110,6 +112,7 @@ def zonal(
     Raises:
         InputError: a tile cannot be read.
     """
+    product = pathlib.Path(product)
     count = len(polygons)
     sums = _Sums(np.zeros(count), np.zeros(count), np.zeros(count, np.int64))
     dense = polygons.geometry.segmentize(longest_side(polygons.crs)).map(polygonal)

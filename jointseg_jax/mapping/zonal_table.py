@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import pathlib
 import re
 from collections.abc import Iterable
@@ -53,7 +54,7 @@ def _columns(path: pathlib.Path) -> list[str]:
         return []
 
 
-def write_table(path: pathlib.Path, table: pd.DataFrame, polygons: geopandas.GeoDataFrame) -> None:
+def write_table(path: str | os.PathLike[str], table: pd.DataFrame, polygons: geopandas.GeoDataFrame) -> None:
     """Writes a table in the format that its suffix names; figures with as many digits as they are good for.
 
     Args:
@@ -64,6 +65,7 @@ def write_table(path: pathlib.Path, table: pd.DataFrame, polygons: geopandas.Geo
     Raises:
         InputError: the format cannot hold the polygons' own columns.
     """
+    path = pathlib.Path(path)
     check_suffix(path)
     digits = _ROUNDED | {column: 6 for column in table if str(column).endswith("_km2")}
     floats = [c for c in table if c in digits and pd.api.types.is_float_dtype(table[c])]

@@ -145,8 +145,9 @@ def cog_writer(
         plain.unlink(missing_ok=True)
 
 
-def make_folder(path: pathlib.Path) -> None:
+def make_folder(path: str | os.PathLike[str]) -> None:
     """Makes a folder; raises `Unwritable`, in a sentence, where there can be none."""
+    path = pathlib.Path(path)
     with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
 

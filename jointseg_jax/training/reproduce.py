@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ class Reproduction:
         )
 
 
-def reproduce(folder: pathlib.Path, dataset: str | None = None) -> Reproduction:
+def reproduce(folder: str | os.PathLike[str], dataset: str | None = None) -> Reproduction:
     """Runs the step of a dump again, on the devices that are here.
 
     Args:
@@ -60,6 +61,7 @@ def reproduce(folder: pathlib.Path, dataset: str | None = None) -> Reproduction:
     Raises:
         InputError: the dump is not there, or the dataset is not the one it was.
     """
+    folder = pathlib.Path(folder)
     if not (folder / RECORD).exists():
         raise InputError(f"{folder} is no dump of a step: give a folder WORKDIR/incidents/STEP")
     warm_drivers()

@@ -1,6 +1,8 @@
 """The house as CONTRIBUTING describes it: imports run one way."""
 
 import ast
+import importlib
+import inspect
 import pathlib
 
 import pytest
@@ -52,3 +54,33 @@ def test_rasters_are_opened_for_reading_in_one_place():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "rasterio.open" and path.name != "opening.py":
                 assert any(isinstance(a, ast.Constant) and a.value == "w" for a in node.args), path
+
+
+ENTRANCES = {
+    "data.prepare": ("prepare",),
+    "data.dataset": ("load",),
+    "training.loop": ("train",),
+    "training.trained": ("load_trained",),
+    "training.reproduce": ("reproduce",),
+    "rasters.open_scene": ("open_scene",),
+    "mapping.scene_map": ("map_scene",),
+    "mapping.wall_to_wall": ("plan_area", "map_area"),
+    "mapping.aoi": ("read_area",),
+    "mapping.export": ("export",),
+    "mapping.zonal": ("read_polygons", "zonal"),
+    "mapping.zonal_table": ("write_table",),
+    "mapping.read_product": ("read_product",),
+    "mapping.records": ("write_records",),
+    "mapping.viewer.build": ("build",),
+    "evaluation.report": ("evaluate",),
+    "evaluation.compare": ("rows",),
+}
+
+
+@pytest.mark.parametrize("module", ENTRANCES)
+def test_functions_that_users_call_take_paths_as_text(module):
+    """As every `open` does; a `pathlib.Path` alone would be an AttributeError of some callee."""
+    for name in ENTRANCES[module]:
+        function = getattr(importlib.import_module(f"jointseg_jax.{module}"), name)
+        kinds = {p.name: str(p.annotation) for p in inspect.signature(function).parameters.values()}
+        assert not {n: kind for n, kind in kinds.items() if "Path" in kind and "PathLike" not in kind}, name

@@ -6,6 +6,7 @@ PRODUCT/viewer/layers/       PNG pyramids: the 10 m input, the classes, the prob
 
 import json
 import math
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,11 +33,11 @@ _BOX = ("west", "south", "east", "north")
 
 
 def build(
-    product: pathlib.Path,
+    product: str | os.PathLike[str],
     *,
-    inputs: Sequence[pathlib.Path] = (),
+    inputs: Sequence[str | os.PathLike[str]] = (),
     bands: tuple[int, int, int] | None = None,
-    table: pathlib.Path | None = None,
+    table: str | os.PathLike[str] | None = None,
     deepest: int | None = None,
     say: Callable[[str], None] = print,
 ) -> pathlib.Path:
@@ -56,6 +57,9 @@ def build(
     Raises:
         InputError: something is missing or cannot be read, or the page's folder is not ours.
     """
+    product = pathlib.Path(product)
+    table = None if table is None else pathlib.Path(table)
+    shown = [pathlib.Path(path) for path in inputs]
     bounds.ZOOM.insist("--max-zoom", deepest)
     if bands is not None:
         bounds.BANDS.insist("--bands", bands)
@@ -65,9 +69,9 @@ def build(
     last = deepest if deepest is not None else _last_level(boxes, say)
     zooms = (max(0, last - _LEVELS), last)
     target = product / FOLDER
-    with page_folder(target, [*inputs, *([table] if table else [])]) as building:
+    with page_folder(target, [*shown, *([table] if table else [])]) as building:
         layers = []
-        for layer in layers_of(product, sorted({t.epsg for t in record.tiles}), record.label, inputs, bands, say):
+        for layer in layers_of(product, sorted({t.epsg for t in record.tiles}), record.label, shown, bands, say):
             count = write_pyramid(building / "layers" / layer.id, layer.sources, boxes, zooms, layer.paint)
             say(f"layer   {layer.id}: {count} pictures")
             layers.append({"id": layer.id, "title": layer.title})
