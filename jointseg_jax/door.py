@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from jointseg_jax.bounds.config import FIELDS, check_present
-from jointseg_jax.bounds.kinds import Number
+from jointseg_jax.bounds.kinds import Number, shown
 from jointseg_jax.errors import InputError, Interrupted, RunEnded, StorageError
 from jointseg_jax.jobs import retries
 from jointseg_jax.streams import lasting_output
@@ -228,9 +228,11 @@ def _explain(error: BaseException) -> str:
         at = at.__cause__ or at.__context__
     found = re.fullmatch(r"flag (--[\w.-]+)=(.*?): (.*)", str(error), re.DOTALL)
     if found and found[1].removeprefix("--config.") in FIELDS:
-        return f"{found[1]}={found[2]} must be {FIELDS[found[1].removeprefix('--config.')].wanted()}"
+        return f"{found[1]}={shown(found[2])} must be {FIELDS[found[1].removeprefix('--config.')].wanted()}"
     if found and found[3].startswith("must be"):
-        return f"{found[1]}={found[2]} {found[3]}"
+        return f"{found[1]}={shown(found[2])} {found[3]}"
+    if found:
+        return f"{found[1]}={shown(found[2])}: {found[3].splitlines()[0].rstrip('.')} (--help lists the flags)"
     missing = re.search(r"[Ff]lag (--\w+) must have a value other than None", str(error))
     if missing:
         return f"{missing[1]} is missing (--help lists the flags)"

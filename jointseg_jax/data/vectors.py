@@ -59,6 +59,12 @@ class VectorLayer:
                 f"layer {self.name!r} of {self.path} is in degrees and has a point at {worst}: correct its CRS "
                 "to that of its coordinates (ogr2ogr -a_srs EPSG:...)"
             )
+        if crs.is_projected and len(points) and (np.abs(points) <= (180, 90)).all():
+            raise InputError(
+                f"layer {self.name!r} of {self.path} is in {crs.name} and has all its points between "
+                f"{points.min(0).tolist()} and {points.max(0).tolist()}, which are degrees: assign the CRS of its "
+                "coordinates (ogr2ogr -a_srs EPSG:4326)"
+            )
         rough = np.flatnonzero(~(shapely.is_valid(geometries) & shapely.is_simple(geometries)))
         for number in rough:
             if geometries[number] is not None and is_tangled(geometries[number]):
@@ -133,7 +139,9 @@ def layers_with(path: pathlib.Path, kinds: Collection[str] = AREAL) -> list[Vect
     wanted = [layer for layer in layers if set(layer.kinds) & set(kinds)]
     if not wanted:
         found = sorted({kind for layer in layers for kind in layer.kinds})
-        raise InputError(f"{path} holds no polygon but {', '.join(found) or 'nothing'} where polygons are needed")
+        raise InputError(
+            f"{path} holds no polygon but {', '.join(found) or 'no geometry at all'}: give a file with polygons"
+        )
     for layer in wanted:
         layer.check()
     return wanted

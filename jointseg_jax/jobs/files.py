@@ -33,7 +33,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     the block names `path`.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # in every other place the system says that this is no folder
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from error
     sweep(path.parent)
     temporary = partial(path)
     try:

@@ -1,9 +1,10 @@
 """A product as its records describe it: what the tools that come after mapping read."""
 
 import dataclasses
+import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jointseg_jax.errors import InputError
@@ -14,6 +15,7 @@ from jointseg_jax.mapping.stac_records import local_path
 from jointseg_jax.mapping.tile_items import COLLECTION_FILE
 
 _ANEW = "run predict.py again, which writes the records anew"
+_OWNED = "jointseg:owned_m2"
 _KEPT = ("owned_m2", "valid_m2", "impervious_m2", "scenes", "decisions", "agreement", "model", "seconds")
 
 
@@ -51,9 +53,19 @@ def read_product(product: str | os.PathLike[str]) -> ProductRecord:
     items = [_inside(link.text("href"), path) for link in links if link.text("rel") == "item"]
     if not items:
         raise InputError(f"{path} links to no item: {_ANEW}")
-    return ProductRecord(
-        fields.text("title"), fields.text("description"), Label.of_record(record), tuple(_tile(i) for i in items)
-    )
+    tiles = tuple(_tile(i) for i in items)
+    _check_complete(tiles, record.get(_OWNED), path)
+    return ProductRecord(fields.text("title"), fields.text("description"), Label.of_record(record), tiles)
+
+
+def _check_complete(tiles: Sequence[TileRow], stated: Any, path: pathlib.Path) -> None:
+    """Compares the ground of the tiles with what the collection says of all of them."""
+    owned = sum(tile.owned_m2 for tile in tiles)
+    if not isinstance(stated, int | float) or not math.isclose(owned, stated, rel_tol=1e-6, abs_tol=1.0):
+        raise InputError(
+            f"{path} is of {stated} m2 and its {len(tiles)} items are of {owned:.1f} m2: an item is missing, or stands "
+            f"there twice: {_ANEW}"
+        )
 
 
 def _inside(href: str, collection: pathlib.Path) -> pathlib.Path:

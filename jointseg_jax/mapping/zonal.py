@@ -80,7 +80,7 @@ def read_polygons(path: str | os.PathLike[str], name: str | None, label: Label =
             raise InputError(f"{shown} has columns of the table's own names ({', '.join(clash)}): choose one by --name")
         wrong = sorted(set(layer.kinds) - set(AREAL))
         if wrong:
-            raise InputError(f"{shown} holds {', '.join(wrong)} where polygons are needed")
+            raise InputError(f"{shown} holds {', '.join(wrong)} beside polygons: leave only polygons in it")
         fields = table[[name]] if name is not None else table.drop(columns=table.geometry.name)
         if len(layers) > 1 and "layer" not in fields:
             fields = fields.assign(layer=layer.name)

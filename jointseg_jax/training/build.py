@@ -121,7 +121,10 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
             "network an SR branch, or say 'fixed'"
         )
     if config.affinity and not model.has_sr:
-        raise InputError(f"loss.affinity compares with an SR branch, which the control {model.control!r} lacks")
+        raise InputError(
+            f"loss.affinity compares with an SR branch, which the control {model.control!r} lacks: set it to 0, or "
+            "take the control 'joint'"
+        )
     try:
         weights = class_weights(label_share, config.class_balance) if config.class_balance else ()
     except ValueError as error:
@@ -162,7 +165,10 @@ def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumul
         return None
     judges = bool(config.weight or config.feature_matching)
     if not model.has_sr:
-        raise InputError(f"config.adversarial judges super-resolved images, which the control {model.control!r} lacks")
+        raise InputError(
+            f"config.adversarial judges super-resolved images, which the control {model.control!r} lacks: set its "
+            "weights to 0, or take the control 'joint'"
+        )
     if judges and config.kind == "relativistic" and accumulate > 1:
         raise InputError(
             "adversarial.kind 'relativistic' compares with the mean logit of the whole batch, which no piece of "

@@ -132,6 +132,10 @@ def test_metres_that_are_said_to_be_degrees(tmp_path):
     refused(write(tmp_path / "a.gpkg", shapely.box(5e5, 3e6, 5.1e5, 3.1e6)), "is in degrees and has a point at")
 
 
+def test_degrees_that_are_said_to_be_metres(tmp_path):
+    refused(write(tmp_path / "a.gpkg", shapely.box(117, 30, 118, 31), crs="EPSG:32650"), "which are degrees: assign")
+
+
 @pytest.mark.parametrize(("text", "message"), [('PROJCS["bro', r"a\.prj names no CRS"), ("hello", "has no CRS")])
 def test_a_broken_prj(tmp_path, text, message):
     path = write(tmp_path / "a.shp", BOX)

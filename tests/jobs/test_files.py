@@ -105,6 +105,13 @@ def test_ids_of_scenes_become_names_of_files_that_stay_apart():
     assert all("/" not in f and f not in ("", ".", "..") and len(f) < 150 for f in found)
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(NotADirectoryError) as caught:
+        files.write_text(tmp_path / "x" / "y", "")
+    assert caught.value.filename == str(tmp_path / "x")
+
+
 def _pipe(path):
     os.mkfifo(path)
 

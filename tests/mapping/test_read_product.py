@@ -109,6 +109,12 @@ def test_a_torn_record_is_named(written, name, content):
     assert str(written[0] / name) in str(caught.value)
 
 
+@pytest.mark.parametrize("edit", [change(["links", 1, "rel"], "self"), change(["jointseg:owned_m2"], ...)])
+def test_a_collection_that_lacks_an_item(written, edit):
+    """Its figures would be of less ground, without a word."""
+    test_a_damaged_record_is_named(written, "collection.json", edit)
+
+
 def test_an_item_that_is_gone_is_named(written):
     (written[0] / ITEM).unlink()
     with pytest.raises(InputError, match=r"50N_0000_0340\.json cannot be read"):
