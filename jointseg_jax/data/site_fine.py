@@ -12,7 +12,7 @@ from jointseg_jax.data.recipe import Recipe, strips
 from jointseg_jax.data.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
-from jointseg_jax.rasters.band_names import match_names
+from jointseg_jax.rasters.band_names import match_names, rgb_order
 from jointseg_jax.rasters.contract import BEYOND, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, refine
 from jointseg_jax.rasters.writer import Layout, raster_writer
@@ -49,7 +49,10 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
         floating = np.issubdtype(dtype, np.floating)
         smallest = 0 if floating else int(np.iinfo(dtype).min)
         nodata = None if complete else np.nan if floating else smallest
-        layout = Layout(fine, str(dtype), recipe.image_bands, nodata, rgb=len(recipe.image_bands) == 3)
+        order = rgb_order(recipe.image_bands)
+        layout = Layout(
+            fine, str(dtype), recipe.image_bands, nodata, rgb=len(recipe.image_bands) == 3 and order == (0, 1, 2)
+        )
         with raster_writer(path, layout) as writer:
             for window in windows:
                 values, valid = _read_image(raster, bands, window)

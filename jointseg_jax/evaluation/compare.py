@@ -13,7 +13,7 @@ from jointseg_jax import door
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json
 
-_COLUMNS = ("run", "control", "params", "MFLOP/px", "P", "R", "ISA F1", "IoU", "macro F1", "area", "ECE", "PSNR")
+_COLUMNS = ("run", "label", "control", "params", "MFLOP/px", "P", "R", "F1", "IoU", "macro F1", "area", "ECE", "PSNR")
 
 
 def rows(workdirs: Sequence[str | os.PathLike[str]], split: str) -> list[dict[str, str]]:
@@ -37,6 +37,7 @@ def _row(name: str, metrics: dict[str, Any]) -> dict[str, str]:
     stages = overall["stages"]
     cells = (
         name,
+        metrics.get("label", "-"),
         metrics["control"],
         f"{metrics['parameters']:,}",
         f"{metrics['mega_flops_per_input_pixel']:.2f}",

@@ -5,32 +5,24 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from jointseg_jax import formats
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.evaluation.confidence import Ranking
 from jointseg_jax.evaluation.evaluate import Statistics, check_contract, data_range, evaluate_site, sites_by_region
+from jointseg_jax.evaluation.panels import Panels
 from jointseg_jax.jobs.files import read_json, write_json
 from jointseg_jax.jobs.folders import claim
 from jointseg_jax.mapping import confidence
 from jointseg_jax.mapping.halo import halo_for
 from jointseg_jax.mapping.memory import check_room
-from jointseg_jax.mapping.predictor import Predictor, Tile, fitted
-from jointseg_jax.mapping.product import classes_of
+from jointseg_jax.mapping.predictor import Predictor, fitted
 from jointseg_jax.models import cost
-from jointseg_jax.rasters import pictures
-from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
-from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.reader import Handles, read_window
-from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.training.experiment import forward_flops
 from jointseg_jax.training.trained import Trained
 
 _METRICS = "metrics.json"
-_PANEL = 32  # coarse pixels on the side of a panel's crop
 
 
 def evaluate(
@@ -77,7 +69,7 @@ def evaluate(
         check_room(predictor)
         by_site: dict[str, Statistics] = {}
         for number, site in enumerate(sites, start=1):
-            drawer = _Panels(data, site, trained)
+            drawer = Panels(data, site, trained)
             by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
             drawer.save(folder / f"{site.name}.png")
             say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
@@ -177,7 +169,7 @@ def _control(trained: Trained) -> str:
 def table(metrics: dict[str, Any]) -> str:
     """The figures of an evaluation as text: one row per sub-region, one for all, and the images below."""
     head = (
-        f"{'':<14} {'km2':>7} {'precision':>9} {'recall':>7} {'ISA F1':>7} {'IoU':>7} {'macro F1':>8} "
+        f"{metrics['label']:<14.14} {'km2':>7} {'precision':>9} {'recall':>7} {'F1':>7} {'IoU':>7} {'macro F1':>8} "
         f"{'OA':>7} {'kappa':>7} {'area':>6} {'ECE':>6}"
     )
     rows = [head]
@@ -212,78 +204,3 @@ def table(metrics: dict[str, Any]) -> str:
 
 def _cell(value: float | None, width: int) -> str:
     return f"{'-':>{width}}" if value is None else f"{value:>{width}.3f}"
-
-
-class _Panels:
-    """Keeps the most mixed crops of a site and draws them: input, stages, target, label, map, errors."""
-
-    def __init__(self, data: Dataset, site: Site, trained: Trained, count: int = 4):
-        self._data, self._site, self._trained, self._count = data, site, trained, count
-        self._kept: list[tuple[tuple[int, float], Window, Tile]] = []
-
-    def offer(self, tile: Tile) -> None:
-        """Considers the crops of a tile, side by side from its top left corner."""
-        row, col, height, width = tile.window
-        side = min(_PANEL, height, width)
-        if side < 8:
-            return
-        mapped = tile.probability >= self._trained.meta.calibration.threshold
-        for top in range(0, height - side + 1, side):
-            for left in range(0, width - side + 1, side):
-                crop = Window(top, left, side, side)
-                share = float(mapped[crop.scale(FINE_FACTOR).slices()].mean() * tile.valid[crop.slices()].mean())
-                # Whole crops before the slivers of tiles at the edge, then the most mixed.
-                rank = (side, min(share, 1 - share))
-                self._kept.append((rank, Window(row + top, col + left, side, side), tile))
-        self._kept.sort(key=lambda item: item[0], reverse=True)
-        del self._kept[self._count :]
-
-    def save(self, path: pathlib.Path) -> None:
-        """Draws what was kept."""
-        if not self._kept:
-            return
-        scene = self._data.scene(self._site.name, self._trained.meta.contract)
-        handles = Handles()
-        rows, titles = [], []
-        for _, window, tile in self._kept:
-            cells = self._cells(scene, window, tile, handles)
-            titles = [title for title, _ in cells]
-            rows.append([rgb for _, rgb in cells])
-        handles.close()
-        pictures.save_png(path, pictures.panels(rows, titles))
-
-    def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
-        fine = window.scale(FINE_FACTOR)
-        inside = Window(window.row - tile.window.row, window.col - tile.window.col, window.height, window.width)
-        assert scene.image is not None
-        target, target_valid = scene.image.read(fine, handles)
-        limits = pictures.stretch_limits(target, target_valid)
-        primary = scene.read(window, handles)[scene.contract.primary.name]
-        coarse = primary["values"][0][..., list(scene.contract.image_index)]
-        label = read_window(handles.get(str(self._data.root / self._site.label)), fine)[0][..., 0]
-        mapped = classes_of(tile, self._trained.meta.calibration.threshold)[inside.scale(FINE_FACTOR).slices()]
-        cells = [
-            (
-                "input 10 m",
-                pictures.resize_nearest(pictures.stretch(coarse, limits, primary["valid"][0]), fine.height, fine.width),
-            )
-        ]
-        for image in tile.images:
-            n = image.shape[0] // tile.window.height
-            crop = pictures.stretch(image[inside.scale(n).slices()], limits)
-            cells.append((f"SR {10 / n:g} m", pictures.resize_nearest(crop, fine.height, fine.width)))
-        cells.append(("target 1 m", pictures.stretch(target, limits, target_valid)))
-        cells.append(("label", pictures.colour_classes(label)))
-        cells.append(("map", pictures.colour_classes(mapped)))
-        cells.append(("missed / false", errors(mapped, label)))
-        return cells
-
-
-def errors(mapped: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Missed impervious ground blue, falsely mapped orange, the rest as in the label but pale. uint8 [h, w, 3]."""
-    rgb = np.where(label[..., None] == 1, np.array((190, 190, 190), np.uint8), np.array((245, 245, 245), np.uint8))
-    known = (label != IGNORE) & (mapped != IGNORE)
-    rgb[known & (label == 1) & (mapped == 0)] = (31, 119, 180)
-    rgb[known & (label == 0) & (mapped == 1)] = (255, 127, 14)
-    rgb[~known] = pictures.NODATA_COLOUR
-    return rgb

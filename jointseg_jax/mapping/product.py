@@ -18,6 +18,7 @@ from jointseg_jax.mapping.predictor import Clock, Predictor, Readable, Tile, cor
 from jointseg_jax.mapping.quicklook import quicklook
 from jointseg_jax.mapping.tally import BandStatistics, Sums, Tally
 from jointseg_jax.rasters import pictures
+from jointseg_jax.rasters.band_names import rgb_order
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import refine
 from jointseg_jax.rasters.scene import Scene
@@ -173,7 +174,7 @@ def _rasters(predictor: Predictor, scene: Readable, decisions: dict[str, str], c
     """The rasters of a product."""
     trained = predictor.trained
     primary, calibration = trained.meta.contract.primary, trained.meta.calibration
-    fine = refine(scene.lattice, FINE_FACTOR)
+    fine, classes = refine(scene.lattice, FINE_FACTOR), trained.meta.contract.class_names
     tags: dict[str, Any] = {
         "SOFTWARE": f"jointseg-jax {__version__}",
         "MODEL": f"{trained.name}, step {trained.step}, {trained.weights} weights",
@@ -187,7 +188,14 @@ def _rasters(predictor: Predictor, scene: Readable, decisions: dict[str, str], c
     }
     rasters = {
         "impervious": _Raster(
-            Layout(fine, "uint8", (trained.meta.contract.label,), IGNORE, tags, colormap=pictures.COLORMAP),
+            Layout(
+                fine,
+                "uint8",
+                (trained.meta.contract.label,),
+                IGNORE,
+                {**tags, "CLASSES": "; ".join(f"{value} {name}" for value, name in enumerate(classes))},
+                colormap=pictures.COLORMAP,
+            ),
             "mode",
             lambda tile: classes_of(tile, calibration.threshold),
         ),
@@ -215,7 +223,7 @@ def _rasters(predictor: Predictor, scene: Readable, decisions: dict[str, str], c
                 {**tags, "UNITS": units},
                 scale=primary.scale,
                 offset=primary.scale * primary.offset,
-                rgb=True,
+                rgb=rgb_order(scene.contract.image_bands) == (0, 1, 2),
             ),
             "average",
             lambda tile: primary.encode(tile.images[-1]),

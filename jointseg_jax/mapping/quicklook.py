@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from jointseg_jax.rasters import pictures
+from jointseg_jax.rasters.band_names import rgb_order
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask
@@ -19,13 +20,15 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     """Input, super-resolved image and map: the whole scene above, a detail of it below. uint8 [h, w, 3]."""
     height, width = scene.shape
     whole = Window(0, 0, height, width)
-    rows, titles = [], ["input 10 m"] + (["super-resolved 1 m"] if "image" in files else []) + ["impervious"]
+    rows, titles = [], ["input 10 m"] + (["super-resolved 1 m"] if "image" in files else [])
+    titles.append(scene.contract.label)
+    order = list(rgb_order(scene.contract.image_bands))
     limits = None
     for window in (whole, _detail(scene, files["impervious"])):
         layer = scene.layers[scene.contract.primary.name][0]
         with open_raster(layer.path) as raster:
             stored, valid = layer.glance(raster, window, _small(window))
-        values = layer.decode(stored)[..., list(scene.contract.image_index)]
+        values = layer.decode(stored)[..., list(scene.contract.image_index)][..., order]
         limits = limits or pictures.stretch_limits(values, valid)
         side = min(_PICTURE_SIDE, max(window.height, window.width) * FINE_FACTOR)
         scale = side / max(window.height, window.width)
@@ -33,9 +36,8 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
         cells = [pictures.resize_nearest(pictures.stretch(values, limits, valid), *size)]
         if "image" in files:
             shown, inside = _read_small(str(files["image"]), window.scale(FINE_FACTOR))
-            cells.append(
-                pictures.resize_nearest(pictures.stretch(_decoded(files["image"], shown), limits, inside), *size)
-            )
+            image = pictures.stretch(_decoded(files["image"], shown)[..., order], limits, inside)
+            cells.append(pictures.resize_nearest(image, *size))
         classes, _ = _read_small(str(files["impervious"]), window.scale(FINE_FACTOR))
         cells.append(pictures.resize_nearest(pictures.colour_classes(classes[..., 0]), *size))
         rows.append(cells)

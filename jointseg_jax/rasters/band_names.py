@@ -97,6 +97,14 @@ def match_names(names: Sequence[str], band: str, *, numbers: bool = True) -> lis
     return []
 
 
+def rgb_order(names: Sequence[str]) -> tuple[int, int, int]:
+    """Positions of red, green and blue among the names of bands; the first three where the names do not tell."""
+    red, green, blue = (match_names(names, band) for band in ("B04", "B03", "B02"))
+    if len(red) == len(green) == len(blue) == 1:
+        return red[0], green[0], blue[0]
+    return 0, 1, 2
+
+
 def resolution_of(text: str) -> float | None:
     """The pixel size in a name such as `B02_10m`, metres; None where there is none."""
     sizes = [w[:-1] for w in _split(text) if re.fullmatch(r"\d{2}M", w)]

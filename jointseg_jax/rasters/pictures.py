@@ -42,10 +42,16 @@ def colour_classes(classes: np.ndarray) -> np.ndarray:
 
 
 def colour_probability(probability: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """From the colour of pervious to that of impervious. [h, w] in 0..1 -> uint8 [h, w, 3]."""
+    """From the colour of class 0 to that of class 1, invalid pixels grey. [h, w] in 0..1 -> uint8 [h, w, 3]."""
     p = np.clip(probability, 0, 1)[..., None]
     rgb = np.round((1 - p) * np.array(PERVIOUS_COLOUR) + p * np.array(IMPERVIOUS_COLOUR)).astype(np.uint8)
     return rgb if valid is None else np.where(valid[..., None], rgb, np.array(NODATA_COLOUR, np.uint8))
+
+
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A mask [h, w] of the same ground on a finer lattice, which need not be a whole number of times as fine."""
+    rows, cols = np.arange(height) * mask.shape[0] // height, np.arange(width) * mask.shape[1] // width
+    return mask[np.ix_(rows, cols)]
 
 
 def resize_nearest(rgb: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -210,14 +210,14 @@ class _Run:
             log.say(f"warning: step {step}: {doubt}")
         if verdict.masked:
             log.say(f"step {step}: {verdict.masked} validation patches could not be read and are not in these figures")
-        for name, counts in zip(("pervious", "impervious"), verdict.logits, strict=True):
+        for name, counts in zip(experiment.contract.class_names, verdict.logits, strict=True):
             log.histogram(f"logits/{name}", step, counts, verdict.edges)
         if config.panels:
             weights = parallel.usable_here(self.state.ema)
             if jax.process_index() == 0:
                 batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
                 outputs = validation.run(experiment.model, weights, batch)
-                picture = validation.picture(experiment.model, batch, outputs, verdict.fitted, config.panels)
+                picture = validation.picture(experiment.contract, batch, outputs, verdict.fitted, config.panels)
                 log.picture("validation", step, picture)
         self._meter.restart(step)
 

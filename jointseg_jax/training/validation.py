@@ -15,6 +15,8 @@ from jointseg_jax.data.pipeline import Slice, evaluation_batches
 from jointseg_jax.models import jointseg
 from jointseg_jax.models.jointseg import JointSeg, Outputs
 from jointseg_jax.rasters import pictures
+from jointseg_jax.rasters.band_names import rgb_order
+from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.training import calibration, parallel
 from jointseg_jax.training.state import Params
 from jointseg_jax.training.step import LOGIT_LIMIT, Batch, Metrics
@@ -95,26 +97,41 @@ def _apply(model: JointSeg, params: Params, inputs: Any, image: Any, image_valid
 
 
 def picture(
-    model: JointSeg, batch: dict[str, Any], outputs: Outputs, fitted: calibration.Calibration, count: int
+    contract: Contract, batch: dict[str, Any], outputs: Outputs, fitted: calibration.Calibration, count: int
 ) -> np.ndarray:
-    """Panels of some samples: input, each stage, target, label, probability. All arguments are host arrays."""
-    primary = model.inputs[0].name
+    """Panels of some samples: input, each stage, target, label, probability; grey where no date of the input is valid.
+
+    Args:
+        contract: of the network.
+        batch: host arrays.
+        outputs: of the network for it, host arrays.
+        fitted: calibration.
+        count: samples at most.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    primary, order = contract.primary.name, list(rgb_order(contract.image_bands))
     rows, titles = [], []
     for i in range(min(count, len(batch["label"]))):
         inputs = batch["inputs"][primary]
-        coarse = inputs["values"][i, 0][..., list(model.image_index)]
-        limits = pictures.stretch_limits(batch["image"][i], batch["image_valid"][i])
+        coarse = inputs["values"][i, 0][..., list(contract.image_index)][..., order]
+        target, target_valid = batch["image"][i][..., order], batch["image_valid"][i]
+        seen = inputs["valid"][i].any(0)
+        limits = pictures.stretch_limits(target, target_valid)
+        images = [np.asarray(image[i])[..., order] for image in outputs.images]
         difference = outputs.logits[i][..., 1] - outputs.logits[i][..., 0]
         cells = [("input 10 m", pictures.stretch(coarse, limits, inputs["valid"][i, 0]))]
         cells += [
-            (f"SR {_metres(s)}", pictures.stretch(np.asarray(image[i]), limits))
-            for s, image in zip(outputs.spacings, outputs.images, strict=True)
+            (f"SR {_metres(s)}", pictures.stretch(image, limits, pictures.resize_mask(seen, *image.shape[:2])))
+            for s, image in zip(outputs.spacings, images, strict=True)
         ]
-        cells.append(("target 1 m", pictures.stretch(batch["image"][i], limits, batch["image_valid"][i])))
-        cells.append(("label", pictures.colour_classes(batch["label"][i])))
-        cells.append(("probability", pictures.colour_probability(expit(difference / fitted.temperature))))
+        fine = target.shape[0]
+        shown = pictures.resize_mask(seen, fine, fine)
+        cells.append(("target 1 m", pictures.stretch(target, limits, target_valid)))
+        cells.append((f"label: {contract.label}", pictures.colour_classes(batch["label"][i])))
+        cells.append(("probability", pictures.colour_probability(expit(difference / fitted.temperature), shown)))
         titles = [title for title, _ in cells]
-        fine = batch["image"][i].shape[0]
         rows.append([rgb if rgb.shape[0] == fine else pictures.resize_nearest(rgb, fine, fine) for _, rgb in cells])
     return pictures.panels(rows, titles)
 

@@ -11,7 +11,7 @@ from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.prepare import prepare
 from jointseg_jax.errors import InputError, Unwritable
 from jointseg_jax.evaluation.confusion import Confusion
-from jointseg_jax.evaluation.report import evaluate
+from jointseg_jax.evaluation.report import evaluate, table
 from jointseg_jax.jobs.files import read_json
 from jointseg_jax.mapping.scene_map import map_scene
 from jointseg_jax.training.experiment import set_up
@@ -117,6 +117,8 @@ def test_metrics_json_has_the_stated_shape(evaluated):
     assert metrics["regions"]["north"] == metrics["sites"]["d"] == metrics["overall"]
     assert metrics["parameters"] > 1000
     assert (folder / "d.png").stat().st_size > 1000
+    assert table({**metrics, "label": "built_proxy"}).splitlines()[0].startswith("built_proxy")
+    assert "ISA" not in table(metrics)
 
 
 def test_oracle_beats_chance(evaluated):
@@ -143,6 +145,7 @@ def test_the_product(mapped, trained, data):
         assert probability.scales == (1 / 200,)
         tags = classes.tags()
         assert tags["LABEL"] == "impervious"
+        assert tags["CLASSES"] == "0 pervious; 1 impervious"
         assert tags["RADIOMETRY"] == "contract"
         c, p = classes.read(1), probability.read(1)
     assert set(np.unique(c)) <= {0, 1, 255}

@@ -81,7 +81,7 @@ def test_without_a_flag_it_is_refused_before_anything_is_written(single, tmp_pat
     assert not (tmp_path / "map").exists()
 
 
-def test_the_quick_look_shows_what_the_network_sees(single, tmp_path):
+def test_the_quick_look_shows_what_the_network_sees(single, tmp_path, monkeypatch):
     """Input and super-resolved image share one stretch, so a harmonised input must be shown harmonised."""
     eight_bit(tmp_path / "scene.tif", nodata_edge=False)
     product = map_scene(
@@ -93,6 +93,12 @@ def test_the_quick_look_shows_what_the_network_sees(single, tmp_path):
     first, second = (picture[18 : 18 + tall, 4 + k * (wide + 4) : (k + 1) * (wide + 4)] for k in (0, 1))
     assert first.std() > 20  # unharmonised numbers would be clipped to white by the stretch, or the other way round
     assert abs(first.mean() - second.mean()) < 60
+    # The map goes by the name of the network's own label.
+    titles = []
+    monkeypatch.setattr(pictures, "panels", lambda _, given, **__: titles.extend(given))
+    other = opened.scene.contract.replace(label="built_proxy")
+    quicklook(dataclasses.replace(opened.scene, contract=other), product.files)
+    assert titles == ["input 10 m", "super-resolved 1 m", "built_proxy"]
 
 
 def test_panels_keep_the_shape_of_each_row():

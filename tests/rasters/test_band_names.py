@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.band_names import band_of, bands_note, check_bands, find_bands, match_names
+from jointseg_jax.rasters.band_names import band_of, bands_note, check_bands, find_bands, match_names, rgb_order
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.opening import open_raster
@@ -140,3 +140,18 @@ def test_flags_tell_where_the_file_does_not(file, names, bands):
 def test_the_bands_used_are_told():
     said = bands_note((3, 2, 1, 4), ("red", "green", None, "nir"), S2)
     assert said == "B02: band 3, B03: band 2 (green), B04: band 1 (red), B08: band 4 (nir)"
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("B02", "B03", "B04"), (2, 1, 0)),
+        (("B04", "B03", "B02"), (0, 1, 2)),
+        (("G", "B", "R", "NIR"), (2, 0, 1)),
+        (("x", "y", "z"), (0, 1, 2)),
+        (("B04", "B04", "B02"), (0, 1, 2)),
+        (("B08", "B04", "B03"), (0, 1, 2)),
+    ],
+)
+def test_colours_of_a_picture(names, order):
+    assert rgb_order(names) == order

@@ -1,0 +1,100 @@
+"""Pictures of what a network makes of a site: the most mixed crops, as rows of panels."""
+
+import pathlib
+from fractions import Fraction
+
+import numpy as np
+
+from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.mapping.predictor import Tile
+from jointseg_jax.mapping.product import classes_of
+from jointseg_jax.rasters import pictures
+from jointseg_jax.rasters.band_names import rgb_order
+from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles, read_window
+from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.training.trained import Trained
+
+_PANEL = 32  # coarse pixels on the side of a panel's crop
+
+
+class Panels:
+    """Keeps the most mixed crops of a site and draws them: input, stages, target, label, map, errors."""
+
+    def __init__(self, data: Dataset, site: Site, trained: Trained, count: int = 4):
+        self._data, self._site, self._trained, self._count = data, site, trained, count
+        self._kept: list[tuple[tuple[int, float], Window, Tile]] = []
+
+    def offer(self, tile: Tile) -> None:
+        """Considers the crops of a tile, side by side from its top left corner."""
+        row, col, height, width = tile.window
+        side = min(_PANEL, height, width)
+        if side < 8:
+            return
+        mapped = tile.probability >= self._trained.meta.calibration.threshold
+        for top in range(0, height - side + 1, side):
+            for left in range(0, width - side + 1, side):
+                crop = Window(top, left, side, side)
+                share = float(mapped[crop.scale(FINE_FACTOR).slices()].mean() * tile.valid[crop.slices()].mean())
+                # Whole crops before the slivers of tiles at the edge, then the most mixed.
+                rank = (side, min(share, 1 - share))
+                self._kept.append((rank, Window(row + top, col + left, side, side), tile))
+        self._kept.sort(key=lambda item: item[0], reverse=True)
+        del self._kept[self._count :]
+
+    def save(self, path: pathlib.Path) -> None:
+        """Draws what was kept."""
+        if not self._kept:
+            return
+        scene = self._data.scene(self._site.name, self._trained.meta.contract)
+        handles = Handles()
+        rows, titles = [], []
+        for _, window, tile in self._kept:
+            cells = self._cells(scene, window, tile, handles)
+            titles = [title for title, _ in cells]
+            rows.append([rgb for _, rgb in cells])
+        handles.close()
+        pictures.save_png(path, pictures.panels(rows, titles))
+
+    def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
+        fine = window.scale(FINE_FACTOR)
+        inside = Window(window.row - tile.window.row, window.col - tile.window.col, window.height, window.width)
+        assert scene.image is not None
+        target, target_valid = scene.image.read(fine, handles)
+        order = list(rgb_order(scene.contract.image_bands))
+        target = target[..., order]
+        limits = pictures.stretch_limits(target, target_valid)
+        primary = scene.read(window, handles)[scene.contract.primary.name]
+        coarse = primary["values"][0][..., list(scene.contract.image_index)][..., order]
+        seen = tile.valid[inside.slices()]
+        label = read_window(handles.get(str(self._data.root / self._site.label)), fine)[0][..., 0]
+        mapped = classes_of(tile, self._trained.meta.calibration.threshold)[inside.scale(FINE_FACTOR).slices()]
+        cells = [
+            (
+                "input 10 m",
+                pictures.resize_nearest(pictures.stretch(coarse, limits, primary["valid"][0]), fine.height, fine.width),
+            )
+        ]
+        for image in tile.images:
+            scale = Fraction(image.shape[0], tile.window.height)  # 5/2 of a stage at 4 m
+            top, left = (int(edge * scale) for edge in (inside.row, inside.col))
+            bottom, right = top + int(inside.height * scale), left + int(inside.width * scale)
+            crop = image[top:bottom, left:right][..., order]
+            crop = pictures.stretch(crop, limits, pictures.resize_mask(seen, *crop.shape[:2]))
+            cells.append((f"SR {10 / float(scale):g} m", pictures.resize_nearest(crop, fine.height, fine.width)))
+        cells.append(("target 1 m", pictures.stretch(target, limits, target_valid)))
+        cells.append((f"label: {scene.contract.label}", pictures.colour_classes(label)))
+        cells.append(("map", pictures.colour_classes(mapped)))
+        cells.append(("missed / false", errors(mapped, label)))
+        return cells
+
+
+def errors(mapped: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Missed ground of class 1 blue, falsely mapped orange, the rest as in the label but pale. uint8 [h, w, 3]."""
+    rgb = np.where(label[..., None] == 1, np.array((190, 190, 190), np.uint8), np.array((245, 245, 245), np.uint8))
+    known = (label != IGNORE) & (mapped != IGNORE)
+    rgb[known & (label == 1) & (mapped == 0)] = (31, 119, 180)
+    rgb[known & (label == 0) & (mapped == 1)] = (255, 127, 14)
+    rgb[~known] = pictures.NODATA_COLOUR
+    return rgb
