@@ -7,6 +7,7 @@ import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, load
 from jointseg_jax.data.dates import iso_moment
 from jointseg_jax.errors import InputError
@@ -178,6 +179,7 @@ def _site_files(data: Dataset, name: str, wanted: set[str]) -> dict[str, list[pa
 
 def _open_site(data: Dataset, name: str, contract: Contract) -> Opened:
     """Its numbers are known: preparation decided how they are read."""
+    site_record.insist(data, [data.sites[name]], deep=False)
     scene = data.scene(name, contract)
     layers = {
         modality: tuple(dataclasses.replace(layer, path=str(pathlib.Path(layer.path).absolute())) for layer in own)

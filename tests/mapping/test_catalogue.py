@@ -11,6 +11,7 @@ import shapely
 import toy
 
 from jointseg_jax import formats
+from jointseg_jax.data import dataset as datasets
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.files import read_json, write_json
 from jointseg_jax.mapping import plan_file
@@ -85,6 +86,19 @@ def test_dates_of_datasets_that_were_prepared_unchecked(data, tmp_path, date, ex
     entries, _ = open_all(find(tmp_path, data.contract, tmp_path)[:1], data.contract)
     assert entries[0].datetime == expected
     assert entries[0].interval == interval
+
+
+def test_a_site_of_a_dataset_that_was_damaged_is_refused(data, tmp_path):
+    """One bit of its pixels would be another map."""
+    root = tmp_path / "dataset"
+    shutil.copytree(data.root, root)
+    path = root / datasets.load(root).sites["a"].layers["s2"][0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    entries, refused = open_all(find(root, data.contract, tmp_path), data.contract)
+    assert [e.id for e in entries] == ["b", "c", "d"]
+    assert str(path) in refused[0].reason
 
 
 def test_rasters_in_a_folder(raw, data, tmp_path):
