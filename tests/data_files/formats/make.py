@@ -1,0 +1,111 @@
+"""Makes `tests/data_files/formats/N`: one of everything this program writes and reads again, at the formats of today.
+
+    python tests/data_files/formats/make.py N
+
+Run it when a version in `jointseg_jax/formats.py` is raised, and keep the older folders: they were made by the versions
+of the program that wrote them. Everything is made in one fixed folder, because records hold absolute paths.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+os.environ["JAX_PLATFORMS"] = "cpu"
+FOLDER = pathlib.Path("/tmp/jointseg-jax-formats")
+
+
+def main(version: str) -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    raw = FOLDER / "raw"
+    raw.mkdir(parents=True)
+    config = dataset(raw)
+    trained = run(config)
+    product(trained, raw)
+    records(trained)
+    target = pathlib.Path(__file__).parent / version
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(FOLDER, target, ignore=shutil.ignore_patterns(".lock", ".*", "raw", "quicklook.png", "sources"))
+
+
+def coarse(image):
+    """An image [bands, h, w] without detail below 10 m, which takes little room."""
+    bands, height, width = image.shape
+    mean = image.reshape(bands, height // 10, 10, width // 10, 10).mean((2, 4))
+    return mean.round().repeat(10, 1).repeat(10, 2)
+
+
+def dataset(raw):
+    """A dataset of two sites of 240 m, and the config of a network of some hundred parameters."""
+    import harness
+    import toy
+
+    from jointseg_jax.data.prepare import prepare
+
+    for seed, name in enumerate("ab"):
+        toy.write_site(raw / name, seed, 24, 24)
+        toy.rewrite(raw / name / "image.tif", values=coarse)
+    (raw / "sites.csv").write_text("site,region,date,folder\na,south,2021-06-01,a\nb,south,2021-06-01,b\n")
+    config = harness.speck(toy.config(raw, FOLDER / "dataset"))
+    config.data.inputs = config.dataset.inputs = ("s2",)
+    config.dataset.source.layers = {"s2": ("s2.tif",)}
+    config.dataset.patch, config.dataset.stride = 4, 4
+    config.dataset.split.table = {"train": ("a",), "validation": ("b",), "test": ()}
+    prepare(config.dataset)
+    return config
+
+
+def run(config):
+    """A work directory with a checkpoint of step 0."""
+    from jointseg_jax.training.calibration import Calibration
+    from jointseg_jax.training.checkpoints import Checkpoints
+    from jointseg_jax.training.experiment import set_up
+    from jointseg_jax.training.trained import load_trained
+
+    experiment = set_up(config)
+    with contextlib.closing(Checkpoints(FOLDER / "run")) as checkpoints:
+        fitted = Calibration(1.5, 0.45, 0, {"f1": 0.5, "iou": 0.3})
+        checkpoints.save(experiment.init(), experiment.meta(fitted))
+        checkpoints.wait()
+    return load_trained(FOLDER / "run")
+
+
+def product(trained, raw):
+    """A map of a small area with its plan, catalogue and ledger; halo and rate beside the checkpoint."""
+    from jointseg_jax.jobs.executors import Serial
+    from jointseg_jax.mapping import halo
+    from jointseg_jax.mapping.plan_file import Settings
+    from jointseg_jax.mapping.wall_to_wall import map_area, plan_area
+
+    halo.measure = lambda *_: halo.Measured(4, {"2": 0.1, "4": 0.0}, 48, met=True)
+    scenes = FOLDER / "scenes" / "early_20210601"
+    scenes.mkdir(parents=True)
+    shutil.copy(raw / "a" / "s2.tif", scenes)
+    plan = plan_area(trained, scenes.parent, None, FOLDER / "product", Settings(grid=1000, tile=12))
+    map_area(trained, plan, FOLDER / "product", Serial())
+    shutil.rmtree(FOLDER / "scenes")
+
+
+def records(trained):
+    """What only long runs measure."""
+    from jointseg_jax import formats
+    from jointseg_jax.mapping import confidence
+
+    measured = {
+        **confidence.key(trained, "float32"),
+        "auroc": 0.8,
+        "curve": [{"coverage": 0.5, "risk": 0.1}, {"coverage": 1.0, "risk": 0.2}],
+        "dataset": "toy",
+        "split": "test",
+        "pixels": 10,
+    }
+    formats.write_record(trained.workdir / confidence.FILE, measured, formats.CONFIDENCE)
+    landscape = {"version": 2, "region": "midstream", "year": 2021, "side": 720, "seed": 4}
+    formats.write_record(FOLDER / "landscape.json", landscape, formats.LANDSCAPE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,94 @@
+"""Files that this and earlier versions of the program wrote are read: `tests/data_files/formats`, see make.py there."""
+
+import pathlib
+import shutil
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import common
+from jointseg_jax import formats
+from jointseg_jax.data import site_record
+from jointseg_jax.data.dataset import load
+from jointseg_jax.jobs.ledger import Ledger
+from jointseg_jax.mapping import confidence, halo, plan_file, rates
+from jointseg_jax.mapping.weights import weights_digest
+from jointseg_jax.training.checkpoints import Checkpoints, Stored
+from jointseg_jax.training.checkpoints.meta import complete
+from jointseg_jax.training.continuing import flat
+from jointseg_jax.training.experiment import set_up, start
+from jointseg_jax.training.trained import load_trained
+
+STORED = pathlib.Path(__file__).parent / "data_files" / "formats"
+VERSIONS = sorted(folder.name for folder in STORED.iterdir() if folder.is_dir())
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def folder(request, tmp_path_factory):
+    """A copy of everything that a version wrote."""
+    copied = tmp_path_factory.mktemp("stored") / request.param
+    shutil.copytree(STORED / request.param, copied)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    return load_trained(folder / "run")
+
+
+def test_every_version_has_its_files():
+    newest = max(kind.version for kind in vars(formats).values() if isinstance(kind, formats.Format))
+    assert [str(version) for version in range(1, newest + 1)] == VERSIONS
+
+
+def test_the_checkpoint(folder, trained):
+    known = formats.read_record(halo.kept_at(trained), formats.HALO)
+    assert weights_digest(trained.params) == known["sha256"]
+    assert (trained.meta.calibration.temperature, trained.meta.calibration.threshold) == (1.5, 0.45)
+    assert Stored(folder / "run").best() == 0
+    assert halo.kept(trained)["halo"] == 4
+    assert confidence.measured(trained, "float32")["auroc"] == 0.8
+
+
+def test_its_config_has_every_field_of_today(trained):
+    """What was added since has a default in `checkpoints.meta`."""
+    today = flat(common.experiment("toy").to_dict() | {"model": common.model(
+        "10", blocks=(1,), features=4, growth=4, tail=4, finest_trunk=5.0
+    ).to_dict()})  # fmt: skip
+    assert set(today) <= set(flat(complete(trained.meta.config)))
+
+
+def test_training_goes_on_from_it(folder):
+    config = ConfigDict(Stored(folder / "run").meta(0).config)
+    config.dataset.path = str(folder / "dataset")
+    checkpoints = Checkpoints(folder / "run")
+    begun = start(set_up(config), checkpoints, folder / "run")
+    checkpoints.close()
+    assert int(begun.state.step) == 0
+    assert begun.fitted.scores == {"f1": 0.5, "iou": 0.3}
+
+
+def test_the_dataset(folder):
+    data = load(folder / "dataset")
+    assert set(data.sites) == {"a", "b"}
+    assert len(data.patches("train")) == len(data.patches("validation")) or len(data.index)
+    site_record.insist(data, data.sites.values(), deep=True)
+    for name in data.sites:
+        record = formats.read_record(folder / "dataset" / "sites" / name / "site.json", formats.SITE)
+        assert site_record.kept(folder / "dataset" / "sites" / name, record["fingerprint"]) is not None
+    assert formats.read_record(folder / "landscape.json", formats.LANDSCAPE)["region"] == "midstream"
+
+
+def test_the_product(folder, trained):
+    product = folder / "product"
+    plan, scenes = plan_file.load(product, trained.meta.contract)
+    assert plan.settings.halo == 4
+    assert plan.network["sha256"] == weights_digest(trained.params)
+    assert list(scenes) == ["early_20210601"]
+    said: list[str] = []
+    ledger = Ledger(product / "ledger", product, say=said.append)
+    assert set(ledger.done()) == set(plan.units)
+    assert all(ledger.check(unit, deep=True) for unit in plan.units)
+    assert not said
+    known = formats.read_record(folder / "run" / rates.FILE, formats.RATES)
+    assert [set(rate) for rate in known.values()] == [{"km2", "worker_seconds", "bytes"}]
