@@ -28,6 +28,7 @@ def main() -> None:
     """Runs the evaluation."""
     from jointseg_jax.data import dataset
     from jointseg_jax.evaluation.report import evaluate
+    from jointseg_jax.jobs.files import file_name
     from jointseg_jax.training import parallel
     from jointseg_jax.training.trained import load_trained
 
@@ -36,7 +37,7 @@ def main() -> None:
     parallel.use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
     data = dataset.load(_DATASET.value or trained.meta.config["dataset"]["path"])
-    name = _SPLIT.value if _DATASET.value is None else f"{data.description['name']}-{_SPLIT.value}"
+    name = _SPLIT.value if _DATASET.value is None else f"{file_name(str(data.description['name']))}-{_SPLIT.value}"
     name += "-augmented" if _AUGMENT.value else ""
     name += "" if _DTYPE.value is None else f"-{_DTYPE.value}"
     evaluate(

@@ -22,7 +22,7 @@ from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Site
 from jointseg_jax.data.site_record import RECORD
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import locks
-from jointseg_jax.jobs.files import atomic_path
+from jointseg_jax.jobs.files import atomic_path, clear_partial_folders
 
 _OTHER_INDEX = "index.2.parquet"
 
@@ -31,12 +31,13 @@ class SiteFolders:
     """The folders of a dataset's sites; for one process at a time, which holds the dataset's lock."""
 
     def __init__(self, root: pathlib.Path):
-        """Touches nothing.
+        """Removes what a killed run left half-written.
 
         Args:
             root: of the dataset.
         """
         self._root, self._sites = root, root / SITES
+        clear_partial_folders(self._sites)
 
     def find(self, name: str, fingerprint: str) -> Site | None:
         """The site as it was prepared from the same files with the same settings, where its rasters are whole."""
@@ -60,7 +61,6 @@ class SiteFolders:
         """
         target = self._free(name)
         building = self._sites / f".partial-{name}"
-        shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
         try:
             site = write(building, f"{SITES}/{target.name}")
             site_record.keep(building, fingerprint, site)
@@ -114,7 +114,6 @@ class SiteFolders:
         if folder == home or home.exists():
             return site
         fingerprint, building = site_record.fingerprint_of(folder), self._sites / f".partial-{site.name}"
-        shutil.rmtree(building, ignore_errors=True)
         try:
             building.mkdir()
             for path in site.paths:

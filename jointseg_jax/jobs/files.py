@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import stat
 import time
@@ -70,6 +71,13 @@ def sweep(folder: pathlib.Path) -> None:
         with contextlib.suppress(OSError):
             if left.is_file() and _is_abandoned(left):
                 left.unlink()
+
+
+def clear_partial_folders(folder: pathlib.Path) -> None:
+    """Removes the partial folders in a folder; for the only process that makes any there."""
+    for left in folder.glob(".partial-*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_abandoned(path: pathlib.Path) -> bool:

@@ -125,6 +125,7 @@ def claim(
         files.sweep(folder)
     except OSError as error:
         if error.errno in retries.FULL:
+            error.filename, error.filename2 = str(folder), None
             raise
         raise InputError(
             f"{folder} cannot be written ({error.strerror}): choose another folder for the output"

@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp, Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 
-from jointseg_jax.errors import Unwritable
+from jointseg_jax.errors import InputError, Unwritable
 from jointseg_jax.jobs.files import atomic_path, partial
 from jointseg_jax.rasters.lattice import Window, crs_text
 from jointseg_jax.rasters.opening import check_proj, open_dataset
@@ -159,7 +159,11 @@ def _check_whole(path: pathlib.Path) -> None:
     file without its tail would pass for a good one.
     """
     size = path.stat().st_size
-    with open_dataset(path) as dataset:
+    try:
+        written = open_dataset(path)
+    except InputError:
+        raise OSError("its first bytes did not reach the disk") from None
+    with written as dataset:
         rows, cols = dataset.block_shapes[0]
         height, width = dataset.shape
         bands = dataset.indexes if dataset.interleaving == Interleaving.band else (1,)

@@ -1,11 +1,14 @@
 """A preparation that is repeated, changed, stopped or spoilt never leaves a dataset that lies."""
 
+import re
 import shutil
 
+import harness
 import pytest
 import rasterio
 import toy
 
+from jointseg_jax import door
 from jointseg_jax.data.dataset import load
 from jointseg_jax.data.prepare import prepare
 from jointseg_jax.errors import InputError
@@ -83,6 +86,7 @@ def test_there_is_a_whole_dataset_whenever_a_repetition_is_killed(one, monkeypat
     _, config = one
     root = prepare(config, say=toy.quiet).root
     first = contents(root)
+    (root / "sites" / ".partial-gone").mkdir()  # of a site that is no longer asked for
     other_classes(config)
     with monkeypatch.context() as patched:
         patched.setattr(where, killed)
@@ -241,3 +245,40 @@ def test_a_products_metadata_count(one):
     lines: list[str] = []
     prepare(config, say=lines.append)
     assert count(lines, "prepared") == 1
+
+
+@pytest.mark.parametrize("leave", [0, 4_096, 12_288, 60_000, 200_000, 300_000])
+def test_a_full_disk_ends_the_preparation_and_names_the_file(one, tmp_path, capsys, leave):
+    """Whatever is being written when it fills up: the marker, the first raster, the last."""
+    _, config = one
+    with harness.small_disk(tmp_path / "disk", 4) as disk:
+        config.path = str(disk / "dataset")
+        filler = harness.fill(disk, leave=leave)
+        assert door.status_of(lambda: prepare(config, say=toy.quiet) and None) == 74
+        said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("_tiff")]
+        assert len(said) == 1
+        assert re.match(rf"error: {disk}/dataset\S* cannot be .*(written|No space left on device)", said[0])
+        assert not list(disk.rglob(".partial*"))
+        filler.unlink()
+        assert set(prepare(config, say=toy.quiet).sites) == {"a"}
+
+
+def test_a_stopped_preparation_loses_no_site(own, monkeypatch):
+    """SIGTERM and Ctrl-C end it by an exception: the site in hand is given up, those before it are kept."""
+    _, config = own
+    from jointseg_jax.data import prepare as module
+
+    real = module.prepare_site
+
+    def stopped(source, *rest):
+        if source.entry.name == "c":
+            raise KeyboardInterrupt
+        return real(source, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "prepare_site", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(config, say=toy.quiet)
+    lines: list[str] = []
+    prepare(config, say=lines.append)
+    assert (count(lines, "already there"), count(lines, "prepared")) == (2, 2)

@@ -19,6 +19,7 @@ from jointseg_jax import formats
 from jointseg_jax.errors import InputError, Unfinished
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.files import read_json, sha256
+from jointseg_jax.jobs.folders import MARKER
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.mapping import halo as halos
@@ -452,3 +453,31 @@ def test_lattices_are_what_the_rows_say(product):
         with rasterio.open(folder / row["files"]["impervious"]["path"]) as raster:
             assert list(raster.bounds) == row["bounds"]
             assert GeoBox(raster.shape, raster.transform, raster.crs.to_wkt()).crs.epsg == row["epsg"]
+
+
+def test_a_folder_of_others_is_no_product(network, scenes, area, tmp_path):
+    """Records, mosaics and documents of others were removed and replaced."""
+    names = ("items/a.json", "sources/a.json", "mosaics/a.vrt", "collection.json", "index.geojson", "model.json")
+    for name in names:
+        path = tmp_path / "other" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    with pytest.raises(InputError, match=r"holds collection.json, index.geojson, items and 3 more, and no MADE_BY"):
+        plan_area(network, scenes, area, tmp_path / "other", ASKED, say=quiet)
+    assert {f.relative_to(tmp_path / "other").as_posix() for f in tmp_path.rglob("*") if f.is_file()} == set(names)
+    for folder in (scenes, scenes / "early_20210601"):
+        with pytest.raises(InputError, match=r"is an input|and no MADE_BY"):
+            plan_area(network, scenes, area, folder, ASKED, say=quiet)
+    with pytest.raises(InputError, match="lies in"):
+        plan_area(network, scenes, area, scenes.parent, ASKED, say=quiet)
+
+
+def test_a_product_of_before_folders_were_marked_goes_on(product, network, scenes, area, tmp_path):
+    folder, _, _ = product
+    shutil.copytree(folder, tmp_path / "product")
+    (tmp_path / "product" / MARKER).unlink()
+    (tmp_path / "product" / "items" / "mine.json").write_text("mine")
+    lines: list[str] = []
+    make(network, scenes, area, tmp_path / "product", say=lines.append)
+    assert any("tiles done before" in line for line in lines)
+    assert (tmp_path / "product" / "items" / "mine.json").read_text() == "mine"

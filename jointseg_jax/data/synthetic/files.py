@@ -19,7 +19,8 @@ from jointseg_jax.data.synthetic import BANDS, REGIONS, Scene, make_scene
 from jointseg_jax.data.vectors import write_vectors
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs import folders
-from jointseg_jax.jobs.files import write_text
+from jointseg_jax.jobs.files import clear_partial_folders, write_text
+from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.radiometry import ADDED, QUANTIFICATION
@@ -47,7 +48,11 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
     Raises:
         InputError: the landscape cannot be made as asked.
     """
-    with folders.claim(root, "embedded landscape", older=_made_without_marker):
+    with (
+        folders.claim(root, "embedded landscape", older=_made_without_marker),
+        exclusive(root, "making of the landscape", wait=True),  # whoever comes second finds it made
+    ):
+        clear_partial_folders(root)  # of a run that was killed
         rows, made = [], 0
         for column, region in enumerate(REGIONS):
             for number in range(1, spec.sites + 1):
@@ -87,7 +92,6 @@ def _write_once(
     except ValueError as error:
         raise InputError(f"the landscape of {folder.name} cannot be made: {error}") from error
     building = folder.with_name(f".partial-{folder.name}")
-    shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
     building.mkdir(parents=True)
     try:
         write_scene(building, scene, corner)
