@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import file_name
+from jointseg_jax.jobs.files import file_name, plain
 from jointseg_jax.mapping.stac_records import Asset, Item, local_path
 from jointseg_jax.rasters.band_names import at_spacing, match_names
 from jointseg_jax.rasters.band_stack import Band, stack_beside
@@ -91,13 +91,12 @@ def _local(item: Item, asset: Asset) -> pathlib.Path:
             "point its href at the file"
         )
     try:
-        path.stat()
+        return plain(path)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{item.path}: asset {asset.key!r} of item {item.id!r} should be {path}, which does not exist or cannot be "
-            "looked at: correct its href"
+            f"{item.path}: asset {asset.key!r} of item {item.id!r} should be {path}, which cannot be read "
+            f"({getattr(error, 'strerror', None) or error}): correct its href"
         ) from error
-    return path
 
 
 def _tags(item: Item, first: pathlib.Path) -> dict[str, str]:

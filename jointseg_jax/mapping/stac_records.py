@@ -113,6 +113,8 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
             given = Fields(link, f"link {number}", path)
             if given.text("rel") in _LINKS:
                 href = given.text("href")
+                if not href:
+                    raise InputError(f"{path}: link {number} has no href: point it at a file, or take it out")
                 target = local_path(href, path)
                 if target is None:
                     raise InputError(f"{path} links to {href[:80]}, which is remote: fetch it first")

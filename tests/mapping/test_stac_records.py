@@ -109,6 +109,7 @@ def test_dates(tmp_path, properties, date):
         ({"type": "Catalog", "links": "item"}, "'links' of the file is 'item'"),
         ({"type": "Catalog", "links": [{"rel": 1}]}, "'rel' of link 0"),
         ({"type": "Catalog", "links": [{"rel": "item", "href": 5}]}, "'href' of link 0"),
+        ({"type": "Catalog", "links": [{"rel": "item"}]}, "link 0 has no href"),
         ({"type": "Catalog", "links": [{"rel": "item", "href": "http://["}]}, "is no address"),
         ({"type": "Catalog", "links": [{"rel": "item", "href": "http://example.org/i.json"}]}, "is remote"),
         ({"type": "Catalog", "links": [{"rel": "item", "href": "gone.json"}]}, "gone.json cannot be read"),
