@@ -69,7 +69,7 @@ def map_scene(
     run = {
         "network": described(trained),
         "scene": f"{path.name}, contents {contents_of(stamps)[:12]}",
-        "settings": ", ".join(f"{name}={value}" for name, value in asked.items()),
+        **{name: str(value) for name, value in asked.items()},
     }
     bounds.TILE.insist("--tile", tile)
     tile, batch = fitted(tile, batch, height, width)

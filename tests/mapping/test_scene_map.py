@@ -139,7 +139,7 @@ def test_a_map_belongs_to_one_run(single, trained, tmp_path):
     others = [
         (single, "other.tif", {}, "scene: scene.tif, contents .* there, other.tif, contents .* here"),
         (dataclasses.replace(single, step=1), "scene.tif", {}, "network: toy, step 0, .* there, toy, step 1, .* here"),
-        (single, "scene.tif", {"image": False}, "settings: .*image=True there, .*image=False here"),
+        (single, "scene.tif", {"image": False}, "image: True there, False here"),
     ]
     for network, scene, changes, message in others:
         with pytest.raises(InputError, match=f"holds the map of a scene of another run .{message}.: choose another"):
