@@ -9,7 +9,7 @@ from rio_cogeo import cog_validate
 
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.prepare import prepare
-from jointseg_jax.errors import InputError, Unwritable
+from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confusion import Confusion
 from jointseg_jax.evaluation.report import evaluate, table
 from jointseg_jax.jobs.files import read_json
@@ -85,7 +85,7 @@ def test_a_dataset_that_was_changed_is_not_judged_on(trained, data, tmp_path):
 
 def test_where_nothing_can_be_written_is_said_before_anything_is_measured(trained, data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unwritable, match=r"file/figures cannot be written .*--output"):
+    with pytest.raises(InputError, match=r"file/figures cannot be written .*another folder for the output"):
         evaluate(trained, data, "test", tmp_path / "file" / "figures", tile=16, say=lambda _: None)
 
 
