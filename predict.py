@@ -6,6 +6,7 @@ python predict.py --workdir=runs/demo --input=SCENES --aoi=belt.geojson --output
 
 import os
 import pathlib
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -100,22 +101,26 @@ def main() -> None:
 
 
 def _map_scene(trained: Any) -> None:
+    from jointseg_jax.mapping.found import single_files
     from jointseg_jax.mapping.scene_map import map_scene
 
-    map_scene(
-        trained,
-        pathlib.Path(str(_INPUT.value)),
-        pathlib.Path(str(_OUTPUT.value)),
-        mode=_RADIOMETRY.value,
-        keep_grid=_KEEP_GRID.value,
-        bands=tuple(int(b) for b in _BANDS.value),
-        tile=_TILE.value,
-        batch=_BATCH.value,
-        augment=_AUGMENT.value,
-        confidence=_CONFIDENCE.value,
-        dtype=_DTYPE.value,
-        image=_IMAGE.value is not False,
-    )
+    path = pathlib.Path(str(_INPUT.value))
+    with tempfile.TemporaryDirectory(prefix="jointseg-") as stacks:
+        map_scene(
+            trained,
+            path,
+            pathlib.Path(str(_OUTPUT.value)),
+            mode=_RADIOMETRY.value,
+            keep_grid=_KEEP_GRID.value,
+            bands=tuple(int(b) for b in _BANDS.value),
+            files=single_files(path, trained.meta.contract, pathlib.Path(stacks)),
+            tile=_TILE.value,
+            batch=_BATCH.value,
+            augment=_AUGMENT.value,
+            confidence=_CONFIDENCE.value,
+            dtype=_DTYPE.value,
+            image=_IMAGE.value is not False,
+        )
 
 
 def _map_area(trained: Any, executor: "Executor") -> None:

@@ -12,12 +12,33 @@ from jointseg_jax.data.dataset import Dataset, load
 from jointseg_jax.data.dates import iso_moment
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import stac_input
+from jointseg_jax.mapping.band_files import BandFiles, from_safe, group, is_safe
 from jointseg_jax.mapping.stac_records import percentage, read_items
 from jointseg_jax.rasters.contract import Contract, differences
 from jointseg_jax.rasters.open_scene import Opened, find_files, valid_sample
 from jointseg_jax.rasters.reader import open_raster
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
+# Words in the names of files that products and their processors lay beside a scene.
+_COMPANIONS = frozenset(
+    (
+        "SCL",
+        "AOT",
+        "AOD",
+        "WVP",
+        "TCI",
+        "PVI",
+        "CLD",
+        "CLDPRB",
+        "SNWPRB",
+        "QA60",
+        "QAI",
+        "QA",
+        "MSK",
+        "MASK",
+        "CLOUDMASK",
+    )
+)
 _STAC_NAMES = ("collection.json", "catalog.json", "item-collection.json")
 # Dates in file names, as Sentinel-2 products and most people write them: 20210601, 20210601T032541, 2021-06-01.
 _DATE = re.compile(r"(?<!\d)(20\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?:T(\d\d)(\d\d)(\d\d))?(?!\d)")
@@ -44,14 +65,22 @@ class Found:
     opened: Callable[[], Opened] | None = None
 
 
-def find(path: str | os.PathLike[str], contract: Contract, inputs: str | os.PathLike[str]) -> list[Found]:
+def find(
+    path: str | os.PathLike[str],
+    contract: Contract,
+    inputs: str | os.PathLike[str],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Found]:
     """The scenes that a path names.
 
     Args:
-        path: a raster; a folder that is a scene (one raster per modality); a folder of scenes or rasters; a STAC item,
-            item collection, catalogue or collection (or a folder with `collection.json`); a prepared dataset.
+        path: a raster; a folder that is a scene (one raster per modality, or one file per band); a folder of scenes or
+            rasters; a product as .SAFE; a STAC item, item collection, catalogue or collection (or a folder with
+            `collection.json`); a prepared dataset.
         contract: what the network was trained on.
-        inputs: folder for what has to be made of them: bands of a STAC item are stacked in virtual rasters.
+        inputs: folder for what has to be made of them: bands in files of their own are stacked in virtual rasters.
+        say: receives a line for what is left out.
 
     Raises:
         InputError: nothing there that could be a scene.
@@ -71,26 +100,84 @@ def find(path: str | os.PathLike[str], contract: Contract, inputs: str | os.Path
     catalogue = next((path / name for name in _STAC_NAMES if (path / name).is_file()), None)
     if catalogue is not None:
         return _distinct(_from_stac(catalogue, contract, inputs), path)
-    if _is_scene(path, contract):
-        return [_folder(path, contract)]
-    inside = sorted(path.iterdir())
-    found = [_folder(p, contract) for p in inside if p.is_dir() and _is_scene(p, contract)]
-    found += [_raster(p, contract) for p in inside if p.is_file() and p.suffix.lower() in RASTERS]
+    found = [_of_bands(scene, contract, inputs) for scene in _one(path, contract)] or _inside(
+        path, contract, inputs, say
+    )
     if not found:
         first = contract.primary.name
         raise InputError(
-            f"{path} holds no scene: expected rasters ({', '.join(RASTERS)}), folders with one raster per modality "
-            f"({first}.tif or {first}_0.tif, ...), a collection.json or a dataset.json"
+            f"{path} holds no scene: expected rasters ({', '.join(RASTERS)}), one file per band (..._B02.tif, ...), "
+            f"folders with one raster per modality ({first}.tif or {first}_0.tif, ...), products (.SAFE), a "
+            "collection.json or a dataset.json"
         )
     return _distinct(found, path)
 
 
 def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
-    """Whether a path names one scene by its files: a raster, or a folder with one raster per modality."""
+    """Whether a path names one scene by its files.
+
+    A raster, a folder with one raster per modality or one file per band, or a product as .SAFE.
+    """
     path = pathlib.Path(path)
     if path.is_dir():
-        return _is_scene(path, contract)
+        records = ("dataset.json", *_STAC_NAMES)
+        return _is_scene(path, contract) or (
+            not any((path / name).is_file() for name in records) and bool(_one(path, contract))
+        )
     return path.suffix.lower() not in (".json", ".geojson")
+
+
+def single_files(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
+    """The files of a scene of one file per band, stacked in a folder; None where `open_scene` finds files itself."""
+    if not path.is_dir() or _is_scene(path, contract):
+        return None
+    return next((scene.stack(contract, inputs) for scene in _one(path, contract)), None)
+
+
+def _one(folder: pathlib.Path, contract: Contract) -> list[BandFiles]:
+    """The only scene of a folder, where it is one of one file per band; else none."""
+    if is_safe(folder):
+        return [from_safe(folder)]
+    if _is_scene(folder, contract):
+        return []
+    scenes, rest = group(_rasters(folder), contract)
+    return scenes if len(scenes) == 1 and not [p for p in rest if not _is_companion(p)] else []
+
+
+def _inside(folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, say: Callable[[str], None]) -> list[Found]:
+    """The scenes of a folder: sub-folders, rasters, and groups of rasters."""
+    if _is_scene(folder, contract):
+        return [_folder(folder, contract)]
+    folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    found = [_folder(p, contract) for p in folders if _is_scene(p, contract)]
+    found += [_of_bands(scene, contract, inputs) for p in folders for scene in _one(p, contract)]
+    scenes, rest = group(_rasters(folder), contract)
+    found += [_of_bands(scene, contract, inputs) for scene in scenes]
+    beside = [p for p in rest if _is_companion(p)] if found or not all(map(_is_companion, rest)) else []
+    for path in beside:
+        say(
+            f"skipped {path.name}: by its name it is made from a scene (classification, mask, preview), and none itself"
+        )
+    return found + [_raster(p, contract) for p in rest if p not in beside]
+
+
+def _rasters(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Files with a raster's suffix; hidden ones, such as the `._scene.tif` of macOS, are none."""
+    return [
+        p
+        for p in sorted(folder.iterdir())
+        if p.suffix.lower() in RASTERS and not p.name.startswith(".") and p.is_file()
+    ]
+
+
+def _is_companion(path: pathlib.Path) -> bool:
+    return bool(_COMPANIONS & set(re.split(r"[^A-Z0-9]+", path.stem.upper())))
+
+
+def _of_bands(scene: BandFiles, contract: Contract, inputs: pathlib.Path) -> Found:
+    first = next(iter(scene.files.values()))
+    date, cloud = _said(first, scene.id)
+    return Found(scene.id, functools.partial(scene.stack, contract, inputs), date, cloud)
 
 
 def _is_scene(folder: pathlib.Path, contract: Contract) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tqdm
 
@@ -29,6 +29,7 @@ def map_scene(
     mode: str = "contract",
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
+    files: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
     tile: int = 64,
     batch: int | None = None,
     augment: bool = False,
@@ -46,6 +47,7 @@ def map_scene(
         mode: how its radiometry is taken, see `open_scene`.
         keep_grid: see `open_scene`.
         bands: see `open_scene`.
+        files: see `open_scene`.
         tile: core size in coarse pixels.
         batch: see `Predictor`.
         augment: see `Predictor`.
@@ -60,7 +62,7 @@ def map_scene(
     """
     path = pathlib.Path(path)
     folder = pathlib.Path(folder)
-    opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands)
+    opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands, files=files)
     scene = opened.scene
     stamps = stamps_of({name: [pathlib.Path(f.path) for f in files] for name, files in scene.layers.items()})
     height, width = scene.shape

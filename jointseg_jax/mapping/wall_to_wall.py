@@ -195,7 +195,7 @@ def _scenes(
     say: Callable[[str], None],
 ) -> tuple[list[Entry], list[Refused]]:
     contract = trained.meta.contract
-    found = find(source, contract, product / "inputs")
+    found = find(source, contract, product / "inputs", say=say)
     known = plan_file.known_scenes(product, key, contract)
     with tqdm.tqdm(total=len(found), unit="scene", leave=False, disable=None) as bar:
         scenes, refused = open_all(

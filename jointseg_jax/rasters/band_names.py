@@ -91,7 +91,7 @@ def match_names(names: Sequence[str], band: str, *, numbers: bool = True) -> lis
         return [i for i in found if not all(_number(w) for w in _split(names[i]))]
     # The name alone goes before the name among other words: `red` before `red-jp2`.
     for group in (numbered, [i for i in found if i not in numbered]):
-        alone = [i for i in group if _is_name(names[i])]
+        alone = [i for i in group if is_name(names[i])]
         if alone or group:
             return alone or group
     return []
@@ -103,6 +103,12 @@ def rgb_order(names: Sequence[str]) -> tuple[int, int, int]:
     if len(red) == len(green) == len(blue) == 1:
         return red[0], green[0], blue[0]
     return 0, 1, 2
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is the name of a band and nothing else, but for a pixel size."""
+    words = [w for w in _split(text) if not re.fullmatch(r"\d{2}M", w)]
+    return "".join(words) in _WORDS or (len(words) == 1 and (words[0] in _LETTERS or _number(words[0]) is not None))
 
 
 def resolution_of(text: str) -> float | None:
@@ -221,11 +227,6 @@ def _number(word: str) -> str | None:
         return None
     number = f"B{match[1]}A" if match[2] else f"B{int(match[1]):02d}"
     return number if number in _NUMBERS else None
-
-
-def _is_name(text: str) -> bool:
-    words = [w for w in _split(text) if not re.fullmatch(r"\d{2}M", w)]
-    return "".join(words) in _WORDS or (len(words) == 1 and (words[0] in _LETTERS or _number(words[0]) is not None))
 
 
 def _named(words: Sequence[str]) -> set[str]:

@@ -9,7 +9,8 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import radiometry
 from jointseg_jax.rasters.contract import Modality
-from jointseg_jax.rasters.product_metadata import SOURCE_TAG, product_metadata
+from jointseg_jax.rasters.product_metadata import product_metadata
+from jointseg_jax.rasters.reader import name_of
 from jointseg_jax.rasters.sample import Sample
 
 
@@ -18,7 +19,7 @@ class Stated:
     """What a raster says of its numbers.
 
     Attributes:
-        path: of the file.
+        path: of the file; of a virtual raster that this program made, of the first one behind it.
         dtype: of its first band in use.
         nodata: the nodata value of all bands in use, or None.
         scale, offset: GDAL's (`value = stored * scale + offset`), the same for all bands in use; 1 and 0 where unset.
@@ -39,31 +40,32 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
     Raises:
         InputError: they differ in scale, offset or nodata value, or one of these is no number.
     """
+    name = name_of(raster)
     for what, values in (("scale", raster.scales), ("offset", raster.offsets)):
         if not all(np.isfinite(values[i - 1]) for i in indexes):
             raise InputError(
-                f"{raster.name} has a header with the {what} {values[indexes[0] - 1]:g}, which is no number to compute "
+                f"{name} has a header with the {what} {values[indexes[0] - 1]:g}, which is no number to compute "
                 f"with: correct it (gdal_edit.py -{what} ...)"
             )
     pairs = {(float(raster.scales[i - 1]), float(raster.offsets[i - 1])) for i in indexes}
     if len(pairs) > 1:
         raise InputError(
-            f"{raster.name} scales its bands differently (scale, offset: {sorted(pairs)}): store bands {list(indexes)} "
+            f"{name} scales its bands differently (scale, offset: {sorted(pairs)}): store bands {list(indexes)} "
             "with one scale and offset (gdal_edit.py -scale S -offset O)"
         )
     scale, offset = pairs.pop()
     if scale == 0:
-        raise InputError(f"{raster.name} has a scale of 0, which leaves nothing of its numbers: correct it")
+        raise InputError(f"{name} has a scale of 0, which leaves nothing of its numbers: correct it")
     absent = [raster.nodatavals[i - 1] for i in indexes]
     marks = [
         "none" if v is None or np.isnan(v) else f"{v:.17g}" for v in absent
     ]  # NaN is absent without being said to be
     if len(set(marks)) > 1:
         raise InputError(
-            f"{raster.name} marks absence differently in its bands (nodata of bands {list(indexes)}: "
+            f"{name} marks absence differently in its bands (nodata of bands {list(indexes)}: "
             f"{', '.join(marks)}): store them with one nodata value (gdalwarp -srcnodata OLD -dstnodata NEW)"
         )
-    return Stated(raster.name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags())
+    return Stated(name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags())
 
 
 def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modality, str]:
@@ -109,7 +111,7 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
     decision = radiometry.decide_offset(
         file.tags,
         radiometry.look(sample.inner(base)),
-        file.tags.get(SOURCE_TAG) or file.path,
+        file.path,
         product=product,
         file_offset=file.offset / file.scale if is_scaled else None,
         notes=notes,

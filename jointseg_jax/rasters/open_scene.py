@@ -18,6 +18,7 @@ from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.encoding import Stated, as_display, interpret, stated
 from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
 from jointseg_jax.rasters.metric import NotMetric, check_grid, check_metric
+from jointseg_jax.rasters.opening import is_raster
 from jointseg_jax.rasters.reader import dataset_lattice, dtype_of, has_mask, name_of, open_raster
 from jointseg_jax.rasters.sample import Sample, classification, nests, take_sample
 from jointseg_jax.rasters.scene import Layer, Scene
@@ -49,6 +50,7 @@ def open_scene(
     mode: str = "contract",
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
+    files: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
 ) -> Opened:
     """Opens a raster, or a folder with one raster per modality (`s2.tif`, `s1.tif`, ...; a site of a dataset is one).
 
@@ -62,14 +64,15 @@ def open_scene(
             scaled to the training mean and deviation.
         keep_grid: accept any CRS and pixel size, and produce the map on that grid refined ten times.
         bands: one-based numbers of the first modality's bands in the file, where names do not tell.
+        files: modality -> one per date, where `path` itself does not tell.
 
     Raises:
         InputError: the scene breaks the contract, or cannot be read.
     """
     path = pathlib.Path(path)
-    files = find_files(path, contract)
+    known = find_files(path, contract) if files is None else {k: [*map(pathlib.Path, v)] for k, v in files.items()}
     try:
-        return open_files(path.stem, files, contract, mode=mode, keep_grid=keep_grid, bands=bands)
+        return open_files(path.stem, known, contract, mode=mode, keep_grid=keep_grid, bands=bands)
     except NotMetric as error:
         raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
 
@@ -127,6 +130,11 @@ def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib
     """Files by modality, one per date; none for a modality that may be and is absent."""
     if not path.exists():
         raise InputError(f"{path} does not exist: --input is a raster or a folder with one raster per modality")
+    if path.is_file() and not is_raster(path):
+        raise InputError(
+            f"{path} is no raster that is read here (GeoTIFF, JPEG 2000, PNG, JPEG, VRT): --input is a raster or a "
+            "folder with one raster per modality"
+        )
     files = {}
     for modality in contract.modalities:
         if path.is_dir():
@@ -177,7 +185,11 @@ def _open_layer(
         unread = Modality(modality.name, modality.bands, modality.spacing, file.dtype, units, file.nodata)
         at_a_glance = Layer(str(path), indexes, unread, own_mask=masked, collar=collar)
         likely = _valid_at_a_glance(at_a_glance, raster)
-        scl, note = _classes(raster, path) if modality.units in ("reflectance", "display") else (None, "")
+        scl, note = (
+            _classes(raster, pathlib.Path(name_of(raster)))
+            if modality.units in ("reflectance", "display")
+            else (None, "")
+        )
         sample = take_sample(raster, indexes, masked=masked, likely=likely, collar=collar, classes=scl)
     read_as, said = _encoding(modality, file, sample, mode)
     layer = dataclasses.replace(at_a_glance, modality=read_as)
