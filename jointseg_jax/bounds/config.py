@@ -79,14 +79,14 @@ EXPERIMENT: Mapping[str, Kind] = {
     "mesh.space": whole(1),
     "mesh.rules": Many(Row((Text(), Choice(("largest", "whole"))))),
     "model.stages": Many(Ratio(1, 10), least=1, most=_PER_STAGE),
-    "model.blocks": Many(whole(0, 1000), least=1, most=_PER_STAGE),
+    "model.blocks": Many(whole(0, 100), least=1, most=_PER_STAGE),
     "model.features": Many(_CHANNELS, least=1, most=_PER_STAGE),
     "model.growth": Many(_CHANNELS, least=1, most=_PER_STAGE),
     "model.tail_features": Many(_CHANNELS, least=1, most=_PER_STAGE),
     "model.trunk_spacing": Many(Ratio(1, 10), least=1, most=_PER_STAGE),
     "model.lattices": Many(Ratio(1, 10), least=2, distinct=True),
     "model.widths": Many(_CHANNELS, least=2),
-    "model.segmenter_blocks": whole(0, 1000),
+    "model.segmenter_blocks": whole(0, 100),
     "model.control": Choice(("joint", "sequential", "bilinear", "fine", "coarse")),
     "model.dtype": Choice(("float32", "bfloat16")),
     "model.scan": Switch(optional=True),
@@ -180,6 +180,18 @@ def _check(config: Any, prefix: str, table: Mapping[str, Kind]) -> None:
             continue
         raise InputError(f"the config has no field {path}: build it with configs/common.py, which has its default")
     _check_gap(found)
+    _check_source(found)
+
+
+def _check_source(found: Mapping[str, Any]) -> None:
+    if found["dataset.source.kind"] == "landscape":
+        lacking = [p for p in DATASET if p.startswith("dataset.source.landscape.") and p not in found]
+        if lacking:
+            raise InputError(f"--config.dataset.source.kind=landscape needs {lacking[0]}: see configs/demo.py")
+    if not found["dataset.source.label"] and not found["dataset.source.vectors"]:
+        raise InputError(
+            "--config.dataset.source.label= is empty and dataset.source.vectors, too: name the file of the label in one"
+        )
 
 
 def _check_gap(found: Mapping[str, Any]) -> None:

@@ -292,7 +292,7 @@ class Many(Kind):
             return f"must be {self.wanted()}"
         for entry in value:
             if fault := self.of.fault(entry):
-                return f"has the entry {shown(entry)}, which {fault}"
+                return f"has the entry {shown(repr(entry))}, which {fault}"
         if self.distinct and len(set(map(repr, value))) < len(value):
             return "names the same thing twice: keep one"
         return ""
@@ -317,7 +317,7 @@ class Row(Kind):
             return f"must be {self.wanted()}"
         for entry, kind in zip(value, self.kinds, strict=True):
             if fault := kind.fault(entry):
-                return f"has {shown(entry)}, which {fault}"
+                return f"has {shown(repr(entry))}, which {fault}"
         return ""
 
 

@@ -56,6 +56,7 @@ def blocks(
     Returns:
         Codes `[height, width]` uint8.
     """
+    block = min(block, max(height, width))  # a larger one is laid out no further
     rows, cols = -(-height // block), -(-width // block)
     order = np.random.default_rng(np.random.SeedSequence(list(seed))).permutation(rows * cols)
     counts = _apportion(rows * cols, [shares.get(s, 0.0) for s in SPLITS])

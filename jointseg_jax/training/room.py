@@ -1,5 +1,7 @@
 """Whether a run's batches fit into memory, found out before the first is read."""
 
+import math
+
 import jax
 import numpy as np
 
@@ -15,8 +17,8 @@ _HEAVY = 100  # a step takes about so many times the bytes of its batch, a heavy
 def check_room(experiment: Experiment, limit: int | None = None) -> None:
     """Refuses a batch that does not fit into this machine's memory.
 
-    Batches are in host memory on every machine; what a step takes counts on CPUs only, as accelerators say themselves
-    what does not fit. It is compiled only where it might not.
+    Batches are in host memory on every machine; the state and what a step takes count on CPUs only, as accelerators say
+    themselves what does not fit. A step is compiled only where it might not.
 
     Args:
         experiment: of the run.
@@ -27,16 +29,23 @@ def check_room(experiment: Experiment, limit: int | None = None) -> None:
     """
     batch = experiment.config.data.batch
     sample = sum(np.asarray(x).nbytes for x in jax.tree.leaves(experiment.training.masked()))
+    on_cpu = jax.default_backend() == "cpu"
+    state = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(experiment.abstract())) if on_cpu else 0
     need: float = 2 * sample * (batch // experiment.slice_.processes)  # one is used while the next is read
-    if limit is None and need < _SURELY_FITS:
+    if limit is None and need + state < _SURELY_FITS:
         return
     limit = memory_limit() if limit is None else limit
-    if need <= limit < _HEAVY * need and jax.default_backend() == "cpu":
-        need = max(_steps(experiment)) * jax.local_device_count()
-    if need > limit:
+    if state > limit:
         raise InputError(
-            f"--config.data.batch={batch} takes {in_words(need)} of memory, and there are {in_words(limit)}: take a "
-            "smaller one; train.py --plan says which batch fits"
+            f"the network and its optimizer take {in_words(state)} of memory, and there are {in_words(limit)}: take "
+            "smaller numbers in config.model"
+        )
+    if on_cpu and need + state <= limit < _HEAVY * need + state:
+        need = max(_steps(experiment)) * jax.local_device_count() - state
+    if need + state > limit:
+        raise InputError(
+            f"--config.data.batch={batch} takes {in_words(need + state)} of memory with the network, and there are "
+            f"{in_words(limit)}: take a smaller one; train.py --plan says which batch fits"
         )
 
 

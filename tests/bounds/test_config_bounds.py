@@ -179,6 +179,19 @@ def test_a_gap_holds_a_patch_and_a_halo():
         check_dataset(config)
 
 
+def test_a_landscape_is_described_whole():
+    config = demo.get_config()
+    config.unlock()
+    del config.dataset.source.landscape["side"]
+    with pytest.raises(InputError, match=r"source\.kind=landscape needs dataset\.source\.landscape\.side"):
+        check_dataset(config.dataset)
+
+
+def test_some_file_is_the_label():
+    with pytest.raises(InputError, match="name the file of the label in one"):
+        check_experiment(changed("dataset.source.label", ""))
+
+
 def test_a_modality_is_called_like_a_file():
     config = whole()
     config.dataset.modalities["/s2"] = config.dataset.modalities.s2

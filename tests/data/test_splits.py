@@ -41,6 +41,11 @@ def test_shares_are_met_to_a_block():
     assert [(codes == c).sum() for c in (1, 2, 3)] == [7000, 1000, 2000]
 
 
+def test_a_block_of_any_size_costs_no_more_than_the_site():
+    huge, large = (splits.blocks(30, 40, block, {"train": 1.0}, 0, (0,)) for block in (10**6, 40))
+    np.testing.assert_array_equal(huge, large)
+
+
 def test_no_share_is_an_error():
     with pytest.raises(InputError, match="shares"):
         splits.blocks(10, 10, 5, {}, 0, (0,))

@@ -93,8 +93,10 @@ def test_a_batch_that_does_not_fit_is_refused(config):
     experiment = set_up(config)
     check_room(experiment)
     check_room(experiment, limit=2**40)
-    with pytest.raises(InputError, match=r"data\.batch=8 takes .* there are 1 MB: .*--plan"):
-        check_room(experiment, limit=10**6)
+    with pytest.raises(InputError, match=r"data\.batch=8 takes .* there are 8 MB: .*--plan"):
+        check_room(experiment, limit=8 * 10**6)
+    with pytest.raises(InputError, match=r"network and its optimizer take .* there are 1 kB"):
+        check_room(experiment, limit=1000)
     config.data.batch = 10**6
     with pytest.raises(InputError, match=r"data\.batch=1000000 takes .* GB of memory"):
         check_room(set_up(config))
