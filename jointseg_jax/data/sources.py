@@ -183,7 +183,7 @@ def _matches(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
         path = pathlib.Path(pattern)
         if path.is_absolute():
             folder, pattern = pathlib.Path(path.anchor), str(path.relative_to(path.anchor))
-        return sorted(folder.glob(pattern))
+        return sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))  # macOS lays `._image.tif` beside
     except (ValueError, IndexError, NotImplementedError, OSError) as error:
         raise InputError(
             f"dataset.source has the file name {pattern!r}, which cannot be looked for in {folder} ({error}): give a "

@@ -14,6 +14,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import stac_input
 from jointseg_jax.mapping.band_files import BandFiles, from_safe, group, is_safe
 from jointseg_jax.mapping.stac_records import percentage, read_items
+from jointseg_jax.rasters.band_names import bands_note
 from jointseg_jax.rasters.contract import Contract, differences
 from jointseg_jax.rasters.open_scene import Opened, find_files, valid_sample
 from jointseg_jax.rasters.reader import open_raster
@@ -273,6 +274,8 @@ def _open_site(data: Dataset, name: str, contract: Contract) -> Opened:
         for modality, own in scene.layers.items()
     }
     valid = valid_sample(layers[contract.primary.name][0])
-    return Opened(
-        dataclasses.replace(scene, layers=layers, image=None), {"radiometry": "of the prepared dataset"}, valid
-    )
+    decisions = {"radiometry": "of the prepared dataset"}
+    for modality in contract.modalities:
+        if own := layers.get(modality.name):
+            decisions[f"bands_{modality.name}"] = bands_note(own[0].indexes, modality.bands, modality)
+    return Opened(dataclasses.replace(scene, layers=layers, image=None), decisions, valid)

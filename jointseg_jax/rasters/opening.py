@@ -112,6 +112,9 @@ def _open(path: pathlib.Path, depth: int) -> DatasetReader:
         car = pathlib.Path(f"{path}{side}")
         if car.exists() and car.stat().st_size and _driver(car) not in _KINDS:
             raise InputError(f"{car}, which GDAL would read with {path.name}, is not a raster itself: remove it")
+    metadata = pathlib.Path(f"{path}.aux.xml")
+    if metadata.exists() and not metadata.is_file():
+        raise InputError(f"{metadata}, which GDAL would read with {path.name}, is not a file: remove it")
     dataset = rasterio.open(str(path), driver=driver)
     try:
         _check_overviews(dataset, path)

@@ -66,7 +66,7 @@ def metadata_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     """The Sentinel-2 metadata files beside a raster, or above it in a .SAFE folder; none in most folders."""
     parents = pathlib.Path(path).absolute().parents
     safes = [folder for folder in parents[1:] if folder.suffix.upper() == ".SAFE"]
-    return sorted(file for folder in (parents[0], *safes) for file in folder.glob("MTD_MSI*.xml"))
+    return sorted(file for folder in (parents[0], *safes) for file in folder.glob("MTD_MSI*.xml") if file.is_file())
 
 
 def read_product_metadata(path: pathlib.Path) -> ProductMetadata:

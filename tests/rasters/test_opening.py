@@ -187,3 +187,10 @@ def test_tables_of_another_proj_are_named(monkeypatch):
     monkeypatch.setattr(opening, "CRS", types.SimpleNamespace(from_epsg=fail))
     with pytest.raises(InputError, match="PROJ_LIB=/elsewhere points at the tables of another PROJ"):
         open_raster("a.tif")
+
+
+def test_a_pipe_beside_a_raster_is_not_waited_for(tmp_path):
+    write(tmp_path / "a.tif")
+    os.mkfifo(tmp_path / "a.tif.aux.xml")
+    with pytest.raises(InputError, match=r"a\.tif\.aux\.xml, which GDAL would read with a\.tif, is not a file"):
+        open_raster(tmp_path / "a.tif")
