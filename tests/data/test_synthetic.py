@@ -10,19 +10,19 @@ import shapely
 from rasterio.features import rasterize
 from scipy import ndimage
 
+from benchmarks.landscape import edge_density, luminance, rgb_of, spectrum_slope
 from jointseg_jax.data.synthetic import (
     BANDS,
     REGIONS,
     YEARS,
     LandCover,
     Scene,
-    light,
     make_scene,
     noise,
     radar,
+    sky,
     terrain,
 )
-from jointseg_jax.data.synthetic import clouds as cloud_module
 from jointseg_jax.data.synthetic.model import IMPERVIOUS
 
 HEIGHT, WIDTH, YEAR = 480, 540, 2021
@@ -32,7 +32,8 @@ SHARES = {"upstream": (0.03, 0.08), "midstream": (0.12, 0.25), "downstream": (0.
 
 # Ranges of real aerial and satellite imagery at about 1 m: the 5th to 95th percentile over the 229 crops of 480 x 480
 # pixels, less than half of them water, of the seven scenes of "Semantic segmentation of aerial imagery" (Humans in the
-# Loop and the Mohammed Bin Rashid Space Centre, CC0), measured with `_luminance`, `_spectrum_slope`, `_edge_density`.
+# Loop and the Mohammed Bin Rashid Space Centre, CC0), measured with
+# benchmarks/landscape.py.
 REAL_SPECTRUM_SLOPE = (-2.66, -1.31)
 REAL_EDGE_DENSITY = (0.081, 0.766)  # Sobel magnitude above 0.25 standard deviations per metre
 REAL_STRONG_EDGE_DENSITY = (0.019, 0.374)  # above 0.5
@@ -61,33 +62,6 @@ def _burn(shapes: list[shapely.Geometry], shape: tuple[int, int]) -> np.ndarray:
     if not shapes:
         return np.zeros(shape, np.uint8)
     return rasterize([(s, 1) for s in shapes], out_shape=shape, all_touched=False, dtype="uint8")
-
-
-def _luminance(image: np.ndarray) -> np.ndarray:
-    """Stretch red, green and blue between the 1st and 99th percentile of all, and weigh them as the eye does."""
-    rgb = np.stack([_band(image, name) for name in ("B04", "B03", "B02")], axis=-1)
-    low, high = np.percentile(rgb, [1, 99])
-    return np.clip((rgb - low) / (high - low), 0, 1) @ np.array([0.299, 0.587, 0.114])
-
-
-def _spectrum_slope(luminance: np.ndarray) -> float:
-    """Return the slope of the radially averaged power spectrum in log-log, 1/200 to 1/4 cycles per metre."""
-    height, width = luminance.shape
-    window = np.hanning(height)[:, None] * np.hanning(width)
-    power = np.abs(np.fft.fft2((luminance - luminance.mean()) * window)) ** 2
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
-    ring = np.digitize(frequency.ravel(), np.geomspace(1 / 200, 1 / 4, 21))
-    count = np.bincount(ring, minlength=22)
-    used = np.flatnonzero((count > 0) & (np.arange(22) > 0) & (np.arange(22) < 21))
-    mean_power = np.bincount(ring, power.ravel(), 22)[used] / count[used]
-    mean_frequency = np.bincount(ring, frequency.ravel(), 22)[used] / count[used]
-    return float(np.polyfit(np.log(mean_frequency), np.log(mean_power), 1)[0])
-
-
-def _edge_density(luminance: np.ndarray, threshold: float) -> float:
-    standard = (luminance - luminance.mean()) / luminance.std()
-    magnitude = np.hypot(ndimage.sobel(standard, 0), ndimage.sobel(standard, 1)) / 8
-    return float((magnitude > threshold).mean())
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -260,10 +234,10 @@ def test_pervious_and_impervious_ground_overlap_in_colour() -> None:
 
 
 def test_shadows_fall_away_from_the_sun() -> None:
-    sun = light.Sun(azimuth=135.0, elevation=45.0)
+    sun = sky.Sun(azimuth=135.0, elevation=45.0)
     height = np.zeros((80, 80), np.float32)
     height[40:50, 40:50] = 10.0
-    shadow = light.shadows(height, sun) > 0.5
+    shadow = sky.shadows(height, sun) > 0.5
     assert shadow[36, 36]  # north-west of the block, up and to the left
     assert not shadow[53, 53]
     reach = np.hypot(40 - np.argwhere(shadow)[:, 0].min(), 40 - np.argwhere(shadow)[:, 1].min())
@@ -291,7 +265,7 @@ def test_tall_buildings_darken_the_ground_to_their_north_west() -> None:
 def test_the_suns_place() -> None:
     for region in range(len(REGIONS)):
         for seed in range(20):
-            sun = light.sun_of(noise.stream(seed, region, "sun"), 2021)
+            sun = sky.sun_of(noise.stream(seed, region, "sun"), 2021)
             assert 115 < sun.azimuth < 160
             assert 35 < sun.elevation < 60
 
@@ -323,11 +297,11 @@ def test_speckle_has_the_looks_of_the_product() -> None:
 
 
 def test_clouds_on_some_scenes_with_shadows_away_from_the_sun() -> None:
-    sun = light.Sun(azimuth=135.0, elevation=45.0)
+    sun = sky.Sun(azimuth=135.0, elevation=45.0)
     clear = 0
     offsets: list[list[int]] = []
     for seed in range(30):
-        cloud, shadow = cloud_module.clouds(np.random.default_rng(seed), (1200, 960), sun)
+        cloud, shadow = sky.clouds(np.random.default_rng(seed), (1200, 960), sun)
         assert cloud.shape == shadow.shape == (1200, 960)
         assert min(cloud.min(), shadow.min()) >= 0.0
         assert max(cloud.max(), shadow.max()) <= 1.0
@@ -369,10 +343,10 @@ def test_mountains_drain_to_the_river() -> None:
 @pytest.mark.parametrize("region", REGIONS)
 def test_the_image_is_as_rough_as_real_ones(region: str) -> None:
     for seed in (1, 2):
-        luminance = _luminance(scene(region, seed=seed).reflectance)
+        bright = luminance(rgb_of(scene(region, seed=seed)))
         low, high = REAL_SPECTRUM_SLOPE
-        assert low < _spectrum_slope(luminance) < high
+        assert low < spectrum_slope(bright) < high
         low, high = REAL_EDGE_DENSITY
-        assert low < _edge_density(luminance, 0.25) < high
+        assert low < edge_density(bright, 0.25) < high
         low, high = REAL_STRONG_EDGE_DENSITY
-        assert low < _edge_density(luminance, 0.5) < high
+        assert low < edge_density(bright, 0.5) < high

@@ -26,7 +26,7 @@ from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.radiometry import ADDED, QUANTIFICATION
 from jointseg_jax.rasters.writer import Layout, write_raster
 
-VERSION = 2  # raise it when the same arguments give other rasters
+VERSION = 3  # raise it when the same arguments give other rasters
 CRS = "EPSG:32650"
 _RECORD = "landscape.json"  # in a site's folder: what it was made of
 _LEFT, _TOP = 499_980.0, 3_400_020.0  # multiples of 60 m

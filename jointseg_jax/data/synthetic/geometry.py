@@ -1,16 +1,9 @@
-"""Plane geometry in metres (x right, y down): rings, lines, ribbons, frames, and a smooth warp of the plane."""
+"""Plane geometry in metres (x right, y down): lines, ribbons, local frames, and a smooth warp of the plane."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
-
-
-def rectangle(cx: float, cy: float, length: float, width: float, angle: float) -> np.ndarray:
-    """Return the corners [4, 2] of a rectangle whose length points along `angle` (radians, from x towards y)."""
-    u = np.array([np.cos(angle), np.sin(angle)]) * length / 2
-    v = np.array([-np.sin(angle), np.cos(angle)]) * width / 2
-    return np.array([cx, cy]) + np.array([-u - v, u - v, u + v, -u + v])
 
 
 @dataclass(frozen=True)
@@ -19,67 +12,57 @@ class Frame:
 
     centre: np.ndarray
     angle: float
-    length: float
-    width: float
+    length: float = 1.0
+    width: float = 1.0
 
-    def place(self, points: np.ndarray) -> np.ndarray:
+    @property
+    def axis(self) -> np.ndarray:
+        """The unit vector [2] along the frame."""
+        return np.array([np.cos(self.angle), np.sin(self.angle)])
+
+    @property
+    def size(self) -> np.ndarray:
+        """Length and width, [2]."""
+        return np.array([self.length, self.width])
+
+    def place(self, points: np.ndarray | tuple) -> np.ndarray:
         """Map local points [..., 2] to the plane."""
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        points = np.asarray(points, float)
-        return self.centre + np.stack(
-            [points[..., 0] * cos - points[..., 1] * sin, points[..., 0] * sin + points[..., 1] * cos], axis=-1
-        )
+        u, v = np.moveaxis(np.asarray(points, float), -1, 0)
+        x, y = self.axis
+        return self.centre + np.stack([u * x - v * y, u * y + v * x], axis=-1)
+
+    def line(self, *points: tuple[float, float]) -> np.ndarray:
+        """Return local points as a line [n, 2] in the plane."""
+        return self.place(np.array(points))
 
     def polygon(self, u: float, v: float, length: float, width: float, turn: float = 0.0) -> shapely.Polygon:
         """Return a rectangle given by its local centre, sides and turn."""
-        return shapely.Polygon(self.place(rectangle(u, v, length, width, turn)))
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (length / 2, width / 2)
+        return shapely.Polygon(Frame(self.place((u, v)), self.angle + turn).place(corners))
+
+    def towards(self, angle: float) -> "Frame":
+        """Return the frame with the axis that lies closer to `angle` taken as its length."""
+        difference = abs((self.angle - angle + np.pi / 2) % np.pi - np.pi / 2)
+        if difference <= np.pi / 4:
+            return self
+        return Frame(self.centre, self.angle + np.pi / 2, self.width, self.length)
 
 
 def frame_of(polygon: shapely.Geometry) -> Frame:
     """Return the frame of a polygon's smallest rotated rectangle; length is the longer side, 0 if it is empty."""
-    if polygon.is_empty:
-        return Frame(np.zeros(2), 0.0, 0.0, 0.0)
-    ring = shapely.get_coordinates(polygon.minimum_rotated_rectangle)
+    ring = shapely.get_coordinates(polygon.minimum_rotated_rectangle) if not polygon.is_empty else np.zeros((0, 2))
     if len(ring) < 4:
-        return Frame(np.asarray(polygon.centroid.coords[0]), 0.0, 0.0, 0.0)
-    first, second = ring[1] - ring[0], ring[2] - ring[1]
-    a, b = float(np.hypot(*first)), float(np.hypot(*second))
-    axis = first if a >= b else second
-    angle = float(np.arctan2(axis[1], axis[0]))
-    return Frame(ring[:4].mean(axis=0), angle, max(a, b), min(a, b))
+        return Frame(ring.mean(axis=0) if len(ring) else np.zeros(2), 0.0, 0.0, 0.0)
+    sides = sorted((ring[1] - ring[0], ring[2] - ring[1]), key=lambda side: -np.hypot(*side))
+    angle = float(np.arctan2(sides[0][1], sides[0][0]))
+    return Frame(ring[:4].mean(axis=0), angle, float(np.hypot(*sides[0])), float(np.hypot(*sides[1])))
 
 
-def turned(frame: Frame, angle: float) -> Frame:
-    """Return the frame with the axis that lies closer to `angle` taken as its length."""
-    difference = abs((frame.angle - angle + np.pi / 2) % np.pi - np.pi / 2)
-    if difference <= np.pi / 4:
-        return frame
-    return Frame(frame.centre, frame.angle + np.pi / 2, frame.width, frame.length)
-
-
-def cut_convex(ring: np.ndarray, point: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut a convex ring [n, 2] by a line; return the part behind it, the part before it and the cut [2 or 0, 2]."""
-    side = (ring - point) @ normal
-    behind: list[np.ndarray] = []
-    before: list[np.ndarray] = []
-    cut: list[np.ndarray] = []
-    for i in range(len(ring)):
-        a, b, sa, sb = ring[i], ring[(i + 1) % len(ring)], side[i], side[(i + 1) % len(ring)]
-        (behind if sa <= 0 else before).append(a)
-        if (sa <= 0) != (sb <= 0):
-            crossing = a + (b - a) * (sa / (sa - sb))
-            behind.append(crossing)
-            before.append(crossing)
-            cut.append(crossing)
-    return np.array(behind), np.array(before), np.array(cut)
-
-
-def ring_area(ring: np.ndarray) -> float:
-    """Return the area of a ring [n, 2] in square metres."""
-    if len(ring) < 3:
-        return 0.0
-    x, y = ring[:, 0], ring[:, 1]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+def longest_side(cell: shapely.Polygon) -> float:
+    """Return the direction of a polygon's longest side, radians."""
+    sides = np.diff(shapely.get_coordinates(cell.exterior), axis=0)
+    side = sides[int(np.argmax(np.hypot(*sides.T)))]
+    return float(np.arctan2(side[1], side[0]))
 
 
 def arc_length(line: np.ndarray) -> np.ndarray:
@@ -90,19 +73,15 @@ def arc_length(line: np.ndarray) -> np.ndarray:
 def resample(line: np.ndarray, step: float) -> np.ndarray:
     """Return the line with points about `step` metres apart, its ends kept."""
     s = arc_length(line)
-    count = max(2, round(s[-1] / step) + 1)
-    at = np.linspace(0.0, s[-1], count)
+    at = np.linspace(0.0, s[-1], max(2, round(s[-1] / step) + 1))
     return np.stack([np.interp(at, s, line[:, 0]), np.interp(at, s, line[:, 1])], axis=1)
 
 
 def chaikin(line: np.ndarray, passes: int = 2) -> np.ndarray:
     """Round the corners of a line [n, 2], its ends kept."""
-    for _ in range(passes):
-        if len(line) < 3:
-            return line
-        a = 0.75 * line[:-1] + 0.25 * line[1:]
-        b = 0.25 * line[:-1] + 0.75 * line[1:]
-        line = np.concatenate([line[:1], np.stack([a, b], axis=1).reshape(-1, 2)[1:-1], line[-1:]])
+    for _ in range(passes if len(line) > 2 else 0):
+        corners = np.stack([0.75 * line[:-1] + 0.25 * line[1:], 0.25 * line[:-1] + 0.75 * line[1:]], axis=1)
+        line = np.concatenate([line[:1], corners.reshape(-1, 2)[1:-1], line[-1:]])
     return line
 
 
@@ -121,14 +100,31 @@ def offset(line: np.ndarray, distance: float | np.ndarray) -> np.ndarray:
 def ribbon(line: np.ndarray, half_width: np.ndarray) -> shapely.Geometry:
     """Return the area swept along a line with a half width [n] that varies; tight bends stay valid."""
     discs = shapely.buffer(shapely.points(line), half_width, quad_segs=6)
-    hulls = shapely.convex_hull(shapely.union(discs[:-1], discs[1:]))
-    return shapely.union_all(hulls)
+    return shapely.union_all(shapely.convex_hull(shapely.union(discs[:-1], discs[1:])))
+
+
+def strip(line: np.ndarray, half_width: float, cap: str = "round") -> shapely.Polygon:
+    """Return the area within `half_width` of a line [n, 2]."""
+    return shapely.LineString(line).buffer(half_width, cap_style=cap)
 
 
 def polygons_of(geometry: shapely.Geometry, smallest: float = 0.0) -> list[shapely.Polygon]:
-    """Return the polygons of any geometry that are at least `smallest` square metres."""
+    """Return the polygons of any geometry that are larger than `smallest` square metres."""
+    return [p for p in shapely.get_parts(geometry) if p.geom_type == "Polygon" and p.area > smallest]
+
+
+def lines_of(geometry: shapely.Geometry, shortest: float) -> list[np.ndarray]:
+    """Return the lines [n, 2] of any geometry that are longer than `shortest` metres."""
     parts = shapely.get_parts(geometry)
-    return [p for p in parts if p.geom_type == "Polygon" and p.area > smallest]
+    return [shapely.get_coordinates(p) for p in parts if p.geom_type == "LineString" and p.length > shortest]
+
+
+def blob(rng: np.random.Generator, centre: np.ndarray, radius: float, stretch: float = 1.6) -> shapely.Polygon:
+    """Return an irregular rounded shape, such as a pond or a copse."""
+    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    radii = radius * (1 + sum(rng.normal(0, 0.22 / k) * np.cos(k * angles + rng.uniform(0, 6.3)) for k in range(1, 5)))
+    points = np.maximum(radii, 0.3 * radius)[:, None] * np.stack([np.cos(angles) * stretch, np.sin(angles)], axis=1)
+    return shapely.Polygon(Frame(centre, rng.uniform(0, np.pi)).place(points)).buffer(0)
 
 
 class Warp:
@@ -141,17 +137,11 @@ class Warp:
         self._phase = rng.uniform(0, 2 * np.pi, (2, waves))
         self._amplitude = amplitude * np.sqrt(2.0 / waves) * lengths / (1.1 * wavelength)
 
-    def __call__(self, points: np.ndarray) -> np.ndarray:
+    def points(self, points: np.ndarray) -> np.ndarray:
         """Displace points [n, 2]."""
         phases = np.einsum("cwd,nd->ncw", self._k, points) + self._phase
         return points + (np.sin(phases) * self._amplitude).sum(axis=-1)
 
-    def ring(self, ring: np.ndarray, step: float = 15.0) -> shapely.Polygon:
-        """Displace a ring [n, 2], densified so that long sides bend."""
-        closed = np.concatenate([ring, ring[:1]])
-        sides = [resample(closed[i : i + 2], step)[:-1] for i in range(len(ring))]
-        return shapely.Polygon(self(np.concatenate(sides)))
-
-    def line(self, line: np.ndarray, step: float = 15.0) -> np.ndarray:
-        """Displace a line [n, 2], densified so that it bends."""
-        return self(resample(line, step))
+    def __call__(self, geometry: shapely.Geometry) -> shapely.Geometry:
+        """Displace a geometry; long sides are densified first so that they bend."""
+        return shapely.transform(shapely.segmentize(geometry, 15.0), self.points)

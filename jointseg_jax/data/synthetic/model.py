@@ -1,7 +1,8 @@
-"""The vocabulary of the synthetic landscape: bands, legend, features, the geography, and the finished scene."""
+"""Types of the synthetic landscape: bands, legend, map features, the map of a region, and the finished scene."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -9,14 +10,13 @@ import shapely
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 REGIONS = ("upstream", "midstream", "downstream")
 YEARS = (2017, 2019, 2021, 2023)
+EARLIEST = YEARS[0]
+ALWAYS, NEVER = 0, 9999
 NATURAL = (
-    "forest floor", "scrub", "grass", "dry grass", "soil", "gravel", "sand", "rock", "scree", "mud",
+    "forest floor", "scrub", "grass", "dry grass", "rock", "scree",
     "ridge", "paddy", "crop", "young crop", "ripe", "ploughed", "vegetables", "tea", "stubble", "fallow", "maize",
 )  # fmt: skip
-NATURAL_INDEX = {look: index for index, look in enumerate(NATURAL)}  # what `Landscape.base` is made of
-EARLIEST = YEARS[0]
-ALWAYS = 0
-NEVER = 9999
+NATURAL_INDEX = {look: index for index, look in enumerate(NATURAL)}  # the values of `Landscape.base`
 
 
 class LandCover(IntEnum):
@@ -38,10 +38,10 @@ IMPERVIOUS = (LandCover.ROAD, LandCover.BUILDING, LandCover.PAVED)
 
 @dataclass(frozen=True)
 class Feature:
-    """One vector that the label comes from, in metres from the scene's top-left corner (x right, y down).
+    """One impervious vector, in metres from the scene's top-left corner (x right, y down).
 
-    A road is a LineString; the label buffers it by width / 2 with round caps (`geometry.buffer(width / 2)`).
-    Buildings and paved areas are polygons and have width 0. `height` is that of a building, metres, else 0.
+    A road is a LineString with a width. Buildings and paved areas are polygons of width 0. `height` is that of a
+    building, or of a road's deck above ground, metres.
     """
 
     geometry: shapely.Geometry
@@ -51,11 +51,10 @@ class Feature:
     height: float
     name: str
 
+    @cached_property
     def area(self) -> shapely.Geometry:
-        """Return the polygon that the label burns."""
-        if self.kind == "road":
-            return self.geometry.buffer(self.width / 2)
-        return self.geometry
+        """The polygon that the label burns: a road is buffered by half its width, with round caps."""
+        return self.geometry.buffer(self.width / 2) if self.kind == "road" else self.geometry
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Scene:
     reflectance float32 [height, width, 6] in the order of BANDS; label uint8 [height, width], 1 impervious;
     landcover uint8 [height, width], see LandCover; elevation float32 [height/10, width/10], metres;
     backscatter float32 [height/10, width/10, 2], Sentinel-1 VV and VH in dB; cloud and cloud_shadow
-    float32 [height, width], opacity 0..1 at the Sentinel-2 overpass (the reflectance itself is free of both).
+    float32 [height, width], opacity 0..1 at the Sentinel-2 overpass (the reflectance contains neither).
     """
 
     region: str
@@ -83,9 +82,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Patch:
-    """A piece of ground or a marking, painted in order over what lies below, present from `year` until `until`.
+    """A pervious area or a marking, painted in order over what lies below, from `year` until before `until`.
 
-    `look` is a material; `angle` is the direction of rows (radians); `tone` in -1..1 varies its colour.
+    `look` names a material; `angle` is the direction of its rows (radians); `tone` in -1..1 varies its colour.
     """
 
     geometry: shapely.Geometry
@@ -98,10 +97,9 @@ class Patch:
 
 @dataclass(frozen=True)
 class Box:
-    """A small upright body such as a car, a boat or a stack of containers: a rectangle with a height, metres."""
+    """A car, a boat, a stack of containers: a rectangle around a point [2] with a height, metres."""
 
-    x: float
-    y: float
+    centre: np.ndarray
     length: float
     width: float
     angle: float
@@ -114,14 +112,14 @@ class Box:
 
 @dataclass
 class Landscape:
-    """The geography of a scene for all years: what a map would show, before any light falls on it.
+    """The map of a region for all years, before rendering.
 
     `elevation` is float32 [height/10, width/10]; `base` is uint8 [height, width], an index into NATURAL; `tone` is
-    float32 [height, width] in -1..1, NaN where the tone is to vary freely, or None where it does so everywhere;
+    float32 [height, width] in -1..1, NaN where it follows the noise, or None where it does so everywhere;
     `relief` is float32 [height, width] at 1 m for hill-shading, or None where the land is flat;
     `trees` holds arrays [n, 7]: x, y, crown radius, height, hue in -1..1 (below 0 conifers), 1 if the tree stands in
     pavement (such trees appear only there, all others only on open ground), and the year from which it stands.
-    `patches` lie under the features, `overlays` on top of them; `decks` gives roads of a name a height above ground.
+    `patches` lie under the features, `overlays` on top of them.
     """
 
     region: str
@@ -137,19 +135,36 @@ class Landscape:
     overlays: list[Patch] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
     trees: list[np.ndarray] = field(default_factory=list)
-    decks: dict[str, float] = field(default_factory=dict)
 
-    def road(self, line: np.ndarray, width: float, year: int, name: str) -> None:
+    @property
+    def frame(self) -> shapely.Polygon:
+        """The extent of the scene."""
+        return shapely.box(0, 0, self.shape[1], self.shape[0])
+
+    def road(self, line: np.ndarray, width: float, name: str, year: int = EARLIEST, height: float = 0.0) -> None:
         """Add a road along a line [n, 2]."""
-        self.features.append(Feature(shapely.LineString(line), "road", float(width), int(year), 0.0, name))
+        self.features.append(Feature(shapely.LineString(line), "road", float(width), int(year), height, name))
 
-    def building(self, polygon: shapely.Polygon, height: float, year: int, name: str) -> None:
+    def building(self, polygon: shapely.Polygon, height: float, name: str, year: int = EARLIEST) -> None:
         """Add a building."""
         self.features.append(Feature(polygon, "building", 0.0, int(year), float(height), name))
 
-    def paved(self, polygon: shapely.Geometry, year: int, name: str) -> None:
-        """Add a paved area."""
-        self.features.append(Feature(polygon, "paved", 0.0, int(year), 0.0, name))
+    def paved(self, polygon: shapely.Geometry, name: str, year: int = EARLIEST) -> None:
+        """Add a paved area, unless it is empty."""
+        if not polygon.is_empty:
+            self.features.append(Feature(polygon, "paved", 0.0, int(year), 0.0, name))
+
+    def patch(self, shape: shapely.Geometry, look: str, tone: float = 0.0, angle: float = 0.0, year: int = 0) -> None:
+        """Add a pervious area."""
+        self.patches.append(Patch(shape, look, float(angle), float(tone), year))
+
+    def flood(self, shape: shapely.Geometry, look: str, tone: float, year: int = ALWAYS) -> None:
+        """Add a water body."""
+        self.water.append(Patch(shape, look, tone=float(tone), year=year))
+
+    def mark(self, shape: shapely.Geometry, look: str, tone: float = 0.0, angle: float = 0.0, year: int = 0) -> None:
+        """Add a marking on top of the features."""
+        self.overlays.append(Patch(shape, look, float(angle), float(tone), year))
 
     def plant(self, trees: np.ndarray, year: int = ALWAYS, *, paved: bool = False) -> None:
         """Add trees [n, 5]: x, y, crown radius, height, hue."""

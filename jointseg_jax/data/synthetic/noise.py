@@ -1,9 +1,13 @@
-"""Random streams and random fields: everything that is irregular in the landscape starts here."""
+"""Random streams, weighted choices and random fields."""
 
 import zlib
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import scipy.fft
+
+T = TypeVar("T")
 
 
 def stream(seed: int, region_index: int, purpose: str) -> np.random.Generator:
@@ -11,14 +15,14 @@ def stream(seed: int, region_index: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, region_index, zlib.crc32(purpose.encode())]))
 
 
+def choose(rng: np.random.Generator, weights: Mapping[T, float]) -> T:
+    """Draw one of the keys, with a chance in proportion to its weight."""
+    steps = np.cumsum(list(weights.values()))
+    return list(weights)[int(np.searchsorted(steps, rng.random() * steps[-1]))]
+
+
 def fractal(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    *,
-    longest: float,
-    shortest: float = 2.0,
-    slope: float = 2.0,
-    stretch: tuple[float, float, float] = (1.0, 1.0, 0.0),
+    rng: np.random.Generator, shape: tuple[int, int], *, longest: float, shortest: float = 2.0, slope: float = 2.0
 ) -> np.ndarray:
     """Draw a band-limited Gaussian field whose power falls as frequency ** -slope.
 
@@ -28,8 +32,6 @@ def fractal(
         longest: the longest wavelength, in pixels; power rolls off beyond it.
         shortest: the shortest wavelength, in pixels.
         slope: 0 is white, 2 resembles land seen from above.
-        stretch: wavelengths along and across a direction are multiplied by the first two; the third is the
-            direction in radians from x towards y.
 
     Returns:
         float32 [height, width], zero mean and unit standard deviation.
@@ -37,10 +39,6 @@ def fractal(
     height, width = (scipy.fft.next_fast_len(n, real=True) for n in shape)
     fy = np.fft.fftfreq(height).astype(np.float32)[:, None]
     fx = np.fft.rfftfreq(width).astype(np.float32)[None, :]
-    along, across, angle = stretch
-    if (along, across) != (1.0, 1.0):
-        cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        fx, fy = (cos * fx + sin * fy) * np.float32(along), (cos * fy - sin * fx) * np.float32(across)
     squared = fx * fx + fy * fy
     low, high = np.float32(1.0 / longest), np.float32(1.0 / shortest)
     gain = (squared + low * low) ** np.float32(-slope / 4.0)

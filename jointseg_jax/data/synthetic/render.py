@@ -1,25 +1,25 @@
-"""Draw a landscape as it stood in one year: canvas, heights, label and land cover."""
+"""Rendering: a landscape in one year as label, land cover and heights, and its reflectance as a sensor sees it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from jointseg_jax.data.synthetic import light, noise, paint, roadpaint, roofs, surface, trees
+from jointseg_jax.data.synthetic import canvas, materials, noise, roads, roofs, sky, trees
+from jointseg_jax.data.synthetic.canvas import SUB, Canvas, Shape
+from jointseg_jax.data.synthetic.materials import InkTable
 from jointseg_jax.data.synthetic.model import IMPERVIOUS, REGIONS, Box, Feature, LandCover, Landscape
 
-CODE = {"road": LandCover.ROAD, "paved": LandCover.PAVED, "building": LandCover.BUILDING}
 RELIEF_EXAGGERATION = 1.25  # sunny slopes also show more sunlit crown, which a relief alone does not tell
 BRIDGE_CLEARANCE = 7.0  # metres above the water
-# What paved areas are made of, by name.
+CHUNK = 240  # rows rendered at a time
+PSF_SIGMA = 0.6  # pixels
+HAZE = np.array([0.011, 0.008, 0.005, 0.002, 0.001, 0.0], np.float32)
+NOISE = 0.0016
+COVER = {"paved": LandCover.PAVED, "road": LandCover.ROAD, "building": LandCover.BUILDING}  # in burning order
+# What paved areas are made of, by name, where that differs.
 SURFACES = {
-    "yard": "yard",
     "courtyard": "yard",
-    "alley": "alley",
-    "plaza": "plaza",
-    "car park": "car park",
-    "apron": "apron",
-    "runway": "runway",
     "taxiway": "runway",
     "running track": "track red",
     "court": "court green",
@@ -40,129 +40,210 @@ class Drawing:
     height: np.ndarray
 
 
-def label_of(features: list[Feature], shape: tuple[int, int]) -> np.ndarray:
-    """Rasterise features into the label, uint8 [height, width]: 1 impervious, by the pixel-centre rule."""
-    return paint.raster(((f.area(), 1) for f in features), shape, scale=1, dtype="uint8")
+@dataclass(frozen=True)
+class Texture:
+    """Noise fields at 1 m, zero mean and unit deviation, float32 [height, width]."""
+
+    grain: np.ndarray
+    blotch: np.ndarray
+    patch: np.ndarray
+    vigor: np.ndarray
 
 
-def _cover(land: Landscape, canvas: paint.Canvas, features: list[Feature], water: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Above:
+    """What stands on the ground, at 1 m: heights and crown heights in metres, and the hue of crowns."""
+
+    height: np.ndarray
+    canopy: np.ndarray
+    hue: np.ndarray
+
+
+def _textures(rng: np.random.Generator, shape: tuple[int, int]) -> Texture:
+    return Texture(
+        grain=noise.fractal(rng, shape, longest=4.0, shortest=2.0, slope=0.6),
+        blotch=noise.fractal(rng, shape, longest=16.0, shortest=3.0, slope=2.0),
+        patch=noise.fractal(rng, shape, longest=110.0, shortest=12.0, slope=2.6),
+        vigor=noise.fractal(rng, shape, longest=160.0, shortest=4.0, slope=2.0),
+    )
+
+
+def _cover(land: Landscape, drawn: Canvas, features: list[Feature], water: np.ndarray) -> np.ndarray:
     """Return the land cover: the painted ground, water, then the impervious features by kind."""
-    ground = canvas.palette.table().cover[canvas.inks[:: paint.SUB, :: paint.SUB]]
+    ground = drawn.palette.table().cover[drawn.inks[::SUB, ::SUB]]
     ground[np.isin(ground, IMPERVIOUS)] = LandCover.BARE
     ground[water] = LandCover.WATER
-    shapes = [
-        (f.area(), int(CODE[f.kind])) for kind in ("paved", "road", "building") for f in features if f.kind == kind
-    ]
-    sealed = paint.raster(shapes, land.shape, scale=1, dtype="uint8")
+    shapes = [(f.area, int(code)) for kind, code in COVER.items() for f in features if f.kind == kind]
+    sealed = canvas.raster(shapes, land.shape).astype(np.uint8)
     return np.where(sealed > 0, sealed, ground)
 
 
-def _heights(land: Landscape, features: list[Feature], boxes: list[Box], bridges: np.ndarray) -> np.ndarray:
-    """Return the height above ground of what is built, float32 [height, width], metres."""
-    shapes: list[tuple] = [(f.geometry, round(10 * f.height)) for f in features if f.kind == "building"]
-    shapes += [
-        (f.area(), round(10 * land.decks[f.name])) for f in features if f.kind == "road" and f.name in land.decks
+def _heights(land: Landscape, features: list[Feature], boxes: list[Box], deck: np.ndarray) -> np.ndarray:
+    """Return the height above ground of what is built, float32 [height, width], metres; `deck` marks bridges."""
+    shapes: list[Shape] = [
+        (f.area, round(10 * f.height)) for kind in ("building", "road") for f in features if f.kind == kind and f.height
     ]
-    if boxes:
-        shapes += paint.quads(_corners(boxes), [round(10 * b.height) for b in boxes])
-    fine = paint.raster(shapes, land.shape, scale=paint.SUB, dtype="uint16")
-    height = sum(fine[i :: paint.SUB, j :: paint.SUB].astype(np.float32) for i in range(2) for j in range(2)) / 40.0
-    return np.maximum(height, bridges)
+    shapes += canvas.boxes_as_shapes(boxes, [round(10 * b.height) for b in boxes])
+    fine = canvas.raster(shapes, land.shape, SUB)
+    blocks = fine.reshape(land.shape[0], SUB, land.shape[1], SUB)
+    height = blocks.mean(axis=(1, 3), dtype=np.float32) / np.float32(10.0)
+    if not deck.any():
+        return height
+    # Decks rise from the banks.
+    inland = ndimage.distance_transform_edt(deck).astype(np.float32)
+    return np.maximum(height, np.minimum(0.35 * inland, BRIDGE_CLEARANCE))
 
 
-def _corners(boxes: list[Box]) -> np.ndarray:
-    values = np.array([(b.x, b.y, b.length, b.width, b.angle) for b in boxes])
-    return roadpaint.rectangles(values[:, :2], values[:, 2], values[:, 3], values[:, 4])
-
-
-def _draw_features(
-    land: Landscape, canvas: paint.Canvas, present: list[tuple[int, Feature]], sun: light.Sun, seeds: tuple[int, int]
+def _paint(
+    land: Landscape, drawn: Canvas, present: list[tuple[int, Feature]], year: int, sun: sky.Sun, seeds: tuple[int, int]
 ) -> list[Box]:
-    """Paint paved areas, roads, buildings and everything on them; return the bodies that cast shadows."""
-    palette = canvas.palette
-    rng = np.random.default_rng(seeds)
-    tones = np.clip(rng.normal(0, 0.45, 997), -1, 1)
-    paved = [
-        (f.geometry, palette.ink(SURFACES.get(f.name, "yard"), tones[i % 997])) for i, f in present if f.kind == "paved"
-    ]
-    canvas.shapes(paved)
-    roads = [(i, f) for i, f in present if f.kind == "road"]
-    canvas.shapes(roadpaint.surfaces(roads, tones, palette))
-    canvas.shapes(roadpaint.parapets(roads, [p.geometry for p in land.water], palette))
-    canvas.shapes(roadpaint.markings(roads, roadpaint.overlap(roads, land.shape), palette))
-    large = [(i, f) for i, f in roads if roadpaint.style_of(f).rank >= 3]
-    canvas.shapes(roadpaint.crossings(large, roadpaint.overlap(large, land.shape), palette))
-    return [box for i, road in roads for box in roadpaint.traffic(np.random.default_rng([*seeds, i]), road)]
+    """Paint features, markings, roofs and boxes; return the boxes, which cast shadows."""
+    palette = drawn.palette
+    tones = np.clip(np.random.default_rng(seeds).normal(0, 0.45, 997), -1, 1)
+    paved = [(i, f) for i, f in present if f.kind == "paved"]
+    drawn.shapes((f.geometry, palette.ink(SURFACES.get(f.name, f.name), tones[i % 997])) for i, f in paved)
+    ways = [(i, f) for i, f in present if f.kind == "road"]
+    roads.paint(drawn, ways, [p.geometry for p in land.water], tones)
+    drawn.patches(land.overlays, year)
+    boxes = [box for i, road in ways for box in roads.traffic(np.random.default_rng([*seeds, i]), road)]
+    boxes += [b for b in land.boxes if b.year <= year]
+    shapes: list[Shape] = []
+    for index, feature in present:
+        if feature.kind == "building":
+            painted, plant = roofs.paint(feature, index, land.seed, sun, palette)
+            shapes += painted
+            boxes += plant
+    drawn.shapes(shapes)
+    drawn.shapes(canvas.boxes_as_shapes(boxes, [palette.ink(b.look, b.tone) for b in boxes]))
+    return boxes
 
 
 def _standing(land: Landscape, label: np.ndarray, water: np.ndarray, year: int) -> np.ndarray:
     """Return the trees [n, 5] that stand in a year: on open ground, or in pavement where they were planted there."""
-    if not land.trees:
-        return np.zeros((0, 5))
-    every = np.concatenate(land.trees)
-    reach = every[:, 2]
-    inside = (every[:, 0] > -reach) & (every[:, 1] > -reach)
-    inside &= (every[:, 0] < land.shape[1] + reach) & (every[:, 1] < land.shape[0] + reach) & (every[:, 6] <= year)
+    every = np.concatenate([np.zeros((0, 7)), *land.trees])
+    x, y, reach, _, _, paved, since = every.T
+    height, width = land.shape
+    inside = (x > -reach) & (y > -reach) & (x < width + reach) & (y < height + reach) & (since <= year)
     every = every[inside]
-    rows = np.clip(every[:, 1].astype(int), 0, land.shape[0] - 1)
-    cols = np.clip(every[:, 0].astype(int), 0, land.shape[1] - 1)
-    sealed = label[rows, cols] > 0
-    stands = np.where(every[:, 5] > 0, sealed, ~sealed & ~water[rows, cols])
+    x, y, reach, _, _, paved, _ = every.T
+
+    def at(grid: np.ndarray, dx: float, dy: float) -> np.ndarray:
+        rows, cols = (y + dy * reach).astype(int), (x + dx * reach).astype(int)
+        return grid[np.clip(rows, 0, height - 1), np.clip(cols, 0, width - 1)] > 0
+
     # A crown may hang over the edge of a road, but a tree does not grow right beside it.
-    for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        y = np.clip((every[:, 1] + 0.6 * dy * reach[inside]).astype(int), 0, land.shape[0] - 1)
-        x = np.clip((every[:, 0] + 0.6 * dx * reach[inside]).astype(int), 0, land.shape[1] - 1)
-        stands &= (every[:, 5] > 0) | (label[y, x] == 0)
-    return every[stands, :5]
+    open_ground = ~at(water, 0, 0)
+    for dx, dy in ((0, 0), (-0.6, 0), (0.6, 0), (0, -0.6), (0, 0.6)):
+        open_ground &= ~at(label, dx, dy)
+    return every[np.where(paved > 0, at(label, 0, 0), open_ground), :5]
 
 
-def _bridges(label: np.ndarray, water: np.ndarray) -> np.ndarray:
-    """Return the height of bridge decks above the water, rising from the banks; float32 [height, width], metres."""
-    deck = (label > 0) & water
-    if not deck.any():
-        return np.zeros(label.shape, np.float32)
-    inland = ndimage.distance_transform_edt(water).astype(np.float32)
-    return np.where(deck, np.minimum(0.35 * inland, BRIDGE_CLEARANCE), 0).astype(np.float32)
-
-
-def draw(land: Landscape, year: int, sun: light.Sun) -> Drawing:
+def draw(land: Landscape, year: int, sun: sky.Sun) -> Drawing:
     """Draw a landscape as it stood in a year."""
     region = REGIONS.index(land.region)
     seeds = (land.seed, region)
     present = [(i, f) for i, f in enumerate(land.features) if f.year_built <= year]
     features = [f for _, f in present]
-    label = label_of(features, land.shape)
-    water = paint.mask([p.geometry for p in land.water if p.year <= year < p.until], land.shape)
-    canvas = paint.Canvas(land.shape)
-    texture = surface.textures(noise.stream(land.seed, region, "texture"), land.shape)
+    label = canvas.mask([f.area for f in features], land.shape).astype(np.uint8)
+    water = canvas.mask([p.geometry for p in land.water if p.year <= year < p.until], land.shape)
+    drawn = Canvas(land.shape)
+    texture = _textures(noise.stream(land.seed, region, "texture"), land.shape)
     tone = np.clip(0.42 * texture.patch + 0.3 * texture.blotch + 0.07 * texture.grain, -1, 1)
     if land.tone is not None:
         tone = np.where(np.isnan(land.tone), tone, land.tone)
-    canvas.ground(land.base, tone)
-    canvas.patches(land.patches, year)
-    canvas.patches(land.water, year)
-    landcover = _cover(land, canvas, features, water)
-    boxes = _draw_features(land, canvas, present, sun, seeds)
-    canvas.patches(land.overlays, year)
-    boxes += [b for b in land.boxes if b.year <= year]
-    shapes: list[roofs.Shape] = []
-    for index, feature in present:
-        if feature.kind == "building":
-            painted, plant = roofs.paint(feature, index, land.seed, sun, canvas.palette)
-            shapes += painted
-            boxes += plant
-    canvas.shapes(shapes)
-    if boxes:
-        canvas.shapes(paint.quads(_corners(boxes), [canvas.palette.ink(b.look, b.tone) for b in boxes]))
-    height = _heights(land, features, boxes, _bridges(label, water))
-    crowns, hue = trees.canopy(_standing(land, label, water, year), land.shape)
-    shade = (
-        np.ones(land.shape, np.float32)
-        if land.relief is None
-        else light.hillshade(RELIEF_EXAGGERATION * land.relief, 1.0, sun)
-    )
-    image = surface.render(
-        canvas.inks, canvas.palette.table(), texture, surface.Above(height, crowns, hue), shade, sun,
-        np.random.default_rng([*seeds, year]),
-    )  # fmt: skip
-    return Drawing(image, label, landcover, np.maximum(height, crowns))
+    drawn.ground(land.base, tone)
+    drawn.patches(land.patches + land.water, year)
+    landcover = _cover(land, drawn, features, water)
+    boxes = _paint(land, drawn, present, year, sun, seeds)
+    height = _heights(land, features, boxes, (label > 0) & water)
+    above = Above(height, *trees.canopy(_standing(land, label, water, year), land.shape))
+    shade = np.ones(land.shape, np.float32)
+    if land.relief is not None:
+        shade = sky.slope_light((RELIEF_EXAGGERATION * land.relief).astype(np.float32), sun)
+    rng = np.random.default_rng([*seeds, year])
+    image = reflectance(drawn.inks, drawn.palette.table(), texture, above, shade, sun, rng)
+    return Drawing(image, label, landcover, np.maximum(height, above.canopy))
+
+
+def _rows(table: InkTable, ink: np.ndarray, top: int, wave: np.ndarray) -> np.ndarray:
+    """Return the brightness of furrows, joints and wheel tracks, relative to 1."""
+    y, x = np.ogrid[top : top + ink.shape[0], 0 : ink.shape[1]]
+    phase = table.wave_x[ink] * x.astype(np.float32) + table.wave_y[ink] * y.astype(np.float32)
+    phase += wave
+    brightness = np.sin(phase)
+    brightness *= table.rows[ink]
+    tram = table.tram[ink]
+    if tram.any():
+        position = phase * (table.period[ink] / np.float32(2 * np.pi * materials.TRAM_SPACING))
+        position -= np.floor(position)
+        near = np.abs(position - 0.5) * np.float32(materials.TRAM_SPACING)
+        brightness -= tram * np.clip(1.5 - np.abs(near - 1.0), 0.0, 1.0)
+    return brightness
+
+
+def _crown_light(above: Above, sun: sky.Sun) -> np.ndarray:
+    """Return how crowns catch the light: bright towards the sun, dark away from it and between them."""
+    gy, gx = np.gradient(ndimage.gaussian_filter(above.canopy, 0.5))
+    facing = -(gx * np.float32(sun.towards[0]) + gy * np.float32(sun.towards[1]))
+    return np.clip(0.97 + 0.20 * facing, 0.55, 1.40)
+
+
+def reflectance(
+    inks: np.ndarray,
+    table: InkTable,
+    texture: Texture,
+    above: Above,
+    shade: np.ndarray,
+    sun: sky.Sun,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Turn a painted canvas into reflectance: spectra, texture, crowns, light, haze, blur and noise.
+
+    Args:
+        inks: int32 [height * SUB, width * SUB].
+        table: what the inks look like.
+        texture: the noise fields.
+        above: buildings and trees.
+        shade: float32 [height, width], light on the relief relative to flat ground.
+        sun: the sun.
+        rng: for haze and sensor noise.
+
+    Returns:
+        float32 [height, width, 6].
+    """
+    tall = np.maximum(above.height, above.canopy)
+    # Crowns let light through, so one shades the next only in part.
+    lit = 1.0 - sky.shadows(tall, sun) * np.where(above.canopy > above.height, np.float32(0.72), np.float32(1.0))
+    lit *= shade
+    open_sky = sky.openness(tall)
+    crown_light = _crown_light(above, sun)
+    cover = np.clip((above.canopy - above.height) / 1.5, 0.0, 0.96)
+    tints = trees.tints()
+    veil = 1.0 + 0.35 * noise.fractal(rng, shade.shape, longest=900.0, shortest=200.0, slope=3.0)
+    image = np.empty((*shade.shape, 6), np.float32)
+    for top in range(0, shade.shape[0], CHUNK):
+        rows = slice(top, min(top + CHUNK, shade.shape[0]))
+        fine = inks[rows.start * SUB : rows.stop * SUB]
+        ink = fine[::SUB, ::SUB]
+        shine = texture.grain[rows] * table.grain[ink]
+        shine += texture.blotch[rows] * table.blotch[ink]
+        shine += texture.patch[rows] * table.patch[ink]
+        shine += _rows(table, ink, top, 0.9 * texture.patch[rows] + 0.25 * texture.blotch[rows])
+        shine = np.maximum(1.0 + shine, 0.3)
+        lush = np.clip(texture.vigor[rows], -2.5, 2.5) * table.vigor[ink]
+        leaves = crown_light[rows] * (1.0 + 0.10 * texture.grain[rows] + 0.07 * texture.blotch[rows])
+        for band in range(6):
+            spectrum = table.spectrum[:, band]
+            value = sum(spectrum[fine[i::SUB, j::SUB]] for i in range(SUB) for j in range(SUB)) / np.float32(SUB * SUB)
+            value *= shine * np.exp(lush * materials.LUSH[band])
+            value += cover[rows] * (tints[above.hue[rows], band] * leaves - value)
+            diffuse = sky.DIFFUSE[band]
+            value *= (1 - diffuse) * lit[rows] + diffuse * open_sky[rows]
+            image[rows, :, band] = value + HAZE[band] * veil[rows]
+    for band in range(6):
+        image[..., band] = ndimage.gaussian_filter(image[..., band], PSF_SIGMA, truncate=3.0)
+    for top in range(0, shade.shape[0], CHUNK):
+        part = image[top : top + CHUNK]
+        part += NOISE * rng.standard_normal(part.shape, dtype=np.float32) * (0.5 + part)
+        np.clip(part, 0.002, 0.95, out=part)
+    return image

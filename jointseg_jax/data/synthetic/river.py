@@ -1,4 +1,4 @@
-"""Rivers: a channel that migrates, cuts off its loops, and leaves oxbow lakes, bars and old courses behind."""
+"""Rivers: a channel that migrates, cuts off its loops, and leaves oxbow lakes and bars behind."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from jointseg_jax.data.synthetic import geometry
-from jointseg_jax.data.synthetic.model import Box, Patch
+from jointseg_jax.data.synthetic.model import Box, Landscape
 
 # Migration after Howard & Knutson (1984): the rate is a local term minus an upstream-weighted mean of curvature.
 LOCAL, UPSTREAM = -1.0, 2.5
@@ -19,15 +19,14 @@ class River:
     """A river's course and what its migration left, all in metres.
 
     `course` is the centre line [n, 2] in flow direction, `width` its mean width; `area` the water polygon;
-    `bars` the sand and gravel between the recent and the present channel; `lakes` the oxbows; `scars` old courses.
+    `bars` the sand and gravel between the recent and the present channel; `lakes` the oxbows.
     """
 
     course: np.ndarray
     width: float
     area: shapely.Geometry
     bars: shapely.Geometry
-    lakes: tuple[shapely.Geometry, ...] = ()
-    scars: tuple[np.ndarray, ...] = ()
+    lakes: tuple[shapely.Geometry, ...]
 
 
 def _curvature(line: np.ndarray) -> np.ndarray:
@@ -48,13 +47,13 @@ def _cut_off(line: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray | N
 
 
 def migrate(
-    rng: np.random.Generator, start: np.ndarray, end: np.ndarray, width: float, steps: int
+    rng: np.random.Generator, line: np.ndarray, width: float, steps: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Let a channel between two points wander.
+    """Let a channel along a line wander.
 
     Returns the courses [n, 2], oldest first and the present one last, and the loops that were cut off.
     """
-    line = geometry.resample(np.stack([start, end]), 0.8 * width)
+    line = geometry.resample(line, 0.8 * width)
     s = geometry.arc_length(line) / width
     kick = sum(rng.uniform(0.2, 0.6) * np.sin(2 * np.pi * (s / rng.uniform(7, 20) + rng.random())) for _ in range(5))
     line = geometry.offset(line, width * kick)
@@ -86,15 +85,14 @@ def flow(
         shape: height and width of the scene, metres.
         width: mean width of the channel, metres.
         angle: direction of flow, radians from x towards y.
-        shift: how far to the right of the scene's centre the valley's axis passes, metres.
+        shift: how far to the right of the centre the valley's axis passes, as a share of the scene across the flow.
         wander: steps of migration; about 60 winds gently, 200 meanders.
     """
-    direction = np.array([np.cos(angle), np.sin(angle)])
-    centre = np.array([shape[1] / 2, shape[0] / 2]) + shift * np.array([-direction[1], direction[0]])
+    frame = geometry.Frame(np.array([shape[1] / 2, shape[0] / 2]), angle)
+    across = shift * (abs(shape[0] * np.cos(angle)) + abs(shape[1] * np.sin(angle)))
     reach = np.hypot(*shape) / 2
-    courses, loops = migrate(
-        rng, centre - direction * (reach + 10 * width), centre + direction * (reach + 8 * width), width, wander
-    )
+    axis = frame.line((-reach - 10 * width, across), (reach + 8 * width, across))
+    courses, loops = migrate(rng, axis, width, wander)
     window = shapely.box(-200, -200, shape[1] + 200, shape[0] + 200)
     course = geometry.resample(courses[-1], max(4.0, width / 3))
     knots = np.arange(0, len(course) + 6, 6)
@@ -103,78 +101,40 @@ def flow(
     area = shapely.intersection(geometry.ribbon(course, width / 2 * np.clip(1 + wave, 0.7, 1.4)), window)
     recent = [shapely.LineString(c).buffer(0.47 * width, quad_segs=4) for c in courses[-20:-4:4]]
     bars = shapely.intersection(shapely.difference(shapely.union_all(recent), area.buffer(-1.0)), window)
-    lakes = tuple(_oxbow(loop, width) for loop in loops)
-    lakes = tuple(lake.difference(area.buffer(0.4 * width)) for lake in lakes if lake.intersects(window))
-    return River(course, width, area, bars, lakes, tuple(courses[:-20:6]))
+    lakes = [oxbow(loop, 0.8 * width) for loop in loops]
+    return River(course, width, area, bars, tuple(k.difference(area.buffer(0.4 * width)) for k in lakes))
 
 
-def _oxbow(loop: np.ndarray, width: float) -> shapely.Geometry:
-    """Return the lake that is left of a loop that was cut off: narrower than the river, silted at both ends."""
-    course = geometry.resample(loop, width / 3)
-    along = np.linspace(0, 1, len(course))
-    return geometry.ribbon(course, width * (0.08 + 0.32 * np.sin(np.pi * along) ** 0.5))
+def oxbow(loop: np.ndarray, width: float) -> shapely.Geometry:
+    """Return the lake that is left of a loop [n, 2]: it tapers at both silted ends."""
+    course = geometry.resample(loop, max(width / 3, 2.0))
+    taper = np.sin(np.pi * np.linspace(0.04, 0.96, len(course))) ** 0.6
+    return geometry.ribbon(course, width / 2 * taper)
 
 
-def crescent(rng: np.random.Generator, centre: np.ndarray, radius: float, width: float) -> shapely.Geometry:
-    """Return an oxbow lake of an older course: an arc that tapers at both ends."""
-    sweep = rng.uniform(2.2, 4.2)
-    angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, sweep, 40)
-    radii = radius * (1 + 0.12 * np.sin(2 * angles + rng.uniform(0, 6)))
-    arc = centre + radii[:, None] * np.stack([np.cos(angles), rng.uniform(0.7, 1.0) * np.sin(angles)], axis=1)
-    taper = np.sin(np.pi * np.linspace(0.04, 0.96, 40)) ** 0.6
-    return geometry.ribbon(arc, width / 2 * taper * (1 + 0.1 * rng.normal(size=40)))
-
-
-def streaks(rng: np.random.Generator, stream: River, look: str, tone: float, count: int) -> list[Patch]:
-    """Return the water of a river: a paler margin and long threads of clearer or muddier water along the flow."""
-    deep = stream.area.buffer(-0.09 * stream.width)
-    shallow = stream.area.buffer(-0.03 * stream.width)
-    patches = [
-        Patch(stream.area, look, tone=tone + 0.5),
-        Patch(shallow, look, tone=tone + 0.25),
-        Patch(deep, look, tone=tone),
-    ]
-    for _ in range(count):
+def fill(land: Landscape, rng: np.random.Generator, stream: River, tone: float, threads: int, barges: int) -> None:
+    """Lay the water: a paler margin, long threads of clearer or muddier water along the flow, and barges."""
+    shallow, deep = stream.area.buffer(-0.03 * stream.width), stream.area.buffer(-0.09 * stream.width)
+    for area, paler in ((stream.area, 0.5), (shallow, 0.25), (deep, 0.0)):
+        land.flood(area, "river", tone + paler)
+    for _ in range(threads):
         start = int(rng.integers(max(1, len(stream.course) - 8)))
         part = stream.course[start : start + int(rng.integers(8, 40))]
-        if len(part) < 4:
-            continue
-        side = rng.uniform(-0.38, 0.38) * stream.width
         width = 0.012 * stream.width * rng.uniform(0.5, 4.0) * np.sin(np.pi * np.linspace(0.05, 0.95, len(part)))
+        side = rng.uniform(-0.38, 0.38) * stream.width
         thread = geometry.ribbon(geometry.offset(part, side + np.linspace(0, 0.08 * stream.width, len(part))), width)
-        patches.append(Patch(thread.intersection(deep), look, tone=tone + rng.choice([-0.13, 0.13, 0.25])))
-    return patches
-
-
-def boats(rng: np.random.Generator, stream: River, shape: tuple[int, int], count: int) -> list[Box]:
-    """Return barges under way along the river."""
+        land.flood(thread.intersection(deep), "river", tone + rng.choice([-0.13, 0.13, 0.25]))
+    inside = np.flatnonzero(shapely.contains_xy(land.frame, *stream.course.T))
     heading = geometry.tangents(stream.course)
-    inside = np.flatnonzero(
-        shapely.contains_xy(shapely.box(0, 0, shape[1], shape[0]), stream.course[:, 0], stream.course[:, 1])
-    )
-    boxes: list[Box] = []
-    for at in rng.choice(inside, min(count, len(inside) // 6), replace=False) if len(inside) >= 6 else []:
-        t = heading[at]
-        angle = float(np.arctan2(t[1], t[0]))
-        x, y = stream.course[at] + rng.uniform(-0.3, 0.3) * stream.width * np.array([-t[1], t[0]])
-        length = min(rng.uniform(22, 62), 0.6 * stream.width)
+    for at in rng.choice(inside, min(barges, len(inside) // 6), replace=False):
+        frame = geometry.Frame(stream.course[at], float(np.arctan2(*heading[at][::-1])))
+        length, across = min(rng.uniform(22, 62), 0.6 * stream.width), rng.uniform(-0.3, 0.3) * stream.width
         beam = length / rng.uniform(5, 6.5)
-        boxes.append(Box(x, y, length, beam, angle, 2.5, "rust", rng.uniform(-0.8, 0.6), afloat=True))
-        boxes.append(
-            Box(
-                x + t[0] * 0.04 * length,
-                y + t[1] * 0.04 * length,
-                0.72 * length,
-                0.7 * beam,
-                angle,
-                2.2,
-                "rust",
-                rng.uniform(-1, 1),
-                afloat=True,
-            )
+        hull, cargo, bridge = (
+            (0.0, 1.0, 1.0, 2.5, "rust"),
+            (0.04, 0.72, 0.7, 2.2, "rust"),
+            (-0.42, 0.1, 0.8, 7.0, "white car"),
         )
-        stern = (x - t[0] * 0.42 * length, y - t[1] * 0.42 * length)
-        boxes.append(
-            Box(*stern, 0.1 * length, 0.8 * beam, angle, 7.0, "white car", rng.uniform(-0.5, 0.3), afloat=True)
-        )
-    return boxes
+        for u, share, broad, height, look in (hull, cargo, bridge):
+            at, tinted = frame.place((u * length, across)), rng.uniform(-0.8, 0.5)
+            land.boxes.append(Box(at, share * length, broad * beam, frame.angle, height, look, tinted, afloat=True))

@@ -4,14 +4,14 @@ import numpy as np
 import shapely
 
 from jointseg_jax.data.synthetic import geometry
-from jointseg_jax.data.synthetic.light import Sun
+from jointseg_jax.data.synthetic.canvas import Shape
+from jointseg_jax.data.synthetic.materials import Palette
 from jointseg_jax.data.synthetic.model import Box, Feature
-from jointseg_jax.data.synthetic.paint import Palette
-
-Shape = tuple[shapely.Geometry | dict, int]
+from jointseg_jax.data.synthetic.noise import choose
+from jointseg_jax.data.synthetic.sky import Sun
 
 # Roof materials by kind of building, with their weights.
-MATERIALS: dict[str, dict[str, float]] = {
+ROOFS: dict[str, dict[str, float]] = {
     "house": {"tile red": 3, "tile grey": 4, "tile brown": 3, "roof flat": 2, "roof blue": 0.7, "roof grey metal": 0.7},
     "villa": {"tile red": 4, "tile brown": 4, "tile grey": 2},
     "old house": {"tile grey": 6, "tile brown": 3, "tile red": 1.5, "roof flat": 2.5, "roof blue": 0.5},
@@ -28,12 +28,7 @@ MATERIALS: dict[str, dict[str, float]] = {
 PITCHED = ("tile red", "tile grey", "tile brown")
 METAL = ("roof blue", "roof grey metal", "roof white", "roof red", "roof green")
 SMALL = ("house", "villa", "old house", "shed")
-
-
-def _choose(name: str, draw: float) -> str:
-    options = MATERIALS.get(name, MATERIALS["block"])
-    weights = np.cumsum(list(options.values()))
-    return list(options)[int(np.searchsorted(weights, draw * weights[-1]))]
+PITCH, LOW_PITCH = 0.48, 0.14  # radians
 
 
 def _facing(direction: np.ndarray, pitch: float, sun: Sun) -> float:
@@ -51,105 +46,85 @@ def _pitched(ring: np.ndarray, look: str, tone: float, hip: float, sun: Sun, pal
     length, width = np.hypot(*along), np.hypot(*across)
     inset = min(hip * width / 2, 0.45 * length) * along / length
     start, end = a + across / 2 + inset, b + across / 2 - inset
-    angle = float(np.arctan2(across[1], across[0]))
-    pitch = 0.48
-    sides = [(np.array([a, b, end, start]), -across / width), (np.array([d, c, end, start]), across / width)]
+    sides = [((a, b, end, start), -across / width), ((d, c, end, start), across / width)]
     if hip > 0:
-        sides += [(np.array([a, d, start]), -along / length), (np.array([b, c, end]), along / length)]
-    shapes: list[Shape] = []
-    for corners, outward in sides:
-        ink = palette.ink(look, tone, angle, _facing(outward, pitch, sun))
-        closed = [*corners.tolist(), corners[0].tolist()]
-        shapes.append(({"type": "Polygon", "coordinates": [closed]}, ink))
-    return shapes
-
-
-def _plant(frame: geometry.Frame, feature: Feature, draws: np.random.Generator, count: int) -> list[Box]:
-    """Place stair heads, tanks and air handling along a flat roof."""
-    boxes = []
-    for _ in range(count):
-        u = draws.uniform(-0.4, 0.4) * frame.length
-        v = draws.uniform(-0.28, 0.28) * frame.width
-        x, y = frame.place(np.array([u, v]))
-        if not feature.geometry.contains(shapely.Point(x, y).buffer(2.0, quad_segs=2)):
-            continue
-        size = draws.uniform(1.6, min(6.0, 0.28 * frame.width + 1.5), 2)
-        look = "machine" if draws.random() < 0.5 else "roof flat"
-        top = feature.height + draws.uniform(1.2, 3.2)
-        boxes.append(Box(x, y, size[0], size[1], frame.angle, top, look, draws.uniform(-0.8, 0.8)))
-    return boxes
+        sides += [((a, d, start, start), -along / length), ((b, c, end, end), along / length)]
+    angle = float(np.arctan2(across[1], across[0]))
+    return [
+        (shapely.Polygon(corners), palette.ink(look, tone, angle, _facing(outward, PITCH, sun)))
+        for corners, outward in sides
+    ]
 
 
 def _flat(
-    feature: Feature, look: str, tone: float, draws: np.random.Generator, sun: Sun, palette: Palette
+    roof: Feature, look: str, tone: float, draws: np.random.Generator, sun: Sun, palette: Palette
 ) -> tuple[list[Shape], list[Box]]:
-    """Paint a flat roof with a bright parapet, the parapet's inner shadow, and plant."""
-    outline = feature.geometry
-    frame = geometry.frame_of(outline)
-    shapes: list[Shape] = [(outline, palette.ink(look, tone + 0.45))]
+    """Paint a flat roof with a bright parapet, the parapet's inner shadow, solar panels and plant."""
+    outline, frame = roof.geometry, geometry.frame_of(roof.geometry)
     inner = outline.buffer(-0.7, join_style="mitre")
-    if not inner.is_empty:
-        sx, sy = sun.towards
-        shapes.append((inner, palette.ink(look, tone - 0.3, 0.0, 0.62)))
-        lit = shapely.intersection(inner, shapely.transform(inner, lambda p: p - 0.8 * np.array([sx, sy])))
-        shapes.append((lit, palette.ink(look, tone, frame.angle)))
-        if frame.length > 45 and draws.random() < 0.6:
-            # Large roofs are laid in sections that have aged differently.
-            for u in np.arange(-frame.length / 2, frame.length / 2, draws.uniform(14, 26)):
-                section = frame.polygon(u, 0, draws.uniform(8, 13), frame.width * 1.2).intersection(lit)
-                shapes.append((section, palette.ink(look, tone + draws.uniform(-0.3, 0.3), frame.angle)))
+    lit = inner.intersection(shapely.transform(inner, lambda p: p - 0.8 * np.array(sun.towards)))
+    shapes: list[Shape] = [
+        (outline, palette.ink(look, tone + 0.45)),
+        (inner, palette.ink(look, tone - 0.3, 0.0, 0.62)),
+        (lit, palette.ink(look, tone, frame.angle)),
+    ]
+    if frame.length > 45 and draws.random() < 0.6:
+        # Large roofs are laid in sections that have aged differently.
+        for u in np.arange(-frame.length / 2, frame.length / 2, draws.uniform(14, 26)):
+            section = frame.polygon(u, 0, draws.uniform(8, 13), frame.width * 1.2).intersection(lit)
+            shapes.append((section, palette.ink(look, tone + draws.uniform(-0.3, 0.3), frame.angle)))
     if draws.random() < 0.12 and frame.width > 12:
         row = frame.polygon(draws.uniform(-0.2, 0.2) * frame.length, 0, 0.4 * frame.length, 0.4 * frame.width)
         shapes.append((row.intersection(inner), palette.ink("solar", 0.0, frame.angle)))
-    if feature.name == "tank":
-        return shapes, []
-    count = int(np.clip(outline.area / 110, 1, 26) * draws.uniform(0.5, 1.2))
-    return shapes, _plant(frame, feature, draws, count)
+    plant = []
+    room = outline.buffer(-2.0)
+    for _ in range(int(np.clip(outline.area / 110, 1, 26) * draws.uniform(0.5, 1.2)) if roof.name != "tank" else 0):
+        at = frame.place(draws.uniform(-0.4, 0.4, 2) * frame.size)
+        if shapely.contains_xy(room, *at):
+            length, width = draws.uniform(1.6, min(6.0, 0.28 * frame.width + 1.5), 2)
+            top, what = roof.height + draws.uniform(1.2, 3.2), "machine" if draws.random() < 0.5 else "roof flat"
+            plant.append(Box(at, length, width, frame.angle, top, what, draws.uniform(-0.8, 0.8)))
+    return shapes, plant
 
 
 def _metal(
-    feature: Feature, look: str, tone: float, draws: np.random.Generator, sun: Sun, palette: Palette
+    hall: Feature, look: str, tone: float, draws: np.random.Generator, sun: Sun, palette: Palette
 ) -> tuple[list[Shape], list[Box]]:
     """Paint a large hall: low-pitched bays across its width, skylight strips and ridge ventilators."""
-    frame = geometry.frame_of(feature.geometry)
-    across = frame.place(np.array([0.0, 1.0])) - frame.centre
+    frame = geometry.frame_of(hall.geometry)
+    across, seams = frame.place((0.0, 1.0)) - frame.centre, frame.angle + np.pi / 2
     bays = max(1, round(frame.width / draws.uniform(18, 26)))
     depth = frame.width / bays
-    shapes: list[Shape] = [(feature.geometry, palette.ink(look, tone, frame.angle + np.pi / 2))]
+    shapes: list[Shape] = [(hall.geometry, palette.ink(look, tone, seams))]
     boxes: list[Box] = []
     skylights, vents = draws.random() < 0.55, draws.random() < 0.4
-    for bay in range(bays):
-        ridge = -frame.width / 2 + (bay + 0.5) * depth
+    for ridge in -frame.width / 2 + (np.arange(bays) + 0.5) * depth:
         patina = tone + draws.uniform(-0.12, 0.12)
         for side in (-1, 1):
-            facet = frame.polygon(0, ridge + side * depth / 4, frame.length, depth / 2).intersection(feature.geometry)
-            light = _facing(side * across, 0.14, sun)
-            shapes.append((facet, palette.ink(look, patina, frame.angle + np.pi / 2, light)))
-            if skylights:
-                for u in np.arange(-frame.length / 2 + 6, frame.length / 2 - 4, 9.0):
-                    strip = frame.polygon(u, ridge + side * depth / 4, 1.0, 0.34 * depth)
-                    shapes.append((strip, palette.ink("roof white", -0.6, 0.0, 0.85)))
-        if vents:
-            for u in np.arange(-frame.length / 2 + 5, frame.length / 2 - 4, 12.0):
-                x, y = frame.place(np.array([u, ridge]))
-                boxes.append(Box(x, y, 2.0, 1.6, frame.angle, feature.height + 1.2, "machine", 0.2))
+            middle = ridge + side * depth / 4
+            facet = frame.polygon(0, middle, frame.length, depth / 2).intersection(hall.geometry)
+            shapes.append((facet, palette.ink(look, patina, seams, _facing(side * across, LOW_PITCH, sun))))
+            for u in np.arange(-frame.length / 2 + 6, frame.length / 2 - 4, 9.0) if skylights else ():
+                strip = frame.polygon(u, middle, 1.0, 0.34 * depth)
+                shapes.append((strip, palette.ink("roof white", -0.6, 0.0, 0.85)))
+        for u in np.arange(-frame.length / 2 + 5, frame.length / 2 - 4, 12.0) if vents else ():
+            boxes.append(Box(frame.place((u, ridge)), 2.0, 1.6, frame.angle, hall.height + 1.2, "machine", 0.2))
     return shapes, boxes
 
 
-def paint(feature: Feature, index: int, seed: int, sun: Sun, palette: Palette) -> tuple[list[Shape], list[Box]]:
+def paint(building: Feature, index: int, seed: int, sun: Sun, palette: Palette) -> tuple[list[Shape], list[Box]]:
     """Return what to paint for one building: shapes with their inks, and boxes that stand on the roof.
 
     `index` and `seed` fix the roof's material and details, the same in every year.
     """
     draws = np.random.default_rng([seed, index])
-    look = _choose(feature.name, draws.random())
+    look = choose(draws, ROOFS[building.name])
     tone = float(np.clip(draws.normal(0, 0.45), -1, 1))
-    ring = shapely.get_coordinates(feature.geometry)[:-1]
-    if look in PITCHED or (feature.name in SMALL and look in METAL):
-        if len(ring) == 4 and shapely.get_num_interior_rings(feature.geometry) == 0:
-            hip = 1.0 if feature.name == "villa" or draws.random() < 0.25 else 0.0
+    ring = shapely.get_coordinates(building.geometry)[:-1]
+    if look in PITCHED or (building.name in SMALL and look in METAL):
+        if len(ring) == 4:
+            hip = 1.0 if building.name == "villa" or draws.random() < 0.25 else 0.0
             return _pitched(ring, look, tone, hip, sun, palette), []
         look = "roof flat"
-    if look in METAL and feature.name not in ("block", "tank"):
-        return _metal(feature, look, tone, draws, sun, palette)
-    return _flat(feature, look, tone, draws, sun, palette)
+    large = look in METAL and building.name not in ("block", "tank")
+    return (_metal if large else _flat)(building, look, tone, draws, sun, palette)

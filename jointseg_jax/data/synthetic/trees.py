@@ -2,9 +2,14 @@
 
 import numpy as np
 
-from jointseg_jax.data.synthetic import noise, spectra
+from jointseg_jax.data.synthetic import geometry, materials, noise
 
 HUES = 64
+
+
+def crowns(points: np.ndarray, radius: np.ndarray, hue: np.ndarray, slender: float | np.ndarray = 2.1) -> np.ndarray:
+    """Return trees [n, 5] (x, y, crown radius, height, hue) whose height is `slender` times their radius, and 1 m."""
+    return np.column_stack([points, radius, slender * radius + 1.0, hue])
 
 
 def scatter(
@@ -31,29 +36,34 @@ def scatter(
     xs = xs + (np.arange(len(ys)) % 2 * spacing / 2)[:, None]
     points = np.stack([xs.ravel(), ys.ravel()], axis=1) + rng.uniform(-0.48, 0.48, (xs.size, 2)) * spacing
     chance, size, hue, kind = rng.random((4, len(points)))
-    rows = np.clip(points[:, 1].astype(int), 0, height - 1)
-    cols = np.clip(points[:, 0].astype(int), 0, width - 1)
-    keep = chance < density[rows, cols]
+    cells = tuple(np.clip(points[:, ::-1].astype(int), 0, (height - 1, width - 1)).T)
     crown = radius[0] + (radius[1] - radius[0]) * size**1.6
-    share = conifers[rows, cols] if isinstance(conifers, np.ndarray) else np.full(len(points), conifers)
-    conifer = kind < share
-    tall = crown * np.where(conifer, 3.4, 2.1) + 1.0
+    conifer = kind < np.broadcast_to(conifers, density.shape)[cells]
     tinted = np.where(conifer, -0.15 - 0.85 * hue, 0.05 + 0.95 * hue)
-    return np.column_stack([points, np.where(conifer, 0.8 * crown, crown), tall, tinted])[keep]
+    made = crowns(points, crown * np.where(conifer, 0.8, 1.0), tinted, np.where(conifer, 4.25, 2.1))
+    return made[chance < density[cells]]
 
 
-def along(rng: np.random.Generator, line: np.ndarray, spacing: float, radius: float, gaps: float = 0.1) -> np.ndarray:
-    """Place a row of trees [n, 5] along a line [n, 2] that is already sampled at about the spacing."""
-    keep = rng.random(len(line)) > gaps
-    points = line[keep] + rng.normal(0, 0.12 * spacing, (int(keep.sum()), 2))
-    crown = radius * rng.uniform(0.7, 1.2, len(points))
-    return np.column_stack([points, crown, 2.2 * crown + 1, rng.uniform(0.1, 0.9, len(points))])
+def row(
+    rng: np.random.Generator,
+    line: np.ndarray,
+    shift: float,
+    spacing: float,
+    radius: float = 2.2,
+    gaps: float = 0.2,
+    jitter: float = 0.6,
+) -> np.ndarray:
+    """Place a row of trees [n, 5] beside a line [n, 2], `shift` metres to its right."""
+    points = geometry.offset(geometry.resample(line, spacing), shift)
+    points = points[rng.random(len(points)) > gaps]
+    points += rng.normal(0, jitter, points.shape)
+    return crowns(points, radius * rng.uniform(0.7, 1.2, len(points)), rng.uniform(0.1, 0.9, len(points)))
 
 
 def canopy(trees: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Draw crowns; return canopy height float32 [height, width], metres (0 where open), and hue uint8, 0..HUES-1."""
     code = np.zeros(shape[0] * shape[1], np.int32)
-    reach = np.ceil(trees[:, 2]).astype(int) if len(trees) else np.zeros(0, int)
+    reach = np.ceil(trees[:, 2]).astype(int)
     for size in np.unique(reach):
         dy, dx = (d.ravel() for d in np.mgrid[-size : size + 1, -size : size + 1])
         group = trees[reach == size]
@@ -72,12 +82,7 @@ def canopy(trees: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.nd
 
 def tints() -> np.ndarray:
     """Return the spectrum of every hue, float32 [HUES, 6]: conifers, then broadleaved trees to autumn tints."""
-    hue = (np.arange(HUES, dtype=np.float32) + 0.5) / HUES * 2 - 1
-    table = np.empty((HUES, 6), np.float32)
-    for i, h in enumerate(hue):
-        if h < 0:
-            table[i] = spectra.CONIFER * (1 + 0.35 * (h + 0.5))
-        else:
-            autumn = float(noise.smoothstep(np.array(h), 0.75, 1.0)) * 0.7
-            table[i] = (spectra.BROADLEAF * (1 - autumn) + spectra.AUTUMN * autumn) * (0.85 + 0.35 * h)
-    return table
+    hue = ((np.arange(HUES, dtype=np.float32) + 0.5) / HUES * 2 - 1)[:, None]
+    autumn = 0.7 * noise.smoothstep(hue, 0.75, 1.0)
+    leaves = (materials.BROADLEAF * (1 - autumn) + materials.AUTUMN * autumn) * (0.85 + 0.35 * hue)
+    return np.where(hue < 0, materials.CONIFER * (1 + 0.35 * (hue + 0.5)), leaves).astype(np.float32)
