@@ -50,8 +50,6 @@ def _runway(land: Landscape, rng: np.random.Generator, frame: Frame, length: flo
             mark(end * (length / 2 - 24), 3.2 * k, 30, 1.7)
         for side in (-1, 1):
             mark(end * (length / 2 - 330), side * 9.5, 48, 7.0)
-            for k in (150, 500, 650):
-                mark(end * (length / 2 - k), side * 9.0, 22, 3.6)
     for at in np.arange(-length / 2 + 75, length / 2 - 60, 50.0):
         mark(at, 0, 30, 0.9)
     for side in (-1, 1):
@@ -86,10 +84,6 @@ def _terminal(land: Landscape, rng: np.random.Generator, frame: Frame, length: f
     """Build apron, terminal, piers, hangars and the car park between the taxiway and the city."""
     apron = min(0.45 * length, 760.0)
     land.paved(frame.polygon(0, TAXI - 75, apron, 150), "apron")
-    for at in np.arange(-apron / 2 + 37, apron / 2, 75.0):
-        for row in (38, 113):
-            slab = frame.polygon(at, TAXI - row, 74.5, 74.5)
-            land.mark(slab, "apron", rng.uniform(-0.4, 0.4), frame.angle)
     land.building(frame.polygon(0, TAXI - 158, 0.55 * apron, 40), 18.0, "terminal")
     for u in np.arange(-0.46 * apron, 0.46 * apron, rng.uniform(44, 52)):
         if abs(u) < 0.26 * apron:
@@ -112,11 +106,11 @@ def _terminal(land: Landscape, rng: np.random.Generator, frame: Frame, length: f
 
 def build(land: Landscape, rng: np.random.Generator, frame: Frame) -> shapely.Geometry:
     """Build an airport into a frame; return the land it takes, up to its perimeter road."""
-    zone = frame.polygon(0, 0, frame.length, frame.width)
+    zone = frame.outline
     land.patch(zone.buffer(12), "grass", 0.5, frame.angle)
     for centre in frame.place(rng.uniform(-0.5, 0.5, (18, 2)) * frame.size):
         mown = Frame(centre, frame.angle).polygon(0, 0, rng.uniform(60, 300), rng.uniform(20, 90)).intersection(zone)
-        land.patch(mown, str(rng.choice(["dry grass", "grass", "grass", "lawn"])), rng.uniform(-0.4, 0.6), frame.angle)
+        land.patch(mown, str(rng.choice(["dry grass", "grass", "lawn"])), rng.uniform(-0.4, 0.6), frame.angle)
     length = frame.length - 180.0
     _runway(land, rng, frame, length)
     _taxiways(land, rng, frame, length)

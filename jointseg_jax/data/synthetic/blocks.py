@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from jointseg_jax.data.synthetic import geometry, layout, trees
+from jointseg_jax.data.synthetic import geometry, trees
 from jointseg_jax.data.synthetic.geometry import Frame
 from jointseg_jax.data.synthetic.model import EARLIEST, Landscape
 
@@ -70,7 +70,7 @@ class Block:
         """Return the intervals [u0, u1] of a frame in which a strip at `v`, `depth` deep, lies inside of the block."""
         half = frame.length / 2 + 5.0
         outside = frame.polygon(0.0, v, 2 * half, depth).difference(self.polygon.buffer(-setback))
-        ranges = [layout.extent(part, frame.axis) for part in shapely.get_parts(outside)]
+        ranges = [geometry.extent(part, frame.axis) for part in shapely.get_parts(outside)]
         origin = float(frame.centre @ frame.axis)
         free, at = [], -half
         for low, high in [*sorted((low - origin, high - origin) for low, high in ranges), (half, half)]:
@@ -101,7 +101,8 @@ class Rows:
     lengths and the gaps in a row; `spacing` lies between rows, and `shade` more per metre of height, where all
     buildings are equally high. `heights` are drawn from. `ground` is a look; `paved` names the pavement, which keeps
     `margin` from the block's edge, and more in green blocks. `lane` is the name and width of the access roads.
-    `facing` turns the rows towards an angle; `sway` is how freely buildings are placed and turned.
+    `facing` turns the rows towards an angle; `sway` is how freely buildings are placed and turned; `yards` gives each
+    house a yard.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Rows:
     lane: tuple[str, float] | None = None
     facing: float | None = None
     sway: float = 0.0
+    yards: bool = False
 
 
 SLABS = Rows(
@@ -135,12 +137,12 @@ OLD_TOWN = Rows(
     setback=0.8, missing=0.22, paved="alley", margin=0.3,
 )  # fmt: skip
 VILLAS = Rows(
-    "villa", "garden", (9, 12), (10, 11.5, 13), (8, 15), (15, 20), (7.5, 9), "homestead",
-    setback=1.5, lane=("lane", 4.0), sway=0.02,
+    "villa", "garden", (9, 12), (10, 11.5, 13), (8, 15), (15, 20), (7.5, 9),
+    setback=1.5, lane=("lane", 4.0), sway=0.02, yards=True,
 )  # fmt: skip
 VILLAGE = Rows(
-    "house", "garden", (7.2, 9.6), (9.5, 11, 12.5, 14.5), (0.8, 6), (11.5, 14.5), (4.0, 6.8, 6.8, 9.8), "homestead",
-    setback=0.5, lane=("lane", 3.6), facing=0.0, sway=0.05,
+    "house", "garden", (7.2, 9.6), (9.5, 11, 12.5, 14.5), (0.8, 6), (11.5, 14.5), (4.0, 6.8, 6.8, 9.8),
+    setback=0.5, lane=("lane", 3.6), facing=0.0, sway=0.05, yards=True,
 )  # fmt: skip
 INDUSTRY = Rows(
     "factory", "garden", (28, 50), (26, 38, 56, 80, 110), (6, 15), (11, 17), (7, 9, 11, 13),
@@ -157,11 +159,9 @@ OFFICES = Rows(
     setback=5.0, paved="plaza",
 )  # fmt: skip
 SCHOOL = Rows(
-    "school", "lawn", (10, 11), (44, 60), (9, 16), (17, 25), (12, 15, 18), "wing",
+    "school", "lawn", (10, 11), (44, 60), (9, 16), (17, 25), (12, 15, 18), "plain",
     setback=4.0, paved="plaza", margin=2.0, facing=0.0,
 )  # fmt: skip
-SHELLS = Rows("block", "construction", (13, 14), (28, 40), (9, 16), (17, 30), (4, 12, 20, 30), setback=6.0, missing=0.7)
-
 # The outline of a tower is a cross, a square, a slab with a recess or an octagon, within 1 x 1.
 TOWER_PLANS = (
     ((-13, -5), (-6, -5), (-6, -10), (6, -10), (6, -5), (13, -5), (13, 5), (6, 5), (6, 9), (-6, 9), (-6, 5), (-13, 5)),
@@ -171,9 +171,9 @@ TOWER_PLANS = (
 )
 
 
-def _outline(plan: str, frame: Frame, length: float, depth: float, variant: float) -> shapely.Polygon:
-    """Return the outline of a building around a frame's origin; `variant` in 0..1 tells plans of a kind apart."""
-    whole = frame.polygon(0, 0, length, depth)
+def _outline(plan: str, frame: Frame, variant: float) -> shapely.Polygon:
+    """Return the outline of a building that fills a frame; `variant` in 0..1 tells plans of a kind apart."""
+    length, depth, whole = frame.length, frame.width, frame.outline
     if plan == "notched":
         # Stairwells are set back on one side.
         count = max(2, round(length / (9 + 5 * variant)))
@@ -188,49 +188,38 @@ def _outline(plan: str, frame: Frame, length: float, depth: float, variant: floa
         return shapely.Polygon(frame.place(shape * (length, length)))
     if plan == "round":
         return shapely.Point(frame.centre).buffer(min(length, depth) / 2)
-    if plan == "wing" and variant < 0.5:
-        return whole.union(frame.polygon(5 - length / 2, 9, 10, 18))
     if plan == "cut" and variant < 0.5:
         return whole.difference(frame.polygon(0.3 * length, 0.3 * depth, 0.45 * length, 0.45 * depth))
     return whole
 
 
-def homestead(
-    land: Landscape,
-    rng: np.random.Generator,
-    frame: Frame,
-    length: float,
-    depth: float,
-    year: int,
-    room: shapely.Geometry,
-    style: Rows = VILLAGE,
-) -> bool:
-    """Build a house at a frame's origin if it fits into a room, its yard on the side of +v, at times a shed."""
-    house = frame.polygon(0, 0, length, depth)
-    if not room.contains(house):
-        return False
-    land.building(house, float(rng.choice(style.heights)), style.name, year)
-    yard = rng.uniform(4.5, 6.5)
-    middle = depth / 2 + yard / 2
-    court = frame.polygon(0, middle, length, yard)
+def yard(land: Landscape, rng: np.random.Generator, frame: Frame, year: int, room: shapely.Geometry) -> None:
+    """Lay the yard or the vegetables of a house that fills a frame, on the side of +v, if they fit; at times a shed."""
+    depth = rng.uniform(4.5, 6.5)
+    middle = (frame.width + depth) / 2
+    court = frame.polygon(0, middle, frame.length, depth)
     if rng.random() < 0.72 and room.contains(court):
         land.paved(court, "courtyard", year)
-        if style is VILLAGE and rng.random() < 0.5:
-            side = rng.choice([-1, 1]) * (length / 2 - 1.8)
-            land.building(frame.polygon(side, middle, 3.4, yard - 0.6), 3.0, "shed", year)
+        if rng.random() < 0.5:
+            side = rng.choice([-1, 1]) * (frame.length / 2 - 1.8)
+            land.building(frame.polygon(side, middle, 3.4, depth - 0.6), 3.0, "shed", year)
     elif rng.random() < 0.6:
         land.patch(court.intersection(room), "vegetables", rng.uniform(-0.8, 0.8), frame.angle)
-    return True
 
 
-def _row_year(block: Block, drift: float, number: int) -> tuple[int, int]:
-    """Return the year a row is begun, and the year of one of its buildings."""
-    if not block.grows:
-        return block.year, block.year
-    region, rng = block.land.region, block.rng
-    # A golden sequence spreads the years evenly over the rows.
-    begun = year_of(region, (drift + GOLDEN * number) % 1.0)
-    return begun, begun if rng.random() < 0.6 else max(begun, year_of(region, rng.random()))
+def _spread(
+    rng: np.random.Generator, span: tuple[float, float], style: Rows, smallest: float
+) -> list[tuple[float, float]]:
+    """Fill an interval with the lengths and gaps of a style; return (centre, length) pairs, centred as a whole."""
+    items, at = [], span[0]
+    while span[1] - at >= smallest:
+        size = float(rng.choice(style.sizes) * rng.uniform(0.85, 1.15))
+        if size > span[1] - at - smallest - style.gap[1]:
+            size = min(size, span[1] - at)
+        items.append((at + size / 2, size))
+        at += size + rng.uniform(*style.gap)
+    slack = (span[1] - items[-1][0] - items[-1][1] / 2) / 2 if items else 0.0
+    return [(centre + slack, size) for centre, size in items]
 
 
 def rows(block: Block, style: Rows) -> shapely.Geometry:
@@ -262,29 +251,32 @@ def rows(block: Block, style: Rows) -> shapely.Geometry:
     built: list[shapely.Polygon] = []
     for number in range(count):
         v = (number - (count - 1) / 2) * pitch
-        reach, begun = [cross], _row_year(block, drift, number)[0]
-        for low, high in block.spans(frame, v, depth, setback):
-            for span in ((low, min(high, cross - clear)), (max(low, cross + clear), high)):
-                for u, length in layout.spread(rng, span, style.sizes, style.gap, smallest):
-                    if rng.random() < style.missing * (0.5 + block.green):
-                        continue
-                    at = (u, v + bend * np.sin(u / wave) + 8 * style.sway * rng.normal())
-                    own = Frame(frame.place(at), frame.angle + rng.normal(0, style.sway))
-                    year = max(begun, _row_year(block, drift, number)[1])
-                    if style.plan == "homestead":
-                        if homestead(land, rng, own, length, depth, year, room, style):
-                            reach.append(u)
-                        continue
-                    shallow = depth * (rng.uniform(0.84, 1.0) if not style.shade else 1.0)
-                    outline = _outline(style.plan, own, length, shallow, variant)
-                    if room.contains(outline):
-                        height = common if style.shade else float(rng.choice(style.heights))
-                        land.building(outline, height * rng.uniform(0.92, 1.08), style.name, year)
-                        built.append(outline)
-                        reach.append(u)
+        # A golden sequence spreads the years evenly over the rows.
+        begun = year_of(land.region, (drift + GOLDEN * number) % 1.0) if block.grows else block.year
+        free = [
+            part
+            for low, high in block.spans(frame, v, depth, setback)
+            for part in ((low, min(high, cross - clear)), (max(low, cross + clear), high))
+        ]
+        reach = [cross]
+        for u, length in [place for span in free for place in _spread(rng, span, style, smallest)]:
+            at = (u, v + bend * np.sin(u / wave) + 8 * style.sway * rng.normal())
+            shallow = depth * (1.0 if style.shade else rng.uniform(0.84, 1.0))
+            own = Frame(frame.place(at), frame.angle + rng.normal(0, style.sway), length, shallow)
+            outline = _outline(style.plan, own, variant)
+            if rng.random() < style.missing * (0.5 + block.green) or not room.contains(outline):
+                continue
+            later = block.grows and rng.random() < 0.4
+            year = max(begun, year_of(land.region, rng.random())) if later else begun
+            height = common if style.shade else float(rng.choice(style.heights))
+            land.building(outline, height * rng.uniform(0.92, 1.08), style.name, year)
+            if style.yards:
+                yard(land, rng, own, year, room)
+            built.append(outline)
+            reach.append(u)
         if style.lane and len(reach) > 1:
             us = np.linspace(min(reach) - 5, max(reach) + 5, 9)
-            beyond = pitch * (0.62 if style.plan == "homestead" else 0.5)
+            beyond = pitch * (0.62 if style.yards else 0.5)
             lane = np.stack([us, v + beyond + bend * np.sin(us / wave)], axis=1)
             for line in block.clip(frame.place(lane)):
                 land.road(line, style.lane[1], style.lane[0], begun)

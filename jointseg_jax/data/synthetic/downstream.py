@@ -3,7 +3,7 @@
 import numpy as np
 import shapely
 
-from jointseg_jax.data.synthetic import airport, geometry, layout, noise, river, roads, survey, trees
+from jointseg_jax.data.synthetic import airport, geometry, noise, river, roads, survey, trees
 from jointseg_jax.data.synthetic.model import NATURAL_INDEX, REGIONS, Landscape
 from jointseg_jax.data.synthetic.settlement import CITY, Settlers
 
@@ -27,7 +27,7 @@ def _river(seed: int, shape: tuple[int, int]) -> river.River:
 def _arterials(
     land: Landscape,
     rng: np.random.Generator,
-    cuts: list[layout.Cut],
+    cuts: list[geometry.Cut],
     warp: geometry.Warp,
     barrier: shapely.Geometry,
     bridge: float,
@@ -37,7 +37,7 @@ def _arterials(
     for index, cut in enumerate(cuts):
         line = _across(warp(cut.line), canal)
         if cut.level > 1 and len(cuts) > 3:
-            for part in layout.clip_road(line, barrier):
+            for part in roads.clip(line, barrier):
                 roads.lay(land, rng, part, "avenue", AVENUE, -1.2)
             continue
         median, course = MEDIAN, shapely.get_coordinates(line)
@@ -46,9 +46,9 @@ def _arterials(
             canal = geometry.strip(course, CANAL_WIDTH / 2, "flat")
         for side in (-1, 1):
             way = shapely.LineString(geometry.offset(course, side * (median + CARRIAGEWAY) / 2)[::side])
-            for part in layout.clip_road(way, barrier, bridge):
+            for part in roads.clip(way, barrier, bridge):
                 roads.lay(land, rng, part, "arterial", CARRIAGEWAY, -1.5, sides=(1,))
-        for part in layout.clip_road(line, barrier):
+        for part in roads.clip(line, barrier):
             land.patch(geometry.strip(part, median / 2), "lawn", rng.uniform(-0.4, 0.2))
             for side in (-1, 1) if median > MEDIAN else (0,):
                 land.plant(trees.row(rng, part, side * (CANAL_WIDTH / 2 + 4), 8.0, 2.1, 0.25))
@@ -90,7 +90,7 @@ def _riverside(land: Landscape, rng: np.random.Generator, stream: river.River) -
 def _expressway(land: Landscape, rng: np.random.Generator, airfield: shapely.Geometry) -> shapely.Geometry:
     """Lead an elevated expressway across the city on a wide curve, around the airfield; return the land it takes."""
     for _ in range(40 if min(land.shape) >= SMALLEST_WITH_EXPRESSWAY else 0):
-        line = layout.across_scene(rng, land.shape, rng.uniform(-0.25, 0.25), rng.uniform(-0.35, 0.35))
+        line = roads.across_scene(rng, land.shape, rng.uniform(-0.25, 0.25), rng.uniform(-0.35, 0.35))
         if not geometry.strip(line, 40).intersects(airfield):
             return roads.highway(land, rng, line, 13.2, "garden", DECK)
     return shapely.Polygon()
@@ -107,7 +107,7 @@ def build(seed: int, shape: tuple[int, int]) -> Landscape:
     place = airport.site(shape, corridor)
     airfield = airport.build(land, rng, place) if place else shapely.Polygon()
     barrier = shapely.union(corridor, airfield)
-    cells, cuts = layout.cells_of(rng, shape, ARTERIAL_CELL, rng.normal(0, 0.12), 0.05)
+    cells, cuts = geometry.cells_of(rng, shape, ARTERIAL_CELL, rng.normal(0, 0.12), 0.05)
     warp = geometry.Warp(rng, 9.0, 700.0)
     canal = _arterials(land, rng, cuts, warp, barrier, 2.6 * (0.62 * stream.width + PROMENADE))
     expressway = _expressway(land, rng, airfield)

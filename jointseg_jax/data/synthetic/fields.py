@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import shapely
 
-from jointseg_jax.data.synthetic import geometry, layout, trees
+from jointseg_jax.data.synthetic import geometry, trees
 from jointseg_jax.data.synthetic.geometry import Frame
 from jointseg_jax.data.synthetic.model import ALWAYS, NEVER, YEARS, Landscape, Patch
 from jointseg_jax.data.synthetic.noise import choose
@@ -36,9 +36,9 @@ def _parcels(rng: np.random.Generator, cell: shapely.Polygon, angle: float) -> l
     """Divide a convex cell into strips side by side, a patchwork, or a few large fields."""
     style = rng.random()
     if style < 0.4:
-        return layout.grid(rng, cell, angle, rng.uniform(75, 150), rng.uniform(13, 30), missing=0.1)[0]
+        return geometry.grid(rng, cell, angle, rng.uniform(75, 150), rng.uniform(13, 30), missing=0.1)[0]
     size = rng.uniform(1100, 3200) if style < 0.8 else rng.uniform(7000, 16000)
-    return layout.divide(rng, cell, size, angle, 0.04)[0]
+    return geometry.divide(rng, cell, size, angle, 0.04)[0]
 
 
 def farmland(

@@ -1,9 +1,11 @@
-"""Plane geometry in metres (x right, y down): lines, ribbons, local frames, and a smooth warp of the plane."""
+"""Plane geometry in metres (x right, y down): frames, lines, ribbons, division into cells, and a smooth warp."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
+
+FAR = 1e5  # metres; beyond everything
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class Frame:
         """Length and width, [2]."""
         return np.array([self.length, self.width])
 
+    @property
+    def outline(self) -> shapely.Polygon:
+        """The rectangle that the frame spans."""
+        return self.polygon(0, 0, self.length, self.width)
+
     def place(self, points: np.ndarray | tuple) -> np.ndarray:
         """Map local points [..., 2] to the plane."""
-        u, v = np.moveaxis(np.asarray(points, float), -1, 0)
         x, y = self.axis
-        return self.centre + np.stack([u * x - v * y, u * y + v * x], axis=-1)
+        return self.centre + np.asarray(points, float) @ np.array([[x, y], [-y, x]])
 
     def line(self, *points: tuple[float, float]) -> np.ndarray:
         """Return local points as a line [n, 2] in the plane."""
@@ -119,12 +125,110 @@ def lines_of(geometry: shapely.Geometry, shortest: float) -> list[np.ndarray]:
     return [shapely.get_coordinates(p) for p in parts if p.geom_type == "LineString" and p.length > shortest]
 
 
-def blob(rng: np.random.Generator, centre: np.ndarray, radius: float, stretch: float = 1.6) -> shapely.Polygon:
-    """Return an irregular rounded shape, such as a pond or a copse."""
+def blob(
+    rng: np.random.Generator, centre: np.ndarray, radius: float, stretch: float = 1.6, turn: float | None = None
+) -> shapely.Polygon:
+    """Return an irregular rounded shape, such as a pond or a copse, longer by `stretch` along a direction `turn`."""
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radii = radius * (1 + sum(rng.normal(0, 0.22 / k) * np.cos(k * angles + rng.uniform(0, 6.3)) for k in range(1, 5)))
     points = np.maximum(radii, 0.3 * radius)[:, None] * np.stack([np.cos(angles) * stretch, np.sin(angles)], axis=1)
-    return shapely.Polygon(Frame(centre, rng.uniform(0, np.pi)).place(points)).buffer(0)
+    return shapely.Polygon(Frame(centre, rng.uniform(0, np.pi) if turn is None else turn).place(points)).buffer(0)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A straight division line and its level: how many divisions lie above it."""
+
+    line: shapely.LineString
+    level: int
+
+
+def split(
+    cell: shapely.Polygon, normal: np.ndarray, at: float
+) -> tuple[shapely.Polygon, shapely.Polygon, shapely.Geometry]:
+    """Split a convex cell by the line `x @ normal == at`.
+
+    Returns:
+        The part below the line, the part above it, and the line inside the cell (empty if they do not meet).
+    """
+    ends = normal * at + FAR * np.array([[normal[1], -normal[0]], [-normal[1], normal[0]]])
+    above = shapely.Polygon([*ends, *(ends[::-1] + FAR * normal)])
+    return cell.difference(above), cell.intersection(above), cell.intersection(shapely.LineString(ends))
+
+
+def extent(cell: shapely.Polygon, direction: np.ndarray) -> tuple[float, float]:
+    """Return the range of a cell along a direction [2], metres."""
+    at = shapely.get_coordinates(cell) @ direction
+    return float(at.min()), float(at.max())
+
+
+def divide(
+    rng: np.random.Generator, cell: shapely.Polygon, area: float, angle: float, jitter: float, level: int = 0
+) -> tuple[list[shapely.Polygon], list[Cut]]:
+    """Divide a convex cell until its parts are about `area` square metres, across their longer side.
+
+    `angle` is the direction (radians) that the cuts run along or across, `jitter` the standard deviation of each cut's
+    direction. Returns the parts and the cuts.
+    """
+    if cell.area < area * rng.uniform(0.9, 1.9):
+        return [cell], []
+    turn = np.array([angle, angle + np.pi / 2]) + rng.normal(0, jitter)
+    normals = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    sides = [np.ptp(extent(cell, normal)) for normal in normals]
+    normal = normals[0] if sides[0] > sides[1] * rng.uniform(0.85, 1.2) else normals[1]
+    low, high = extent(cell, normal)
+    *parts, line = split(cell, normal, low + rng.uniform(0.38, 0.62) * (high - low))
+    cells, cuts = [], [Cut(line, level)]
+    for part in parts:
+        below, more = divide(rng, part, area, angle, jitter, level + 1)
+        cells += below
+        cuts += more
+    return cells, cuts
+
+
+def cells_of(
+    rng: np.random.Generator, shape: tuple[int, int], area: float, angle: float, jitter: float
+) -> tuple[list[shapely.Polygon], list[Cut]]:
+    """Divide the land in and around a scene into cells of about `area` square metres, along an angle; see `divide`."""
+    height, width = shape
+    domain = Frame(np.array([width / 2, height / 2]), angle)
+    return divide(rng, domain.polygon(0, 0, 1.3 * width + 260, 1.3 * height + 260), area, angle, jitter)
+
+
+def _positions(rng: np.random.Generator, span: tuple[float, float], step: float) -> np.ndarray:
+    """Return irregular positions about `step` apart strictly between two ends."""
+    weights = rng.uniform(0.75, 1.3, max(1, round((span[1] - span[0]) / step)))
+    return span[0] + (span[1] - span[0]) * np.cumsum(weights)[:-1] / weights.sum()
+
+
+def grid(
+    rng: np.random.Generator, cell: shapely.Polygon, angle: float, along: float, across: float, missing: float = 0.15
+) -> tuple[list[shapely.Polygon], list[Cut]]:
+    """Cut a convex cell into blocks by through streets (level 0) and cross streets (level 1); some are left out.
+
+    `along` and `across` are the sides of a block in metres; `missing` is the chance that a cross street is left out.
+    """
+    frame = Frame(np.zeros(2), angle)
+    u, v = frame.axis, frame.place((0.0, 1.0))
+    stops = _positions(rng, extent(cell, u), along)
+    blocks: list[shapely.Polygon] = []
+    cuts: list[Cut] = []
+    rest = cell
+    for at in [*_positions(rng, extent(cell, v), across), np.inf]:
+        part = rest
+        if np.isfinite(at):
+            part, rest, line = split(rest, v, at)
+            cuts.append(Cut(line, 0))
+        for stop in stops:
+            if rng.random() > missing:
+                block, later, line = split(part, u, stop)
+                if min(block.area, later.area) > 250.0:
+                    blocks.append(block)
+                    cuts.append(Cut(line, 1))
+                    part = later
+        blocks.append(part)
+    kept = [cut for cut in cuts if cut.line.geom_type == "LineString" and not cut.line.is_empty]
+    return [block for block in blocks if block.geom_type == "Polygon" and not block.is_empty], kept
 
 
 class Warp:

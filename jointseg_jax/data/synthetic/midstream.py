@@ -3,7 +3,7 @@
 import numpy as np
 import shapely
 
-from jointseg_jax.data.synthetic import fields, geometry, layout, noise, river, roads, survey, trees
+from jointseg_jax.data.synthetic import fields, geometry, noise, river, roads, survey, trees
 from jointseg_jax.data.synthetic.model import NATURAL_INDEX, REGIONS, Landscape
 from jointseg_jax.data.synthetic.settlement import Settlers
 
@@ -21,14 +21,13 @@ def _river(seed: int, shape: tuple[int, int]) -> river.River:
 
 
 def _floodplain(land: Landscape, rng: np.random.Generator, stream: river.River, corridor: shapely.Geometry) -> None:
-    """Lay the river, its banks and oxbow lakes between the levees."""
+    """Lay the river, and its banks between the levees."""
     width, course = stream.width, stream.course
     land.patch(corridor, "grass", 0.2)
-    for _ in range(int(corridor.intersection(land.frame.buffer(150)).area / 2500)):
-        at = course[int(rng.integers(len(course)))] + rng.normal(0, 0.9 * width, 2)
-        look = str(rng.choice(["reed", "scrub", "dry grass", "vegetables", "crop", "sand"]))
-        spot = geometry.blob(rng, at, rng.uniform(8, 26)).intersection(corridor)
-        land.patch(spot, look, rng.uniform(-0.8, 0.8), rng.uniform(0, 3))
+    count = int(corridor.intersection(land.frame.buffer(150)).area / 2500)
+    centres = rng.choice(course, count) + rng.normal(0, 0.9 * width, (count, 2))
+    looks = ("reed", "scrub", "dry grass", "vegetables", "crop", "sand")
+    land.spots(rng, centres, (8, 26), looks, corridor)
     land.patch(stream.bars, "sand", 0.1)
     land.patch(stream.area.buffer(3.5), "reed", -0.2)
     land.patch(stream.area.buffer(1.2), "mud", 0.4)
@@ -39,16 +38,15 @@ def _floodplain(land: Landscape, rng: np.random.Generator, stream: river.River, 
 
 
 def _lakes(land: Landscape, rng: np.random.Generator, stream: river.River, corridor: shapely.Geometry) -> None:
-    """Leave oxbow lakes: loops that were cut off, and a few of courses abandoned long ago, beyond the levees."""
-    lakes = list(stream.lakes)
+    """Leave a few oxbow lakes of courses abandoned long ago, beyond the levees: arcs that taper at both silted ends."""
+    taper = np.sin(np.pi * np.linspace(0.04, 0.96, 40)) ** 0.6
     for _ in range(max(1, round(max(land.shape) / 700))):
         at, away = int(rng.integers(len(stream.course))), rng.choice([-1, 1]) * rng.uniform(2.5, 5.0) * stream.width
         centre = geometry.offset(stream.course, away)[at]
         angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, rng.uniform(2.2, 4.2), 40)
         radii = rng.uniform(1.0, 1.8) * stream.width * (1 + 0.12 * np.sin(2 * angles + rng.uniform(0, 6)))
         arc = centre + radii[:, None] * np.stack([np.cos(angles), rng.uniform(0.7, 1.0) * np.sin(angles)], axis=1)
-        lakes.append(river.oxbow(arc, 0.45 * stream.width).difference(corridor.buffer(8)))
-    for lake in lakes:
+        lake = geometry.ribbon(arc, 0.225 * stream.width * taper).difference(corridor.buffer(8))
         land.patch(lake.buffer(4.0), "reed", 0.1)
         land.flood(lake, "pond", rng.uniform(-0.3, 1))
 
@@ -56,7 +54,7 @@ def _lakes(land: Landscape, rng: np.random.Generator, stream: river.River, corri
 def _roads(
     land: Landscape,
     rng: np.random.Generator,
-    cuts: list[layout.Cut],
+    cuts: list[geometry.Cut],
     warp: geometry.Warp,
     corridor: shapely.Geometry,
     bridge: float,
@@ -65,7 +63,7 @@ def _roads(
     for cut in cuts:
         main = cut.level == 0
         width = 9.0 if main else float(rng.choice([4.0, 5.0, 6.0]))
-        for line in layout.clip_road(warp(cut.line), corridor, bridge if main else 0.0):
+        for line in roads.clip(warp(cut.line), corridor, bridge if main else 0.0):
             sides = (-1, 1) if rng.random() < 0.6 else (1,)
             if cut.level <= 3 or rng.random() < 0.55:
                 planted = 2.2 if rng.random() < 0.6 else None
@@ -105,7 +103,7 @@ def build(seed: int, shape: tuple[int, int]) -> Landscape:
     land = Landscape("midstream", seed, shape, (38.0 + 1.2 * relief).astype(np.float32), ground)
     stream = _river(seed, shape)
     warp = geometry.Warp(rng, 16.0, 520.0)
-    cells, cuts = layout.cells_of(rng, shape, CELL, rng.normal(0, 0.35), 0.09)
+    cells, cuts = geometry.cells_of(rng, shape, CELL, rng.normal(0, 0.35), 0.09)
     seen = np.array([warp(cell).intersection(land.frame).area / cell.area for cell in cells])
     inner = rng.permutation(np.flatnonzero(seen > min(0.5, np.sort(seen)[-min(4, len(seen))]) - 1e-9))
     settled = inner[: max(6, round(0.7 * len(inner)))].tolist()
@@ -121,7 +119,7 @@ def build(seed: int, shape: tuple[int, int]) -> Landscape:
     taken = [corridor.buffer(4)] + [p.geometry.buffer(2.0) for p in land.water[flooded:]]
     if min(shape) >= SMALLEST_WITH_HIGHWAY:
         shift = rng.choice([-1, 1]) * rng.uniform(0.12, 0.3)
-        line = layout.across_scene(rng, shape, shift, rng.uniform(-0.25, 0.25))
+        line = roads.across_scene(rng, shape, shift, rng.uniform(-0.25, 0.25))
         taken.append(roads.highway(land, rng, line, 11.4, "ridge", DECK).buffer(3))
     settlers = Settlers(land, rng, taken)
     settlers.settle([cells[number] for number in settled], warp, rng.uniform(0.165, 0.21))

@@ -1,11 +1,14 @@
 """Types of the synthetic landscape: bands, legend, map features, the map of a region, and the finished scene."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
 import shapely
+
+from jointseg_jax.data.synthetic.geometry import blob
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 REGIONS = ("upstream", "midstream", "downstream")
@@ -157,6 +160,22 @@ class Landscape:
     def patch(self, shape: shapely.Geometry, look: str, tone: float = 0.0, angle: float = 0.0, year: int = 0) -> None:
         """Add a pervious area."""
         self.patches.append(Patch(shape, look, float(angle), float(tone), year))
+
+    def spots(
+        self,
+        rng: np.random.Generator,
+        centres: np.ndarray,
+        radius: tuple[float, float],
+        looks: Sequence[str],
+        within: shapely.Geometry,
+        year: int = ALWAYS,
+        until: int = NEVER,
+    ) -> None:
+        """Add irregular pervious areas around points [n, 2], each of one of the looks, within a shape."""
+        for centre in centres:
+            shape = blob(rng, centre, rng.uniform(*radius)).intersection(within)
+            tone, angle = rng.uniform(-0.9, 0.7), rng.uniform(0, 3)
+            self.patches.append(Patch(shape, str(rng.choice(looks)), angle, tone, year, until))
 
     def flood(self, shape: shapely.Geometry, look: str, tone: float, year: int = ALWAYS) -> None:
         """Add a water body."""

@@ -42,7 +42,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Texture:
-    """Noise fields at 1 m, zero mean and unit deviation, float32 [height, width]."""
+    """Noise fields at 1 m, zero mean and unit deviation, float32 [height, width]; see the table of materials."""
 
     grain: np.ndarray
     blotch: np.ndarray
@@ -50,22 +50,9 @@ class Texture:
     vigor: np.ndarray
 
 
-@dataclass(frozen=True)
-class Above:
-    """What stands on the ground, at 1 m: heights and crown heights in metres, and the hue of crowns."""
-
-    height: np.ndarray
-    canopy: np.ndarray
-    hue: np.ndarray
-
-
-def _textures(rng: np.random.Generator, shape: tuple[int, int]) -> Texture:
-    return Texture(
-        grain=noise.fractal(rng, shape, longest=4.0, shortest=2.0, slope=0.6),
-        blotch=noise.fractal(rng, shape, longest=16.0, shortest=3.0, slope=2.0),
-        patch=noise.fractal(rng, shape, longest=110.0, shortest=12.0, slope=2.6),
-        vigor=noise.fractal(rng, shape, longest=160.0, shortest=4.0, slope=2.0),
-    )
+def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> Texture:
+    waves = ((4.0, 2.0, 0.6), (16.0, 3.0, 2.0), (110.0, 12.0, 2.6), (160.0, 4.0, 2.0))
+    return Texture(*(noise.fractal(rng, shape, longest=a, shortest=b, slope=c) for a, b, c in waves))
 
 
 def _cover(land: Landscape, drawn: Canvas, features: list[Feature], water: np.ndarray) -> np.ndarray:
@@ -103,7 +90,7 @@ def _paint(
     paved = [(i, f) for i, f in present if f.kind == "paved"]
     drawn.shapes((f.geometry, palette.ink(SURFACES.get(f.name, f.name), tones[i % 997])) for i, f in paved)
     ways = [(i, f) for i, f in present if f.kind == "road"]
-    roads.paint(drawn, ways, [p.geometry for p in land.water], tones)
+    roads.paint(drawn, ways, tones)
     drawn.patches(land.overlays, year)
     boxes = [box for i, road in ways for box in roads.traffic(np.random.default_rng([*seeds, i]), road)]
     boxes += [b for b in land.boxes if b.year <= year]
@@ -147,7 +134,7 @@ def draw(land: Landscape, year: int, sun: sky.Sun) -> Drawing:
     label = canvas.mask([f.area for f in features], land.shape).astype(np.uint8)
     water = canvas.mask([p.geometry for p in land.water if p.year <= year < p.until], land.shape)
     drawn = Canvas(land.shape)
-    texture = _textures(noise.stream(land.seed, region, "texture"), land.shape)
+    texture = _texture(noise.stream(land.seed, region, "texture"), land.shape)
     tone = np.clip(0.42 * texture.patch + 0.3 * texture.blotch + 0.07 * texture.grain, -1, 1)
     if land.tone is not None:
         tone = np.where(np.isnan(land.tone), tone, land.tone)
@@ -156,13 +143,19 @@ def draw(land: Landscape, year: int, sun: sky.Sun) -> Drawing:
     landcover = _cover(land, drawn, features, water)
     boxes = _paint(land, drawn, present, year, sun, seeds)
     height = _heights(land, features, boxes, (label > 0) & water)
-    above = Above(height, *trees.canopy(_standing(land, label, water, year), land.shape))
+    crowns, hue = trees.canopy(_standing(land, label, water, year), land.shape)
     shade = np.ones(land.shape, np.float32)
     if land.relief is not None:
         shade = sky.slope_light((RELIEF_EXAGGERATION * land.relief).astype(np.float32), sun)
     rng = np.random.default_rng([*seeds, year])
-    image = reflectance(drawn.inks, drawn.palette.table(), texture, above, shade, sun, rng)
-    return Drawing(image, label, landcover, np.maximum(height, above.canopy))
+    ground = _surface(drawn.inks, drawn.palette.table(), texture)
+    leaves = (
+        trees.tints()[hue]
+        * (_crown_light(crowns, sun) * (1.0 + 0.10 * texture.grain + 0.07 * texture.blotch))[..., None]
+    )
+    ground += np.clip((crowns - height) / 1.5, 0.0, 0.96)[..., None] * (leaves - ground)
+    image = _seen(ground, height, crowns, shade, sun, rng)
+    return Drawing(image, label, landcover, np.maximum(height, crowns))
 
 
 def _rows(table: InkTable, ink: np.ndarray, top: int, wave: np.ndarray) -> np.ndarray:
@@ -181,69 +174,63 @@ def _rows(table: InkTable, ink: np.ndarray, top: int, wave: np.ndarray) -> np.nd
     return brightness
 
 
-def _crown_light(above: Above, sun: sky.Sun) -> np.ndarray:
-    """Return how crowns catch the light: bright towards the sun, dark away from it and between them."""
-    gy, gx = np.gradient(ndimage.gaussian_filter(above.canopy, 0.5))
-    facing = -(gx * np.float32(sun.towards[0]) + gy * np.float32(sun.towards[1]))
-    return np.clip(0.97 + 0.20 * facing, 0.55, 1.40)
+def _surface(inks: np.ndarray, table: InkTable, texture: Texture) -> np.ndarray:
+    """Return the reflectance of the ground and of what is built in flat light, float32 [height, width, 6].
 
-
-def reflectance(
-    inks: np.ndarray,
-    table: InkTable,
-    texture: Texture,
-    above: Above,
-    shade: np.ndarray,
-    sun: sky.Sun,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Turn a painted canvas into reflectance: spectra, texture, crowns, light, haze, blur and noise.
-
-    Args:
-        inks: int32 [height * SUB, width * SUB].
-        table: what the inks look like.
-        texture: the noise fields.
-        above: buildings and trees.
-        shade: float32 [height, width], light on the relief relative to flat ground.
-        sun: the sun.
-        rng: for haze and sensor noise.
-
-    Returns:
-        float32 [height, width, 6].
+    `inks` is int32 [height * SUB, width * SUB]; `table` tells what they look like.
     """
-    tall = np.maximum(above.height, above.canopy)
-    # Crowns let light through, so one shades the next only in part.
-    lit = 1.0 - sky.shadows(tall, sun) * np.where(above.canopy > above.height, np.float32(0.72), np.float32(1.0))
-    lit *= shade
-    open_sky = sky.openness(tall)
-    crown_light = _crown_light(above, sun)
-    cover = np.clip((above.canopy - above.height) / 1.5, 0.0, 0.96)
-    tints = trees.tints()
-    veil = 1.0 + 0.35 * noise.fractal(rng, shade.shape, longest=900.0, shortest=200.0, slope=3.0)
-    image = np.empty((*shade.shape, 6), np.float32)
-    for top in range(0, shade.shape[0], CHUNK):
-        rows = slice(top, min(top + CHUNK, shade.shape[0]))
-        fine = inks[rows.start * SUB : rows.stop * SUB]
+    image = np.empty((*texture.grain.shape, 6), np.float32)
+    for top in range(0, len(image), CHUNK):
+        rows = slice(top, top + CHUNK)
+        fine = inks[top * SUB : (top + CHUNK) * SUB]
         ink = fine[::SUB, ::SUB]
         shine = texture.grain[rows] * table.grain[ink]
         shine += texture.blotch[rows] * table.blotch[ink]
         shine += texture.patch[rows] * table.patch[ink]
         shine += _rows(table, ink, top, 0.9 * texture.patch[rows] + 0.25 * texture.blotch[rows])
-        shine = np.maximum(1.0 + shine, 0.3)
+        shine = np.maximum(1.0 + shine, 0.3) / np.float32(SUB * SUB)
         lush = np.clip(texture.vigor[rows], -2.5, 2.5) * table.vigor[ink]
-        leaves = crown_light[rows] * (1.0 + 0.10 * texture.grain[rows] + 0.07 * texture.blotch[rows])
         for band in range(6):
             spectrum = table.spectrum[:, band]
-            value = sum(spectrum[fine[i::SUB, j::SUB]] for i in range(SUB) for j in range(SUB)) / np.float32(SUB * SUB)
-            value *= shine * np.exp(lush * materials.LUSH[band])
-            value += cover[rows] * (tints[above.hue[rows], band] * leaves - value)
-            diffuse = sky.DIFFUSE[band]
-            value *= (1 - diffuse) * lit[rows] + diffuse * open_sky[rows]
-            image[rows, :, band] = value + HAZE[band] * veil[rows]
-    for band in range(6):
-        image[..., band] = ndimage.gaussian_filter(image[..., band], PSF_SIGMA, truncate=3.0)
-    for top in range(0, shade.shape[0], CHUNK):
-        part = image[top : top + CHUNK]
-        part += NOISE * rng.standard_normal(part.shape, dtype=np.float32) * (0.5 + part)
-        np.clip(part, 0.002, 0.95, out=part)
+            value = sum(spectrum[fine[i::SUB, j::SUB]] for i in range(SUB) for j in range(SUB))
+            image[rows, :, band] = value * (shine * np.exp(lush * materials.LUSH[band]))
+    return image
+
+
+def _crown_light(crowns: np.ndarray, sun: sky.Sun) -> np.ndarray:
+    """Return how crowns catch the light: bright towards the sun, dark away from it and between them."""
+    gy, gx = np.gradient(ndimage.gaussian_filter(crowns, 0.5))
+    facing = -(gx * np.float32(sun.towards[0]) + gy * np.float32(sun.towards[1]))
+    return np.clip(0.97 + 0.20 * facing, 0.55, 1.40)
+
+
+def _seen(
+    image: np.ndarray,
+    height: np.ndarray,
+    crowns: np.ndarray,
+    shade: np.ndarray,
+    sun: sky.Sun,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Light a surface and look at it through the air: shadows, haze, blur and noise.
+
+    Args:
+        image: float32 [height, width, 6], reflectance in flat light; overwritten.
+        height: heights of what is built, metres.
+        crowns: heights of trees, metres.
+        shade: float32 [height, width], light on the relief relative to flat ground.
+        sun: the sun.
+        rng: for haze and sensor noise.
+    """
+    tall = np.maximum(height, crowns)
+    # Crowns let light through, so one shades the next only in part.
+    direct = 1.0 - sky.shadows(tall, sun) * np.where(crowns > height, np.float32(0.72), np.float32(1.0))
+    direct *= shade
+    open_sky = sky.openness(tall)
+    veil = 1.0 + 0.35 * noise.fractal(rng, shade.shape, longest=900.0, shortest=200.0, slope=3.0)
+    for band, diffuse in enumerate(sky.DIFFUSE):
+        value = image[..., band] * ((1 - diffuse) * direct + diffuse * open_sky) + HAZE[band] * veil
+        value = ndimage.gaussian_filter(value, PSF_SIGMA, truncate=3.0)
+        value += NOISE * rng.standard_normal(value.shape, dtype=np.float32) * (0.5 + value)
+        image[..., band] = np.clip(value, 0.002, 0.95)
     return image

@@ -1,4 +1,4 @@
-"""Rivers: a channel that migrates, cuts off its loops, and leaves oxbow lakes and bars behind."""
+"""Rivers: a channel that migrates, cuts off its loops and leaves bars behind."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ from jointseg_jax.data.synthetic.model import Box, Landscape
 LOCAL, UPSTREAM = -1.0, 2.5
 FRICTION = 0.35  # how fast the influence of upstream curvature decays, per point of the course
 PACE = 0.16  # migration per step at unit rate, in widths
+# Hull, cargo and bridge: place along the hull, shares of its length and beam, height (metres), look.
+BARGE = ((0.0, 1.0, 1.0, 2.5, "rust"), (0.04, 0.72, 0.7, 2.2, "rust"), (-0.42, 0.1, 0.8, 7.0, "white car"))
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,13 @@ class River:
     """A river's course and what its migration left, all in metres.
 
     `course` is the centre line [n, 2] in flow direction, `width` its mean width; `area` the water polygon;
-    `bars` the sand and gravel between the recent and the present channel; `lakes` the oxbows.
+    `bars` the sand and gravel between the recent and the present channel.
     """
 
     course: np.ndarray
     width: float
     area: shapely.Geometry
     bars: shapely.Geometry
-    lakes: tuple[shapely.Geometry, ...]
 
 
 def _curvature(line: np.ndarray) -> np.ndarray:
@@ -35,31 +36,26 @@ def _curvature(line: np.ndarray) -> np.ndarray:
     return (d1[:, 0] * d2[:, 1] - d1[:, 1] * d2[:, 0]) / np.maximum((d1**2).sum(axis=1), 1e-9) ** 1.5
 
 
-def _cut_off(line: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray | None]:
-    """Cut the first loop whose neck is narrow; return the new line and the loop, if there was one."""
+def _cut_off(line: np.ndarray, width: float) -> np.ndarray:
+    """Cut the first loop whose neck is narrow, if there is one."""
     gap = int(5 * width / max(np.hypot(*(line[1] - line[0])), 1e-6)) + 4
     difference = line[:, None, :] - line[None, :, :]
     near = np.triu((difference**2).sum(axis=-1) < (1.1 * width) ** 2, gap)
     if not near.any():
-        return line, None
+        return line
     start, end = (int(i[0]) for i in np.nonzero(near))
-    return np.concatenate([line[: start + 1], line[end:]]), line[start : end + 1]
+    return np.concatenate([line[: start + 1], line[end:]])
 
 
-def migrate(
-    rng: np.random.Generator, line: np.ndarray, width: float, steps: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Let a channel along a line wander.
-
-    Returns the courses [n, 2], oldest first and the present one last, and the loops that were cut off.
-    """
+def migrate(rng: np.random.Generator, line: np.ndarray, width: float, steps: int) -> list[np.ndarray]:
+    """Let a channel along a line wander; return its courses [n, 2], oldest first and the present one last."""
     line = geometry.resample(line, 0.8 * width)
     s = geometry.arc_length(line) / width
     kick = sum(rng.uniform(0.2, 0.6) * np.sin(2 * np.pi * (s / rng.uniform(7, 20) + rng.random())) for _ in range(5))
     line = geometry.offset(line, width * kick)
     weights = np.exp(-np.arange(16) * FRICTION)
     weights /= weights.sum()
-    courses, loops = [], []
+    courses = []
     for _ in range(steps):
         curvature = np.clip(_curvature(line) * width, -0.8, 0.8)
         rate = LOCAL * curvature + UPSTREAM * np.convolve(curvature, weights)[: len(line)]
@@ -67,12 +63,9 @@ def migrate(
         fade = np.minimum(1.0, np.minimum(np.arange(len(line)), np.arange(len(line))[::-1]) / 8.0)
         line = geometry.offset(line, -PACE * width * rate * fade)
         line[1:-1] = 0.02 * line[:-2] + 0.96 * line[1:-1] + 0.02 * line[2:]
-        line, loop = _cut_off(line, width)
-        if loop is not None:
-            loops.append(loop)
-        line = geometry.resample(line, 0.8 * width)
+        line = geometry.resample(_cut_off(line, width), 0.8 * width)
         courses.append(line)
-    return courses, loops
+    return courses
 
 
 def flow(
@@ -92,7 +85,7 @@ def flow(
     across = shift * (abs(shape[0] * np.cos(angle)) + abs(shape[1] * np.sin(angle)))
     reach = np.hypot(*shape) / 2
     axis = frame.line((-reach - 10 * width, across), (reach + 8 * width, across))
-    courses, loops = migrate(rng, axis, width, wander)
+    courses = migrate(rng, axis, width, wander)
     window = shapely.box(-200, -200, shape[1] + 200, shape[0] + 200)
     course = geometry.resample(courses[-1], max(4.0, width / 3))
     knots = np.arange(0, len(course) + 6, 6)
@@ -101,15 +94,7 @@ def flow(
     area = shapely.intersection(geometry.ribbon(course, width / 2 * np.clip(1 + wave, 0.7, 1.4)), window)
     recent = [shapely.LineString(c).buffer(0.47 * width, quad_segs=4) for c in courses[-20:-4:4]]
     bars = shapely.intersection(shapely.difference(shapely.union_all(recent), area.buffer(-1.0)), window)
-    lakes = [oxbow(loop, 0.8 * width) for loop in loops]
-    return River(course, width, area, bars, tuple(k.difference(area.buffer(0.4 * width)) for k in lakes))
-
-
-def oxbow(loop: np.ndarray, width: float) -> shapely.Geometry:
-    """Return the lake that is left of a loop [n, 2]: it tapers at both silted ends."""
-    course = geometry.resample(loop, max(width / 3, 2.0))
-    taper = np.sin(np.pi * np.linspace(0.04, 0.96, len(course))) ** 0.6
-    return geometry.ribbon(course, width / 2 * taper)
+    return River(course, width, area, bars)
 
 
 def fill(land: Landscape, rng: np.random.Generator, stream: River, tone: float, threads: int, barges: int) -> None:
@@ -130,11 +115,6 @@ def fill(land: Landscape, rng: np.random.Generator, stream: River, tone: float, 
         frame = geometry.Frame(stream.course[at], float(np.arctan2(*heading[at][::-1])))
         length, across = min(rng.uniform(22, 62), 0.6 * stream.width), rng.uniform(-0.3, 0.3) * stream.width
         beam = length / rng.uniform(5, 6.5)
-        hull, cargo, bridge = (
-            (0.0, 1.0, 1.0, 2.5, "rust"),
-            (0.04, 0.72, 0.7, 2.2, "rust"),
-            (-0.42, 0.1, 0.8, 7.0, "white car"),
-        )
-        for u, share, broad, height, look in (hull, cargo, bridge):
+        for u, share, broad, height, look in BARGE:
             at, tinted = frame.place((u * length, across)), rng.uniform(-0.8, 0.5)
             land.boxes.append(Box(at, share * length, broad * beam, frame.angle, height, look, tinted, afloat=True))

@@ -73,6 +73,34 @@ def lay(
             land.plant(rows, paved=planted < 0)
 
 
+def clip(line: shapely.LineString, barrier: shapely.Geometry, bridge: float = 0.0) -> list[np.ndarray]:
+    """Cut a line out of a barrier; a crossing no longer than `bridge` metres is kept, as a bridge.
+
+    Returns the remaining lines [n, 2], longer than 8 m each.
+    """
+    ends = shapely.points([line.coords[0], line.coords[-1]])
+    # A part at an end of the line is no bridge: it leads nowhere.
+    blocked = [
+        part
+        for part in shapely.get_parts(line.intersection(barrier))
+        if part.length > bridge or (shapely.distance(ends, part) < 0.5).any()
+    ]
+    rest = line.difference(shapely.union_all(blocked).buffer(0.01)) if blocked else line
+    return geometry.lines_of(shapely.line_merge(rest) if rest.geom_type != "LineString" else rest, 8.0)
+
+
+def across_scene(rng: np.random.Generator, shape: tuple[int, int], shift: float, bend: float) -> np.ndarray:
+    """Return a wide curve [80, 2] that crosses a scene in a random direction, from outside to outside.
+
+    `shift` is how far it passes from the middle, as a share of the shorter side; `bend` is its rise, as a share of its
+    half length.
+    """
+    reach = 0.62 * np.hypot(*shape)
+    frame = geometry.Frame(np.array([shape[1] / 2, shape[0] / 2]), rng.uniform(0, np.pi))
+    t = np.linspace(-1, 1, 80)
+    return frame.place(np.stack([t * reach, shift * min(shape) + bend * reach * (t**2 - 0.3)], axis=1))
+
+
 def highway(
     land: Landscape, rng: np.random.Generator, line: np.ndarray, width: float, verge: str, height: float
 ) -> shapely.Geometry:
@@ -112,19 +140,6 @@ def _surfaces(roads: Numbered, tones: np.ndarray, palette: Palette) -> list[Shap
         look = "new asphalt" if kind.surface == "asphalt" and tone < -0.55 else kind.surface
         layers.append((kind.rank, index, geometry.strip(line, half), palette.ink(look, tone)))
     return [(area, ink) for _, _, area, ink in sorted(layers, key=lambda layer: layer[:2])]
-
-
-def _parapets(roads: Numbered, water: Sequence[shapely.Geometry], palette: Palette) -> list[Shape]:
-    """Return the bright edges of bridges."""
-    ink = palette.ink("bridge deck", 0.7)
-    tree = shapely.STRtree([road.area for _, road in roads])
-    shapes: list[Shape] = []
-    for wet in water:
-        for number in tree.query(wet, predicate="intersects").tolist():
-            road = roads[number][1]
-            inner = road.geometry.buffer(road.width / 2 - 0.7)
-            shapes.append((road.area.intersection(wet.buffer(5.0)).difference(inner), ink))
-    return shapes
 
 
 def _at(grid: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -190,11 +205,10 @@ def _crossings(roads: Numbered, junction: np.ndarray, palette: Palette) -> list[
     return rectangles(marks, [palette.ink("white paint", -0.4)] * len(marks))
 
 
-def paint(canvas: Canvas, roads: Numbered, water: Sequence[shapely.Geometry], tones: np.ndarray) -> None:
-    """Paint sidewalks, carriageways, bridge edges, markings and crossings; `tones` are drawn by a road's index."""
+def paint(canvas: Canvas, roads: Numbered, tones: np.ndarray) -> None:
+    """Paint sidewalks, carriageways, markings and crossings; `tones` are drawn by a road's index."""
     shape = (canvas.inks.shape[0] // 2, canvas.inks.shape[1] // 2)
     canvas.shapes(_surfaces(roads, tones, canvas.palette))
-    canvas.shapes(_parapets(roads, water, canvas.palette))
     canvas.shapes(_markings(roads, coverage([road.area for _, road in roads], shape), canvas.palette))
     large = [(i, road) for i, road in roads if kind_of(road).rank >= 3]
     canvas.shapes(_crossings(large, coverage([road.area for _, road in large], shape), canvas.palette))

@@ -5,6 +5,7 @@ import shapely
 
 from jointseg_jax.data.synthetic import geometry
 from jointseg_jax.data.synthetic.canvas import Shape
+from jointseg_jax.data.synthetic.geometry import Frame
 from jointseg_jax.data.synthetic.materials import Palette
 from jointseg_jax.data.synthetic.model import Box, Feature
 from jointseg_jax.data.synthetic.noise import choose
@@ -37,23 +38,19 @@ def _facing(direction: np.ndarray, pitch: float, sun: Sun) -> float:
     return 0.25 + 0.75 * max(0.0, float(np.cos(pitch)) + float(np.sin(pitch)) * catch)
 
 
-def _pitched(ring: np.ndarray, look: str, tone: float, hip: float, sun: Sun, palette: Palette) -> list[Shape]:
-    """Paint a gabled (hip = 0) or hipped roof over a rectangle [4, 2]."""
-    if np.hypot(*(ring[1] - ring[0])) < np.hypot(*(ring[2] - ring[1])):
-        ring = np.roll(ring, -1, axis=0)
-    a, b, c, d = ring
-    along, across = b - a, d - a
-    length, width = np.hypot(*along), np.hypot(*across)
-    inset = min(hip * width / 2, 0.45 * length) * along / length
-    start, end = a + across / 2 + inset, b + across / 2 - inset
-    sides = [((a, b, end, start), -across / width), ((d, c, end, start), across / width)]
-    if hip > 0:
-        sides += [((a, d, start, start), -along / length), ((b, c, end, end), along / length)]
-    angle = float(np.arctan2(across[1], across[0]))
-    return [
-        (shapely.Polygon(corners), palette.ink(look, tone, angle, _facing(outward, PITCH, sun)))
-        for corners, outward in sides
-    ]
+def _pitched(
+    roof: Frame, look: str, tone: float, hip: float, pitch: float, sun: Sun, palette: Palette
+) -> list[tuple[shapely.Polygon, int]]:
+    """Paint a gabled (hip = 0) or hipped roof over the rectangle of a frame, its ridge along the frame."""
+    u, v = roof.size / 2
+    ridge = u - min(hip * v, 0.9 * u)
+    facets: list[tuple] = [((-u, v * side), (u, v * side), (ridge, 0), (-ridge, 0)) for side in (-1, 1)]
+    facets += [((u * end, -v), (u * end, v), (ridge * end, 0)) for end in (-1, 1)] if hip > 0 else []
+    shapes = []
+    for corners, outward in zip(facets, ((0, -1), (0, 1), (-1, 0), (1, 0)), strict=False):
+        light = _facing(roof.place(outward) - roof.centre, pitch, sun)
+        shapes.append((shapely.Polygon(roof.line(*corners)), palette.ink(look, tone, roof.angle + np.pi / 2, light)))
+    return shapes
 
 
 def _flat(
@@ -92,24 +89,20 @@ def _metal(
 ) -> tuple[list[Shape], list[Box]]:
     """Paint a large hall: low-pitched bays across its width, skylight strips and ridge ventilators."""
     frame = geometry.frame_of(hall.geometry)
-    across, seams = frame.place((0.0, 1.0)) - frame.centre, frame.angle + np.pi / 2
     bays = max(1, round(frame.width / draws.uniform(18, 26)))
     depth = frame.width / bays
-    shapes: list[Shape] = [(hall.geometry, palette.ink(look, tone, seams))]
+    shapes: list[tuple[shapely.Polygon, int]] = []
     boxes: list[Box] = []
     skylights, vents = draws.random() < 0.55, draws.random() < 0.4
-    for ridge in -frame.width / 2 + (np.arange(bays) + 0.5) * depth:
-        patina = tone + draws.uniform(-0.12, 0.12)
-        for side in (-1, 1):
-            middle = ridge + side * depth / 4
-            facet = frame.polygon(0, middle, frame.length, depth / 2).intersection(hall.geometry)
-            shapes.append((facet, palette.ink(look, patina, seams, _facing(side * across, LOW_PITCH, sun))))
-            for u in np.arange(-frame.length / 2 + 6, frame.length / 2 - 4, 9.0) if skylights else ():
-                strip = frame.polygon(u, middle, 1.0, 0.34 * depth)
-                shapes.append((strip, palette.ink("roof white", -0.6, 0.0, 0.85)))
-        for u in np.arange(-frame.length / 2 + 5, frame.length / 2 - 4, 12.0) if vents else ():
-            boxes.append(Box(frame.place((u, ridge)), 2.0, 1.6, frame.angle, hall.height + 1.2, "machine", 0.2))
-    return shapes, boxes
+    for v in -frame.width / 2 + (np.arange(bays) + 0.5) * depth:
+        bay = Frame(frame.place((0.0, v)), frame.angle, frame.length, depth)
+        shapes += _pitched(bay, look, tone + draws.uniform(-0.12, 0.12), 0.0, LOW_PITCH, sun, palette)
+        for u in np.arange(-bay.length / 2 + 6, bay.length / 2 - 4, 9.0) if skylights else ():
+            ink = palette.ink("roof white", -0.6, 0.0, 0.85)
+            shapes += [(bay.polygon(u, side * depth / 4, 1.0, 0.34 * depth), ink) for side in (-1, 1)]
+        for u in np.arange(-bay.length / 2 + 5, bay.length / 2 - 4, 12.0) if vents else ():
+            boxes.append(Box(bay.place((u, 0.0)), 2.0, 1.6, bay.angle, hall.height + 1.2, "machine", 0.2))
+    return [(shape.intersection(hall.geometry), ink) for shape, ink in shapes], boxes
 
 
 def paint(building: Feature, index: int, seed: int, sun: Sun, palette: Palette) -> tuple[list[Shape], list[Box]]:
@@ -120,11 +113,10 @@ def paint(building: Feature, index: int, seed: int, sun: Sun, palette: Palette) 
     draws = np.random.default_rng([seed, index])
     look = choose(draws, ROOFS[building.name])
     tone = float(np.clip(draws.normal(0, 0.45), -1, 1))
-    ring = shapely.get_coordinates(building.geometry)[:-1]
     if look in PITCHED or (building.name in SMALL and look in METAL):
-        if len(ring) == 4:
+        if len(building.geometry.exterior.coords) == 5:
             hip = 1.0 if building.name == "villa" or draws.random() < 0.25 else 0.0
-            return _pitched(ring, look, tone, hip, sun, palette), []
+            return _pitched(geometry.frame_of(building.geometry), look, tone, hip, PITCH, sun, palette), []
         look = "roof flat"
     large = look in METAL and building.name not in ("block", "tank")
     return (_metal if large else _flat)(building, look, tone, draws, sun, palette)

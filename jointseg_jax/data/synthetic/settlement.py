@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from jointseg_jax.data.synthetic import blocks, geometry, layout, roads, uses
+from jointseg_jax.data.synthetic import blocks, geometry, roads, uses
 from jointseg_jax.data.synthetic.blocks import Block, year_of
 from jointseg_jax.data.synthetic.geometry import Frame, Warp
 from jointseg_jax.data.synthetic.model import EARLIEST, Landscape
@@ -29,7 +29,7 @@ TOWERS = District(175, 135, 13, {uses.towers: 6, uses.slabs: 3, uses.commerce: 1
 OLD_TOWN = District(
     82, 62, 9, {uses.old_town: 12, uses.slabs: 1, uses.market: 0.5, uses.school: 0.5, uses.parking: 0.5}
 )
-INDUSTRY = District(230, 150, 12, {uses.industry: 10, uses.market: 1, uses.construction: 1, uses.parking: 0.6})
+INDUSTRY = District(230, 150, 12, {uses.industry: 11, uses.market: 1, uses.parking: 0.6})
 CENTRE = District(130, 105, 14, {uses.commerce: 7, uses.towers: 2, uses.park: 1, uses.parking: 1.2, uses.slabs: 2})
 VILLAS = District(180, 115, 9, {uses.villas: 8, uses.slabs: 2, uses.park: 0.8})
 CITY = (SLABS, OLD_TOWN, INDUSTRY, TOWERS, CENTRE, SLABS, VILLAS, INDUSTRY)
@@ -37,7 +37,7 @@ TOWN = District(
     105, 80, 10,
     {
         uses.old_town: 5, uses.slabs: 3, uses.market: 1.5, uses.school: 1, uses.villas: 1, uses.park: 0.6,
-        uses.construction: 0.5, uses.industry: 1,
+        uses.industry: 1,
     },
 )  # fmt: skip
 GREEN_USES: tuple[Use, ...] = (uses.park, uses.villas)
@@ -89,11 +89,11 @@ class Settlers:
         rng, rings = self._rng, []
         for district, cell in cells:
             angle = geometry.longest_side(cell) + (rng.normal(0, 0.25) if rng.random() < 0.2 else 0.0)
-            inner, cuts = layout.grid(rng, cell, angle, district.along, district.across)
+            inner, cuts = geometry.grid(rng, cell, angle, district.along, district.across)
             leafy = district is not TOWN and rng.random() < 0.75
             for cut in cuts:
                 width = district.street if cut.level == 0 else max(7.5, district.street - 2.5)
-                for line in layout.clip_road(warp(cut.line), barrier):
+                for line in roads.clip(warp(cut.line), barrier):
                     roads.lay(self._land, rng, line, "street", width, -0.9 if leafy and width >= 9 else None)
             rings += [(district, warp(block)) for block in inner]
         plots = self.survey.plots([ring for _, ring in rings], self._taken)
@@ -172,32 +172,20 @@ class Settlers:
         reach = rng.uniform(0.25, 0.75) * np.hypot(*(b - a))
         centres = [along.place((reach, inward * (0.75 * half + 4))) for inward in (-1, 1)]
         centre = min(centres, key=lambda point: cell.centroid.distance(shapely.Point(point)))
-        angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-        lobes = rng.uniform(0, 6, 2)
-        radii = half * (1 + 0.16 * np.cos(2 * angles + lobes[0]) + 0.1 * np.cos(3 * angles + lobes[1]))
-        outline = np.stack([stretch * np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
-        place = Frame(warp.points(centre[None])[0], along.angle)
-        area = shapely.Polygon(place.place(outline)).buffer(0).intersection(warp(cell))
+        area = geometry.blob(rng, warp.points(centre[None])[0], half, stretch, along.angle).intersection(warp(cell))
         network = shapely.GeometryCollection(self.survey.roads())
         for plot in self.survey.plots([area], self._taken, 300)[0]:
             block = Block(self._land, plot, rng, grows=True)
             first = len(self._land.features)
             blocks.rows(block, blocks.VILLAGE)
-            self._beds(block)
+            beds = block.somewhere(int(plot.area / 900))
+            self._land.spots(rng, beds, (4, 9), ("vegetables", "dirt", "crop", "lawn"), plot)
             block.plant(8.5, (1.3, 3.6))
             for edge in geometry.polygons_of(plot.buffer(6).difference(plot.buffer(-4))):
                 block.part(edge).plant(7.0, (1.5, 3.6))
             lanes = [f for f in self._land.features[first:] if f.name == "lane" and f.year_built == EARLIEST]
             self._connect([f.geometry for f in lanes], network)
         self._taken.append(area.buffer(6))
-
-    def _beds(self, block: Block) -> None:
-        """Lay vegetable beds, bare yards and plots of grass between the houses."""
-        rng = self._rng
-        for centre in block.somewhere(int(block.polygon.area / 900)):
-            bed = Frame(centre, block.frame().angle).polygon(0, 0, rng.uniform(8, 18), rng.uniform(5, 10))
-            look = str(rng.choice(["vegetables", "dirt", "crop", "lawn"]))
-            self._land.patch(bed.intersection(block.polygon), look, rng.uniform(-0.8, 0.8), block.frame().angle)
 
     def _connect(self, lanes: list[shapely.LineString], network: shapely.Geometry) -> None:
         """Lead the lanes of a village on to the nearest road."""
@@ -220,23 +208,23 @@ class Settlers:
             if spent > budget:
                 break
             centre = point + normal * (row + rng.uniform(-0.5, 2))
-            frame = Frame(centre, float(np.arctan2(-normal[1], -normal[0]) - np.pi / 2) + rng.normal(0, 0.06))
+            turn = float(np.arctan2(-normal[1], -normal[0]) - np.pi / 2) + rng.normal(0, 0.06)
+            frame = Frame(centre, turn, rng.uniform(9.5, 14.0), rng.uniform(7.2, 9.6))
             lane = np.stack([point, centre - normal * 7.0])
-            near = shapely.points(self._houses[np.hypot(*(self._houses - centre).T) < 60])
-            ways = shapely.LineString(lane) if row == HAMLET_ROWS[1] else shapely.Point(centre)
-            crowded = (shapely.distance(near, shapely.Point(centre)) < APART).any() or (
-                shapely.distance(near, ways) < 8.0
-            ).any()
-            if crowded or barrier.query(frame.polygon(0, 0, 15.0, 11.0), predicate="intersects").size:
+            away = np.hypot(*(self._houses - centre).T)
+            near = shapely.points(self._houses[away < 60])
+            crossed = row == HAMLET_ROWS[1] and (shapely.distance(near, shapely.LineString(lane)) < 8.0).any()
+            taken = barrier.query(frame.polygon(0, 0, 15.0, 11.0), predicate="intersects").size
+            if crossed or taken or (away < APART).any():
                 continue
-            first, year, room = len(land.features), year_of(land.region, rng.random()), frame.polygon(0, 0, 40, 40)
-            if blocks.homestead(land, rng, frame, rng.uniform(9.5, 14.0), rng.uniform(7.2, 9.6), year, room):
-                self._houses = np.concatenate([self._houses, centre[None]])
-                look = str(rng.choice(["garden", "dirt", "vegetables", "garden"]))
-                land.patch(geometry.blob(rng, centre, 9.0, 1.3), look, rng.uniform(-0.8, 0.5), year=year)
-                if row == HAMLET_ROWS[1]:
-                    land.road(lane, 3.0, "lane", year)
-                spent += shapely.union_all([f.area for f in land.features[first:]]).area
+            first, year = len(land.features), year_of(land.region, rng.random())
+            land.building(frame.outline, rng.choice(blocks.VILLAGE.heights), "house", year)
+            blocks.yard(land, rng, frame, year, frame.polygon(0, 0, 40, 40))
+            self._houses = np.concatenate([self._houses, centre[None]])
+            land.spots(rng, centre[None], (8, 10), ("garden", "dirt", "vegetables", "garden"), land.frame, year)
+            if row == HAMLET_ROWS[1]:
+                land.road(lane, 3.0, "lane", year)
+            spent += shapely.union_all([f.area for f in land.features[first:]]).area
         return spent
 
     def _spots(self, site: np.ndarray, network: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, float]]:

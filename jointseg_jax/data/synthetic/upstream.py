@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from scipy import ndimage, spatial
+from scipy import ndimage
 
 from jointseg_jax.data.synthetic import canvas, fields, geometry, noise, river, survey, terrain, trees
 from jointseg_jax.data.synthetic.blocks import year_of
@@ -51,26 +51,12 @@ def _relief(seed: int, shape: tuple[int, int], course: np.ndarray) -> tuple[Reli
     width = 6.0 + 4.5 * fractal(rng, size, longest=90, shortest=20, slope=3.0)
     floor = smoothstep(distance - np.maximum(width, 1.5), 0.0, 9.0)
     coarse = terrain.mountains(rng, channel, floor, level)
-    coarse, above, floor, far = (
-        values[margin:-margin, margin:-margin] for values in (coarse, coarse - level, floor, distance * cell)
-    )
     slope = np.hypot(*np.gradient(ndimage.gaussian_filter(coarse, 2.0))) / cell
     form = ndimage.gaussian_filter(coarse, 2.5) - ndimage.gaussian_filter(coarse, 12.0)
-    form /= form.std() + 1e-9
-    fine = Relief(*(terrain.refine(values, int(cell)) for values in (coarse, above, slope, form, floor, far)))
-    return fine, coarse.reshape(shape[0] // 10, 2, shape[1] // 10, 2).mean(axis=(1, 3)).astype(np.float32)
-
-
-def _parcels(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return irregular cells about `PARCEL` metres wide: their numbers and the distance to their borders, metres."""
-    ys, xs = np.mgrid[-1 : shape[0] / PARCEL + 1, -1 : shape[1] / PARCEL + 1]
-    sites = np.stack([xs.ravel(), ys.ravel()], axis=1) + rng.uniform(0, 1, (xs.size, 2))
-    rows, cols = np.mgrid[0 : shape[0] : 2, 0 : shape[1] : 2]
-    points = np.stack([cols.ravel(), rows.ravel()], axis=1) / PARCEL
-    distance, number = spatial.cKDTree(sites).query(points, k=2)
-    border = ((distance[:, 1] - distance[:, 0]) * PARCEL / 2).reshape(rows.shape).astype(np.float32)
-    numbers = number[:, 0].reshape(rows.shape).repeat(2, axis=0).repeat(2, axis=1)
-    return numbers, ndimage.zoom(border, 2, order=1, mode="nearest", grid_mode=True)
+    layers = (coarse, coarse - level, slope, form / (form.std() + 1e-9), floor, distance * cell)
+    inner = [layer[margin:-margin, margin:-margin] for layer in layers]
+    elevation = inner[0].reshape(shape[0] // 10, 2, shape[1] // 10, 2).mean(axis=(1, 3)).astype(np.float32)
+    return Relief(*(terrain.refine(layer, int(cell)) for layer in inner)), elevation
 
 
 def _terraces(rng: np.random.Generator, land: Landscape, relief: Relief, suited: np.ndarray) -> None:
@@ -79,8 +65,12 @@ def _terraces(rng: np.random.Generator, land: Landscape, relief: Relief, suited:
     level = (relief.elevation + 0.22 * wobble) / TERRACE
     step = np.floor(level)
     rest = level - step
-    parcel, border = _parcels(rng, land.shape)
-    code = (step.astype(np.int64) * 7919 + parcel * 104729) % 4093
+    # Parcels are irregular cells of two wavy sets of borders across the terraces.
+    waves = (12.0 * fractal(rng, land.shape, longest=160, shortest=20, slope=2.5) for _ in range(2))
+    place = np.indices(land.shape) / PARCEL + np.stack([wave / PARCEL for wave in waves])
+    cell = np.floor(place).astype(np.int64)
+    border = np.abs(place - np.rint(place)).min(axis=0) * PARCEL
+    code = (step.astype(np.int64) * 7919 + cell[0] * 104729 + cell[1] * 15485863) % 4093
     looks = np.array([NATURAL_INDEX[choose(rng, TERRACE_CROPS)] for _ in range(4093)], np.uint8)
     tones = rng.uniform(-0.8, 0.8, 4093)
     riser = ((relief.slope > 0.06) & (rest > 0.80)) | (border < 0.7)
@@ -133,10 +123,9 @@ def _stream(land: Landscape, rng: np.random.Generator, course: np.ndarray) -> sh
     banks = banks.intersection(window)
     land.patch(banks.buffer(3.0), "scrub", -0.2)
     land.patch(banks, "gravel", 0.1)
-    for _ in range(len(line) // 10):
-        at = line[int(rng.integers(len(line)))] + rng.normal(0, 6, 2)
-        look = str(rng.choice(["scrub", "grass", "gravel", "sand"]))
-        land.patch(geometry.blob(rng, at, rng.uniform(2, 6)).intersection(banks), look, rng.uniform(-1, 1))
+    centres = rng.choice(line, len(line) // 10)
+    centres = centres + rng.normal(0, 6, centres.shape)
+    land.spots(rng, centres, (2, 6), ("scrub", "grass", "gravel", "sand"), banks)
     land.flood(area, "stream", rng.uniform(-0.4, 0.8))
     return area
 

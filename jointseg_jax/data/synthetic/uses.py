@@ -1,14 +1,14 @@
-"""What a block is used for: housing, work, parks, schools, car parks and building sites."""
+"""What a block is used for: housing, work, parks, schools and car parks, and the earthworks before it is built."""
 
 from collections.abc import Callable
 
 import numpy as np
 import shapely
 
-from jointseg_jax.data.synthetic import blocks, geometry, layout, roads
-from jointseg_jax.data.synthetic.blocks import Block, rows
+from jointseg_jax.data.synthetic import blocks, geometry, roads
+from jointseg_jax.data.synthetic.blocks import Block, Rows, rows
 from jointseg_jax.data.synthetic.geometry import Frame
-from jointseg_jax.data.synthetic.model import NEVER, Box, Patch
+from jointseg_jax.data.synthetic.model import Box, Patch
 
 Use = Callable[[Block], None]
 STALL, AISLE = 2.6, 6.5  # metres
@@ -41,19 +41,22 @@ def villas(block: Block) -> None:
     block.plant(7.5, (1.2, 3.2))
 
 
-def industry(block: Block) -> None:
-    """Large halls with metal roofs, or tanks, on a concrete yard with trucks and stacks of goods."""
-    halls = rows(block, blocks.TANKS if block.rng.random() < 0.05 else blocks.INDUSTRY)
+def _yard(block: Block, style: Rows) -> None:
+    """Halls on a concrete yard with trucks and stacks of goods."""
+    halls = rows(block, style)
     concrete(block, "yard")
-    clutter(block, halls, 900.0)
+    clutter(block, halls)
     block.plant(8.5, (1.4, 3.0))
+
+
+def industry(block: Block) -> None:
+    """Large halls with metal roofs, or tanks."""
+    _yard(block, blocks.TANKS if block.rng.random() < 0.05 else blocks.INDUSTRY)
 
 
 def market(block: Block) -> None:
     """Long low sheds side by side with service lanes between, as in a wholesale market."""
-    sheds = rows(block, blocks.MARKET)
-    concrete(block, "yard")
-    clutter(block, sheds, 900.0)
+    _yard(block, blocks.MARKET)
 
 
 def commerce(block: Block) -> None:
@@ -112,9 +115,7 @@ def park(block: Block) -> None:
     """Lawns, groves, a pond, and winding paths that meet the streets."""
     land, rng, scale = block.land, block.rng, np.sqrt(block.polygon.area)
     block.ground("lawn", 0.3)
-    for centre in block.somewhere(4, 0.4):
-        meadow = geometry.blob(rng, centre, 0.15 * scale).intersection(block.polygon)
-        land.patch(meadow, "pitch", rng.uniform(-0.5, 0.3), rng.uniform(0, 3), block.year)
+    land.spots(rng, block.somewhere(4, 0.4), (0.1 * scale, 0.2 * scale), ["pitch"], block.polygon, block.year)
     pond = geometry.blob(rng, block.somewhere(1, 0.2)[0], rng.uniform(0.11, 0.17) * scale)
     pond = pond.intersection(block.polygon.buffer(-8))
     if scale > 70 and rng.random() < 0.75:
@@ -192,12 +193,12 @@ def containers(block: Block) -> None:
                     land.boxes.append(Box(at, 12.2, 2.45, frame.angle, 2.6 * high, look, tone, block.year))
 
 
-def clutter(block: Block, halls: shapely.Geometry, spacing: float) -> None:
-    """Stand groups of trucks, containers or pallets on what is left of a yard, one per `spacing` square metres."""
+def clutter(block: Block, halls: shapely.Geometry) -> None:
+    """Stand groups of trucks, containers or pallets on what is left of a yard."""
     land, rng, frame = block.land, block.rng, block.frame()
     room = block.polygon.buffer(-6).difference(halls.buffer(2.5))
     shapely.prepare(room)
-    for start in block.somewhere(int(block.polygon.area / spacing)):
+    for start in block.somewhere(int(block.polygon.area / 900)):
         local = Frame(start, frame.angle + rng.choice([0.0, np.pi / 2]))
         kind = rng.random()
         for k in range(int(rng.integers(2, 8))):
@@ -218,7 +219,7 @@ def clutter(block: Block, halls: shapely.Geometry, spacing: float) -> None:
 def concrete(block: Block, look: str) -> None:
     """Divide a paved block into areas laid at different times, with stains and worn lanes."""
     rng, frame = block.rng, block.frame()
-    cells, _ = layout.divide(rng, frame.polygon(0, 0, frame.length, frame.width), 1500.0, frame.angle, 0.0)
+    cells, _ = geometry.divide(rng, frame.outline, 1500.0, frame.angle, 0.0)
     room = block.polygon.buffer(-2.5 - 9.0 * block.green)
     for cell in cells:
         if rng.random() < 0.6:
@@ -226,7 +227,7 @@ def concrete(block: Block, look: str) -> None:
             block.land.mark(cell.intersection(room), kind, rng.uniform(-0.7, 0.9), frame.angle, block.year)
 
 
-def earthworks(block: Block, since: int, until: int = NEVER) -> None:
+def earthworks(block: Block, since: int, until: int) -> None:
     """Lay bare a block for building: soil, heaps, a stepped pit and ruts, from `since` until before `until`."""
     rng, frame = block.rng, block.frame()
 
@@ -235,9 +236,8 @@ def earthworks(block: Block, since: int, until: int = NEVER) -> None:
         block.land.patches.append(Patch(part, look, frame.angle, float(tone), since, until))
 
     lay(block.polygon, "construction", rng.uniform(-0.6, 0.3))
-    for centre in block.somewhere(int(block.polygon.area / 700) + 3):
-        look = str(rng.choice(["dirt", "soil", "soil", "mud", "dry grass", "garden"]))
-        lay(geometry.blob(rng, centre, rng.uniform(4, 16), 2.0), look, rng.uniform(-1, 0.6))
+    heaps, looks = block.somewhere(int(block.polygon.area / 700) + 3), ("dirt", "soil", "soil", "mud", "garden")
+    block.land.spots(rng, heaps, (4, 16), looks, block.polygon, since, until)
     u, v = rng.uniform(-0.2, 0.2, 2) * frame.size
     for step in range(4):
         pit = frame.polygon(u, v, (0.5 - 0.05 * step) * frame.length, (0.55 - 0.07 * step) * frame.width)
@@ -246,10 +246,3 @@ def earthworks(block: Block, since: int, until: int = NEVER) -> None:
         track = geometry.chaikin(block.somewhere(4), 3)
         for side in (-1.1, 1.1):
             lay(geometry.strip(geometry.offset(geometry.resample(track, 4.0), side), 0.45), "soil", -0.3)
-
-
-def construction(block: Block) -> None:
-    """A building site: half-built slabs, machines and stacks on earthworks."""
-    shells = rows(block, blocks.SHELLS)
-    earthworks(block, block.year)
-    clutter(block, shells, 1200.0)
