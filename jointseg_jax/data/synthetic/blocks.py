@@ -145,7 +145,7 @@ VILLAGE = Rows(
     setback=0.5, lane=("lane", 3.6), facing=0.0, sway=0.05, yards=True,
 )  # fmt: skip
 INDUSTRY = Rows(
-    "factory", "garden", (28, 50), (26, 38, 56, 80, 110), (6, 15), (11, 17), (7, 9, 11, 13),
+    "factory", "garden", (28, 50), (26, 38, 56, 80, 110), (5, 11), (9, 14), (7, 9, 11, 13),
     setback=5.0, paved="yard", margin=2.0,
 )  # fmt: skip
 MARKET = Rows(
@@ -155,7 +155,7 @@ TANKS = Rows(
     "tank", "garden", (12, 22), (16, 17), (3, 6), (3, 5), (6, 9, 12), "round", setback=8.0, missing=0.1, paved="yard"
 )
 OFFICES = Rows(
-    "mall", "lawn", (30, 56), (36, 52, 70), (16, 28), (20, 34), (14, 20, 20, 45, 70, 100), "cut",
+    "mall", "lawn", (30, 56), (36, 52, 70), (12, 24), (16, 28), (14, 20, 20, 45, 70, 100), "cut",
     setback=5.0, paved="plaza",
 )  # fmt: skip
 SCHOOL = Rows(

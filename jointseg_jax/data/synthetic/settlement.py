@@ -40,8 +40,8 @@ TOWN = District(
         uses.industry: 1,
     },
 )  # fmt: skip
-GREEN_USES: tuple[Use, ...] = (uses.park, uses.villas)
-DENSE_USES: tuple[Use, ...] = (uses.old_town, uses.industry, uses.commerce)
+GREEN_USES: tuple[Use, ...] = (uses.park, uses.slabs)
+DENSE_USES: tuple[Use, ...] = (uses.market, uses.industry, uses.commerce)
 TYPICAL_SHARE = 0.6  # sealed share of blocks if their uses are drawn freely
 LATE_SHARE = 0.05  # share of the scene above which a block is there from the start
 PORT_SHARE = 0.12  # share of the built-up land that one block of the port takes at most
