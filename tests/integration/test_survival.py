@@ -144,18 +144,23 @@ def test_divergence_ends_with_3(speck, tmp_path):
 PEER = """
 import json, pathlib, sys
 import jax
-jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 from ml_collections import ConfigDict
 from jointseg_jax import door
 from jointseg_jax.training import loop
-config = ConfigDict(json.loads(pathlib.Path(sys.argv[3]).read_text()))
+
+address, number, file, workdir = sys.argv[1:]
 sys.argv = sys.argv[:1]
-door.run(lambda: loop.train(config, pathlib.Path(config.name)))
+
+def main():
+    jax.distributed.initialize(address, 2, int(number))
+    loop.train(ConfigDict(json.loads(pathlib.Path(file).read_text())), workdir)
+
+door.run(main)
 """
 
 
 def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
-    speck.mesh.data, speck.name, speck.steps = -1, str(tmp_path / "run"), 100_000
+    speck.mesh.data, speck.steps = -1, 100_000
     harness.config_file(speck, tmp_path)
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -163,7 +168,7 @@ def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
     env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(harness.ROOT)}
     peers = [
         subprocess.Popen(
-            [sys.executable, "-c", PEER, address, str(number), str(tmp_path / "config.json")],
+            [sys.executable, "-c", PEER, address, str(number), str(tmp_path / "config.json"), str(tmp_path / "run")],
             cwd=harness.ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for number in range(2)
