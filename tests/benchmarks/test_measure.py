@@ -59,7 +59,7 @@ def test_the_gradients_are_those_of_the_joint_loss(tiny):
 
     def loss(params):
         outputs = run(model, params, batch["inputs"], batch["image"], batch["image_valid"])
-        values = {name: mean.value() for name, mean in objective.means(outputs, batch).items()}
+        values = objective.losses(outputs, batch, objective.weights(batch, model.spacings))
         return objective.total(values, {}, 0)
 
     value, gradients = jax.jit(jax.value_and_grad(loss))(subject.state().params)
