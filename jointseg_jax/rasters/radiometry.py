@@ -20,6 +20,7 @@ from jointseg_jax.rasters.product_metadata import FIRST_WITH_OFFSET, ProductMeta
 ADDED = 1000.0  # DN that baseline >= 04.00 adds; RADIO_ADD_OFFSET of the product's XML is its negative
 QUANTIFICATION = 10000.0
 KNOWN_OFFSETS = (0.0, -ADDED)  # all that Sentinel-2 products have had; another one is added here when it appears
+_ROUNDED = 1.0  # DN by which an offset may miss one of them: scale and offset of a file are divided by each other
 FLOOR = 20  # DN up to here are what processors write for "too dark" (Sen2Cor 1), with the noise of compression on it
 
 # Numbers that carry +1000 lie below 800 only where reflectance is below -0.02. Over water and in shadow one band goes
@@ -173,10 +174,10 @@ def check_floats(values: np.ndarray, where: str) -> None:
 
 def _claim(offset: float, said: str, source: str, where: str, doubtful: bool = True) -> _Claim:
     """A claim; raises `InputError` for an offset that no product has."""
-    known = next((known for known in KNOWN_OFFSETS if abs(offset - known) <= 1), None)
+    known = next((known for known in KNOWN_OFFSETS if abs(offset - known) < _ROUNDED), None)
     if known is not None:
         return _Claim(known, said, source, doubtful)
-    if abs(offset - ADDED) <= 1:
+    if abs(offset - ADDED) < _ROUNDED:
         raise InputError(
             f"{where}: {said} ({source}), but no Sentinel-2 product has that: the sign slipped. Products whose numbers "
             "carry +1000 say -1000, the number to add: set RADIO_ADD_OFFSET=-1000 if that is meant (gdal_edit.py -mo)"

@@ -100,6 +100,7 @@ def test_the_products_xml_outweighs_flag_and_baseline():
     [
         ({"RADIO_ADD_OFFSET": "1000"}, "sign slipped.*set RADIO_ADD_OFFSET=-1000"),
         ({"RADIO_ADD_OFFSET": "-900"}, "only offsets of 0 or -1000"),
+        ({"RADIO_ADD_OFFSET": "-1"}, "only offsets of 0 or -1000"),
         ({"RADIO_ADD_OFFSET": "nan"}, "only offsets of 0 or -1000"),
         ({"RADIO_ADD_OFFSET": "-1000", "BOA_ADD_OFFSET": "0"}, "differing offsets"),
         ({"RADIO_ADD_OFFSET": "minus"}, r"x\.tif: .* no number"),
