@@ -68,7 +68,7 @@ test: setup
 	$(RUN) -m pytest -m "not slow" $(PARALLEL)
 
 test-slow: setup
-	@echo "== the tests marked slow: soak, chaos, several processes =="
+	@echo "== the tests marked slow: soak, chaos, several processes, thousands of spoilt inputs =="
 	$(RUN) -m pytest -m slow
 
 clean:

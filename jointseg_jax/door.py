@@ -139,7 +139,7 @@ def _outcome(work: Callable[[], int | None]) -> int:
             return _say(f"error: {what}: {error.strerror}", StorageError.status)
         if error.errno not in _REFUSED or error.filename is None:
             raise
-        return _say(f"error: {error.filename} cannot be used: {error.strerror}", INPUT_ERROR_STATUS)
+        return _say(f"error: {error.filename} cannot be used ({error.strerror}): give another path", INPUT_ERROR_STATUS)
     except UnicodeEncodeError as error:
         return _say(f"error: {_unwritable_name(error)}", INPUT_ERROR_STATUS)
     except (MemoryError, RuntimeError) as error:

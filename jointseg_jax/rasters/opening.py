@@ -162,6 +162,8 @@ def _check_sources(path: pathlib.Path, depth: int) -> None:
         try:
             _open(pathlib.Path(source), depth + 1).close()
         except InputError as error:
+            if depth:  # said once, of the raster that was asked for
+                raise
             raise InputError(f"{path} leads to a file that is not read: {error}") from error
         except FileNotFoundError:  # GDAL says so when it comes to that source
             complete = False
