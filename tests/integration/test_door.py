@@ -138,7 +138,11 @@ def test_output_onto_a_full_disk_is_said():
         (StorageError("x cannot be written"), 74, "error: x cannot be written"),
         (Unwritable("y cannot be written"), 74, "error: y cannot be written"),
         (OSError(errno.ENOSPC, "No space left", "z"), 74, "error: z cannot be read or written: No space left"),
-        (PermissionError(errno.EACCES, "Permission denied", "w"), 2, "error: w cannot be used (Permission denied): give another path"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "w"),
+            2,
+            "error: w cannot be used (Permission denied): give another path",
+        ),
         (Interrupted("saved: run again"), 75, "saved: run again"),
         (MemoryError(), 2, "error: there is too little memory (MemoryError): lower the batch"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocator"), 2, "error: there is too little memory ("),

@@ -1,0 +1,250 @@
+"""Command lines of the programs, and configs: parsed in this process, and run where that is cheap."""
+
+import contextlib
+import copy
+import functools
+import importlib.util
+import io
+import json
+import pathlib
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from unittest import mock
+
+from absl import flags
+from fuzz import configs, mapped, products
+from fuzz.engine import Attempt, Kind, Step, Wrong
+from ml_collections import ConfigDict
+
+from jointseg_jax import door
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping import export, zonal
+from jointseg_jax.mapping.viewer import build as viewer
+
+ROOT = pathlib.Path(__file__).parents[2]
+_NO_NUMBER = ("nan", "inf", "-inf", "abc", "", "1e400", "1.5", "1_0_", "é", "--", "1,2", "9" * 5000)
+_BELOW = ("0", "-1", "-1000000000")
+_NO_CHOICE = ("", "nosuch", "BEST ", "a\nb", "'", "é" * 300)
+
+# Program -> flag -> values that cannot be, values that can. Numbers out of bounds are the first.
+BAD: dict[str, dict[str, tuple[str, ...]]] = {
+    "predict": {
+        "tile": (*_NO_NUMBER, *_BELOW, "1000000000", "10000000000000000000000"),
+        "batch": (*_NO_NUMBER, *_BELOW, "1000000", "10000000000000000000000"),
+        "grid": (*_NO_NUMBER, *_BELOW, "19", "30", "100000000000000"),
+        "workers": (*_NO_NUMBER, "-1", "3"),
+        "dtype": _NO_CHOICE, "executor": (*_NO_CHOICE, "Dask"), "radiometry": _NO_CHOICE,
+        "checkpoint": (*_NO_CHOICE, "-1", "3", "1.0", "../1", "²"), "weights": _NO_CHOICE,
+        "bands": ("1,1,1,1", "0,1,2,3", "1,2", "a,b,c,d", "4,3,2,1", "1,2,3,4,5", "-1,2,3,4", ",", "²,1,2,3", "9" * 99),
+        "keep_grid": ("maybe", "2"), "augment": ("maybe",), "image": ("perhaps",),
+        "shard": ("0/4", "x"), "scheduler": ("tcp://",), "slurm": ("queue=gpu",),
+        "input": ("/nowhere/x.tif", "", "é" * 3000, "/dev/zero", "http://127.0.0.1:9/x.tif", "a\nb"),
+        "workdir": ("/nowhere", "", "/dev/null", "é" * 3000, "http://127.0.0.1:9", "a\nb"),
+        "aoi": ("/nowhere.geojson", "/dev/null"),
+        "nosuch": ("1",), "confidence": ("true",),
+    },
+    "evaluate": {
+        "tile": (*_NO_NUMBER, *_BELOW), "split": _NO_CHOICE, "dtype": _NO_CHOICE, "weights": _NO_CHOICE,
+        "checkpoint": (*_NO_CHOICE, "7"), "dataset": ("/nowhere", "/dev/null", "a" * 5000),
+        "workdir": ("/nowhere",), "nosuch": ("1",),
+    },
+    "train": {
+        "config": ("", "/nowhere.py", "configs/demo.py:nosuch=1", "configs/demo.py:sites", "configs/demo.py:sites=-1",
+                   "configs/demo.py:stages=2.5x4", "configs/demo.py:stages=x", "configs/demo.py:control=", "README.md",
+                   "configs", "None", "configs/demo.py:side=1e9", "configs/demo.py:stages=0x1"),
+        "config.steps": (*_NO_NUMBER, *_BELOW, "None"),
+        "config.data.batch": (*_NO_NUMBER, *_BELOW),
+        "config.optimizer.learning_rate": ("nan", "inf", "-1", "0", "abc", "", "None"),
+        "config.optimizer.betas": ("(2, 3)", "1", "()", "(0.9,)", "abc", "('a', 'b')", "(0.9, 1)"),
+        "config.optimizer.ema": ("2", "-1", "nan", "1"),
+        "config.seed": ("-1", "1.5", "99999999999999"),
+        "config.nosuch": ("1",), "config.data.nosuch": ("1",), "config.model": ("3",),
+        "config.dataset.split.gap": ("-5", "nan"), "config.data.jitter": ("-1", "nan", "inf"),
+        "config.log_every": _BELOW, "config.validate_every": _BELOW, "config.panels": ("-1", "1.5"),
+        "config.data.workers": ("-1",), "config.data.threads": ("-1", "0"), "config.validate_patches": _BELOW,
+        "config.dataset.patch": _BELOW, "config.dataset.stride": _BELOW, "config.model.dtype": _NO_CHOICE[:2],
+        "processes": (*_NO_NUMBER, *_BELOW), "process": ("-1", "x"), "heartbeat_timeout": (*_BELOW, "x"),
+        "connect_timeout": (*_BELOW, "x"), "nosuch": ("1",),
+    },
+}  # fmt: skip
+GOOD: dict[str, dict[str, tuple[str, ...]]] = {
+    "predict": {
+        "tile": ("16", "5"), "batch": ("1", "2"), "dtype": ("float32",), "bands": ("1,2,3,4",),
+        "weights": ("raw", "ema"),
+        "checkpoint": ("1", "latest", "best"), "image": ("false",), "radiometry": ("contract", "harmonise"),
+        "augment": ("true",), "keep_grid": ("true",),
+    },
+    "train": {
+        "config.steps": ("1", "100000"), "config.optimizer.learning_rate": ("1e-4",), "config.seed": ("0", "5"),
+        "config.optimizer.betas": ("(0.5, 0.9)",), "config": ("configs/demo.py:control=bilinear",),
+        "config.name": ("None_", "x-y"),
+    },
+}  # fmt: skip
+
+
+@functools.cache
+def _door(name: str) -> tuple[Any, dict[str, Any]]:
+    """A program as a module, and its flags, which are taken out of the global ones."""
+    before = set(flags.FLAGS)
+    spec = importlib.util.spec_from_file_location(f"fuzz_{name}", ROOT / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with _parser_of_programs():
+        spec.loader.exec_module(module)
+    own = {key: flags.FLAGS[key] for key in set(flags.FLAGS) - before}
+    for key in own:
+        delattr(flags.FLAGS, key)
+    return module, own
+
+
+@contextlib.contextmanager
+def _parser_of_programs() -> Iterator[None]:
+    """Flags may be defined and parsed anew."""
+    flags.FLAGS.unparse_flags()
+    try:
+        yield
+    finally:
+        flags.FLAGS.mark_as_parsed()
+
+
+@contextlib.contextmanager
+def _installed(name: str, arguments: Sequence[str]) -> Iterator[Any]:
+    """A program with its flags, fresh, and its command line."""
+    module, own = _door(name)
+    before = set(flags.FLAGS)
+    with _parser_of_programs(), mock.patch.object(sys, "argv", [f"{name}.py", *arguments]):
+        for key, flag in copy.deepcopy(own, {id(flags.FLAGS): flags.FLAGS}).items():
+            flags.FLAGS[key] = flag
+        try:
+            yield module
+        finally:
+            for key in set(flags.FLAGS) - before:
+                delattr(flags.FLAGS, key)
+
+
+def _line(name: str, folder: pathlib.Path) -> dict[str, str]:
+    """The flags of an ordinary run."""
+    scene = next(iter(sorted(mapped.product().parent.glob("scenes/*.tif"))))
+    run = {"workdir": str(mapped.workdir())}
+    return {
+        "predict": {**run, "input": str(scene), "output": str(folder / "map"), "tile": "16"},
+        "evaluate": {**run, "dataset": str(configs.dataset())},
+        "train": {"config": "configs/demo.py", "workdir": str(folder / "run")},
+    }[name]
+
+
+def _command(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
+    if not steps:
+        steps = (Step("predict tile", 1),)  # a value that can be
+    program, flag = steps[0].mutation.split(" ")[:2]
+    rng = random.Random(steps[0].seed)
+    good = flag in GOOD.get(program, {}) and (flag not in BAD[program] or rng.random() < 0.3)
+    value = rng.choice((GOOD if good else BAD)[program][flag])
+    line = {**_line(program, folder), flag: value}
+    arguments = [f"--{k}={v}" for k, v in line.items()]
+
+    def call() -> Any:
+        with _installed(program, arguments) as module, contextlib.chdir(ROOT):
+
+            def work() -> None:
+                door._parse([f"{program}.py", *arguments])
+                if program != "train":
+                    module.main()
+
+            _end(work)
+            return _plain(flags.FLAGS.config) if program == "train" else {}
+
+    def check(result: Any) -> None:
+        if program == "predict" and not (folder / "map" / "impervious.tif").is_file():
+            raise Wrong("no map was written")
+
+    return Attempt(call, check, _spoken(flag, value, line), "accept" if good else "refuse")
+
+
+def _end(work: Callable[[], int | None]) -> None:
+    """Runs it as a program does; what that would print before it ends with another status than 0 is raised."""
+    heard = io.StringIO()
+    with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(io.StringIO()):
+        status = door.status_of(work)
+    if status:
+        lines = heard.getvalue().removesuffix("\n").split("\n")
+        raise InputError("\n".join(line.removeprefix("error: ") for line in lines if "tile/s]" not in line))
+
+
+def _spoken(flag: str, value: str, line: dict[str, str]) -> tuple[str, ...]:
+    """What a sentence about a flag may name: the flag, or the file it stands for."""
+    names = [f"--{flag}", f"--{flag.replace('_', '-')}", flag.removeprefix("config."), flag.rpartition(".")[2]]
+    return tuple(
+        n for n in (*names, pathlib.PurePath(value.split(":")[0]).name[:20], value.rpartition(":")[2]) if n
+    ) + _places(value)
+
+
+def _places(value: str) -> tuple[str, ...]:
+    """A folder on the way to a path; nothing stands for the folder one is in."""
+    return tuple(str(parent) for parent in pathlib.PurePath(value).parents[:-1]) or ((".",) if not value else ())
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    return json.loads(config.to_json_best_effort())
+
+
+_COMMANDS = tuple(
+    f"{program} {flag}" for program in BAD for flag in dict.fromkeys((*BAD[program], *GOOD.get(program, {})))
+)
+
+# Commands of modules.
+
+_MODULE: dict[str, tuple[Any, dict[str, tuple[str, ...]]]] = {
+    "zonal": (zonal.main, {
+        "product": ("/nowhere", "", "README.md"), "polygons": ("/nowhere.gpkg", ""),
+        "name": ("nosuch", ""), "output": ("", "/dev/null/x.csv", "."), "nosuch": ("1",),
+    }),
+    "viewer": (viewer.main, {
+        "product": ("/nowhere", ""), "max-zoom": (*_NO_NUMBER, "-1", "21", "1000000"),
+        "bands": ("0 1 2", "1 2 99", "-1 2 3", "a b c", "1 2"), "table": ("/nowhere.csv",),
+        "input": ("/nowhere.tif",), "nosuch": ("1",),
+    }),
+    "export": (export.main, {
+        "workdir": ("/nowhere", ""), "output": ("/dev/null/x",), "checkpoint": _NO_CHOICE,
+        "weights": _NO_CHOICE, "nosuch": ("1",),
+    }),
+}  # fmt: skip
+_OF_MODULES = tuple(f"{name} {flag}" for name, (_, table) in _MODULE.items() for flag in table)
+
+
+def _module(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
+    name, flag = (steps or (Step("export x", 0),))[0].mutation.split(" ")
+    main, table = _MODULE[name]
+    value = random.Random(steps[0].seed).choice(table[flag]) if steps else ""
+    scene = next(iter(sorted(mapped.product().parent.glob("scenes/*.tif"))))
+    shapes = folder / "shapes.gpkg"
+    products.polygons().to_file(shapes)
+    line = {
+        "zonal": {"product": str(mapped.product()), "polygons": str(shapes), "output": str(folder / "t.csv")},
+        "viewer": {"product": str(folder / "nothing"), "input": str(scene), "max-zoom": "15"},
+        "export": {"workdir": str(mapped.workdir()), "output": str(folder / "out")},
+    }[name]
+    if steps:
+        line[flag] = value
+    arguments: list[str] = []
+    for key, given in line.items():
+        arguments += [f"--{key}", *given.split(" ")] if key in ("bands", "input") else [f"--{key}={given}"]
+
+    def call() -> None:
+        _end(lambda: main(arguments))
+
+    def check(_: None) -> None:
+        if steps:
+            raise Wrong("it ended with status 0")
+
+    names = (f"--{flag}", flag, "collection.json", *_spoken(flag, value, line), "nothing")
+    return Attempt(call, check, names, "refuse")
+
+
+KINDS = (
+    Kind("command", 260, _COMMANDS, _command, together=1),
+    Kind("module", 90, _OF_MODULES, _module, together=1),
+)
