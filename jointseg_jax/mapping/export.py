@@ -5,7 +5,7 @@ python -m jointseg_jax.mapping.export --workdir=RUN --output=DIR
     DIR/model.stablehlo        the function, for any batch, height and width, on CPU, CUDA and TPU (jax.export);
                                normalisation and calibration are inside
     DIR/weights.safetensors    its parameters
-    DIR/load.py                some twenty lines that put the two together
+    DIR/load.py                some thirty lines that check the two and put them together
     DIR/model.json, README.md  the model card: as a STAC item (MLM) and in words; with the radiometry contract
 """
 

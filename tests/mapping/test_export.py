@@ -1,9 +1,11 @@
 """What was exported gives, with jax alone and at any size, what the predictor gives."""
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -88,8 +90,8 @@ def test_with_jax_alone_at_any_size(exported, trained, tmp_path):
 
 def test_the_loader_is_short(exported):
     lines = [line for line in (exported[0] / "load.py").read_text().splitlines() if line.strip()]
-    assert len(lines) <= 26
-    assert set(re.findall(r"^import (\w+)", "\n".join(lines), re.M)) == {"jax", "json", "numpy", "pathlib"}
+    assert len(lines) <= 34
+    assert set(re.findall(r"^import (\w+)", "\n".join(lines), re.M)) == {"hashlib", "jax", "json", "numpy", "pathlib"}
 
 
 def test_weights_are_those_of_the_network(exported, trained):
@@ -149,3 +151,16 @@ def test_a_folder_that_cannot_be_written(trained, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         export(trained, pathlib.Path(tmp_path / "file" / "x"))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.stablehlo"])
+def test_one_bit_of_an_export_is_noticed(exported, tmp_path, monkeypatch, name):
+    shutil.copytree(exported[0], tmp_path / "copy")
+    content = bytearray((tmp_path / "copy" / name).read_bytes())
+    content[-100] ^= 1
+    (tmp_path / "copy" / name).write_bytes(content)
+    spec = importlib.util.spec_from_file_location("portable_load", tmp_path / "copy" / "load.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(ValueError, match=rf"{name} is not what was exported"):
+        module.load(tmp_path / "copy")

@@ -1,5 +1,6 @@
 """Runs this network with jax alone: `predict = load(FOLDER)`, `predict(inputs)["probability"]`; see README.md."""
 
+import hashlib
 import json
 import pathlib
 
@@ -11,8 +12,9 @@ import numpy as np
 def load(folder):
     """A function of {modality: {"values": [b, dates, h, w, bands], "valid": [b, dates, h, w]}}."""
     folder = pathlib.Path(folder)
-    exported = jax.export.deserialize(bytearray((folder / "model.stablehlo").read_bytes()))
-    raw = (folder / "weights.safetensors").read_bytes()
+    assets = json.loads((folder / "model.json").read_text(encoding="utf-8"))["assets"]
+    exported = jax.export.deserialize(bytearray(_checked(folder / "model.stablehlo", assets["model"])))
+    raw = _checked(folder / "weights.safetensors", assets["weights"])
     size = int.from_bytes(raw[:8], "little")
     weights = {}
     for name, entry in json.loads(raw[8 : 8 + size]).items():
@@ -22,3 +24,11 @@ def load(folder):
             weights[name] = jax.numpy.asarray(array.reshape(entry["shape"]))
     call = jax.jit(exported.call)
     return lambda inputs: call(weights, inputs)
+
+
+def _checked(path, asset):
+    """The bytes of a file, if they are those that were exported."""
+    content = path.read_bytes()
+    if "1220" + hashlib.sha256(content).hexdigest() != asset["file:checksum"]:
+        raise ValueError(f"{path} is not what was exported (SHA-256): copy it again, or export the network again")
+    return content
