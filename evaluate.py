@@ -4,7 +4,7 @@ import pathlib
 
 from absl import flags
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 
@@ -14,7 +14,7 @@ _SPLIT = flags.DEFINE_string("split", "test", "Whose ground to judge: train, val
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
 _WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the figures; WORKDIR/evaluation/... by default.")
-_TILE = door.define_number(
+_TILE = cli.define_number(
     "tile", 64, "Core of a tile in input pixels; changes speed and memory, not the figures.", bounds.TILE
 )
 _AUGMENT = flags.DEFINE_boolean(
@@ -27,9 +27,9 @@ flags.mark_flag_as_required("workdir")
 def main() -> None:
     """Runs the evaluation."""
     from jointseg_jax.data import dataset
-    from jointseg_jax.evaluation.report import evaluate
-    from jointseg_jax.jobs.files import file_name
-    from jointseg_jax.training import parallel
+    from jointseg_jax.evaluation.evaluate import evaluate
+    from jointseg_jax.storage.files import file_name
+    from jointseg_jax.training.devices import parallel
     from jointseg_jax.training.trained import load_trained
 
     if _SPLIT.value not in ("train", "validation", "test"):
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    cli.run(main)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 
@@ -35,10 +35,10 @@ _KEEP_GRID = flags.DEFINE_boolean(
 _BANDS = flags.DEFINE_list(
     "bands", [], "One-based numbers of the network's bands in the file, where their names do not tell."
 )
-_TILE = door.define_number(
+_TILE = cli.define_number(
     "tile", 64, "Core of a window in input pixels; changes speed and memory, not the map.", bounds.TILE
 )
-_BATCH = door.define_number(
+_BATCH = cli.define_number(
     "batch", None, "Windows computed at once; by default one per accelerator, one on CPUs.", bounds.BATCH
 )
 _AUGMENT = flags.DEFINE_boolean(
@@ -55,9 +55,9 @@ _IMAGE = flags.DEFINE_boolean(
 )
 
 _AOI = flags.DEFINE_string("aoi", None, "Vector file with the area of interest; by default all that the scenes show.")
-_GRID = door.define_number("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.", bounds.GRID)
+_GRID = cli.define_number("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.", bounds.GRID)
 _EXECUTOR = flags.DEFINE_enum("executor", "serial", ["serial", "dask", "shard"], "Who maps the tiles.")
-_WORKERS = door.define_number(
+_WORKERS = cli.define_number(
     "workers", 0, "dask: processes (or Slurm jobs) to start; 0 is one per GPU, or one.", bounds.WORKERS
 )
 _SCHEDULER = flags.DEFINE_string("scheduler", "", "dask: address of a cluster that is there, such as tcp://host:8786.")
@@ -80,8 +80,8 @@ _OF_AREAS = ("grid", "executor", "workers", "scheduler", "slurm", "shard", "plan
 
 def main() -> None:
     """Runs the mapping."""
-    from jointseg_jax.mapping.found import is_single
-    from jointseg_jax.training import parallel
+    from jointseg_jax.mapping.scenes.find import is_single
+    from jointseg_jax.training.devices import parallel
     from jointseg_jax.training.trained import load_trained
 
     if not all(b.strip().isdigit() for b in _BANDS.value):
@@ -101,8 +101,8 @@ def main() -> None:
 
 
 def _map_scene(trained: Any) -> None:
-    from jointseg_jax.mapping.found import single_files
     from jointseg_jax.mapping.scene_map import map_scene
+    from jointseg_jax.mapping.scenes.find import single_files
 
     path = pathlib.Path(str(_INPUT.value))
     with tempfile.TemporaryDirectory(prefix="jointseg-") as stacks:
@@ -124,9 +124,9 @@ def _map_scene(trained: Any) -> None:
 
 
 def _map_area(trained: Any, executor: "Executor") -> None:
-    from jointseg_jax.mapping.aoi import read_area
-    from jointseg_jax.mapping.plan_file import Settings
-    from jointseg_jax.mapping.wall_to_wall import map_area, plan_area, say_memory
+    from jointseg_jax.geo.area_of_interest import read_area
+    from jointseg_jax.mapping.area.map_area import map_area, plan_area, say_memory
+    from jointseg_jax.mapping.area.product_plan import Settings
 
     product = pathlib.Path(str(_OUTPUT.value))
     settings = Settings(
@@ -172,4 +172,4 @@ def _executor() -> "Executor":
 
 
 if __name__ == "__main__":
-    door.run(main)
+    cli.run(main)

@@ -2,18 +2,23 @@
 
 from absl import flags
 
-from jointseg_jax import door
+from jointseg_jax import cli
 
-_CONFIG = door.define_config()
+_CONFIG = cli.define_config()
 flags.mark_flag_as_required("config")
 
 
 def main() -> None:
     """Runs the preparation."""
-    from jointseg_jax.data.prepare import prepare
+    from jointseg_jax.data.prepare.preparation import prepare
 
-    prepare(_CONFIG.value.dataset)
+    dataset = _CONFIG.value.dataset
+    if dataset.source.kind == "landscape":
+        from jointseg_jax.landscape.files import make_landscape  # real data need none of it
+
+        make_landscape(dataset)
+    prepare(dataset)
 
 
 if __name__ == "__main__":
-    door.run(main)
+    cli.run(main)

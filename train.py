@@ -9,11 +9,11 @@ import pathlib
 
 from absl import flags
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 
-_CONFIG = door.define_config()
+_CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, evaluation.")
 _INIT_FROM = flags.DEFINE_string(
     "init_from", None, "Weights for a new run, where they fit: WORKDIR[:STEP] of another, or an RRDBNet x4 file (.pth)."
@@ -21,13 +21,13 @@ _INIT_FROM = flags.DEFINE_string(
 _PLAN = flags.DEFINE_boolean("plan", False, "Say what a step costs, and which batch fits, instead of training.")
 _PROFILE = flags.DEFINE_string("profile", None, "start:stop: trace these steps into WORKDIR/profile.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, for a run of several processes.")
-_PROCESSES = door.define_number("processes", None, "How many processes the run has.", bounds.PROCESSES)
-_PROCESS = door.define_number("process", None, "Number of this process, from 0.", bounds.PROCESS)
+_PROCESSES = cli.define_number("processes", None, "How many processes the run has.", bounds.PROCESSES)
+_PROCESS = cli.define_number("process", None, "Number of this process, from 0.", bounds.PROCESS)
 _CLUSTER = flags.DEFINE_string(
     "cluster", "auto", "Where to learn of other processes: auto, none (there are no others), environment, slurm, tpu."
 )
-_CONNECT = door.define_number("connect_timeout", 300, "Seconds to wait for all processes at the start.", bounds.TIMEOUT)
-_HEARTBEAT = door.define_number(
+_CONNECT = cli.define_number("connect_timeout", 300, "Seconds to wait for all processes at the start.", bounds.TIMEOUT)
+_HEARTBEAT = cli.define_number(
     "heartbeat_timeout", 100, "Seconds after which a silent process counts as dead.", bounds.TIMEOUT
 )
 flags.DEFINE_alias("init-from", "init_from")
@@ -36,13 +36,15 @@ flags.mark_flag_as_required("config")
 
 def main() -> None:
     """Runs the training."""
-    from jointseg_jax.training import loop, parallel, plan, processes, profiling, together
+    from jointseg_jax.training import loop, step_cost
+    from jointseg_jax.training.devices import multiprocess, parallel, processes
+    from jointseg_jax.training.run import profiling
 
     if _INIT_FROM.value:
         _CONFIG.value.init_from = str(_INIT_FROM.value)
     if _PLAN.value:
         parallel.use_compilation_cache()
-        plan.plan(_CONFIG.value)
+        step_cost.plan(_CONFIG.value)
         return
     if _WORKDIR.value is None:
         raise InputError("--workdir=DIR is missing: the folder of the run")
@@ -50,10 +52,10 @@ def main() -> None:
     said = processes.Flags(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _CLUSTER.value)
     decided = processes.decide(said, os.environ)
     workdir = pathlib.Path(str(_WORKDIR.value))
-    with together.together(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
+    with multiprocess.together(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
         parallel.use_compilation_cache(workdir)
         loop.train(_CONFIG.value, workdir, wanted)
 
 
 if __name__ == "__main__":
-    door.run(main)
+    cli.run(main)

@@ -8,16 +8,22 @@
 import argparse
 import json
 import pathlib
+import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import rasterio
 from scipy import ndimage
 
-from jointseg_jax.data.synthetic import BANDS, REGIONS, YEARS, LandCover, Scene, make_scene
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from jointseg_jax import cli
+from jointseg_jax.bounds.config import FIELDS
+from jointseg_jax.bounds.kinds import Number
+from jointseg_jax.landscape import BANDS, REGIONS, YEARS, LandCover, Scene, make_scene
 
 CROP = 480  # pixels: the side of the crops that figures of real scenes are taken over
 WET = 0.5  # crops with more water than this are passed over
@@ -123,15 +129,22 @@ def _picture(path: pathlib.Path, scene: Scene) -> None:
     Image.fromarray((255 * np.clip((rgb - low) / (high - low), 0, 1)).astype(np.uint8)).save(path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Statistics of the embedded landscape.")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the statistics; returns the exit status."""
+    side = FIELDS["dataset.source.landscape.side"]
+    assert isinstance(side, Number)
+    parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--years", default=f"{YEARS[0]},{YEARS[-1]}")
-    parser.add_argument("--side", type=int, default=720)
+    parser.add_argument("--side", type=cli.number(side), default=720, help="metres")
     parser.add_argument("--real", type=pathlib.Path)
     parser.add_argument("--pictures", type=pathlib.Path)
     parser.add_argument("--time", action="store_true", help="also measure the CPU seconds of the demo's sites")
-    flags = parser.parse_args()
+    return cli.status_of(lambda: report(parser.parse_args(arguments)))
+
+
+def report(flags: argparse.Namespace) -> None:
+    """Prints what the flags ask for."""
     seeds, years = ([int(n) for n in text.split(",")] for text in (flags.seeds, flags.years))
     found: dict[str, Any] = {}
     for region in REGIONS:
@@ -157,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -31,28 +31,28 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.report import check_output  # noqa: E402
-from jointseg_jax import door  # noqa: E402
+from jointseg_jax import cli  # noqa: E402
 from jointseg_jax.bounds.flags import TILE  # noqa: E402
-from jointseg_jax.jobs.files import read_json, write_json  # noqa: E402
 from jointseg_jax.jobs.gpus import visible_gpus  # noqa: E402
+from jointseg_jax.storage.files import read_json, write_json  # noqa: E402
 
 BELT_KM2 = 2.2e6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns the exit status."""
-    parser = door.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", required=True, help="of a training run")
     parser.add_argument("--input", required=True, help="a raster or a folder with one raster per modality, in UTM")
     parser.add_argument("--sizes", type=sides, default="128,256,512", help="sides of the scenes, input pixels")
     parser.add_argument("--tiles", type=sides, default="32,64,128", help="windows, input pixels")
     parser.add_argument("--radiometry", default="contract")
     parser.add_argument("--output", help="JSON file")
-    return door.status_of(lambda: measure(parser.parse_args(arguments)))
+    return cli.status_of(lambda: measure(parser.parse_args(arguments)))
 
 
 def sides(text: str) -> list[int]:
-    return [door.number(TILE)(part) for part in text.split(",")]
+    return [cli.number(TILE)(part) for part in text.split(",")]
 
 
 def measure(given: argparse.Namespace) -> None:

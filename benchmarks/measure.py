@@ -20,8 +20,8 @@ from benchmarks.subject import Subject, describe, differences, flat
 from benchmarks.timing import Contestant, Failed, Series, Turn, interleave, ratio, spread, timed
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
-from jointseg_jax.training.feed import open_batches
-from jointseg_jax.training.meter import Meter
+from jointseg_jax.training.loader import open_batches
+from jointseg_jax.training.run.meter import Meter
 
 Say = Callable[[str], None]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from configs import demo, yreb
 from jointseg_jax.data import dataset as datasets
-from jointseg_jax.data.prepare import prepare
+from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
+from jointseg_jax.landscape.files import make_landscape
 
 PRESETS = ("paper", "small")
 SIDES = {"paper": 960, "small": 720}  # of a made-up site, metres
@@ -64,6 +65,7 @@ def ready(config: Any, say: Callable[[str], None]) -> None:
     """Makes the dataset of a preset where it is a made-up one and not there yet."""
     made_up = config.dataset.source.kind == "landscape"
     if made_up:
+        make_landscape(config.dataset, say)
         prepare(config.dataset, say)
         return
     known = datasets.load(config.dataset.path)  # says in one sentence what is wrong with it

@@ -3,8 +3,8 @@
 import pathlib
 from typing import Any
 
-from jointseg_jax.jobs.files import read_json
-from jointseg_jax.jobs.folders import check_file
+from jointseg_jax.storage.files import read_json
+from jointseg_jax.storage.folders import check_file
 
 
 def check_output(path: pathlib.Path) -> None:

@@ -15,10 +15,10 @@ import optax
 
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import run
-from jointseg_jax.training import parallel
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import Experiment, set_up
-from jointseg_jax.training.feed import Feed, open_batches
-from jointseg_jax.training.objective import Objective
+from jointseg_jax.training.loader import Feed, open_batches
+from jointseg_jax.training.losses.objective import Objective
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 

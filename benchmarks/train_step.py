@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT))
 
 from absl import flags  # noqa: E402
 
-from jointseg_jax import door  # noqa: E402
+from jointseg_jax import cli  # noqa: E402
 
 _PRESET = flags.DEFINE_string("preset", "small", "paper (configs/yreb.py, for a GPU) or small (for a CPU).")
 _DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset to read; none: a made-up landscape is prepared.")
@@ -44,8 +44,8 @@ def main() -> None:
     from benchmarks import measure, presets, report
     from benchmarks.peaks import SIZES
     from jointseg_jax.errors import InputError
-    from jointseg_jax.jobs.files import write_json
     from jointseg_jax.rasters.reader import warm_drivers
+    from jointseg_jax.storage.files import write_json
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -79,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    cli.run(main)

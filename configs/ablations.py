@@ -9,7 +9,7 @@ sequence? What does the true 1 m image give (fine), and what does 10 m give (coa
 import sys
 from collections.abc import Sequence
 
-from jointseg_jax import door
+from jointseg_jax import cli
 
 ABLATIONS = {
     "joint": "",
@@ -37,7 +37,7 @@ def commands(config: str, folder: str) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the commands; returns the exit status."""
-    parser = door.Arguments(prog="python -m configs.ablations", description="The commands of the ablations.")
+    parser = cli.Arguments(prog="python -m configs.ablations", description="The commands of the ablations.")
     parser.add_argument("config", help="configs/NAME.py, one that knows stages and control")
     parser.add_argument("folder", help="for the runs")
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = parser.parse_args(arguments)
         print("\n".join(commands(given.config, given.folder)))
 
-    return door.status_of(work)
+    return cli.status_of(work)
 
 
 if __name__ == "__main__":

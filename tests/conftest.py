@@ -49,7 +49,7 @@ def toy_config(raw, tmp_path_factory):
     """A config whose dataset is prepared and whose network is tiny; copy it before changing it."""
     import toy
 
-    from jointseg_jax.data.prepare import prepare
+    from jointseg_jax.data.prepare.preparation import prepare
 
     config = toy.config(raw, tmp_path_factory.mktemp("dataset"))
     prepare(config.dataset, say=lambda _: None)

@@ -7,16 +7,17 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import common
-from jointseg_jax import formats
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import load
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.mapping import confidence, halo, plan_file, rates
-from jointseg_jax.mapping.weights import weights_digest
+from jointseg_jax.mapping.area import product_plan, rates
+from jointseg_jax.mapping.predictor import confidence, halo
+from jointseg_jax.mapping.predictor.weights import weights_digest
+from jointseg_jax.storage import formats
 from jointseg_jax.training.checkpoints import Checkpoints, Stored
 from jointseg_jax.training.checkpoints.meta import complete
-from jointseg_jax.training.continuing import flat
 from jointseg_jax.training.experiment import set_up, start
+from jointseg_jax.training.resume_check import flat
 from jointseg_jax.training.trained import load_trained
 
 STORED = pathlib.Path(__file__).parent / "data_files" / "formats"
@@ -81,7 +82,7 @@ def test_the_dataset(folder):
 
 def test_the_product(folder, trained):
     product = folder / "product"
-    plan, scenes = plan_file.load(product, trained.meta.contract)
+    plan, scenes = product_plan.load(product, trained.meta.contract)
     assert plan.settings.halo == 4
     assert plan.network["sha256"] == weights_digest(trained.params)
     assert list(scenes) == ["early_20210601"]

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from scipy import ndimage
 
 from configs import common
-from jointseg_jax import formats
 from jointseg_jax.data import site_record
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
+from jointseg_jax.storage import formats
 
 CRS = "EPSG:32650"
 LEFT, TOP = 500040.0, 3400020.0  # multiples of 60 m, not of 100 m

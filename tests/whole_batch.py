@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from jointseg_jax.training import adversarial, losses, terms
-from jointseg_jax.training.masked_mean import normalise, weighted_sum
+from jointseg_jax.training.losses import adversarial, basic, optional
+from jointseg_jax.training.losses.masked_mean import normalise, weighted_sum
 
 
 def mean(x, weight):
@@ -11,28 +11,30 @@ def mean(x, weight):
 
 
 def cross_entropy(logits, label):
-    return losses.cross_entropy(logits, label, normalise(losses.labelled(label)))
+    return basic.cross_entropy(logits, label, normalise(basic.labelled(label)))
 
 
 def dice(logits, label):
-    return losses.dice(logits, label, normalise(losses.labelled_samples(label)))
+    return basic.dice(logits, label, normalise(basic.labelled_samples(label)))
 
 
 def boundary_loss(logits, label, reach=3):
-    return losses.cross_entropy(logits, label, normalise(terms.boundary_band(label, reach)))
+    return basic.cross_entropy(logits, label, normalise(optional.boundary_band(label, reach)))
 
 
 def weighted_cross_entropy(logits, label, weights):
-    return losses.cross_entropy(logits, label, normalise(terms.class_weight_map(label, weights)))
+    return basic.cross_entropy(logits, label, normalise(optional.class_weight_map(label, weights)))
 
 
 def feature_affinity(features_a, features_b, valid, grid):
-    return terms.feature_affinity(features_a, features_b, valid, grid, normalise(terms.affinity_pairs(valid, grid)))
+    return optional.feature_affinity(
+        features_a, features_b, valid, grid, normalise(optional.affinity_pairs(valid, grid))
+    )
 
 
 def shift_tolerant_l1(prediction, target, valid, reach):
-    mask = terms.shift_mask(valid, reach)
-    l1, length = terms.shift_tolerant_l1(prediction, target, normalise(mask), reach)
+    mask = optional.shift_mask(valid, reach)
+    l1, length = optional.shift_tolerant_l1(prediction, target, normalise(mask), reach)
     return l1, mean(length, mask.any((1, 2, 3)))
 
 

@@ -1,1 +1,4 @@
-"""From rasters to batches: preparation, dataset index, sensor model, synthetic landscape, Grain pipeline."""
+"""A prepared dataset: its sites and contract, patches, augmentation, batches, the simulated sensor.
+
+May import: errors, storage, rasters. Only this room imports Grain.
+"""

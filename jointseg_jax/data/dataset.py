@@ -16,13 +16,12 @@ from typing import Any
 
 import pandas as pd
 
-from jointseg_jax import formats
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs import locks
-from jointseg_jax.jobs.files import sha256
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.scene import ImageLayer, Layer, Scene
+from jointseg_jax.storage import formats, locks
+from jointseg_jax.storage.files import sha256
 
 DESCRIPTION, SITES, INDEX = "dataset.json", "sites", "index.parquet"
 INDEX_COLUMNS = (

@@ -7,6 +7,7 @@ no iterator state.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import grain
 import numpy as np
@@ -21,6 +22,9 @@ class Slice:
 
     process: int = 0
     processes: int = 1
+
+
+DatasetIterator: TypeAlias = grain.DatasetIterator
 
 
 class _ReadTraining(grain.transforms.RandomMap):
@@ -47,7 +51,7 @@ def training_batches(
     jitter: float = 0.0,
     threads: int = 2,
     workers: int = 0,
-) -> grain.DatasetIterator:
+) -> DatasetIterator:
     """This process's rows of global batches `start`, `start + 1`, ... without end.
 
     Args:

@@ -10,10 +10,10 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from jointseg_jax import formats
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import sampled_sha256, sha256
+from jointseg_jax.storage import formats
+from jointseg_jax.storage.files import sampled_sha256, sha256
 
 RECORD = "site.json"
 _THREADS = 8  # storage answers several at a time, and hashing releases the GIL

@@ -1,1 +1,4 @@
-"""Judging what is delivered."""
+"""Scores of the map that prediction delivers: confusion, image quality, confidence, panels, comparison of runs.
+
+May import: every other room.
+"""

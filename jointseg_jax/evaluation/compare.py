@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json
+from jointseg_jax.storage.files import read_json
 
 _COLUMNS = ("run", "label", "control", "params", "MFLOP/px", "P", "R", "F1", "IoU", "macro F1", "area", "ECE", "PSNR")
 
@@ -71,7 +71,7 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns the exit status."""
-    parser = door.Arguments(
+    parser = cli.Arguments(
         prog="python -m jointseg_jax.evaluation.compare", description="Several evaluated runs side by side."
     )
     parser.add_argument("workdirs", nargs="+", type=pathlib.Path)
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(markdown(table) if given.markdown else plain(table))
         print("MFLOP/px: one forward pass, per 10 m input pixel. PSNR: of the 1 m image, bicubic in brackets.")
 
-    return door.status_of(work)
+    return cli.status_of(work)
 
 
 if __name__ == "__main__":

@@ -1,229 +1,206 @@
-"""Evaluation: the mapping predictor over whole sites, each pixel of a split's ground counted once."""
+"""Evaluation as files and text: metrics.json, a table on the terminal, panels."""
 
-import dataclasses
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+import os
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-
+from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
-from jointseg_jax.data.splits import CODES
-from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation.confidence import Ranking, margin_levels
-from jointseg_jax.evaluation.confusion import Confusion, Reliability
-from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
-from jointseg_jax.mapping.confidence import levels
-from jointseg_jax.mapping.predictor import Predictor, Tile
-from jointseg_jax.mapping.product import classes_of
-from jointseg_jax.models.progressive import image_resample
-from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract, differences
-from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.reader import Handles, read_window
-from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.evaluation.confidence_worth import Ranking
+from jointseg_jax.evaluation.panels import Panels
+from jointseg_jax.evaluation.site_scores import Statistics, check_contract, data_range, evaluate_site, sites_by_region
+from jointseg_jax.mapping.predictor import confidence
+from jointseg_jax.mapping.predictor.halo import halo_for
+from jointseg_jax.mapping.predictor.memory import check_room
+from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
+from jointseg_jax.models import cost
+from jointseg_jax.storage import formats
+from jointseg_jax.storage.files import read_json, write_json
+from jointseg_jax.storage.folders import claim
+from jointseg_jax.training.experiment import forward_flops
+from jointseg_jax.training.trained import Trained
 
-_BICUBIC_REACH = 2  # coarse pixels
-
-
-@dataclasses.dataclass(frozen=True)
-class Statistics:
-    """Everything that is counted; sums over sites are sums of these.
-
-    Attributes:
-        confusion: of the map.
-        oracle: of the reference itself, averaged to 10 m and repeated: the ceiling of any 10 m product.
-        reliability: of the probability.
-        stages: spacing -> scores of that stage's image.
-        bicubic: spacing -> scores of the bicubic of the input there.
-        confidence: how it ranks right and wrong pixels; empty without augmentation.
-        margin: the same of the distance of the probability from the threshold.
-    """
-
-    confusion: Confusion = dataclasses.field(default_factory=Confusion)
-    oracle: Confusion = dataclasses.field(default_factory=Confusion)
-    reliability: Reliability = dataclasses.field(default_factory=Reliability)
-    stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
-    bicubic: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
-    confidence: Ranking = dataclasses.field(default_factory=Ranking)
-    margin: Ranking = dataclasses.field(default_factory=Ranking)
-
-    def __add__(self, other: "Statistics") -> "Statistics":
-        def merge(a: dict[Fraction, ImageScore], b: dict[Fraction, ImageScore]) -> dict[Fraction, ImageScore]:
-            return {k: a.get(k, ImageScore()) + b.get(k, ImageScore()) for k in {**a, **b}}
-
-        return Statistics(
-            self.confusion + other.confusion,
-            self.oracle + other.oracle,
-            self.reliability + other.reliability,
-            merge(self.stages, other.stages),
-            merge(self.bicubic, other.bicubic),
-            self.confidence + other.confidence,
-            self.margin + other.margin,
-        )
-
-    def figures(self, data_range: float) -> dict[str, Any]:
-        """The metrics of this ground, as they stand in metrics.json."""
-        stages = [
-            {
-                "scale": float(10 / spacing),
-                "psnr": score.psnr(data_range),
-                "ssim": score.mean_ssim(),
-                "detail": score.detail_ratio(),
-                "psnr_bicubic": self.bicubic[spacing].psnr(data_range),
-                "ssim_bicubic": self.bicubic[spacing].mean_ssim(),
-                "detail_bicubic": self.bicubic[spacing].detail_ratio(),
-            }
-            for spacing, score in self.stages.items()
-        ]
-        ranked = {"confidence": self.confidence.figures(), "margin": self.margin.figures()}
-        return {
-            **self.confusion.figures(),
-            **(ranked if self.confidence.pixels else {}),
-            "calibration_error": self.reliability.expected_error(),
-            "stages": stages,
-            "oracle_10m": self.oracle.figures(),
-            "pixels": self.confusion.pixels,
-        }
+_METRICS = "metrics.json"
 
 
-def check_contract(trained: Contract, data: Dataset) -> None:
-    """Raises `InputError` when a dataset cannot be fed to a network trained under `trained`."""
-    found = differences(
-        trained,
-        data.contract.replace(
-            modalities=tuple(m for m in data.contract.modalities if m.name in {t.name for t in trained.modalities})
-        ),
-    )
-    if found:
-        raise InputError(
-            f"{data.root} does not fit the network: {found[0]}; prepare a dataset with the same modalities and units"
-        )
-
-
-def data_range(contract: Contract) -> float:
-    """What PSNR and SSIM are relative to.
-
-    1 for a display stretch, else the width of the training values of the image bands.
-    """
-    primary = contract.primary
-    if primary.units == "display" or primary.statistics is None:
-        return 1.0
-    index = list(contract.image_index)
-    return float(max(primary.statistics.high[i] for i in index) - min(primary.statistics.low[i] for i in index))
-
-
-def evaluate_site(
-    predictor: Predictor, data: Dataset, site: Site, split: str, on_tile: Callable[[Tile], None] | None = None
-) -> Statistics:
-    """Maps a site and counts its pixels that lie on the ground of `split`.
+def evaluate(
+    trained: Trained,
+    data: Dataset,
+    split: str,
+    folder: str | os.PathLike[str],
+    *,
+    tile: int,
+    augment: bool = False,
+    dtype: str | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Evaluates a network on a split and writes what it finds.
 
     Args:
-        predictor: of the network.
-        data: the dataset.
-        site: one of its sites.
-        split: whose ground counts.
-        on_tile: called for every tile.
+        trained: the network.
+        data: a dataset whose contract fits it.
+        split: "train", "validation" or "test".
+        folder: receives metrics.json and one PNG of panels per site.
+        tile: core size of the predictor in coarse pixels.
+        augment: judge the map made with augmentation, and measure what its confidence is worth, which is then kept
+            beside the checkpoint. Not on the training split: there a network is surer than elsewhere.
+        dtype: to compute in, see `Predictor`.
+        say: receives the lines of the report.
+
+    Returns:
+        What stands in metrics.json.
+
+    Raises:
+        InputError: the dataset does not fit, is damaged, or has no ground in the split; or the folder is not ours.
     """
-    contract = predictor.trained.meta.contract
-    scene = data.scene(site.name, contract)
-    threshold = predictor.trained.meta.calibration.threshold
-    handles = Handles()
-    total = Statistics()
-    strips = _Strips(scene, data_range(contract), handles)
-    tiles = predictor.run(scene)
+    folder = pathlib.Path(folder)
+    check_contract(trained.meta.contract, data)
+    sites = data.sites_of(split)
+    site_record.insist(data, sites, deep=True)
+    signal = data_range(trained.meta.contract)
+    bounds.TILE.insist("--tile", tile)
+    tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
+    names = [_METRICS, *(f"{site.name}.png" for site in sites)]
+    with claim(folder, "evaluation", names=names, older=_made_without_marker) as taken:
+        halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
+        predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
+        check_room(predictor)
+        by_site: dict[str, Statistics] = {}
+        for number, site in enumerate(sites, start=1):
+            drawer = Panels(data, site, trained)
+            by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
+            drawer.save(folder / f"{site.name}.png")
+            say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
+        metrics = _assemble(predictor, data, split, sites, by_site, signal)
+        write_json(folder / _METRICS, metrics)
+        taken.sweep(names)  # panels of sites that an earlier evaluation judged
+    say(table(metrics))
+    if augment:
+        _keep_confidence(predictor, metrics, sum(by_site.values(), Statistics()).confidence, say)
+    say(f"written to {folder}")
+    return metrics
+
+
+def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
+    """Recognises an evaluation of before folders were marked."""
     try:
-        for tile in tiles:
-            ground = read_window(handles.get(str(data.root / site.split)), tile.window)[0][..., 0] == CODES[split]
-            fine_ground = np.repeat(np.repeat(ground, FINE_FACTOR, 0), FINE_FACTOR, 1)
-            label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
-            label = np.where(fine_ground & tile.fine_valid, label, IGNORE).astype(np.uint8)
-            mapped = classes_of(tile, threshold)
-            total += Statistics(
-                Confusion.of(mapped, label),
-                Confusion.of(_oracle(label), label),
-                Reliability.of(tile.probability, label, tile.fine_valid),
-            )
-            if tile.spread is not None:
-                margin = Ranking.of(margin_levels(tile.probability, threshold), mapped, label)
-                total += Statistics(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
-            if tile.images:
-                total += strips.add(tile, ground)
-            if on_tile is not None:
-                on_tile(tile)
-        return total + strips.flush()
-    finally:
-        tiles.close()
-        handles.close()
+        return [_METRICS, *(f"{name}.png" for name in read_json(folder / _METRICS)["sites"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _oracle(label: np.ndarray) -> np.ndarray:
-    """The label as a perfect 10 m product would show it: the majority of each 10 m pixel's known ground."""
-    height, width = label.shape[0] // FINE_FACTOR, label.shape[1] // FINE_FACTOR
-    cells = label.reshape(height, FINE_FACTOR, width, FINE_FACTOR)
-    known, positive = (cells != IGNORE).sum((1, 3)), (cells == 1).sum((1, 3))
-    coarse = np.where(known > 0, 2 * positive >= np.maximum(known, 1), IGNORE).astype(np.uint8)
-    return np.repeat(np.repeat(coarse, FINE_FACTOR, 0), FINE_FACTOR, 1)
+def _keep_confidence(
+    predictor: Predictor, metrics: dict[str, Any], ranking: Ranking, say: Callable[[str], None]
+) -> None:
+    """Says what the confidence is worth, and keeps it beside the checkpoint where it counts."""
+    found, margin = metrics["overall"]["confidence"], metrics["overall"]["margin"]
+    path = predictor.trained.workdir / confidence.FILE
+    if found["auroc"] is None or metrics["split"] == "train":
+        why = "on training ground it would flatter" if metrics["split"] == "train" else "no pixel is wrong, or all are"
+        say(f"confidence: {why}, so {path} is not written")
+        return
+    record = {
+        **confidence.key(predictor.trained, predictor.dtype),
+        **found,
+        "auroc_of_margin": margin["auroc"],
+        "dataset": metrics["dataset"],
+        "split": metrics["split"],
+        "curve": ranking.curve(),
+    }
+    try:
+        formats.write_record(path, record, formats.CONFIDENCE)
+        kept = f"kept in {path}"
+    except OSError as error:
+        kept = f"not kept, because {path} cannot be written ({error.strerror})"
+    say(
+        f"confidence: AUROC {found['auroc']:.3f} for wrong pixels (the distance from the threshold alone: "
+        f"{margin['auroc']:.3f}), risk {found['risk']:.3f} over all, area under risk-coverage {found['aurc']:.3f}; "
+        f"{kept}"
+    )
 
 
-class _Strips:
-    """Joins tiles to strips over the site's width and scores their images."""
-
-    def __init__(self, scene: Scene, signal_range: float, handles: Handles):
-        self._scene, self._range, self._handles = scene, signal_range, handles
-        self._row: list[tuple[Tile, np.ndarray]] = []
-        self._tail: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-
-    def add(self, tile: Tile, ground: np.ndarray) -> Statistics:
-        """Takes a tile; returns what a strip completed by it scores."""
-        self._row.append((tile, ground))
-        done = tile.window.col + tile.window.width == self._scene.shape[1]
-        return self.flush() if done else Statistics()
-
-    def flush(self) -> Statistics:
-        """Scores the strip collected so far."""
-        if not self._row:
-            return Statistics()
-        row, height = self._row[0][0].window.row, self._row[0][0].window.height
-        strip = Window(row, 0, height, self._scene.shape[1])
-        assert self._scene.image is not None
-        target, target_valid = self._scene.image.read(strip.scale(FINE_FACTOR), self._handles)
-        counted = np.concatenate([tile.valid & ground for tile, ground in self._row], axis=1)
-        valid = target_valid & np.repeat(np.repeat(counted, FINE_FACTOR, 0), FINE_FACTOR, 1)
-        base = self._base(strip)
-        stages, bicubic = {}, {}
-        for k in range(len(self._row[0][0].images)):
-            image = np.concatenate([tile.images[k] for tile, _ in self._row], axis=1)
-            spacing = Fraction(height * FINE_FACTOR, image.shape[0])
-            wanted, seen = area_mean(target, valid, spacing)
-            stages[spacing] = self._score("sr", k, image, wanted, seen)
-            enlarged = np.asarray(image_resample(jnp.asarray(base[None]), 10 / spacing))[0]
-            reach = _BICUBIC_REACH * round(10 / spacing)
-            bicubic[spacing] = self._score("bicubic", k, enlarged[reach:-reach, reach:-reach], wanted, seen)
-        self._row.clear()
-        return Statistics(stages=stages, bicubic=bicubic)
-
-    def _base(self, strip: Window) -> np.ndarray:
-        """What the network's images are added to: the image bands' mean over valid dates, float32 [h, w, 3]."""
-        primary = self._scene.contract.primary
-        read = self._scene.read(strip.pad(_BICUBIC_REACH), self._handles)[primary.name]
-        valid = read["valid"][..., None]
-        dates = valid.sum(0)
-        mean = (read["values"] * valid).sum(0) / np.maximum(dates, 1)
-        filled = np.where(dates > 0, mean, primary.normalisation()[0])
-        return filled[..., list(self._scene.contract.image_index)].astype(np.float32)
-
-    def _score(self, kind: str, k: int, image: np.ndarray, target: np.ndarray, valid: np.ndarray) -> ImageScore:
-        before = self._tail.get((kind, k))
-        overlap = 0
-        if before is not None:
-            overlap = len(before[0])
-            image, target, valid = (np.concatenate(pair) for pair in zip(before, (image, target, valid), strict=True))
-        self._tail[kind, k] = (image[-STRIP_OVERLAP:], target[-STRIP_OVERLAP:], valid[-STRIP_OVERLAP:])
-        return score_strip(image, target, valid, self._range, overlap)
+def _assemble(
+    predictor: Predictor,
+    data: Dataset,
+    split: str,
+    sites: Sequence[Site],
+    by_site: dict[str, Statistics],
+    signal: float,
+) -> dict[str, Any]:
+    trained = predictor.trained
+    overall = sum(by_site.values(), Statistics())
+    regions = {
+        region: sum((by_site[s.name] for s in members), Statistics())
+        for region, members in sites_by_region(list(sites))
+    }
+    side = 64
+    flops = forward_flops(trained.model, trained.params, side, side) / (side * side)
+    return {
+        "overall": overall.figures(signal),
+        "regions": {name: s.figures(signal) for name, s in regions.items()},
+        "sites": {name: s.figures(signal) for name, s in by_site.items()},
+        "pixels": overall.confusion.pixels,
+        "split": split,
+        "dataset": str(data.description["name"]),
+        "label": trained.meta.contract.label,
+        "composite": data.contract.composite,
+        "experiment": trained.name,
+        "control": _control(trained),
+        "step": trained.step,
+        "weights": trained.weights,
+        "calibration": trained.meta.calibration.to_dict(),
+        "halo": predictor.halo,
+        "augment": predictor.augment,
+        "dtype": predictor.dtype,
+        "data_range": signal,
+        "parameters": cost.parameters(trained.params),
+        "mega_flops_per_input_pixel": flops / 1e6,
+    }
 
 
-def sites_by_region(sites: list[Site]) -> Iterator[tuple[str, list[Site]]]:
-    """Sites grouped by region, in order of first appearance."""
-    for region in dict.fromkeys(s.region for s in sites):
-        yield region, [s for s in sites if s.region == region]
+def _control(trained: Trained) -> str:
+    """What the segmenter sees, and "capacity" for a joint network without SR supervision."""
+    control = str(trained.model.control)
+    return "capacity" if control == "joint" and trained.meta.config["loss"]["sr"] == 0 else control
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The figures of an evaluation as text: one row per sub-region, one for all, and the images below."""
+    head = (
+        f"{metrics['label']:<14.14} {'km2':>7} {'precision':>9} {'recall':>7} {'F1':>7} {'IoU':>7} {'macro F1':>8} "
+        f"{'OA':>7} {'kappa':>7} {'area':>6} {'ECE':>6}"
+    )
+    rows = [head]
+    for name, figures in [
+        *metrics["regions"].items(),
+        ("all", metrics["overall"]),
+        ("10 m oracle", metrics["overall"]["oracle_10m"]),
+    ]:
+        isa = figures["isa"]
+        km2 = f"{figures['pixels'] / 1e6:7.2f}" if "pixels" in figures else " " * 7
+        ece = _cell(figures.get("calibration_error"), 6) if "calibration_error" in figures else " " * 6
+        rows.append(
+            f"{name:<14.14} {km2} {_cell(isa['precision'], 9)} {_cell(isa['recall'], 7)} {_cell(isa['f1'], 7)} "
+            f"{_cell(isa['iou'], 7)} "
+            f"{_cell(figures['macro_f1'], 8)} {_cell(figures['oa'], 7)} {_cell(figures['kappa'], 7)} "
+            f"{_cell(figures['area_ratio'], 6)} {ece}"
+        )
+    for stage in metrics["overall"]["stages"]:
+        rows.append(
+            f"image x{stage['scale']:g}: PSNR {_cell(stage['psnr'], 0)} dB (bicubic "
+            f"{_cell(stage['psnr_bicubic'], 0)}), "
+            f"SSIM {_cell(stage['ssim'], 0)} (bicubic {_cell(stage['ssim_bicubic'], 0)}), detail "
+            f"{_cell(stage['detail'], 0)} of the target's (bicubic {_cell(stage['detail_bicubic'], 0)}), data range "
+            f"{metrics['data_range']:.3g}"
+        )
+    rows.append(
+        f"network ({metrics['control']}): {metrics['parameters']:,} parameters, "
+        f"{metrics['mega_flops_per_input_pixel']:.2f} MFLOP per 10 m pixel"
+    )
+    return "\n".join(rows)
+
+
+def _cell(value: float | None, width: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.3f}"

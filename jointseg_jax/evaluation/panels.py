@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 
 from jointseg_jax.data.dataset import Dataset, Site
-from jointseg_jax.mapping.predictor import Tile
-from jointseg_jax.mapping.product import classes_of
-from jointseg_jax.rasters import pictures
-from jointseg_jax.rasters.band_names import rgb_order
+from jointseg_jax.mapping.predictor.predictor import Tile
+from jointseg_jax.mapping.product.write import classes_of
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.pictures import drawing
+from jointseg_jax.rasters.radiometry.band_names import rgb_order
 from jointseg_jax.rasters.reader import Handles, read_window
 from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.training.trained import Trained
@@ -55,7 +55,7 @@ class Panels:
             titles = [title for title, _ in cells]
             rows.append([rgb for _, rgb in cells])
         handles.close()
-        pictures.save_png(path, pictures.panels(rows, titles))
+        drawing.save_png(path, drawing.panels(rows, titles))
 
     def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
         fine = window.scale(FINE_FACTOR)
@@ -64,7 +64,7 @@ class Panels:
         target, target_valid = scene.image.read(fine, handles)
         order = list(rgb_order(scene.contract.image_bands))
         target = target[..., order]
-        limits = pictures.stretch_limits(target, target_valid)
+        limits = drawing.stretch_limits(target, target_valid)
         primary = scene.read(window, handles)[scene.contract.primary.name]
         coarse = primary["values"][0][..., list(scene.contract.image_index)][..., order]
         seen = tile.valid[inside.slices()]
@@ -73,7 +73,7 @@ class Panels:
         cells = [
             (
                 "input 10 m",
-                pictures.resize_nearest(pictures.stretch(coarse, limits, primary["valid"][0]), fine.height, fine.width),
+                drawing.resize_nearest(drawing.stretch(coarse, limits, primary["valid"][0]), fine.height, fine.width),
             )
         ]
         for image in tile.images:
@@ -81,11 +81,11 @@ class Panels:
             top, left = (int(edge * scale) for edge in (inside.row, inside.col))
             bottom, right = top + int(inside.height * scale), left + int(inside.width * scale)
             crop = image[top:bottom, left:right][..., order]
-            crop = pictures.stretch(crop, limits, pictures.resize_mask(seen, *crop.shape[:2]))
-            cells.append((f"SR {10 / float(scale):g} m", pictures.resize_nearest(crop, fine.height, fine.width)))
-        cells.append(("target 1 m", pictures.stretch(target, limits, target_valid)))
-        cells.append((f"label: {scene.contract.label}", pictures.colour_classes(label)))
-        cells.append(("map", pictures.colour_classes(mapped)))
+            crop = drawing.stretch(crop, limits, drawing.resize_mask(seen, *crop.shape[:2]))
+            cells.append((f"SR {10 / float(scale):g} m", drawing.resize_nearest(crop, fine.height, fine.width)))
+        cells.append(("target 1 m", drawing.stretch(target, limits, target_valid)))
+        cells.append((f"label: {scene.contract.label}", drawing.colour_classes(label)))
+        cells.append(("map", drawing.colour_classes(mapped)))
         cells.append(("missed / false", errors(mapped, label)))
         return cells
 
@@ -96,5 +96,5 @@ def errors(mapped: np.ndarray, label: np.ndarray) -> np.ndarray:
     known = (label != IGNORE) & (mapped != IGNORE)
     rgb[known & (label == 1) & (mapped == 0)] = (31, 119, 180)
     rgb[known & (label == 0) & (mapped == 1)] = (255, 127, 14)
-    rgb[~known] = pictures.NODATA_COLOUR
+    rgb[~known] = drawing.NODATA_COLOUR
     return rgb

@@ -1,1 +1,4 @@
-"""Units of work that survive being killed: atomic files, journals, locks, retries, the ledger, executors."""
+"""Units of work: ledger, executors, Dask clusters, GPUs. Survives kills, full disks and lost workers.
+
+May import: errors, storage. Only this room imports Dask.
+"""

@@ -24,7 +24,7 @@ from typing import Any
 from jointseg_jax.errors import InputError, Interrupted, Unfinished
 from jointseg_jax.jobs import workers
 from jointseg_jax.jobs.executors import End, Session, Task, sentence
-from jointseg_jax.jobs.stopping import Stopping
+from jointseg_jax.jobs.interruption import Stopping
 
 _MOMENT = 0.02  # seconds between looks
 _COUNT_EVERY = 1.0  # seconds between counts of the workers

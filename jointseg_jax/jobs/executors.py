@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from jointseg_jax.errors import InputError, RunEnded
-from jointseg_jax.jobs import retries
+from jointseg_jax.jobs.interruption import Stopping
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.jobs.stopping import Stopping
+from jointseg_jax.storage import retries
 
 _SEEN_WITHIN = 90.0  # seconds in which what one machine wrote is seen by the others, caches of network disks included
 

@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jointseg_jax import formats
-from jointseg_jax.jobs import files as whole
-from jointseg_jax.jobs import retries
+from jointseg_jax.storage import files as whole
+from jointseg_jax.storage import formats, retries
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _IDENTITY = ".identity"

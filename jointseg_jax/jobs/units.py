@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jointseg_jax.errors import InputError, Interrupted, StorageError, Unfinished
-from jointseg_jax.jobs import files, locks, retries
 from jointseg_jax.jobs.executors import End, Executor, Session, Task, Work, sentence
+from jointseg_jax.jobs.interruption import Dropped, Stopping
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.jobs.stopping import Dropped, Stopping
+from jointseg_jax.storage import files, locks, retries
 
 _LISTED = 20  # units named in a sentence
 

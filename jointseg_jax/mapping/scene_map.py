@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tqdm
 
 from jointseg_jax.bounds import flags as bounds
-from jointseg_jax.jobs.folders import claim
-from jointseg_jax.mapping.catalogue import contents_of, stamps_of
-from jointseg_jax.mapping.halo import halo_for
-from jointseg_jax.mapping.memory import check_room
-from jointseg_jax.mapping.predictor import Predictor, fitted
-from jointseg_jax.mapping.product import FILES, Product, write_product
-from jointseg_jax.mapping.weights import described
+from jointseg_jax.mapping.predictor.halo import halo_for
+from jointseg_jax.mapping.predictor.memory import check_room
+from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
+from jointseg_jax.mapping.predictor.weights import described
+from jointseg_jax.mapping.product.write import FILES, Product, write_product
+from jointseg_jax.mapping.scenes.catalogue import contents_of, stamps_of
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained
 
 

@@ -1,1 +1,4 @@
-"""The only room that knows rasterio: lattices and windows, radiometry, readers, writers."""
+"""Rasters: lattices and windows, opening and reading, aligned reading, writing.
+
+May import: errors, storage. Only this room and its sub-rooms import rasterio.
+"""

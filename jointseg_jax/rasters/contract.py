@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax import formats
+from jointseg_jax.storage import formats
 
 UNITS = ("reflectance", "display", "dB", "m", "index")
 COARSE_SPACING = 10.0  # metres: the lattice all inputs are brought to

@@ -12,17 +12,17 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.band_names import bands_note, check_bands, find_bands
-from jointseg_jax.rasters.collar import find_collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
-from jointseg_jax.rasters.encoding import Stated, as_display, interpret, stated
 from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
 from jointseg_jax.rasters.metric import NotMetric, check_grid, check_metric
 from jointseg_jax.rasters.opening import is_raster
+from jointseg_jax.rasters.radiometry.band_names import bands_note, check_bands, find_bands
+from jointseg_jax.rasters.radiometry.collar import find_collar
+from jointseg_jax.rasters.radiometry.encoding import Stated, as_display, interpret, stated
+from jointseg_jax.rasters.radiometry.sample import Sample, classification, nests, take_sample
+from jointseg_jax.rasters.radiometry.units import check_against_training, harmonise
 from jointseg_jax.rasters.reader import dataset_lattice, dtype_of, has_mask, name_of, open_raster
-from jointseg_jax.rasters.sample import Sample, classification, nests, take_sample
 from jointseg_jax.rasters.scene import Layer, Scene
-from jointseg_jax.rasters.units import check_against_training, harmonise
 
 RADIOMETRY = ("contract", "display", "harmonise")
 _SIDE = 512  # pixels on a side of a scene at a glance

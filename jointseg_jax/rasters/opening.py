@@ -18,8 +18,8 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs import retries
 from jointseg_jax.rasters import vrt_sources
+from jointseg_jax.storage import retries
 
 REMOTE = "JOINTSEG_REMOTE"
 _HEAD = 1024  # bytes, as many as GDAL looks at

@@ -18,11 +18,11 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs import retries
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.metric import without_geotransform
 from jointseg_jax.rasters.opening import first_line, open_dataset, open_raster, patience
-from jointseg_jax.rasters.product_metadata import SOURCE_TAG
+from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG
+from jointseg_jax.storage import retries
 
 READ_CACHE = 256 << 20  # bytes of blocks that GDAL keeps
 # Listing a directory at every open dominates on network storage; side-car files are still found by name.

@@ -8,11 +8,11 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
-from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.interpolation import interpolate
 from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.radiometry.collar import Collar
 from jointseg_jax.rasters.reader import Handles, explained_read, own_mask, read_mask, read_window
-from jointseg_jax.rasters.resampling import interpolate
 
 
 @dataclasses.dataclass(frozen=True)

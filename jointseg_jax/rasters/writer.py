@@ -17,9 +17,9 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 
 from jointseg_jax.errors import InputError, Unwritable
-from jointseg_jax.jobs.files import atomic_path, partial
 from jointseg_jax.rasters.lattice import Window, crs_text
 from jointseg_jax.rasters.opening import check_proj, open_dataset
+from jointseg_jax.storage.files import atomic_path, partial
 
 DATASET_PROFILE = {
     "driver": "GTiff",

@@ -1,1 +1,4 @@
-"""From batches to a checkpoint: losses, state, step, devices, checkpoints, the loop."""
+"""Training: the step, the loop, the experiment, validation, calibration.
+
+May import: bounds, errors, storage, jobs, rasters, data, models and its own sub-rooms.
+"""

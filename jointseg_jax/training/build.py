@@ -14,11 +14,11 @@ from jointseg_jax.models.progressive import Stage, stage_spacings
 from jointseg_jax.models.rrdb import REMAT
 from jointseg_jax.models.vgg import LAYERS, reduction
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Contract
-from jointseg_jax.training.critic import Critic
-from jointseg_jax.training.objective import Objective
+from jointseg_jax.training.losses.adversarial_loss import Critic
+from jointseg_jax.training.losses.objective import Objective
+from jointseg_jax.training.losses.optional import class_weights
 from jointseg_jax.training.optimizers import build_hold, build_optimizers, check_frozen
 from jointseg_jax.training.state import Method, init_params
-from jointseg_jax.training.terms import class_weights
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

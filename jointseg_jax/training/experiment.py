@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
-from jax.sharding import Mesh
 
 from jointseg_jax import __version__
 from jointseg_jax.bounds.config import check_experiment
@@ -24,14 +23,15 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.training import continuing, parallel, pieces
+from jointseg_jax.training import accumulation, resume_check
 from jointseg_jax.training.build import build_method, build_model
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints, Meta
-from jointseg_jax.training.initial import begin_from
+from jointseg_jax.training.checkpoints.initial import begin_from
+from jointseg_jax.training.checkpoints.published import load_vgg19
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.optimizers import build_schedule
 from jointseg_jax.training.programs import Steps, compile_programs
-from jointseg_jax.training.published import load_vgg19
 from jointseg_jax.training.state import Method, Params, TrainState, fresh_state, init_state
 
 
@@ -55,7 +55,7 @@ class Experiment:
 
     config: Any
     plain: dict[str, Any]
-    mesh: Mesh
+    mesh: parallel.Mesh
     data: Dataset
     contract: Contract
     training: PatchReader
@@ -79,7 +79,7 @@ class Experiment:
     def facts(self) -> dict[str, str]:
         """What all processes of a run must have in common; where a dataset lies is each one's own affair."""
         told = {
-            k: v for k, v in continuing.flat(self.plain).items() if k not in ("dataset.path", "dataset.source.root")
+            k: v for k, v in resume_check.flat(self.plain).items() if k not in ("dataset.path", "dataset.source.root")
         }
         software = {"jointseg-jax": __version__, "jax": jax.__version__, "optax": optax.__version__}
         return {
@@ -129,7 +129,7 @@ def set_up(config: Any) -> Experiment:
     spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
     training = PatchReader(data, "train", contract, spread)
     parallel.check_fit(mesh, config.data.batch, training.size[0], 3**ChannelAttention.levels // 2)
-    pieces.check(config.data.batch, mesh.shape[parallel.DATA], config.optimizer.accumulate)
+    accumulation.check(config.data.batch, mesh.shape[parallel.DATA], config.optimizer.accumulate)
     model = build_model(config.model, contract)
     method = build_method(config, model, training.size[0], label_share(data))
     perceptual = method.critic is not None and method.critic.perceptual
@@ -174,7 +174,7 @@ def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Pat
             state, origin = begin_from(state, experiment.config.init_from, experiment.shardings())
         return Start(state, Calibration(), origin)
     meta = checkpoints.meta(checkpoints.latest)
-    continuing.check(meta.config, experiment.plain, checkpoints.latest, workdir)
+    resume_check.check(meta.config, experiment.plain, checkpoints.latest, workdir)
     if meta.contract != experiment.contract:
         raise InputError(
             f"{workdir} was trained under another radiometry contract or other statistics than {experiment.data.root} "

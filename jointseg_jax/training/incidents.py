@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 
 from jointseg_jax.errors import Diverged, StorageError
-from jointseg_jax.jobs.files import write_json
-from jointseg_jax.training import agreement
+from jointseg_jax.storage.files import write_json
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints
-from jointseg_jax.training.events import printable
+from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.experiment import Experiment
-from jointseg_jax.training.logs import RunLog
+from jointseg_jax.training.run.events import printable
+from jointseg_jax.training.run.logs import RunLog
 from jointseg_jax.training.state import TrainState
 
 FOLDER = "incidents"
@@ -67,7 +67,7 @@ class Incidents:
         known = len(list(self._folder.glob("*"))) if self._folder.is_dir() else 0
         wanted = not folder.exists() and known < self._experiment.config.incidents
         # All write the dump together, and a process that comes late sees the folder that another is making.
-        if not agreement.anywhere(wanted and jax.process_index() == 0):
+        if not consensus.anywhere(wanted and jax.process_index() == 0):
             return ""
         # A skipped step changes nothing but its counters.
         before = dataclasses.replace(

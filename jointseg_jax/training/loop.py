@@ -9,25 +9,26 @@ import jax
 
 from jointseg_jax.data.pipeline import evaluation_batches
 from jointseg_jax.errors import Interrupted
-from jointseg_jax.jobs.files import write_json, write_text
-from jointseg_jax.jobs.folders import claim
-from jointseg_jax.jobs.locks import exclusive
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.reader import warm_drivers
-from jointseg_jax.training import agreement, doubts, parallel, together, validation
+from jointseg_jax.storage.files import write_json, write_text
+from jointseg_jax.storage.folders import claim
+from jointseg_jax.storage.locks import exclusive
+from jointseg_jax.training import doubts, validation
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import FOLDER, Checkpoints
+from jointseg_jax.training.checkpoints.saving import Saver
+from jointseg_jax.training.devices import consensus, multiprocess, parallel
 from jointseg_jax.training.experiment import Experiment, forward_flops, parameter_table, set_up, start
-from jointseg_jax.training.feed import Feed
 from jointseg_jax.training.incidents import Incidents
-from jointseg_jax.training.logs import RunLog
-from jointseg_jax.training.meter import Meter
-from jointseg_jax.training.profiling import Trace
-from jointseg_jax.training.room import check_room
-from jointseg_jax.training.saving import Saver
+from jointseg_jax.training.loader import Feed
+from jointseg_jax.training.run.logs import RunLog
+from jointseg_jax.training.run.meter import Meter
+from jointseg_jax.training.run.profiling import Trace
+from jointseg_jax.training.run.stop_request import StopAsked, Stopping
 from jointseg_jax.training.state import Params, TrainState
-from jointseg_jax.training.stopping import StopAsked, Stopping
+from jointseg_jax.training.step_memory import check_room
 
 
 def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = None) -> None:
@@ -49,15 +50,15 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
     warm_drivers()
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
-        with together.one_fate():
+        with multiprocess.one_fate():
             experiment = set_up(config)
             check_room(experiment)
             if jax.process_index() == 0:
                 stack.enter_context(claim(workdir, "training run", older=_made_without_marker))
                 stack.enter_context(exclusive(workdir, "training"))
-        together.connect_groups(experiment.mesh)
-        together.agree(experiment.facts())
-        together.share(workdir)
+        multiprocess.connect_groups(experiment.mesh)
+        multiprocess.agree(experiment.facts())
+        multiprocess.share(workdir)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
         state, fitted, origin = start(experiment, checkpoints, workdir)
         first = int(state.step)
@@ -158,12 +159,12 @@ class _Run:
                 with trace.step(step):
                     self.state, metrics = self._steps.at(step)(self.state, batch)
                     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
-                together.stepped()
+                multiprocess.stepped()
                 self._incidents.watch(self.state, values)
                 done = step + 1
                 last = done == config.steps
                 if done % config.log_every == 0 or last:
-                    masked = agreement.total(feed.masked)
+                    masked = consensus.total(feed.masked)
                     values |= {"learning_rate": float(self._experiment.schedule(step)), "masked": masked}
                     values |= self._meter.read(done)
                     log.record("train", done, values)
@@ -180,7 +181,7 @@ class _Run:
                     self._saver.finish(self.state, self._experiment.meta(self.fitted))
                 elif done % config.checkpoint_every == 0:
                     self._saver.begin(self.state, self._experiment.meta(self.fitted))
-            self._summarise(first, agreement.total(feed.masked))
+            self._summarise(first, consensus.total(feed.masked))
 
     def _catch_up(self, first: int) -> None:
         """Does the validation that a stop cut short, so that the best checkpoint is the same as without the stop."""

@@ -8,7 +8,7 @@ import jax
 import optax
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.training.critic import Critic
+from jointseg_jax.training.losses.adversarial_loss import Critic
 from jointseg_jax.training.state import Params
 
 

@@ -5,9 +5,8 @@ from typing import Any, cast
 
 import jax
 import optax
-from jax.sharding import Mesh, NamedSharding
 
-from jointseg_jax.training import parallel
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.state import Method, Params, TrainState
 from jointseg_jax.training.step import Batch, Metrics, make_evaluation, make_step
 
@@ -59,7 +58,9 @@ class Steps:
         return {name: program for name, program in both.items() if program}
 
 
-def compile_programs(method: Method, vgg: Any, mesh: Mesh, layout: TrainState, spread: Any) -> tuple[Steps, Any]:
+def compile_programs(
+    method: Method, vgg: Any, mesh: parallel.Mesh, layout: TrainState, spread: Any
+) -> tuple[Steps, Any]:
     """Jits the programs; each is compiled when first used.
 
     Args:
@@ -115,7 +116,7 @@ def compile_programs(method: Method, vgg: Any, mesh: Mesh, layout: TrainState, s
     return steps, judged
 
 
-def _placed(tree: Any, where: NamedSharding) -> Any:
+def _placed(tree: Any, where: parallel.NamedSharding) -> Any:
     """Arrays on the devices; shapes, where nothing is to be run, as they are."""
     abstract = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(tree))
     return tree if abstract else jax.device_put(tree, where)

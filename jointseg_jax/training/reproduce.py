@@ -12,16 +12,16 @@ import jax
 import ml_collections
 import numpy as np
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.data.pipeline import Slice
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import read_json
 from jointseg_jax.rasters.reader import warm_drivers
-from jointseg_jax.training import parallel
+from jointseg_jax.storage.files import read_json
 from jointseg_jax.training.checkpoints import Stored
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import digest, set_up
-from jointseg_jax.training.feed import open_batches
 from jointseg_jax.training.incidents import RECORD
+from jointseg_jax.training.loader import open_batches
 from jointseg_jax.training.state import TrainState
 
 
@@ -100,7 +100,7 @@ def reproduce(folder: str | os.PathLike[str], dataset: str | None = None) -> Rep
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was and what is; 0 when they are the same, 1 when not, 2 when the dump cannot be used."""
-    parser = door.Arguments(prog="python -m jointseg_jax.training.reproduce", description=__doc__)
+    parser = cli.Arguments(prog="python -m jointseg_jax.training.reproduce", description=__doc__)
     parser.add_argument("dump", type=pathlib.Path)
     parser.add_argument("--dataset", help="where the dataset is now; by default where it was")
 
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("each patch alone is finite: it is the weights, or their sum")
         return 0 if result.same else 1
 
-    return door.status_of(work)
+    return cli.status_of(work)
 
 
 if __name__ == "__main__":

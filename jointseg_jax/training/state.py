@@ -11,8 +11,8 @@ import optax
 
 from jointseg_jax.models.discriminator import init_discriminator
 from jointseg_jax.models.jointseg import JointSeg
-from jointseg_jax.training.critic import Critic
-from jointseg_jax.training.objective import Objective
+from jointseg_jax.training.losses.adversarial_loss import Critic
+from jointseg_jax.training.losses.objective import Objective
 
 Params = dict[str, Any]
 

@@ -10,8 +10,8 @@ import optax
 from jointseg_jax.models.discriminator import power_iteration
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import IGNORE
-from jointseg_jax.training import pieces
-from jointseg_jax.training.losses import stage_targets
+from jointseg_jax.training import accumulation
+from jointseg_jax.training.losses.basic import stage_targets
 from jointseg_jax.training.state import Method, Params, TrainState
 
 Batch = dict[str, Any]
@@ -96,7 +96,7 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
         weights = objective.weights(batch, model.spacings)
         if critic:
             weights["views"] = critic.weight(batch, state.step)
-        gradients, values = pieces.add_up(contribution, (batch, weights), method.accumulate)
+        gradients, values = accumulation.add_up(contribution, (batch, weights), method.accumulate)
         norms = {name: optax.tree.norm(gradient) for name, gradient in gradients.items()}
         finite = jnp.isfinite(values["loss"] + sum(norms.values()) + values.get("discriminator", 0.0))
         new = _updated(method, state, gradients, aux, finite)

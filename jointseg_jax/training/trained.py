@@ -7,12 +7,12 @@ import pathlib
 import jax
 import ml_collections
 
-from jointseg_jax import formats
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import JointSeg
-from jointseg_jax.training import parallel
+from jointseg_jax.storage import formats
 from jointseg_jax.training.build import build_model
 from jointseg_jax.training.checkpoints import FOLDER, Meta, Stored, choose_step
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.state import Params, init_params
 
 

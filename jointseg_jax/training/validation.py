@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from scipy.special import expit
 
 from jointseg_jax.data.patches import PatchReader
 from jointseg_jax.data.pipeline import Slice, evaluation_batches
 from jointseg_jax.models import jointseg
 from jointseg_jax.models.jointseg import JointSeg, Outputs
-from jointseg_jax.rasters import pictures
-from jointseg_jax.rasters.band_names import rgb_order
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.training import calibration, parallel
+from jointseg_jax.rasters.pictures import drawing
+from jointseg_jax.rasters.radiometry.band_names import rgb_order
+from jointseg_jax.training import calibration
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.state import Params
 from jointseg_jax.training.step import LOGIT_LIMIT, Batch, Metrics
 
@@ -44,7 +44,7 @@ def validate(
     evaluate: Callable[[Params, Batch], Metrics],
     params: Params,
     reader: PatchReader,
-    mesh: Mesh,
+    mesh: parallel.Mesh,
     *,
     batch: int,
     slice_: Slice,
@@ -118,22 +118,22 @@ def picture(
         coarse = inputs["values"][i, 0][..., list(contract.image_index)][..., order]
         target, target_valid = batch["image"][i][..., order], batch["image_valid"][i]
         seen = inputs["valid"][i].any(0)
-        limits = pictures.stretch_limits(target, target_valid)
+        limits = drawing.stretch_limits(target, target_valid)
         images = [np.asarray(image[i])[..., order] for image in outputs.images]
         difference = outputs.logits[i][..., 1] - outputs.logits[i][..., 0]
-        cells = [("input 10 m", pictures.stretch(coarse, limits, inputs["valid"][i, 0]))]
+        cells = [("input 10 m", drawing.stretch(coarse, limits, inputs["valid"][i, 0]))]
         cells += [
-            (f"SR {_metres(s)}", pictures.stretch(image, limits, pictures.resize_mask(seen, *image.shape[:2])))
+            (f"SR {_metres(s)}", drawing.stretch(image, limits, drawing.resize_mask(seen, *image.shape[:2])))
             for s, image in zip(outputs.spacings, images, strict=True)
         ]
         fine = target.shape[0]
-        shown = pictures.resize_mask(seen, fine, fine)
-        cells.append(("target 1 m", pictures.stretch(target, limits, target_valid)))
-        cells.append((f"label: {contract.label}", pictures.colour_classes(batch["label"][i])))
-        cells.append(("probability", pictures.colour_probability(expit(difference / fitted.temperature), shown)))
+        shown = drawing.resize_mask(seen, fine, fine)
+        cells.append(("target 1 m", drawing.stretch(target, limits, target_valid)))
+        cells.append((f"label: {contract.label}", drawing.colour_classes(batch["label"][i])))
+        cells.append(("probability", drawing.colour_probability(expit(difference / fitted.temperature), shown)))
         titles = [title for title, _ in cells]
-        rows.append([rgb if rgb.shape[0] == fine else pictures.resize_nearest(rgb, fine, fine) for _, rgb in cells])
-    return pictures.panels(rows, titles)
+        rows.append([rgb if rgb.shape[0] == fine else drawing.resize_nearest(rgb, fine, fine) for _, rgb in cells])
+    return drawing.panels(rows, titles)
 
 
 def _metres(spacing: Fraction) -> str:

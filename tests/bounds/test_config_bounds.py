@@ -7,15 +7,15 @@ from ml_collections import ConfigDict
 
 from configs import common, demo, dubai, scenes, yreb
 from jointseg_jax.bounds.config import FIELDS, OPTIONAL, _pattern, check_dataset, check_experiment, check_present
-from jointseg_jax.data.recipe import ENCODINGS
-from jointseg_jax.data.synthetic.model import YEARS
+from jointseg_jax.data.prepare.recipe import ENCODINGS
 from jointseg_jax.errors import InputError
+from jointseg_jax.landscape.model import YEARS
 from jointseg_jax.models.jointseg import CONTROLS
 from jointseg_jax.models.rrdb import REMAT
-from jointseg_jax.training.adversarial import GAN_KINDS
 from jointseg_jax.training.build import _DTYPES
-from jointseg_jax.training.objective import WEIGHTINGS
-from jointseg_jax.training.parallel import HOW
+from jointseg_jax.training.devices.parallel import HOW
+from jointseg_jax.training.losses.adversarial import GAN_KINDS
+from jointseg_jax.training.losses.objective import WEIGHTINGS
 
 pytestmark = pytest.mark.quick
 CONFIGS = {"demo": demo, "dubai": dubai, "scenes": scenes, "yreb": yreb}

@@ -5,11 +5,11 @@ import shutil
 import pytest
 import toy
 
-from jointseg_jax import formats
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import load
-from jointseg_jax.data.prepare import prepare
+from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
+from jointseg_jax.storage import formats
 
 
 @pytest.fixture

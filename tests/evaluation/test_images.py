@@ -71,7 +71,7 @@ def test_nothing_has_no_score():
 def test_area_mean_is_the_training_target(spacing):
     import jax.numpy as jnp
 
-    from jointseg_jax.training.losses import stage_targets
+    from jointseg_jax.training.losses.basic import stage_targets
 
     valid = RNG.random((70, 60)) > 0.2
     ours, seen = area_mean(TARGET.astype(np.float32), valid, spacing)

@@ -13,8 +13,8 @@ from fuzz.engine import Attempt, Kind, Step, Wrong
 from ml_collections import ConfigDict
 
 from jointseg_jax.bounds.config import check_experiment
-from jointseg_jax.data.prepare import prepare
-from jointseg_jax.data.recipe import make_recipe
+from jointseg_jax.data.prepare.preparation import prepare
+from jointseg_jax.data.prepare.recipe import make_recipe
 from jointseg_jax.training.experiment import set_up
 
 

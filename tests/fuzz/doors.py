@@ -18,9 +18,9 @@ from fuzz import configs, mapped, products
 from fuzz.engine import Attempt, Kind, Step, Wrong
 from ml_collections import ConfigDict
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping import export, zonal
+from jointseg_jax.mapping.tools import export, zonal
 from jointseg_jax.mapping.viewer import build as viewer
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -150,7 +150,7 @@ def _command(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         with _installed(program, arguments) as module, contextlib.chdir(ROOT):
 
             def work() -> None:
-                door._parse([f"{program}.py", *arguments])
+                cli._parse([f"{program}.py", *arguments])
                 if program != "train":
                     module.main()
 
@@ -168,7 +168,7 @@ def _end(work: Callable[[], int | None]) -> None:
     """Runs it as a program does; what that would print before it ends with another status than 0 is raised."""
     heard = io.StringIO()
     with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(io.StringIO()):
-        status = door.status_of(work)
+        status = cli.status_of(work)
     if status:
         lines = heard.getvalue().removesuffix("\n").split("\n")
         raise InputError("\n".join(line.removeprefix("error: ") for line in lines if "tile/s]" not in line))

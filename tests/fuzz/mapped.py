@@ -12,10 +12,10 @@ import shapely
 import toy
 from fuzz import scene_drafts, seeds
 
+from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
 from jointseg_jax.jobs.executors import Serial
-from jointseg_jax.mapping.plan_file import Settings
-from jointseg_jax.mapping.wall_to_wall import map_area, plan_area
-from jointseg_jax.mapping.zones import to_degrees, zone_of_epsg
+from jointseg_jax.mapping.area.map_area import map_area, plan_area
+from jointseg_jax.mapping.area.product_plan import Settings
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import Checkpoints, Meta
 from jointseg_jax.training.state import TrainState

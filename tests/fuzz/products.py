@@ -16,11 +16,11 @@ from fuzz import files, mapped, seeds, trees
 from fuzz.engine import Attempt, Kind, Step, Wrong
 
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.mapping import plan_file
-from jointseg_jax.mapping.read_product import read_product
+from jointseg_jax.mapping.area import product_plan
+from jointseg_jax.mapping.records.read_product import read_product
+from jointseg_jax.mapping.tools.zonal import zonal
+from jointseg_jax.mapping.tools.zonal_table import write_table
 from jointseg_jax.mapping.viewer.build import build
-from jointseg_jax.mapping.zonal import zonal
-from jointseg_jax.mapping.zonal_table import write_table
 
 _HARMLESS = {"symlink", "blanks"}
 LAYERS = ("impervious.tif", "probability.tif")
@@ -52,21 +52,21 @@ def _spoil(root: pathlib.Path, steps: Sequence[Step], find: Callable[[str, rando
 
 
 def _plan_path(root: pathlib.Path, what: str, _: random.Random) -> pathlib.Path:
-    return root / (plan_file.PLAN if what == "plan" else plan_file.CATALOGUE)
+    return root / (product_plan.PLAN if what == "plan" else product_plan.CATALOGUE)
 
 
 def _plan(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
     root = files.link_tree(mapped.product(), folder / "product")
     _spoil(root, steps, functools.partial(_plan_path, root))
-    network = plan_file.load(mapped.product(), seeds.contract())[0].network
+    network = product_plan.load(mapped.product(), seeds.contract())[0].network
 
     def call() -> Any:
-        known = plan_file.known_scenes(root, _catalogue_key(), seeds.contract())
-        return plan_file.load(root, seeds.contract()), plan_file.halo_in_use(root, network), known
+        known = product_plan.known_scenes(root, _catalogue_key(), seeds.contract())
+        return product_plan.load(root, seeds.contract()), product_plan.halo_in_use(root, network), known
 
     def check(result: Any) -> None:
         (plan, entries), halo, known = result
-        good, good_entries = plan_file.load(mapped.product(), seeds.contract())
+        good, good_entries = product_plan.load(mapped.product(), seeds.contract())
         if plan.settings != good.settings or halo not in (None, good.settings.halo):
             raise Wrong(f"settings {plan.settings}, halo {halo}")
         if dict(plan.network) != dict(good.network):
@@ -86,7 +86,7 @@ def _plan(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
 
 
 def _catalogue_key() -> str:
-    return plan_file.catalogue_key(seeds.contract(), "contract", ())
+    return product_plan.catalogue_key(seeds.contract(), "contract", ())
 
 
 def _must(steps: Sequence[Step]) -> str:
@@ -97,7 +97,7 @@ def _must(steps: Sequence[Step]) -> str:
 
 
 def _ledger_path(root: pathlib.Path, what: str, rng: random.Random) -> pathlib.Path:
-    rows = sorted((root / plan_file.LEDGER).glob("*.json"))
+    rows = sorted((root / product_plan.LEDGER).glob("*.json"))
     if what == "row":
         return rng.choice(rows)
     row = json.loads(rng.choice(rows).read_bytes())
@@ -106,12 +106,12 @@ def _ledger_path(root: pathlib.Path, what: str, rng: random.Random) -> pathlib.P
 
 def _ledger(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
     root = files.link_tree(mapped.product(), folder / "product")
-    good = Ledger(mapped.product() / plan_file.LEDGER, say=lambda _: None).done()
+    good = Ledger(mapped.product() / product_plan.LEDGER, say=lambda _: None).done()
     _spoil(root, steps, functools.partial(_ledger_path, root))
     said: list[str] = []
 
     def call() -> Any:
-        ledger = Ledger(root / plan_file.LEDGER, say=said.append)
+        ledger = Ledger(root / product_plan.LEDGER, say=said.append)
         return ledger.done(), {u: ledger.check(u, deep=True) for u in good}, ledger.quarantined()
 
     def check(result: Any) -> None:

@@ -14,10 +14,11 @@ import torch_writer
 from fuzz import files, mapped, seeds, trees
 from fuzz.engine import Attempt, Kind, Step, Wrong
 
-from jointseg_jax import formats
-from jointseg_jax.mapping import halo, rates
-from jointseg_jax.mapping.plan_file import Settings
-from jointseg_jax.training.torch_files import read_arrays
+from jointseg_jax.mapping.area import rates
+from jointseg_jax.mapping.area.product_plan import Settings
+from jointseg_jax.mapping.predictor import halo
+from jointseg_jax.storage import formats
+from jointseg_jax.training.checkpoints.torch_files import read_arrays
 from jointseg_jax.training.trained import Trained, load_trained
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import toy
 
-from jointseg_jax.mapping.predictor import Predictor, Tile
+from jointseg_jax.mapping.predictor.predictor import Predictor, Tile
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.training.build import build_model

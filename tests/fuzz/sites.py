@@ -15,8 +15,8 @@ from fuzz import files, seeds
 from fuzz.engine import Attempt, Kind, Step, Wrong
 
 from jointseg_jax.data.dataset import Dataset
-from jointseg_jax.data.prepare import list_sites, prepare
-from jointseg_jax.data.sources import SiteEntry
+from jointseg_jax.data.prepare.preparation import list_sites, prepare
+from jointseg_jax.data.prepare.sources import SiteEntry
 
 COLUMNS = ("site", "place", "region", "date", "folder")
 ROWS = [
@@ -152,7 +152,7 @@ def _table(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         return None
 
     must = verdicts[0] if len(steps) == 1 else "either"
-    return Attempt(lambda: list_sites(config, toy.quiet), check, ("sites.csv", "dataset.source"), must)
+    return Attempt(lambda: list_sites(config), check, ("sites.csv", "dataset.source"), must)
 
 
 def _plain(entries: list[SiteEntry], folder: pathlib.Path) -> None:

@@ -15,8 +15,8 @@ import shapely
 from fuzz import files, trees
 from fuzz.engine import Attempt, Kind, Step, Wrong
 
-from jointseg_jax.mapping.aoi import read_area
-from jointseg_jax.mapping.zonal import read_polygons
+from jointseg_jax.geo.area_of_interest import read_area
+from jointseg_jax.mapping.tools.zonal import read_polygons
 
 BOX = shapely.box(117.0, 30.7, 117.02, 30.72)
 HOLE = shapely.Polygon(

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from configs import ablations, demo, dubai, scenes, yreb
-from jointseg_jax.data.recipe import make_recipe
+from jointseg_jax.data.prepare.recipe import make_recipe
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
 from jointseg_jax.rasters.contract import Contract, Statistics
@@ -79,7 +79,7 @@ def test_commands_cover_all_ablations():
 
 
 def test_yreb_without_data_says_what_to_put_where(monkeypatch, tmp_path):
-    from jointseg_jax.data.prepare import prepare
+    from jointseg_jax.data.prepare.preparation import prepare
 
     monkeypatch.chdir(tmp_path)  # datasets lie beside the caller
     config = yreb.get_config()
@@ -88,7 +88,7 @@ def test_yreb_without_data_says_what_to_put_where(monkeypatch, tmp_path):
 
 
 def test_dubai_without_data_says_what_to_set(monkeypatch, tmp_path):
-    from jointseg_jax.data.prepare import prepare
+    from jointseg_jax.data.prepare.preparation import prepare
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JOINTSEG_DATA", raising=False)

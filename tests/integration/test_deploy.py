@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from jointseg_jax.training.processes import Flags, Processes, decide
+from jointseg_jax.training.devices.processes import Flags, Processes, decide
 
 pytestmark = pytest.mark.quick
 

@@ -205,7 +205,7 @@ def test_half_of_the_flags_is_refused(place):
 LATE = """
 import sys, time, jax, numpy as np
 from jointseg_jax.training import parallel, together
-from jointseg_jax.training.processes import Processes
+from jointseg_jax.training.devices.processes import Processes
 
 number = int(sys.argv[2])
 with together.together(Processes("flags", sys.argv[1], 2, number), connect=60):

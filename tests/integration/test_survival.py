@@ -145,7 +145,7 @@ PEER = """
 import json, pathlib, sys
 import jax
 from ml_collections import ConfigDict
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.training import loop
 
 address, number, file, workdir = sys.argv[1:]
@@ -155,7 +155,7 @@ def main():
     jax.distributed.initialize(address, 2, int(number))
     loop.train(ConfigDict(json.loads(pathlib.Path(file).read_text())), workdir)
 
-door.run(main)
+cli.run(main)
 """
 
 

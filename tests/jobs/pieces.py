@@ -13,7 +13,7 @@ import time
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.executors import Result
-from jointseg_jax.jobs.files import atomic_path
+from jointseg_jax.storage.files import atomic_path
 
 
 def content(unit, size=20_000):

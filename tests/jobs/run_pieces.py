@@ -5,7 +5,7 @@ import pathlib
 from absl import flags
 from jobs.pieces import Net, Piece
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.jobs.cluster import Dask
 from jointseg_jax.jobs.executors import Serial, parse_shard
 from jointseg_jax.jobs.ledger import Ledger
@@ -40,4 +40,4 @@ def main():
 
 
 if __name__ == "__main__":
-    door.run(main)
+    cli.run(main)

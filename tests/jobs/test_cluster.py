@@ -25,8 +25,8 @@ from jointseg_jax.errors import InputError, Interrupted, StorageError
 from jointseg_jax.jobs import cluster, gpus, workers
 from jointseg_jax.jobs.cluster import Dask
 from jointseg_jax.jobs.executors import Result, Serial, Task
+from jointseg_jax.jobs.interruption import Stopping
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.jobs.stopping import Stopping
 from jointseg_jax.jobs.units import run_units
 
 pytestmark = pytest.mark.timeout(300)

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from jointseg_jax import __version__, formats
-from jointseg_jax.jobs import files
+from jointseg_jax import __version__
 from jointseg_jax.jobs.ledger import Ledger
+from jointseg_jax.storage import files, formats
 
 pytestmark = pytest.mark.quick
 
@@ -224,7 +224,7 @@ def test_a_folder_keeps_its_identity(ledger, tmp_path):
 
 WRITER = """
 import pathlib, sys
-from jointseg_jax.jobs.files import atomic_path
+from jointseg_jax.storage.files import atomic_path
 from jointseg_jax.jobs.ledger import Ledger
 ledger, number = Ledger(sys.argv[1]), int(sys.argv[2])
 path = ledger.product / "map.bin"

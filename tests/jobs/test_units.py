@@ -13,10 +13,10 @@ import pytest
 from jobs import pieces
 
 from jointseg_jax.errors import InputError, StorageError, Unfinished
-from jointseg_jax.jobs import files, locks
 from jointseg_jax.jobs.executors import Result, Serial, parse_shard
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.units import run_units
+from jointseg_jax.storage import files, locks
 
 UNITS = [f"u{number:03d}" for number in range(6)]
 

@@ -4,7 +4,7 @@ import json
 
 import shapely
 
-from jointseg_jax.mapping.zones import Zone, to_degrees
+from jointseg_jax.geo.utm_zones import Zone, to_degrees
 
 ZONE = Zone(50, True)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.band_files import group
-from jointseg_jax.mapping.catalogue import open_all
-from jointseg_jax.mapping.found import find, is_single, single_files
+from jointseg_jax.mapping.scenes.band_files import group
+from jointseg_jax.mapping.scenes.catalogue import open_all
+from jointseg_jax.mapping.scenes.find import find, is_single, single_files
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene

@@ -9,11 +9,11 @@ import rasterio
 import toy
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.quicklook import quicklook
+from jointseg_jax.mapping.product.quicklook import quicklook
 from jointseg_jax.mapping.scene_map import map_scene
-from jointseg_jax.rasters import pictures
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.writer import Layout, write_raster
 from jointseg_jax.training.experiment import set_up
 
@@ -95,7 +95,7 @@ def test_the_quick_look_shows_what_the_network_sees(single, tmp_path, monkeypatc
     assert abs(first.mean() - second.mean()) < 60
     # The map goes by the name of the network's own label.
     titles = []
-    monkeypatch.setattr(pictures, "panels", lambda _, given, **__: titles.extend(given))
+    monkeypatch.setattr(drawing, "panels", lambda _, given, **__: titles.extend(given))
     other = opened.scene.contract.replace(label="built_proxy")
     quicklook(dataclasses.replace(opened.scene, contract=other), product.files)
     assert titles == ["input 10 m", "super-resolved 1 m", "built_proxy"]
@@ -103,7 +103,7 @@ def test_the_quick_look_shows_what_the_network_sees(single, tmp_path, monkeypatc
 
 def test_panels_keep_the_shape_of_each_row():
     wide, square = np.zeros((50, 100, 3), np.uint8), np.zeros((40, 40, 3), np.uint8)
-    grid = pictures.panels([[wide, wide], [square, square]], ["a", "b"], side=200)
+    grid = drawing.panels([[wide, wide], [square, square]], ["a", "b"], side=200)
     black = (grid == 0).all(-1)
     rows = np.flatnonzero(black[30:].sum(1) >= 300) + 30
     assert black[60, 4:204].all()  # 100 x 200 above

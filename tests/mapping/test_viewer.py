@@ -14,18 +14,18 @@ import shapely
 from PIL import Image
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.folders import MARKER
-from jointseg_jax.mapping import card as cards
-from jointseg_jax.mapping.label import Label
-from jointseg_jax.mapping.records import write_records
-from jointseg_jax.mapping.rows import parse_rows
+from jointseg_jax.mapping.product.label import Label
+from jointseg_jax.mapping.product.tile_record import parse_rows
+from jointseg_jax.mapping.records import model_card as cards
+from jointseg_jax.mapping.records.stac_records import write_records
+from jointseg_jax.mapping.tools.zonal import zonal
+from jointseg_jax.mapping.tools.zonal_table import write_table
 from jointseg_jax.mapping.viewer.build import build, main
 from jointseg_jax.mapping.viewer.layers import layers_of
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
-from jointseg_jax.mapping.zonal import zonal
-from jointseg_jax.mapping.zonal_table import write_table
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
+from jointseg_jax.storage.folders import MARKER
 
 NAMES = ["<img src=x onerror=window.hacked=1>", "武汉市", "nowhere"]
 

@@ -8,12 +8,12 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.band_names import find_bands
-from jointseg_jax.rasters.band_stack import Band, stack_bands, stack_beside
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.rasters.radiometry.band_names import find_bands
 from jointseg_jax.rasters.reader import Handles, open_raster
+from jointseg_jax.rasters.virtual.band_stack import Band, stack_bands, stack_beside
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 pytestmark = pytest.mark.quick

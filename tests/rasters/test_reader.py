@@ -8,9 +8,9 @@ import pytest
 import rasterio
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.interpolation import interpolate
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.reader import Handles, files_behind, open_raster, read_mask, read_window
-from jointseg_jax.rasters.resampling import interpolate
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 pytestmark = pytest.mark.quick
@@ -168,7 +168,7 @@ def test_a_file_that_comes_back_is_read_after_all(tmp_path):
 
 
 def test_a_file_that_is_missing_is_not_waited_for(monkeypatch):
-    from jointseg_jax.jobs import retries
+    from jointseg_jax.storage import retries
 
     monkeypatch.setattr(retries.time, "sleep", lambda _: pytest.fail("waited"))
     with pytest.raises(InputError, match=r"/nonexistent\.tif cannot be opened"):

@@ -11,7 +11,7 @@ from rio_cogeo import cog_validate
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.rasters.pictures import COLORMAP
+from jointseg_jax.rasters.pictures.drawing import COLORMAP
 from jointseg_jax.rasters.writer import DATASET_PROFILE, Layout, cog_writer, write_raster
 
 pytestmark = pytest.mark.quick

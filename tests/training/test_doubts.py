@@ -7,8 +7,8 @@ from configs import common
 from jointseg_jax.errors import InputError
 from jointseg_jax.training import calibration, doubts
 from jointseg_jax.training.experiment import set_up
-from jointseg_jax.training.room import check_room
 from jointseg_jax.training.step import LOGIT_LIMIT
+from jointseg_jax.training.step_memory import check_room
 from jointseg_jax.training.validation import Verdict
 
 BINS = 400

@@ -15,8 +15,8 @@ import pytest
 import toy
 
 from jointseg_jax.errors import Diverged, InputError
-from jointseg_jax.training import agreement
 from jointseg_jax.training import incidents as dumping
+from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.loop import train
 from jointseg_jax.training.reproduce import reproduce
 
@@ -129,7 +129,7 @@ def test_all_processes_dump_what_process_0_dumps(known, first_wants, tmp_path, m
 
     (tmp_path / "incidents" / known).mkdir(parents=True)
     monkeypatch.setattr(dumping, "Checkpoints", Stub)
-    monkeypatch.setattr(agreement, "anywhere", anywhere)
+    monkeypatch.setattr(consensus, "anywhere", anywhere)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     experiment = mock.Mock()
     experiment.config.incidents, experiment.config.max_skipped = 3, 20

@@ -10,9 +10,9 @@ import pytest
 import toy
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.folders import MARKER
-from jointseg_jax.training import together
+from jointseg_jax.storage.folders import MARKER
 from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.devices import multiprocess
 from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.loop import train
 from jointseg_jax.training.trained import load_trained
@@ -47,7 +47,7 @@ def test_log_and_first_lines(finished, capsys):
     events = list((finished / "tensorboard").glob("events*"))
     assert len(events) == 1
     assert b"validation" in events[0].read_bytes()
-    assert together._stepped.is_set()  # from now on what breaks between processes is a loss of one
+    assert multiprocess._stepped.is_set()  # from now on what breaks between processes is a loss of one
 
 
 def test_a_folder_of_others_is_no_work_directory(toy_config, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toy
 
-from jointseg_jax.training import parallel
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.step import ema_decay, make_step
 

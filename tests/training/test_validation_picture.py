@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jointseg_jax.models.jointseg import Outputs
-from jointseg_jax.rasters import pictures
 from jointseg_jax.rasters.contract import Contract, Modality
+from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.training import validation
 from jointseg_jax.training.calibration import Calibration
 
@@ -22,7 +22,7 @@ def shown(monkeypatch):
     """Titles and pictures of the one row that is drawn, of ground whose left half is cloud."""
     drawn = {}
     monkeypatch.setattr(
-        pictures, "panels", lambda rows, titles: drawn.update(zip(titles, rows[0], strict=True)) or np.zeros((1, 1, 3))
+        drawing, "panels", lambda rows, titles: drawn.update(zip(titles, rows[0], strict=True)) or np.zeros((1, 1, 3))
     )
     contract = Contract((Modality("s2", BANDS, 10.0, "uint16", "reflectance"),), BANDS[:3], label="built_proxy")
     valid = np.ones((1, 1, SIDE, SIDE), bool)
@@ -48,8 +48,8 @@ def test_cloud_is_absent(shown):
     for title in ("input 10 m", "SR 4 m", "SR 1 m", "probability"):
         rgb = shown[title]
         half = rgb.shape[1] // 2
-        assert (rgb[:, : half - 5] == pictures.NODATA_COLOUR).all(), title
-        assert (rgb[:, half + 5 :] != pictures.NODATA_COLOUR).any(-1).all(), title
+        assert (rgb[:, : half - 5] == drawing.NODATA_COLOUR).all(), title
+        assert (rgb[:, half + 5 :] != drawing.NODATA_COLOUR).any(-1).all(), title
 
 
 def test_the_label_is_named(shown):

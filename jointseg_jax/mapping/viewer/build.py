@@ -11,19 +11,19 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jointseg_jax import door
+from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.files import write_text
-from jointseg_jax.mapping.footprint import bbox, footprint
-from jointseg_jax.mapping.read_product import ProductRecord, read_product
-from jointseg_jax.mapping.records import union_bbox
+from jointseg_jax.geo.footprints import bbox, footprint
+from jointseg_jax.mapping.records.read_product import ProductRecord, read_product
+from jointseg_jax.mapping.records.stac_records import union_bbox
+from jointseg_jax.mapping.tools.zonal_table import as_written
 from jointseg_jax.mapping.viewer.layers import layers_of
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
-from jointseg_jax.mapping.zonal_table import as_written
-from jointseg_jax.rasters.pictures import COLORMAP
-from jointseg_jax.rasters.pyramid import count_over, write_pyramid
+from jointseg_jax.rasters.pictures.drawing import COLORMAP
+from jointseg_jax.rasters.pictures.pyramid import count_over, write_pyramid
+from jointseg_jax.storage.files import write_text
 
 FOLDER = "viewer"
 _DEEPEST = 17  # about 1 m
@@ -102,7 +102,8 @@ def _table(path: pathlib.Path) -> dict[str, Any]:
             raise ValueError("a box is not finite")
     except ValueError as error:
         raise InputError(
-            f"{path} is no table of `python -m jointseg_jax.mapping.zonal --output=TABLE.csv` ({error}): make it again"
+            f"{path} is no table of `python -m jointseg_jax.mapping.tools.zonal --output=TABLE.csv` ({error}): make it "
+            "again"
         ) from error
     own = [c for c in (rows[0] if rows else {}) if c not in (*_BOX, "pixels")]
     shown = [[as_written(row[c]) for c in own] for row in rows]
@@ -137,21 +138,21 @@ def _about(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was written; returns the exit status."""
-    parser = door.Arguments(prog="python -m jointseg_jax.mapping.viewer", description="A page for a product.")
+    parser = cli.Arguments(prog="python -m jointseg_jax.mapping.viewer", description="A page for a product.")
     parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
     parser.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="the 10 m rasters it was made of")
     parser.add_argument(
         "--bands",
-        type=door.number(bounds.BAND),
+        type=cli.number(bounds.BAND),
         nargs=3,
         help="red, green, blue in them; found by name where they have names",
     )
-    parser.add_argument("--table", type=pathlib.Path, help="CSV of jointseg_jax.mapping.zonal")
-    parser.add_argument("--max-zoom", type=door.number(bounds.ZOOM), help="17 shows 1 m")
+    parser.add_argument("--table", type=pathlib.Path, help="CSV of jointseg_jax.mapping.tools.zonal")
+    parser.add_argument("--max-zoom", type=cli.number(bounds.ZOOM), help="17 shows 1 m")
 
     def work() -> None:
         given = parser.parse_args(arguments)
         bands = None if given.bands is None else (given.bands[0], given.bands[1], given.bands[2])
         build(given.product, inputs=given.input, bands=bands, table=given.table, deepest=given.max_zoom)
 
-    return door.status_of(work)
+    return cli.status_of(work)

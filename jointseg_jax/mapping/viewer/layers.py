@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.label import Label
-from jointseg_jax.mapping.mosaics import mosaic_path
-from jointseg_jax.mapping.product import PROBABILITY_STEPS
-from jointseg_jax.rasters.band_names import match_bands
+from jointseg_jax.mapping.product.label import Label
+from jointseg_jax.mapping.product.write import PROBABILITY_STEPS
+from jointseg_jax.mapping.records.zone_mosaics import mosaic_path
 from jointseg_jax.rasters.contract import Modality
-from jointseg_jax.rasters.pictures import COLORMAP, colour_probability, stretch, stretch_limits
-from jointseg_jax.rasters.pyramid import Paint
+from jointseg_jax.rasters.pictures.decimated import read_small
+from jointseg_jax.rasters.pictures.drawing import COLORMAP, colour_probability, stretch, stretch_limits
+from jointseg_jax.rasters.pictures.pyramid import Paint
+from jointseg_jax.rasters.radiometry.band_names import match_bands
 from jointseg_jax.rasters.reader import open_raster
-from jointseg_jax.rasters.small import read_small
 
 _COLOURS = Modality("picture", ("B04", "B03", "B02"), 10.0, "uint16", "reflectance")
 Source = tuple[pathlib.Path, tuple[int, ...]]

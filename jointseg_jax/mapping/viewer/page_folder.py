@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator
 from importlib import resources
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs import folders, locks
-from jointseg_jax.jobs.files import atomic_path
+from jointseg_jax.storage import folders, locks
+from jointseg_jax.storage.files import atomic_path
 
 CONTENT = "product.js"
 _PICTURE = re.compile(r"layers/[a-z]+/\d+/\d+/\d+\.png")

@@ -4,8 +4,9 @@ import copy
 import dataclasses
 from typing import Any
 
-from jointseg_jax import __version__, formats
+from jointseg_jax import __version__
 from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.storage import formats
 from jointseg_jax.training.calibration import Calibration
 
 # Fields of a config that came after the first checkpoints were written, with what the program did before them.

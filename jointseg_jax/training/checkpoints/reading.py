@@ -9,12 +9,11 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jointseg_jax import formats
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs import digests
-from jointseg_jax.training import agreement
+from jointseg_jax.storage import digests, formats
 from jointseg_jax.training.checkpoints.meta import Meta
 from jointseg_jax.training.checkpoints.quiet import quieten
+from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.state import Params, TrainState
 
 FOLDER = "checkpoints"
@@ -145,7 +144,7 @@ class Stored:
         if jax.process_index() == 0:  # all read the same folder
             with contextlib.suppress(FileNotFoundError):
                 found = digests.amiss(self._folder / str(step))
-        if agreement.anywhere(bool(found)):
+        if consensus.anywhere(bool(found)):
             self._refuse(step, found or "see the first process")
         self._sound.add(step)
 

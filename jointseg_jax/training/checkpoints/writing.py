@@ -8,12 +8,11 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jointseg_jax import formats
 from jointseg_jax.errors import StorageError
-from jointseg_jax.jobs import digests, retries
-from jointseg_jax.training import agreement
+from jointseg_jax.storage import digests, formats, retries
 from jointseg_jax.training.checkpoints.meta import Meta
 from jointseg_jax.training.checkpoints.reading import Stored, score_of
+from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.state import TrainState
 
 # What Orbax writes into the folder of a step after its digests were taken; neither decides what is restored.
@@ -111,7 +110,7 @@ class Checkpoints(Stored):
             yield
         except (OSError, ValueError, RuntimeError) as error:  # TensorStore says "disk full" by ValueError
             failure = error
-        if agreement.anywhere(failure is not None):
+        if consensus.anywhere(failure is not None):
             self._writing = None
             # A manager takes what it meant to delete after this save for deleted, so it is of no more use.
             with contextlib.suppress(Exception):

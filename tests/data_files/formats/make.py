@@ -2,8 +2,8 @@
 
     python tests/data_files/formats/make.py N
 
-Run it when a version in `jointseg_jax/formats.py` is raised, and keep the older folders: they were made by the versions
-of the program that wrote them. Everything is made in one fixed folder, because records hold absolute paths.
+Run it when a version in `jointseg_jax/storage/formats.py` is raised, and keep the older folders: they were made by the
+versions of the program that wrote them. Everything is made in one fixed folder, because records hold absolute paths.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ def dataset(raw):
     import harness
     import toy
 
-    from jointseg_jax.data.prepare import prepare
+    from jointseg_jax.data.prepare.preparation import prepare
 
     for seed, name in enumerate("ab"):
         toy.write_site(raw / name, seed, 24, 24)
@@ -76,9 +76,9 @@ def run(config):
 def product(trained, raw):
     """A map of a small area with its plan, catalogue and ledger; halo and rate beside the checkpoint."""
     from jointseg_jax.jobs.executors import Serial
-    from jointseg_jax.mapping import halo
-    from jointseg_jax.mapping.plan_file import Settings
-    from jointseg_jax.mapping.wall_to_wall import map_area, plan_area
+    from jointseg_jax.mapping.area.map_area import map_area, plan_area
+    from jointseg_jax.mapping.area.product_plan import Settings
+    from jointseg_jax.mapping.predictor import halo
 
     halo.measure = lambda *_: halo.Measured(4, {"2": 0.1, "4": 0.0}, 48, met=True)
     scenes = FOLDER / "scenes" / "early_20210601"
@@ -91,8 +91,8 @@ def product(trained, raw):
 
 def records(trained):
     """What only long runs measure."""
-    from jointseg_jax import formats
-    from jointseg_jax.mapping import confidence
+    from jointseg_jax.mapping.predictor import confidence
+    from jointseg_jax.storage import formats
 
     measured = {
         **confidence.key(trained, "float32"),

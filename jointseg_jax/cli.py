@@ -1,0 +1,240 @@
+"""What the command-line programs share: flags, one-sentence errors, exit status.
+
+0   the work is done
+1   a defect of the program, with a traceback
+2   something the user gave cannot be used (`InputError`)
+3   training diverged (`Diverged`)
+4   some units of work kept failing and were set aside, the others are done (`Unfinished`)
+74  something could not be written (`StorageError`, a full disk)
+75  asked to stop by SIGTERM or Ctrl-C, or other processes not found in time: run the same command again (`Interrupted`)
+130 Ctrl-C twice
+
+Programs with absl flags call `run`; commands of modules (`python -m ...`) parse with `Arguments` and call `status_of`.
+"""
+
+import argparse
+import contextlib
+import errno
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+
+from jointseg_jax.bounds.config import FIELDS, check_present
+from jointseg_jax.bounds.kinds import Number, shown
+from jointseg_jax.errors import InputError, Interrupted, RunEnded, StorageError
+from jointseg_jax.storage import retries
+from jointseg_jax.storage.lasting_output import lasting_output
+
+INPUT_ERROR_STATUS = 2
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory", re.I)  # how JAX begins to say that a device is full
+
+
+def define_config() -> Any:
+    """The `--config=FILE[:key=value,...]` flag."""
+    from jointseg_jax.config_file import define
+
+    return define()
+
+
+def define_number(name: str, default: float | None, words: str, kind: Number) -> Any:
+    """A flag for a number whose bounds are those of a kind of `bounds.flags`."""
+    return flags.DEFINE(_NumberParser(kind), name, default, words)
+
+
+class _NumberParser(flags.ArgumentParser):
+    def __init__(self, kind: Number):
+        self._kind = kind
+
+    def parse(self, argument: Any) -> Any:
+        if isinstance(argument, str):
+            return self._kind.parse(argument)
+        if fault := self._kind.fault(argument):
+            raise ValueError(fault)
+        return argument
+
+    def flag_type(self) -> str:
+        return "a whole number" if self._kind.whole else "a number"
+
+
+class Arguments(argparse.ArgumentParser):
+    """The parser of a `python -m` command: what cannot be parsed is an `InputError`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `InputError`."""
+        found = re.fullmatch(r"argument (\S+): (\S+ must be .*)", message)
+        raise InputError(f"{found[1]}={found[2]}" if found else f"{message} (--help lists the options)")
+
+
+def number(kind: Number) -> Callable[[str], Any]:
+    """The `type` of an `Arguments` option whose bounds are those of a kind of `bounds.flags`."""
+
+    def parse(text: str) -> Any:
+        try:
+            return kind.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text} {error}") from None
+
+    return parse
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses absl flags, runs, and ends the process; see `status_of`."""
+
+    def work() -> None:
+        app.run(parsed, flags_parser=_parse)
+
+    def parsed(arguments: list[str]) -> None:
+        logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant, some 25 lines per save
+        if len(arguments) > 1:
+            raise InputError(f"unexpected argument {arguments[1]!r}: every option begins with --")
+        main()
+
+    status = status_of(work)
+    _settle(status)
+    sys.exit(status)
+
+
+def status_of(work: Callable[[], int | None]) -> int:
+    """Runs the work of a program; what ends it early becomes one line on stderr. Returns the exit status.
+
+    Output that nobody reads any more (`| head -1`) is dropped, and the work goes on. Letters that the terminal's
+    encoding lacks are written as escapes.
+    """
+    with lasting_output() as streams, _stoppable():
+        try:
+            status = _outcome(work)
+        except SystemExit as ended:  # of absl, whose runs end so, and of --help
+            status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        sys.stdout.flush()
+        lost = next((raw.lost for raw in streams if raw.lost), None)
+        if lost and not status:
+            status = _say(f"error: the output cannot be written: {lost.strerror}", StorageError.status)
+        return status
+
+
+def _outcome(work: Callable[[], int | None]) -> int:
+    try:
+        return work() or 0
+    except Interrupted as ended:
+        return _say(str(ended), ended.status)
+    except RunEnded as ended:
+        return _say(f"error: {ended}", ended.status)
+    except InputError as error:  # after those that are both, see `errors.Unwritable`
+        return _say(f"error: {error}", INPUT_ERROR_STATUS)
+    except _Stopped:
+        return _say(
+            "stopped before the work was done; no file is left half-written: run the same command again",
+            Interrupted.status,
+        )
+    except OSError as error:
+        if error.errno in retries.FULL | retries.PASSING:
+            what = f"{error.filename or 'a file'} cannot be read or written"
+            return _say(f"error: {what}: {error.strerror}", StorageError.status)
+        if error.errno not in _REFUSED or error.filename is None:
+            raise
+        return _say(f"error: {error.filename} cannot be used ({error.strerror}): give another path", INPUT_ERROR_STATUS)
+    except UnicodeEncodeError as error:
+        return _say(f"error: {_unwritable_name(error)}", INPUT_ERROR_STATUS)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _MEMORY.search(str(error)):
+            raise
+        return _say(
+            f"error: there is too little memory ({_first_line(error)}): lower the batch (--config.data.batch, --batch) "
+            "or the window (--tile); train.py --plan says what a training step needs",
+            INPUT_ERROR_STATUS,
+        )
+
+
+def _unwritable_name(error: UnicodeEncodeError) -> str:
+    """What to do about a name that cannot be handed to a library or to the system."""
+    name, encoding = error.object.split("\n")[0], sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        name = name.encode(errors="surrogateescape").decode(errors="replace")
+        return f"{name!r} cannot be used in this locale, whose encoding is {encoding}: set PYTHONUTF8=1"
+    return f"{name.encode(errors='surrogateescape')!r} is a name that is no UTF-8: rename it"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _say(sentence: str, status: int) -> int:
+    _settle(status)
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr)
+    return status
+
+
+def _settle(status: int) -> None:
+    """What comes from now on must not hide how it ended: SIGTERM is ignored, Ctrl-C ends without waiting."""
+    with contextlib.suppress(ValueError):  # not the main thread, which alone hears signals
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: os._exit(status))
+
+
+class _Stopped(KeyboardInterrupt):
+    """SIGTERM or Ctrl-C, where nothing of the program's own listens for them."""
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Lets SIGTERM and Ctrl-C raise `_Stopped`; a second Ctrl-C ends the process at once."""
+    interrupted = False
+
+    def hear(signum: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if signum == signal.SIGINT:
+            if interrupted:
+                os._exit(128 + signal.SIGINT)
+            interrupted = True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: cleaning up is not interrupted again
+        raise _Stopped
+
+    before = {}
+    with contextlib.suppress(ValueError):  # not the main thread, which alone hears signals
+        before = {n: signal.signal(n, hear) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    """Parses flags and checks the config; an error becomes one sentence."""
+    try:
+        rest = list(flags.FLAGS(arguments))
+    except Exception as error:  # a config of the user's own may raise anything
+        raise InputError(_explain(error)) from error
+    if "config" in flags.FLAGS:
+        check_present(flags.FLAGS.config)
+    return rest
+
+
+def _explain(error: BaseException) -> str:
+    """What absl says over several lines, sometimes with a traceback, in one sentence."""
+    at: BaseException | None = error
+    while at is not None:  # absl wraps what it catches
+        if isinstance(at, InputError):
+            return str(at)
+        at = at.__cause__ or at.__context__
+    found = re.fullmatch(r"flag (--[\w.-]+)=(.*?): (.*)", str(error), re.DOTALL)
+    if found and found[1].removeprefix("--config.") in FIELDS:
+        return f"{found[1]}={shown(found[2])} must be {FIELDS[found[1].removeprefix('--config.')].wanted()}"
+    if found and found[3].startswith("must be"):
+        return f"{found[1]}={shown(found[2])} {found[3]}"
+    if found:
+        return f"{found[1]}={shown(found[2])}: {found[3].splitlines()[0].rstrip('.')} (--help lists the flags)"
+    missing = re.search(r"[Ff]lag (--\w+) must have a value other than None", str(error))
+    if missing:
+        return f"{missing[1]} is missing (--help lists the flags)"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{(lines[-1] if lines else type(error).__name__).rstrip('.')} (--help lists the flags)"

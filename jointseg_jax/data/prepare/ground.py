@@ -1,0 +1,102 @@
+"""Which ground of a site belongs to which split, and that no ground belongs to two."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.prepare import splits
+from jointseg_jax.data.prepare.sources import SiteEntry
+from jointseg_jax.errors import InputError
+from jointseg_jax.geo.shared_ground import TOUCHING, near, seen_from
+from jointseg_jax.rasters.burn import burn
+from jointseg_jax.rasters.contract import COARSE_SPACING
+
+Rule = Callable[[int, int], np.ndarray]  # height, width in 10 m pixels -> split codes [height, width]
+
+
+def split_rules(config: Any, sites: Sequence[SiteEntry]) -> dict[str, Rule]:
+    """For every site, the function from its size to its split codes. Sites of one place share a split.
+
+    Args:
+        config: `dataset.split`, within its bounds.
+        sites: all of the dataset.
+
+    Raises:
+        InputError: by site, the table does not fit the sites.
+    """
+    if config.by == "site":
+        chosen = _split_of_places(config, sites)
+        codes = {place: splits.CODES[split] for place, split in chosen.items()}
+        return {s.name: lambda h, w, code=codes[s.place]: np.full((h, w), code, np.uint8) for s in sites}  # type: ignore[misc]
+    shares = dict(config.shares)
+
+    def rule(place: str) -> Rule:
+        seed = (config.seed, zlib.crc32(place.encode()))
+        return lambda h, w: splits.blocks(h, w, config.block, shares, config.gap, seed)
+
+    return {s.name: rule(s.place) for s in sites}
+
+
+def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, GeoBox]) -> None:
+    """Refuses sites that would put the same ground into two splits.
+
+    Args:
+        config: `dataset.split`.
+        sites: all of the dataset.
+        lattices: 10 m lattice by site, for those sites that have one; of whatever zones they are.
+
+    Raises:
+        InputError: by site, two sites of different splits overlap; by block, two sites overlap whose blocks differ;
+            or a site lies nowhere.
+    """
+    by_name = {s.name: s for s in sites}
+    split = _split_of_places(config, sites) if config.by == "site" else {}
+    for first, second in near(lattices, TOUCHING):
+        a, b = by_name[first], by_name[second]
+        if config.by == "site" and split[a.place] != split[b.place]:
+            raise InputError(
+                f"sites {a.name!r} ({split[a.place]}) and {b.name!r} ({split[b.place]}) share ground: put both into "
+                "one split"
+            )
+        if config.by == "block" and (a.place != b.place or lattices[a.name] != lattices[b.name]):
+            raise InputError(
+                f"sites {a.name!r} and {b.name!r} share ground, but their blocks differ: give them one place in the "
+                "table of sites and crop them to the same extent"
+            )
+
+
+def neighbours(config: Any, lattices: Mapping[str, GeoBox]) -> dict[str, tuple[str, ...]]:
+    """For every site, those before it whose ground lies nearer than the gap: the later one gives way. By site, none.
+
+    Args:
+        config: `dataset.split`.
+        lattices: 10 m lattice by site; those that share ground are one and the same, see `check_apart`.
+    """
+    if config.by != "block":
+        return dict.fromkeys(lattices, ())
+    first: dict[GeoBox, str] = {}
+    for name, lattice in lattices.items():
+        first.setdefault(lattice, name)  # sites of one ground give way alike
+    apart = near({name: lattice for lattice, name in first.items()}, COARSE_SPACING * config.gap)
+    return {
+        name: tuple(earlier for earlier, later in apart if later == first[lattice])
+        for name, lattice in lattices.items()
+    }
+
+
+def give_way(rule: Rule, lattice: GeoBox, others: Sequence[GeoBox], gap: int) -> Rule:
+    """The rule with the ground left free that lies within `gap` 10 m pixels of other sites: they know other blocks."""
+
+    def kept(height: int, width: int) -> np.ndarray:
+        shapes = [(seen_from(lattice, other, COARSE_SPACING * gap), 0) for other in others]
+        return burn(shapes, rule(height, width), lattice.affine)
+
+    return kept if others else rule
+
+
+def _split_of_places(config: Any, sites: Sequence[SiteEntry]) -> dict[str, str]:
+    places = list(dict.fromkeys(s.place for s in sites))
+    return splits.split_sites(places, {k: tuple(v) for k, v in config.table.items() if v})

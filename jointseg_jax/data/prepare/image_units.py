@@ -1,0 +1,110 @@
+"""The units of the 1 m image in terms of the input it goes with."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.prepare.recipe import Recipe, strips
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR
+from jointseg_jax.rasters.reader import Handles, open_raster, read_window
+from jointseg_jax.rasters.scene import ImageLayer
+
+_BLOCK = 6  # coarse pixels on the side of the blocks compared: over 60 m the differing blur of the two is gone
+_FEWEST = 8  # blocks, for a line with two unknowns per band
+_LEAST_EXPLAINED = 0.1  # share of the input's variance; two scenes of different ground reach some hundredths
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageUnits:
+    """Gain and offset per band that bring the image's numbers into the input's units, and how they came about."""
+
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+    note: str
+
+
+def image_units(
+    recipe: Recipe, lattice: GeoBox, image: pathlib.Path, nodata: float | None, layer: pathlib.Path, where: str
+) -> ImageUnits:
+    """How the numbers of a prepared image translate into the units of the input bands.
+
+    An image that the input is simulated from, or that is said to match, shares the input's encoding. Otherwise a line
+    is fitted to block means.
+
+    Args:
+        recipe: of the preparation.
+        lattice: 10 m.
+        image: prepared image.
+        nodata: its number for invalid pixels.
+        layer: prepared raster of the first modality.
+        where: the files both were made from, for messages.
+
+    Raises:
+        InputError: image and input have too little clear ground in common, or do not show the same ground.
+    """
+    primary, bands = recipe.primary, len(recipe.image_bands)
+    if recipe.image_is_encoded:
+        offset = primary.scale * primary.offset
+        return ImageUnits((primary.scale,) * bands, (offset,) * bands, "image: in the input's encoding")
+    x, y = _block_pairs(recipe, lattice, image, nodata, layer)
+    if len(x) < _FEWEST:
+        raise InputError(
+            f"{where} have {len(x)} blocks of {_BLOCK * COARSE_SPACING:g} m without cloud and gaps in common, but "
+            f"{_FEWEST} are needed to fit the image's units: give a larger or clearer site, leave it out "
+            "(dataset.source.only), or set dataset.match_image=False where the image is stored like the input"
+        )
+    lines = [_fit(x[:, band], y[:, band]) for band in range(bands)]
+    explained = ", ".join(f"{share:.2f}" for _, _, share in lines)
+    if any(gain <= 0 or share < _LEAST_EXPLAINED for gain, _, share in lines):
+        raise InputError(
+            f"{where} do not show the same ground (a line per band explains "
+            f"{explained} of the input's variance, with slopes {', '.join(f'{gain:.3g}' for gain, _, _ in lines)}): "
+            "check their dates and CRS"
+        )
+    gains, offsets, _ = zip(*lines, strict=True)
+    return ImageUnits(gains, offsets, f"image: units fitted, explained variance {explained}")
+
+
+def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Slope, intercept and explained variance of a line through points; no slope where either is constant."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0, float(y.mean()), 0.0
+    gain, offset = np.polyfit(x, y, 1)
+    return float(gain), float(offset), float(1 - np.var(y - gain * x - offset) / np.var(y))
+
+
+def _block_pairs(
+    recipe: Recipe, lattice: GeoBox, image: pathlib.Path, nodata: float | None, layer: pathlib.Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the image's numbers and of the input's values over blocks valid in both, `[blocks, bands]` each."""
+    primary, bands = recipe.primary, len(recipe.image_bands)
+    index = tuple(primary.bands.index(b) + 1 for b in recipe.image_bands)
+    as_stored = ImageLayer(str(image), (1.0,) * bands, (0.0,) * bands, nodata)
+    fine_means, coarse_means = [], []
+    handles = Handles()
+    with open_raster(layer) as coarse:
+        for window in strips(*lattice.shape):
+            shown, complete = as_stored.read(window.scale(FINE_FACTOR), handles)
+            stored, _ = read_window(coarse, window, index)
+            ok = primary.valid(stored) & (_block(complete.astype(np.float32), FINE_FACTOR) == 1)
+            fine_means.append(_block_means(_block(shown, FINE_FACTOR), ok))
+            coarse_means.append(_block_means(primary.decode(stored), ok))
+    handles.close()
+    return np.concatenate(fine_means), np.concatenate(coarse_means)
+
+
+def _block(x: np.ndarray, n: int) -> np.ndarray:
+    """Means of n x n blocks, the remainder cut off. [h, w, ...] -> [h // n, w // n, ...]."""
+    h, w = x.shape[0] // n, x.shape[1] // n
+    return x[: h * n, : w * n].reshape(h, n, w, n, *x.shape[2:]).mean((1, 3))
+
+
+def _block_means(values: np.ndarray, ok: np.ndarray) -> np.ndarray:
+    """Means over blocks of `_BLOCK` pixels that are wholly ok. [h, w, bands] -> [blocks, bands]."""
+    if min(ok.shape) < _BLOCK:
+        return values[:0].reshape(0, values.shape[-1])
+    whole = _block(ok.astype(np.float32), _BLOCK) == 1
+    return _block(values, _BLOCK)[whole]

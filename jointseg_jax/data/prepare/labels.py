@@ -1,0 +1,98 @@
+"""From vectors and land-cover codes to the label raster: 0 pervious, 1 impervious, 255 ignored."""
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from affine import Affine
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.geo.vectors import read_layers
+from jointseg_jax.rasters.burn import burn
+
+DEFAULT_ROAD_WIDTH = 6.0  # metres, for lines without a width
+_LINES, _AREAS = ("LineString", "LinearRing"), ("Polygon",)
+
+
+def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np.ndarray:
+    """Translates land-cover codes (any integers) to label values.
+
+    Raises:
+        InputError: a code is not in `mapping`; nothing is guessed.
+    """
+    present, inverse = np.unique(codes, return_inverse=True)
+    unknown = [int(code) for code in present if int(code) not in mapping]
+    if unknown:
+        raise InputError(
+            f"{where} holds land-cover codes {unknown} that label.classes does not map; add them (255 to ignore)"
+        )
+    return np.array([mapping[int(code)] for code in present], np.uint8)[inverse].reshape(codes.shape)
+
+
+def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, float]]:
+    """The impervious ground in all layers of a vector file: its polygons and lines; points have no extent.
+
+    Args:
+        path: GeoPackage or any other file that GDAL reads.
+        crs: to bring it to.
+
+    Returns:
+        Geometries and full widths in metres: of lines their `width` column (numbers, or text such as `4 m`),
+        `DEFAULT_ROAD_WIDTH` where there is none or 0; 0 for polygons.
+
+    Raises:
+        InputError: see `read_layers` and `VectorLayer.check`; it holds points alone, or a width is no number.
+    """
+    shapes: list[tuple[shapely.Geometry, float]] = []
+    left_out = False
+    for layer in read_layers(path):
+        layer.check()
+        frame = layer.table[layer.table.geometry.notna()].to_crs(crs).explode(ignore_index=True)  # also collections
+        if not np.isfinite(shapely.get_coordinates(frame.geometry.values)).all():
+            raise InputError(
+                f"layer {layer.name!r} of {path} reaches beyond what the site's CRS can express: cut it to the sites"
+            )
+        areas, lines = frame.geom_type.isin(_AREAS), frame.geom_type.isin(_LINES)
+        left_out |= not (areas | lines).all()
+        shapes += [(polygon, 0.0) for polygon in frame.geometry[areas]]
+        given = frame["width"] if "width" in frame else pd.Series(None, frame.index, dtype=object)
+        widths = [_line_width(value, path, layer.name) for value in given[lines]]
+        shapes += list(zip(frame.geometry[lines], widths, strict=True))
+    if left_out and not shapes:
+        raise InputError(f"{path} holds points alone, which cover no ground: give polygons, or lines with a width")
+    return shapes
+
+
+def _line_width(value: Any, path: pathlib.Path, layer: str) -> float:
+    """Metres. OpenStreetMap's are text, perhaps with the unit; in many road tables 0 stands for unknown."""
+    text = "" if pd.isna(value) else str(value).strip()
+    try:
+        width = float(text.removesuffix("m")) if text else 0.0
+    except ValueError:
+        width = -1.0
+    if not 0 <= width < np.inf:
+        raise InputError(
+            f"layer {layer!r} of {path} has a line of width {value!r}: write it in metres, or leave it empty "
+            f"for {DEFAULT_ROAD_WIDTH:g} m"
+        )
+    return width or DEFAULT_ROAD_WIDTH
+
+
+def rasterise(
+    shapes: Iterable[tuple[shapely.Geometry, float]], transform: Affine, height: int, width: int
+) -> np.ndarray:
+    """Burns impervious vectors into a label, `[height, width]` uint8.
+
+    A pixel is impervious where its centre lies in a polygon, or within half the width of a line.
+
+    Args:
+        shapes: geometry in the raster's CRS and, for lines, the full width in its units (0 for polygons).
+        transform: of the raster.
+        height: pixels.
+        width: pixels.
+    """
+    areas = ((shapely.buffer(g, w / 2) if w > 0 else g, 1) for g, w in shapes)
+    return burn(areas, np.zeros((height, width), np.uint8), transform)

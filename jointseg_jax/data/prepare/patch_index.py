@@ -1,0 +1,75 @@
+"""The index of a dataset: which windows of which sites are patches."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jointseg_jax.data.dataset import INDEX_COLUMNS, Site
+from jointseg_jax.data.prepare import splits
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import open_raster, read_window
+
+
+def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.DataFrame:
+    """One row per patch: square windows that lie wholly on the ground of one split and are labelled enough.
+
+    Training patches start every `config.stride` pixels, those of the other splits lie side by side.
+
+    Raises:
+        InputError: a split that has ground has no patch.
+    """
+    rows = []
+    for site in sites:
+        with open_raster(root / site.split) as raster:
+            codes = read_window(raster, Window(0, 0, site.height, site.width))[0][..., 0]
+        known, impervious = label_shares(root / site.label, site.height, site.width)
+        for split in splits.SPLITS:
+            ground = _integral((codes == splits.CODES[split]).astype(np.float64))
+            stride = config.stride if split == "train" else config.patch
+            for row in range(0, site.height - config.patch + 1, stride):
+                for col in range(0, site.width - config.patch + 1, stride):
+                    window = Window(row, col, config.patch, config.patch)
+                    if _sum(ground, window) < config.patch**2 - 0.5:
+                        continue
+                    valid = _sum(known, window) / config.patch**2
+                    if valid < config.min_valid or valid == 0:
+                        continue
+                    share = _sum(impervious, window) / config.patch**2 / valid
+                    rows.append((site.name, site.region, split, site.date, site.crs, *window, share, valid))
+    index = pd.DataFrame(rows, columns=list(INDEX_COLUMNS))
+    for split in splits.SPLITS:
+        if any(s.pixels[split] for s in sites) and not (index["split"] == split).any():
+            raise InputError(
+                f"no patch of {config.patch} pixels fits into the {split} ground: lower dataset.patch, "
+                "dataset.min_valid or "
+                "dataset.split.gap, or enlarge dataset.split.block"
+            )
+    return index
+
+
+def label_shares(path: pathlib.Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integral images [height + 1, width + 1] of the labelled and of the impervious share of each 10 m pixel."""
+    known, impervious = np.zeros((height, width)), np.zeros((height, width))
+    strip = 64
+    with open_raster(path) as raster:
+        for row in range(0, height, strip):
+            window = Window(row, 0, min(strip, height - row), width)
+            label = read_window(raster, window.scale(FINE_FACTOR))[0][..., 0]
+            cells = label.reshape(window.height, FINE_FACTOR, width, FINE_FACTOR)
+            known[window.slices()] = (cells != IGNORE).mean((1, 3))
+            impervious[window.slices()] = (cells == 1).mean((1, 3))
+    return _integral(known), _integral(impervious)
+
+
+def _integral(x: np.ndarray) -> np.ndarray:
+    return np.pad(x.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _sum(integral: np.ndarray, w: Window) -> float:
+    bottom, right = w.row + w.height, w.col + w.width
+    return float(integral[bottom, right] - integral[w.row, right] - integral[bottom, w.col] + integral[w.row, w.col])

@@ -1,0 +1,191 @@
+"""What is asked of a preparation, and the lattice a site gets: shared by the layers, the image and the label."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.prepare.sources import SiteSource
+from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE, Contract, Modality, common_spacing
+from jointseg_jax.rasters.lattice import Window, crs_name, crs_text, make_lattice
+from jointseg_jax.rasters.metric import check_metric
+from jointseg_jax.rasters.reader import lattice_of
+
+# How datasets store each kind of quantity: dtype, nodata, scale, offset (value = (stored + offset) * scale).
+ENCODINGS: dict[str, tuple[str, float | None, float, float]] = {
+    "reflectance": ("uint16", 0.0, 1e-4, -1000.0),
+    "display": ("uint8", 0.0, 1 / 255, 0.0),
+    "dB": ("float32", None, 1.0, 0.0),
+    "m": ("float32", None, 1.0, 0.0),
+    "index": ("float32", None, 1.0, 0.0),
+}
+_STRIP = 64  # coarse rows handled at a time: memory is bounded by the site's width
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How raw rasters become dataset rasters.
+
+    Attributes:
+        modalities: as they will be stored, the first holding the image bands.
+        image_bands: names of the image's bands in the first modality.
+        simulate: the sensor that makes the first modality from the image; None where it has files.
+        classes: code in the label raster -> label value (0, 1, 255).
+        clear: SCL classes that count as clear.
+        match_image: fit the image's units to the input's (per site and band).
+        warp: resample rasters that do not lie on the site's lattice, instead of refusing them.
+        seed: of simulated noise.
+    """
+
+    modalities: tuple[Modality, ...]
+    image_bands: tuple[str, ...]
+    simulate: Sensor | None = None
+    classes: Mapping[int, int] = dataclasses.field(default_factory=lambda: {0: 0, 1: 1, IGNORE: IGNORE})
+    clear: tuple[int, ...] = (4, 5, 6, 7)
+    match_image: bool = True
+    warp: bool = False
+    seed: int = 0
+
+    @property
+    def primary(self) -> Modality:
+        """The modality that holds the image bands, and that every site has."""
+        return self.modalities[0]
+
+    @property
+    def image_is_encoded(self) -> bool:
+        """True where the image's numbers are the first modality's: it is simulated from them, or said to share them."""
+        return self.simulate is not None or not self.match_image
+
+    @property
+    def coarsest(self) -> float:
+        """The spacing that origins and sizes must be multiples of."""
+        return common_spacing(self.modalities)
+
+
+def make_recipe(config: Any) -> Recipe:
+    """The recipe that a dataset config asks for.
+
+    Args:
+        config: `config.dataset`.
+
+    Raises:
+        InputError: it contradicts itself, or asks for what there is not.
+    """
+    modalities = tuple(_make_modality(config, name) for name in config.inputs)
+    primary, image_bands = modalities[0], tuple(config.image_bands)
+    if primary.spacing != COARSE_SPACING:
+        raise InputError(
+            f"the first modality {primary.name!r} has a spacing of {primary.spacing:g} m: it must be the one at "
+            f"{COARSE_SPACING:g} m"
+        )
+    try:
+        Contract(modalities, image_bands)
+    except ValueError as error:
+        raise InputError(f"dataset.image_bands={image_bands}: {error}") from error
+    classes = {int(code): int(value) for code, value in config.label.classes}
+    return Recipe(
+        modalities=modalities,
+        image_bands=image_bands,
+        simulate=_make_sensor(config, primary) if config.simulate.enabled else None,
+        classes=classes,
+        clear=tuple(config.clear),
+        match_image=config.match_image,
+        warp=config.warp,
+        seed=config.seed,
+    )
+
+
+def _make_modality(config: Any, name: str) -> Modality:
+    if name not in config.modalities:
+        raise InputError(
+            f"dataset.inputs names {name!r}, which dataset.modalities does not describe; it has "
+            f"{sorted(config.modalities)}"
+        )
+    given = config.modalities[name]
+    spacing = float(given.spacing)
+    simulated = config.simulate.enabled and name == config.inputs[0]
+    dates = 1 if simulated else len(config.source.layers.get(name, ()))
+    if not dates:
+        raise InputError(
+            f"no files are named for modality {name!r}: name them in dataset.source.layers, one per date, or drop it "
+            "from dataset.inputs"
+        )
+    dtype, nodata, scale, offset = ENCODINGS[given.units]
+    return Modality(name, tuple(given.bands), spacing, dtype, given.units, nodata, scale, offset, dates=dates)
+
+
+def _make_sensor(config: Any, modality: Modality) -> Sensor:
+    bands = modality.bands
+    if bands != tuple(config.image_bands):
+        raise InputError(
+            f"the first modality {bands} can only be simulated when it has the image's bands "
+            f"{tuple(config.image_bands)}"
+        )
+    unknown = [b for b in bands if b not in SNR_AT_REFERENCE]
+    if modality.units == "reflectance" and unknown:
+        raise InputError(
+            f"bands {unknown} cannot be simulated as reflectance: name them as the Sentinel-2 bands they stand for "
+            f"(known: {', '.join(SNR_AT_REFERENCE)}), or give modality {modality.name!r} the units 'display'"
+        )
+    sensor = Sensor.display(bands) if modality.units == "display" else Sensor.sentinel2(bands)
+    mtf, snr = tuple(config.simulate.mtf), tuple(config.simulate.snr)
+    for name, values in (("mtf", mtf), ("snr", snr)):
+        if values and len(values) != len(bands):
+            raise InputError(f"dataset.simulate.{name} has {len(values)} numbers, one per band {bands} is needed")
+    if not all(0 < m < HIGHEST_MTF for m in mtf):
+        raise InputError(
+            f"dataset.simulate.mtf={mtf}: an MTF at Nyquist lies between 0 and that of a bare pixel, {HIGHEST_MTF:.3f}"
+        )
+    return dataclasses.replace(sensor, mtf=mtf or sensor.mtf, snr=snr or sensor.snr)
+
+
+def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
+    """The 10 m lattice of a site: the ground that image and inputs share, snapped inwards to the coarsest spacing.
+
+    Raises:
+        InputError: the files share no ground, or label and image differ in size.
+    """
+    fine = lattice_of(source.image)
+    check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(source.image), utm=True)
+    if source.label is not None:
+        label = lattice_of(source.label)
+        if label.shape != fine.shape or not label.affine.almost_equals(fine.affine, 1e-3) or label.crs != fine.crs:
+            raise InputError(
+                f"{source.label} ({label.shape[1]} x {label.shape[0]}, {crs_name(label)}) does not lie on the pixels "
+                f"of {source.image} ({fine.shape[1]} x {fine.shape[0]}, {crs_name(fine)}): give both the "
+                "same CRS, origin and size"
+            )
+    left, top = fine.affine.c, fine.affine.f
+    right, bottom = left + fine.shape[1] * fine.affine.a, top + fine.shape[0] * fine.affine.e
+    if recipe.simulate is None:
+        path = source.layers[recipe.primary.name][0]
+        coarse = lattice_of(path)
+        if not recipe.warp:
+            check_metric(coarse, COARSE_SPACING, str(path))
+            if coarse.crs != fine.crs:
+                raise InputError(
+                    f"{path} is in {crs_name(coarse)} but {source.image} in {crs_name(fine)}: warp one, or set "
+                    "dataset.warp=True"
+                )
+            left, right = max(left, coarse.affine.c), min(right, coarse.affine.c + coarse.shape[1] * coarse.affine.a)
+            top, bottom = min(top, coarse.affine.f), max(bottom, coarse.affine.f + coarse.shape[0] * coarse.affine.e)
+    step = recipe.coarsest
+    left, top = math.ceil(left / step - 1e-6) * step, math.floor(top / step + 1e-6) * step
+    height = math.floor((top - bottom) / step + 1e-6) * round(step / COARSE_SPACING)
+    width = math.floor((right - left) / step + 1e-6) * round(step / COARSE_SPACING)
+    if height < 1 or width < 1:
+        raise InputError(
+            f"the rasters of site {source.entry.name!r} share no {step:g} m pixel: {source.image} and its inputs do "
+            "not overlap"
+        )
+    return make_lattice(crs_text(fine), left, top, COARSE_SPACING, height, width)
+
+
+def strips(height: int, width: int) -> Iterator[Window]:
+    """Windows over the whole width, top to bottom, that together cover a raster of 10 m pixels."""
+    for row in range(0, height, _STRIP):
+        yield Window(row, 0, min(_STRIP, height - row), width)

@@ -1,0 +1,133 @@
+"""The 1 m side of a site: image and label."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.prepare import labels
+from jointseg_jax.data.prepare.recipe import Recipe, strips
+from jointseg_jax.data.prepare.sources import SiteSource
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.aligned import Aligned, open_aligned
+from jointseg_jax.rasters.contract import BEYOND, FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.lattice import Window, crs_text, refine
+from jointseg_jax.rasters.radiometry.band_names import match_names, rgb_order
+from jointseg_jax.rasters.writer import Layout, raster_writer
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+    """What became of the image: the dtype, and the number that marks invalid pixels.
+
+    `nodata` is None where there are none, and where numbers are floats, which mark them by NaN. `notes` say what was
+    taken as absent without being marked.
+    """
+
+    nodata: float | None
+    dtype: str
+    notes: tuple[str, ...] = ()
+
+
+def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathlib.Path) -> ImageFile:
+    """Copies the image onto the site's 1 m lattice.
+
+    Where it has gaps, they become the dtype's smallest number (NaN for floats), and the rest is kept off that number.
+
+    Raises:
+        InputError: it has too few bands, or is not in the encoding it is said to be in.
+    """
+    fine = refine(lattice, FINE_FACTOR)
+    with open_aligned(source.image, fine, warp=recipe.warp, collar=True) as raster:
+        dtype = np.dtype(raster.source.dtypes[0])
+        _check_image(raster, recipe, source.image)
+        bands = _bands(raster.source.descriptions, recipe.image_bands)
+        windows = [w.scale(FINE_FACTOR) for w in strips(*lattice.shape)]
+        complete = all(_read_image(raster, bands, w)[1].all() for w in windows)
+        floating = np.issubdtype(dtype, np.floating)
+        smallest = 0 if floating else int(np.iinfo(dtype).min)
+        nodata = None if complete else np.nan if floating else smallest
+        order = rgb_order(recipe.image_bands)
+        layout = Layout(
+            fine, str(dtype), recipe.image_bands, nodata, rgb=len(recipe.image_bands) == 3 and order == (0, 1, 2)
+        )
+        with raster_writer(path, layout) as writer:
+            for window in windows:
+                values, valid = _read_image(raster, bands, window)
+                if nodata is not None:
+                    kept = values if floating else np.maximum(values, smallest + 1)
+                    values = np.where(valid[..., None], kept, nodata).astype(dtype)
+                writer.write(values, window)
+        notes = () if raster.collar is None else (f"image: {raster.collar.note}",)
+    return ImageFile(None if complete or floating else float(smallest), str(dtype), notes)
+
+
+def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:
+    bands, dtype, primary = len(recipe.image_bands), raster.source.dtypes[0], recipe.primary
+    if raster.source.count < bands:
+        raise InputError(f"{path} has {raster.source.count} bands, the image needs {bands} {recipe.image_bands}")
+    if recipe.image_is_encoded and dtype != primary.dtype:
+        why = "it is to simulate" if recipe.simulate is not None else "(dataset.match_image=False) it shares with"
+        raise InputError(
+            f"{path} holds {dtype} numbers, but as {primary.units} that {why} modality {primary.name!r} they must be "
+            f"{primary.dtype}: convert the image"
+        )
+
+
+def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[int]:
+    """Zero-based: by name or colour where the file's words tell all of them apart, else its first ones."""
+    names = [d or "" for d in descriptions]
+    found = [match_names(names, band, numbers=False) for band in wanted]  # B2 may be the second of any bands
+    if all(len(numbers) == 1 for numbers in found):
+        return [number for (number,) in found]
+    return list(range(len(wanted)))
+
+
+def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Stored numbers `[h, w, bands]` and where all of them are there, bool `[h, w]`."""
+    values, valid = raster.read(window, tuple(band + 1 for band in bands))
+    if np.issubdtype(values.dtype, np.floating):
+        valid = valid & (np.abs(values) < BEYOND).all(-1)  # False for NaN
+    return values, valid
+
+
+def write_label(source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.ndarray, path: pathlib.Path) -> None:
+    """Writes the label on the site's 1 m lattice: 0, 1, and 255 where unknown or where no input saw the ground.
+
+    Args:
+        source: with a label raster or vectors.
+        recipe: class mapping.
+        lattice: 10 m.
+        seen: bool on the 10 m lattice.
+        path: target.
+    """
+    fine = refine(lattice, FINE_FACTOR)
+    read = _from_vectors(source, fine) if source.vectors else _from_raster(source, recipe, fine)
+    with raster_writer(path, Layout(fine, "uint8", ("label",), IGNORE)) as writer:
+        for window in strips(*lattice.shape):
+            visible = np.repeat(np.repeat(seen[window.slices()], FINE_FACTOR, 0), FINE_FACTOR, 1)
+            writer.write(
+                np.where(visible, read(window.scale(FINE_FACTOR)), IGNORE).astype(np.uint8), window.scale(FINE_FACTOR)
+            )
+
+
+def _from_raster(source: SiteSource, recipe: Recipe, fine: GeoBox) -> Callable[[Window], np.ndarray]:
+    assert source.label is not None
+    path = source.label
+
+    def read(window: Window) -> np.ndarray:
+        with open_aligned(path, fine, warp=recipe.warp, categorical=True) as raster:
+            codes, inside = raster.read(window)
+        values = np.full(inside.shape, IGNORE, np.uint8)
+        values[inside] = labels.map_classes(codes[..., 0][inside], recipe.classes, str(path))
+        return values
+
+    return read
+
+
+def _from_vectors(source: SiteSource, fine: GeoBox) -> Callable[[Window], np.ndarray]:
+    shapes = [shape for path in source.vectors for shape in labels.read_shapes(path, crs_text(fine))]
+    burnt = labels.rasterise(shapes, fine.affine, *fine.shape)
+    return lambda window: burnt[window.slices()]

@@ -1,0 +1,181 @@
+"""Where the rasters of a dataset's sites lie: new ones beside those in use, which go when nobody reads them.
+
+DATASET/sites/NAME/      rasters of a site, and site.json, which says what they were made from
+        sites/NAME.2/    its newer rasters, while those in sites/NAME are in use
+        dataset.json     says which folders and which index are the current ones; replacing it is the swap
+"""
+
+import hashlib
+import itertools
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from jointseg_jax.data import site_record
+from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Site
+from jointseg_jax.data.site_record import RECORD
+from jointseg_jax.errors import InputError
+from jointseg_jax.storage import formats, locks
+from jointseg_jax.storage.files import atomic_path, clear_partial_folders
+
+_OTHER_INDEX = "index.2.parquet"
+
+
+class SiteFolders:
+    """The folders of a dataset's sites; for one process at a time, which holds the dataset's lock."""
+
+    def __init__(self, root: pathlib.Path):
+        """Removes what a killed run left half-written.
+
+        Args:
+            root: of the dataset.
+        """
+        self._root, self._sites = root, root / SITES
+        clear_partial_folders(self._sites)
+
+    def find(self, name: str, fingerprint: str) -> Site | None:
+        """The site as it was prepared from the same files with the same settings, where its rasters are whole."""
+        for folder in self._folders(name):
+            site = site_record.kept(folder, fingerprint)
+            if site is not None:
+                return site
+        return None
+
+    def make(self, name: str, fingerprint: str, write: Callable[[pathlib.Path, str], Site]) -> Site:
+        """Prepares a site in a folder of its own; the folder appears when it is complete.
+
+        Args:
+            name: of the site.
+            fingerprint: of what it is made from.
+            write: writes its rasters into the folder given, and returns the site as it will lie under the second
+                path, which is relative to the dataset.
+
+        Raises:
+            InputError: there is a folder of that name that this program did not write; or one of `write`.
+        """
+        target = self._free(name)
+        building = self._sites / f".partial-{name}"
+        try:
+            site = write(building, f"{SITES}/{target.name}")
+            site_record.keep(building, fingerprint, site)
+            building.rename(target)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return site
+
+    def publish(self, description: Mapping[str, Any], sites: Sequence[Site], index: pd.DataFrame) -> bool:
+        """Makes these sites and this index the dataset; whoever opened the former one can go on to read it.
+
+        Args:
+            description: of the dataset, but for `sites` and `index`.
+            sites: in order.
+            index: of the patches.
+
+        Returns:
+            Whether former rasters were kept, because a process reads them.
+        """
+        table = index.to_parquet(index=False)
+        used = self._index_in_use()
+        unchanged = used and (self._root / used).is_file() and (self._root / used).read_bytes() == table
+        self._swap(description, sites, table, used if unchanged else _OTHER_INDEX if used == INDEX else INDEX)
+        with locks.unread(self._sites) as free:
+            if not free:
+                return True
+            self._remove_former(sites)
+            settled = [self._settle(site) for site in sites]
+            if settled != list(sites) or self._index_in_use() != INDEX:
+                self._swap(description, settled, table, INDEX)
+                self._remove_former(settled)
+            (self._root / _OTHER_INDEX).unlink(missing_ok=True)
+        return False
+
+    def _swap(self, description: Mapping[str, Any], sites: Sequence[Site], table: bytes, name: str) -> None:
+        with atomic_path(self._root / name) as temporary:
+            temporary.write_bytes(table)
+        about = {"index": name, "index_sha256": hashlib.sha256(table).hexdigest()}
+        written = {**description, **about, "sites": [s.to_dict() for s in sites]}
+        formats.write_record(self._root / DESCRIPTION, written, formats.DATASET)
+
+    def _index_in_use(self) -> str:
+        try:
+            return str(formats.read_record(self._root / DESCRIPTION, formats.DATASET).get("index", INDEX))
+        except (FileNotFoundError, InputError):
+            return ""
+
+    def _settle(self, site: Site) -> Site:
+        """The site under its plain name, where that is free: without copying, and never without a complete folder."""
+        folder, home = self._root / site.folder, self._sites / site.name
+        if folder == home or home.exists():
+            return site
+        fingerprint, building = site_record.fingerprint_of(folder), self._sites / f".partial-{site.name}"
+        try:
+            building.mkdir()
+            for path in site.paths:
+                os.link(self._root / path, building / pathlib.PurePosixPath(path).name)
+            moved = site.at(f"{SITES}/{site.name}")
+            site_record.keep(building, fingerprint, moved)
+            building.rename(home)
+            return moved
+        except OSError:  # a file system without hard links: it stays where it is
+            return site
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+    def _remove_former(self, sites: Sequence[Site]) -> None:
+        """Removes other folders of these sites; what this program did not write stays."""
+        for site in sites:
+            for folder in self._folders(site.name):
+                if folder != self._root / site.folder:
+                    _remove(folder, site.paths)
+
+    def _folders(self, name: str) -> list[pathlib.Path]:
+        """Complete folders of a site."""
+        pattern = re.compile(re.escape(name) + r"(\.\d+)?")
+        inside = sorted(self._sites.iterdir()) if self._sites.is_dir() else []
+        return [f for f in inside if pattern.fullmatch(f.name) and (f / RECORD).is_file() and _is_of(f, name)]
+
+    def _free(self, name: str) -> pathlib.Path:
+        home = self._sites / name
+        if home.exists() and not (home / RECORD).is_file():
+            raise InputError(
+                f"{home} was not written by this program, and the prepared rasters of site {name!r} are to lie there: "
+                "move it away, or choose another dataset.path"
+            )
+        numbered = (self._sites / (name if n == 1 else f"{name}.{n}") for n in itertools.count(1))
+        return next(folder for folder in numbered if not folder.exists())
+
+
+def _site(folder: pathlib.Path) -> Site | None:
+    """The site that a folder holds; None where its record is damaged."""
+    try:
+        return Site.from_dict(formats.read_record(folder / RECORD, formats.SITE)["site"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # `formats` raises one of them
+        return None
+
+
+def _is_of(folder: pathlib.Path, name: str) -> bool:
+    """Whether a folder is this site's: `a.2` may be a site of its own."""
+    site = _site(folder)
+    return folder.name == name if site is None else site.name == name
+
+
+def _remove(folder: pathlib.Path, usual: Iterable[str]) -> None:
+    """Removes what this program wrote into a site's folder, and the statistics that GDAL keeps beside rasters.
+
+    Args:
+        folder: of former rasters.
+        usual: their names where the folder's record is damaged.
+    """
+    site = _site(folder)
+    for path in usual if site is None else site.paths:
+        name = pathlib.PurePosixPath(path).name
+        (folder / name).unlink(missing_ok=True)
+        (folder / f"{name}.aux.xml").unlink(missing_ok=True)
+    if [path.name for path in folder.iterdir()] == [RECORD]:  # else it goes on to tell that the folder is ours
+        (folder / RECORD).unlink()
+        folder.rmdir()

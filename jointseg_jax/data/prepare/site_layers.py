@@ -1,0 +1,159 @@
+"""The 10 m side of a site: raw input rasters brought to one radiometry, or simulated from the image."""
+
+import pathlib
+import zlib
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.prepare.recipe import Recipe, strips
+from jointseg_jax.data.prepare.sources import SiteSource
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.aligned import Aligned, open_aligned
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
+from jointseg_jax.rasters.lattice import Window, coarsen, refine
+from jointseg_jax.rasters.radiometry.band_names import bands_note, match_bands
+from jointseg_jax.rasters.radiometry.encoding import interpret, stated
+from jointseg_jax.rasters.radiometry.sample import take_sample
+from jointseg_jax.rasters.radiometry.units import check_nature
+from jointseg_jax.rasters.reader import has_mask
+from jointseg_jax.rasters.writer import Layout, write_raster
+
+
+def write_layers(
+    source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pathlib.Path
+) -> tuple[dict[str, tuple[str, ...]], np.ndarray, list[str]]:
+    """Writes every modality that a site has.
+
+    Returns:
+        File names by modality, where any date of the first modality is valid (bool on the 10 m lattice), and notes on
+        what was decided per file.
+    """
+    clear = _clear_sky(source, recipe, lattice)
+    names: dict[str, tuple[str, ...]] = {}
+    notes: list[str] = []
+    seen = np.zeros(lattice.shape, bool)
+    for modality in recipe.modalities:
+        first = modality is recipe.primary
+        if first and recipe.simulate is not None:
+            found = [(*_simulate(source, recipe, modality, lattice), "simulated from the 1 m image")]
+        else:
+            found = [_read_layer(path, modality, lattice, recipe) for path in source.layers.get(modality.name, ())]
+        files = []
+        for date, (values, valid, note) in enumerate(found):
+            if modality.units == "reflectance" and clear is not None:
+                valid = valid & _to_spacing(clear, modality.spacing)
+            files.append(f"{modality.name}.tif" if len(found) == 1 else f"{modality.name}_{date}.tif")
+            _write_layer(folder / files[-1], values, valid, modality, lattice)
+            notes.append(f"{files[-1]}: {note}")
+            if first:
+                seen |= valid
+        if files:
+            names[modality.name] = tuple(files)
+    return names, seen, notes
+
+
+def _to_spacing(mask: np.ndarray, spacing: float) -> np.ndarray:
+    """A 10 m mask on a coarser lattice: true where all of a pixel is."""
+    n = round(spacing / COARSE_SPACING)
+    height, width = mask.shape
+    return np.asarray(mask.reshape(height // n, n, width // n, n).all((1, 3)))
+
+
+def _clear_sky(source: SiteSource, recipe: Recipe, lattice: GeoBox) -> np.ndarray | None:
+    """Where the scene classification says clear, bool on the 10 m lattice; None without one."""
+    if source.cloud is None:
+        return None
+    with open_aligned(source.cloud, lattice, warp=recipe.warp, categorical=True) as raster:
+        classes, inside = raster.read(Window(0, 0, *lattice.shape))
+    return inside & np.isin(classes[..., 0], recipe.clear)
+
+
+def _read_layer(
+    path: pathlib.Path, modality: Modality, lattice: GeoBox, recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """One raw input raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and what was decided."""
+    at = coarsen(lattice, round(modality.spacing / COARSE_SPACING))
+    picture, optical = modality.units == "display", modality.units == "reflectance"
+    with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, collar=picture) as raster:
+        indexes = _band_indexes(raster, modality, path)
+        stored, inside = raster.read(Window(0, 0, *at.shape), indexes)
+        says = stated(raster.source, indexes)
+        used = bands_note(indexes, raster.source.descriptions, modality)
+        # Of the file as it is: on the site's lattice it may be warped.
+        masked = picture or has_mask(raster.source, indexes)
+        sample = take_sample(raster.source, indexes, masked=masked, collar=raster.collar)
+        collar = raster.collar
+    if not inside.any():
+        raise InputError(f"{path} has no data on the site's ground: check its CRS and extent, or leave the site out")
+    if optical and np.issubdtype(stored.dtype, np.floating):
+        raise InputError(
+            f"{path} holds {stored.dtype}, but reflectance is read as digital numbers (uint16): give the original "
+            "product"
+        )
+    read_as, note = interpret(modality, says, sample)
+    check_nature(read_as.decode(sample.ground(read_as)), read_as, str(path), scale=says.scale)
+    notes = [note, used] if collar is None else [note, used, collar.note]
+    return read_as.decode(stored), inside & read_as.valid(stored), "; ".join(notes)
+
+
+def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> tuple[int, ...]:
+    """One-based, by the names that prediction knows: in the file's order only where no band has one."""
+    found = match_bands(raster.source, modality)
+    if found is None:
+        if raster.source.count != len(modality.bands):
+            raise InputError(
+                f"{path} has {raster.source.count} bands, modality {modality.name!r} has {len(modality.bands)} "
+                f"{modality.bands}"
+            )
+        return tuple(range(1, len(modality.bands) + 1))
+    names = [d or "" for d in raster.source.descriptions]
+    for band, matches in zip(modality.bands, found, strict=True):
+        if not matches:
+            raise InputError(
+                f"{path} lacks band {band} (it has {names}): add it, correct the file's band descriptions, or take it "
+                f"out of modality {modality.name!r}"
+            )
+        if len(matches) > 1:
+            raise InputError(
+                f"{path} has more than one band {band} (among {names}): correct the file's band descriptions"
+            )
+    return tuple(matches[0] for matches in found)
+
+
+def _write_layer(
+    path: pathlib.Path, values: np.ndarray, valid: np.ndarray, modality: Modality, lattice: GeoBox
+) -> None:
+    """Stores values in one convention, whatever the files came in: reflectance carries +1000, so none is negative."""
+    fill = np.nan if modality.nodata is None else modality.nodata
+    stored = np.where(valid[..., None], modality.encode(values), fill).astype(modality.dtype)
+    layout = Layout(
+        coarsen(lattice, round(modality.spacing / COARSE_SPACING)),
+        modality.dtype,
+        modality.bands,
+        fill,
+        {"UNITS": modality.units},
+        scale=modality.scale,
+        offset=modality.scale * modality.offset,
+    )
+    write_raster(path, stored, layout)
+
+
+def _simulate(source: SiteSource, recipe: Recipe, modality: Modality, lattice: GeoBox) -> tuple[np.ndarray, np.ndarray]:
+    """The first modality as `recipe.simulate` would have seen the image: values `[h, w, bands]` and valid `[h, w]`."""
+    sensor = recipe.simulate
+    assert sensor is not None
+    height, width = lattice.shape
+    result = np.zeros((height, width, len(modality.bands)), np.float32)
+    valid = np.zeros((height, width), bool)
+    margin = -(-sensor.margin // FINE_FACTOR)
+    with open_aligned(source.image, refine(lattice, FINE_FACTOR), warp=recipe.warp, collar=True) as raster:
+        for window in strips(height, width):
+            values, inside = raster.read(window.pad(margin).scale(FINE_FACTOR))
+            rng = np.random.default_rng([recipe.seed, zlib.crc32(source.entry.name.encode()), window.row])
+            image = modality.decode(values[..., : len(modality.bands)])
+            seen, seen_valid = sensor.observe(image, inside, rng=rng)
+            core = np.s_[margin : margin + window.height, margin : margin + window.width]
+            result[window.slices()] = seen[core]
+            valid[window.slices()] = seen_valid[core]
+    return result, valid

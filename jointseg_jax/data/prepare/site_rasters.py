@@ -1,0 +1,70 @@
+"""Preparing one site: its raw rasters become tiled rasters on one lattice, in one radiometry, with one label."""
+
+import pathlib
+
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data import site_record
+from jointseg_jax.data.dataset import Site
+from jointseg_jax.data.prepare import splits
+from jointseg_jax.data.prepare.ground import Rule
+from jointseg_jax.data.prepare.image_units import image_units
+from jointseg_jax.data.prepare.recipe import Recipe
+from jointseg_jax.data.prepare.site_fine import write_image, write_label
+from jointseg_jax.data.prepare.site_layers import write_layers
+from jointseg_jax.data.prepare.sources import SiteSource
+from jointseg_jax.rasters.lattice import crs_text
+from jointseg_jax.rasters.writer import Layout, write_raster
+
+
+def prepare_site(
+    source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Rule, folder: pathlib.Path, at: str
+) -> Site:
+    """Writes the rasters of one site.
+
+    Args:
+        source: its raw files.
+        lattice: the site's at 10 m, see `recipe.site_lattice`.
+        recipe: what to make of them.
+        ground: height, width in 10 m pixels -> split codes `[height, width]`.
+        folder: for the rasters.
+        at: where that folder will lie, relative to the dataset.
+
+    Raises:
+        InputError: a raw file cannot be used; the message names it.
+    """
+    entry = source.entry
+    height, width = (int(n) for n in lattice.shape)
+    layers, seen, notes = write_layers(source, recipe, lattice, folder)
+    image = write_image(source, recipe, lattice, folder / "image.tif")
+    write_label(source, recipe, lattice, seen, folder / "label.tif")
+    primary = recipe.primary.name
+    where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary, ())[:1]))
+    units = image_units(recipe, lattice, folder / "image.tif", image.nodata, folder / layers[primary][0], where)
+    codes = ground(height, width)
+    write_raster(
+        folder / "split.tif",
+        codes,
+        Layout(lattice, "uint8", ("split",), 0, {k: str(v) for k, v in splits.CODES.items()}),
+    )
+    return Site(
+        name=entry.name,
+        region=entry.region,
+        date=entry.date,
+        crs=crs_text(lattice),
+        left=float(lattice.affine.c),
+        top=float(lattice.affine.f),
+        height=height,
+        width=width,
+        layers={name: tuple(f"{at}/{file}" for file in files) for name, files in layers.items()},
+        image=f"{at}/image.tif",
+        label=f"{at}/label.tif",
+        split=f"{at}/split.tif",
+        image_gain=units.gain,
+        image_offset=units.offset,
+        image_nodata=image.nodata,
+        image_dtype=image.dtype,
+        pixels={name: int((codes == code).sum()) for name, code in splits.CODES.items()},
+        notes=(*notes, *source.notes, *image.notes, units.note),
+        files=site_record.digests(folder),
+    )

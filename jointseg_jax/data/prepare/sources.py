@@ -1,0 +1,208 @@
+"""Where the raw rasters of a site lie: a table of site folders, or a folder of 1 m scenes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from jointseg_jax.data.dates import DATE_FORMS, iso_moment
+from jointseg_jax.data.prepare.site_names import check_names
+from jointseg_jax.data.tables import read_table
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
+from jointseg_jax.rasters.reader import files_behind
+
+TABLE = "sites.csv"
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteEntry:
+    """A site as it is listed, before its files are looked for.
+
+    Attributes:
+        name: unique; names the site's folder in the dataset.
+        place: sites of one place (the same ground at other dates) go into one split.
+        region: for scores by sub-region.
+        date: see `dates.iso_moment`; empty where it is not known.
+        folder: with its raw files.
+    """
+
+    name: str
+    place: str
+    region: str
+    date: str
+    folder: pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteSource:
+    """The raw files of one site.
+
+    Attributes:
+        entry: the site.
+        layers: modality -> one file per date; a modality that is not here is absent or simulated.
+        image: the 1 m image.
+        label: raster of labels or land-cover codes, on the image's lattice; or None when `vectors` are given.
+        vectors: GeoPackage or other vector files to rasterise.
+        cloud: Sentinel-2 scene classification (SCL).
+        notes: what was looked for and is not there.
+    """
+
+    entry: SiteEntry
+    layers: Mapping[str, tuple[pathlib.Path, ...]]
+    image: pathlib.Path
+    label: pathlib.Path | None = None
+    vectors: tuple[pathlib.Path, ...] = ()
+    cloud: pathlib.Path | None = None
+    notes: tuple[str, ...] = ()
+
+    def files(self) -> list[pathlib.Path]:
+        """All files the site is made from, those behind virtual rasters and the products' metadata included.
+
+        Raises:
+            InputError: a raster cannot be opened.
+        """
+        inputs = [path for paths in self.layers.values() for path in paths]
+        rasters = [p for p in (self.image, self.label, self.cloud) if p is not None] + inputs
+        behind = [file for raster in rasters for file in files_behind(raster)]
+        metadata = [xml for raster in inputs for xml in metadata_files(raster)]
+        # A shapefile is several files of one name.
+        vectors = [f for v in self.vectors for f in (v.parent.glob(f"{v.stem}.*") if v.suffix == ".shp" else [v])]
+        return [*behind, *sorted(vectors), *dict.fromkeys(metadata)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """File names inside a site's folder; each may be a pattern such as `image.*`.
+
+    `layers` maps a modality to one file per date; those that are not `required` may be missing, and so may `cloud`.
+    Empty names are not looked for, nor is the label where vectors are named.
+    """
+
+    image: str = "image.*"
+    label: str = "label.tif"
+    vectors: tuple[str, ...] = ()
+    cloud: str = ""
+    layers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    required: tuple[str, ...] = ()
+
+
+def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
+    """Sites listed in `root/sites.csv`: columns site, region, date, folder and, where dates share ground, place.
+
+    Raises:
+        InputError: no table or one that cannot be read, a site listed twice or named as no folder can be, a date that
+            is none, or `only` names a site that is not listed.
+    """
+    path = root / TABLE
+    if not path.exists():
+        raise InputError(
+            f"{path} is missing: it lists the sites, one row each, with the columns site, region, date and folder"
+        )
+    table = read_table(path, ("site", "region", "date", "folder"))
+    check_names([row["site"] for row in table], path)
+    sites = []
+    for row in _chosen(table, only, path, lambda row: row["site"]):
+        name = row["site"]
+        date = iso_moment(row["date"])
+        if row["date"] and not date:
+            raise InputError(
+                f"{path} gives site {name!r} the date {row['date']!r}, which is no ISO date: write it like "
+                f"{DATE_FORMS}, or leave it empty where it is not known"
+            )
+        sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"]))
+    if not sites:
+        raise InputError(f"{path} lists no site: add a line for each")
+    return sites
+
+
+def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> list[SiteEntry]:
+    """One site per sub-folder of `root` that holds a file called `image`; the region is the scene's own name.
+
+    Raises:
+        InputError: there is none, a name cannot be used, or `only` names a scene that is not there.
+    """
+    folders = sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".") and _matches(d, image))
+    if not folders:
+        raise InputError(f"{root} holds no <scene>/{image}: nothing to prepare")
+    check_names([d.name for d in folders], root)
+    chosen = _chosen(folders, only, root, lambda folder: folder.name)
+    return [SiteEntry(d.name, d.name, d.name, "", d) for d in chosen]
+
+
+def _chosen(sites: Sequence[T], only: Sequence[str], where: pathlib.Path, name: Callable[[T], str]) -> list[T]:
+    """Those of the sites that `dataset.source.only` names; all where it names none."""
+    known = [name(site) for site in sites]
+    unknown = [wanted for wanted in only if wanted not in known]
+    if unknown:
+        raise InputError(
+            f"dataset.source.only names {unknown}, which {where} does not list: it lists {', '.join(known[:20])}"
+            + (" and more" if len(known) > 20 else "")
+        )
+    return [site for site in sites if not only or name(site) in only]
+
+
+def find(entry: SiteEntry, names: Names) -> SiteSource:
+    """Looks for the files of a site.
+
+    Raises:
+        InputError: one that is required is missing, some dates of a modality are, or a pattern matches several files.
+    """
+    folder, layers, notes = entry.folder, {}, []
+    for modality, patterns in names.layers.items():
+        found = [_look(folder, pattern) for pattern in patterns]
+        if any(found) or modality in names.required:
+            layers[modality] = tuple(_required(folder, pattern) for pattern in patterns)
+        else:
+            notes.append(f"{modality}: absent ({', '.join(patterns)} not found), masked")
+    cloud = _look(folder, names.cloud) if names.cloud else None
+    if names.cloud and cloud is None:
+        notes.append(f"clouds not masked ({names.cloud} not found)")
+    return SiteSource(
+        entry=entry,
+        layers=layers,
+        image=_required(folder, names.image),
+        label=_required(folder, names.label) if names.label and not names.vectors else None,
+        vectors=tuple(_required(folder, v) for v in names.vectors),
+        cloud=cloud,
+        notes=tuple(notes),
+    )
+
+
+def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
+    found = [p for p in _matches(folder, pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux")]
+    if len(found) > 1:
+        raise InputError(f"{folder / pattern} matches {[p.name for p in found]}: keep one")
+    return found[0] if found else None
+
+
+def _matches(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """The files that a pattern names, in a site's folder or, where it is absolute, wherever it says; sorted."""
+    try:
+        path = pathlib.Path(pattern)
+        if path.is_absolute():
+            folder, pattern = pathlib.Path(path.anchor), str(path.relative_to(path.anchor))
+        return sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))  # macOS lays `._image.tif` beside
+    except (ValueError, IndexError, NotImplementedError, OSError) as error:
+        raise InputError(
+            f"dataset.source has the file name {pattern!r}, which cannot be looked for in {folder} ({error}): give a "
+            "name or a pattern such as image.*"
+        ) from error
+
+
+def _required(folder: pathlib.Path, pattern: str) -> pathlib.Path:
+    found = _look(folder, pattern)
+    if found is None:
+        raise InputError(f"{folder / pattern} is missing: put the file there or correct its name in the config")
+    return found
+
+
+def check_layers(sites: Sequence[SiteSource], names: Names) -> None:
+    """Raises `InputError` when a modality has files at no site."""
+    for modality in names.layers:
+        if not any(modality in s.layers for s in sites):
+            raise InputError(
+                f"no site has files for modality {modality!r} ({', '.join(names.layers[modality])}): correct "
+                "dataset.source.layers or drop it from dataset.inputs"
+            )

@@ -1,6 +1,0 @@
-"""A procedural river basin seen from above: mountains, farmed plain and city, with all that a dataset needs."""
-
-from jointseg_jax.data.synthetic.model import BANDS, REGIONS, YEARS, Feature, LandCover, Scene
-from jointseg_jax.data.synthetic.scene import make_scene
-
-__all__ = ["BANDS", "REGIONS", "YEARS", "Feature", "LandCover", "Scene", "make_scene"]

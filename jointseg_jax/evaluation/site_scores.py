@@ -1,0 +1,229 @@
+"""Evaluation: the mapping predictor over whole sites, each pixel of a split's ground counted once."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.data.prepare.splits import CODES
+from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.confidence_worth import Ranking, margin_levels
+from jointseg_jax.evaluation.confusion import Confusion, Reliability
+from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
+from jointseg_jax.mapping.predictor.confidence import levels
+from jointseg_jax.mapping.predictor.predictor import Predictor, Tile
+from jointseg_jax.mapping.product.write import classes_of
+from jointseg_jax.models.progressive import image_resample
+from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract, differences
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles, read_window
+from jointseg_jax.rasters.scene import Scene
+
+_BICUBIC_REACH = 2  # coarse pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Everything that is counted; sums over sites are sums of these.
+
+    Attributes:
+        confusion: of the map.
+        oracle: of the reference itself, averaged to 10 m and repeated: the ceiling of any 10 m product.
+        reliability: of the probability.
+        stages: spacing -> scores of that stage's image.
+        bicubic: spacing -> scores of the bicubic of the input there.
+        confidence: how it ranks right and wrong pixels; empty without augmentation.
+        margin: the same of the distance of the probability from the threshold.
+    """
+
+    confusion: Confusion = dataclasses.field(default_factory=Confusion)
+    oracle: Confusion = dataclasses.field(default_factory=Confusion)
+    reliability: Reliability = dataclasses.field(default_factory=Reliability)
+    stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
+    bicubic: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
+    confidence: Ranking = dataclasses.field(default_factory=Ranking)
+    margin: Ranking = dataclasses.field(default_factory=Ranking)
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        def merge(a: dict[Fraction, ImageScore], b: dict[Fraction, ImageScore]) -> dict[Fraction, ImageScore]:
+            return {k: a.get(k, ImageScore()) + b.get(k, ImageScore()) for k in {**a, **b}}
+
+        return Statistics(
+            self.confusion + other.confusion,
+            self.oracle + other.oracle,
+            self.reliability + other.reliability,
+            merge(self.stages, other.stages),
+            merge(self.bicubic, other.bicubic),
+            self.confidence + other.confidence,
+            self.margin + other.margin,
+        )
+
+    def figures(self, data_range: float) -> dict[str, Any]:
+        """The metrics of this ground, as they stand in metrics.json."""
+        stages = [
+            {
+                "scale": float(10 / spacing),
+                "psnr": score.psnr(data_range),
+                "ssim": score.mean_ssim(),
+                "detail": score.detail_ratio(),
+                "psnr_bicubic": self.bicubic[spacing].psnr(data_range),
+                "ssim_bicubic": self.bicubic[spacing].mean_ssim(),
+                "detail_bicubic": self.bicubic[spacing].detail_ratio(),
+            }
+            for spacing, score in self.stages.items()
+        ]
+        ranked = {"confidence": self.confidence.figures(), "margin": self.margin.figures()}
+        return {
+            **self.confusion.figures(),
+            **(ranked if self.confidence.pixels else {}),
+            "calibration_error": self.reliability.expected_error(),
+            "stages": stages,
+            "oracle_10m": self.oracle.figures(),
+            "pixels": self.confusion.pixels,
+        }
+
+
+def check_contract(trained: Contract, data: Dataset) -> None:
+    """Raises `InputError` when a dataset cannot be fed to a network trained under `trained`."""
+    found = differences(
+        trained,
+        data.contract.replace(
+            modalities=tuple(m for m in data.contract.modalities if m.name in {t.name for t in trained.modalities})
+        ),
+    )
+    if found:
+        raise InputError(
+            f"{data.root} does not fit the network: {found[0]}; prepare a dataset with the same modalities and units"
+        )
+
+
+def data_range(contract: Contract) -> float:
+    """What PSNR and SSIM are relative to.
+
+    1 for a display stretch, else the width of the training values of the image bands.
+    """
+    primary = contract.primary
+    if primary.units == "display" or primary.statistics is None:
+        return 1.0
+    index = list(contract.image_index)
+    return float(max(primary.statistics.high[i] for i in index) - min(primary.statistics.low[i] for i in index))
+
+
+def evaluate_site(
+    predictor: Predictor, data: Dataset, site: Site, split: str, on_tile: Callable[[Tile], None] | None = None
+) -> Statistics:
+    """Maps a site and counts its pixels that lie on the ground of `split`.
+
+    Args:
+        predictor: of the network.
+        data: the dataset.
+        site: one of its sites.
+        split: whose ground counts.
+        on_tile: called for every tile.
+    """
+    contract = predictor.trained.meta.contract
+    scene = data.scene(site.name, contract)
+    threshold = predictor.trained.meta.calibration.threshold
+    handles = Handles()
+    total = Statistics()
+    strips = _Strips(scene, data_range(contract), handles)
+    tiles = predictor.run(scene)
+    try:
+        for tile in tiles:
+            ground = read_window(handles.get(str(data.root / site.split)), tile.window)[0][..., 0] == CODES[split]
+            fine_ground = np.repeat(np.repeat(ground, FINE_FACTOR, 0), FINE_FACTOR, 1)
+            label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
+            label = np.where(fine_ground & tile.fine_valid, label, IGNORE).astype(np.uint8)
+            mapped = classes_of(tile, threshold)
+            total += Statistics(
+                Confusion.of(mapped, label),
+                Confusion.of(_oracle(label), label),
+                Reliability.of(tile.probability, label, tile.fine_valid),
+            )
+            if tile.spread is not None:
+                margin = Ranking.of(margin_levels(tile.probability, threshold), mapped, label)
+                total += Statistics(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
+            if tile.images:
+                total += strips.add(tile, ground)
+            if on_tile is not None:
+                on_tile(tile)
+        return total + strips.flush()
+    finally:
+        tiles.close()
+        handles.close()
+
+
+def _oracle(label: np.ndarray) -> np.ndarray:
+    """The label as a perfect 10 m product would show it: the majority of each 10 m pixel's known ground."""
+    height, width = label.shape[0] // FINE_FACTOR, label.shape[1] // FINE_FACTOR
+    cells = label.reshape(height, FINE_FACTOR, width, FINE_FACTOR)
+    known, positive = (cells != IGNORE).sum((1, 3)), (cells == 1).sum((1, 3))
+    coarse = np.where(known > 0, 2 * positive >= np.maximum(known, 1), IGNORE).astype(np.uint8)
+    return np.repeat(np.repeat(coarse, FINE_FACTOR, 0), FINE_FACTOR, 1)
+
+
+class _Strips:
+    """Joins tiles to strips over the site's width and scores their images."""
+
+    def __init__(self, scene: Scene, signal_range: float, handles: Handles):
+        self._scene, self._range, self._handles = scene, signal_range, handles
+        self._row: list[tuple[Tile, np.ndarray]] = []
+        self._tail: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def add(self, tile: Tile, ground: np.ndarray) -> Statistics:
+        """Takes a tile; returns what a strip completed by it scores."""
+        self._row.append((tile, ground))
+        done = tile.window.col + tile.window.width == self._scene.shape[1]
+        return self.flush() if done else Statistics()
+
+    def flush(self) -> Statistics:
+        """Scores the strip collected so far."""
+        if not self._row:
+            return Statistics()
+        row, height = self._row[0][0].window.row, self._row[0][0].window.height
+        strip = Window(row, 0, height, self._scene.shape[1])
+        assert self._scene.image is not None
+        target, target_valid = self._scene.image.read(strip.scale(FINE_FACTOR), self._handles)
+        counted = np.concatenate([tile.valid & ground for tile, ground in self._row], axis=1)
+        valid = target_valid & np.repeat(np.repeat(counted, FINE_FACTOR, 0), FINE_FACTOR, 1)
+        base = self._base(strip)
+        stages, bicubic = {}, {}
+        for k in range(len(self._row[0][0].images)):
+            image = np.concatenate([tile.images[k] for tile, _ in self._row], axis=1)
+            spacing = Fraction(height * FINE_FACTOR, image.shape[0])
+            wanted, seen = area_mean(target, valid, spacing)
+            stages[spacing] = self._score("sr", k, image, wanted, seen)
+            enlarged = np.asarray(image_resample(jnp.asarray(base[None]), 10 / spacing))[0]
+            reach = _BICUBIC_REACH * round(10 / spacing)
+            bicubic[spacing] = self._score("bicubic", k, enlarged[reach:-reach, reach:-reach], wanted, seen)
+        self._row.clear()
+        return Statistics(stages=stages, bicubic=bicubic)
+
+    def _base(self, strip: Window) -> np.ndarray:
+        """What the network's images are added to: the image bands' mean over valid dates, float32 [h, w, 3]."""
+        primary = self._scene.contract.primary
+        read = self._scene.read(strip.pad(_BICUBIC_REACH), self._handles)[primary.name]
+        valid = read["valid"][..., None]
+        dates = valid.sum(0)
+        mean = (read["values"] * valid).sum(0) / np.maximum(dates, 1)
+        filled = np.where(dates > 0, mean, primary.normalisation()[0])
+        return filled[..., list(self._scene.contract.image_index)].astype(np.float32)
+
+    def _score(self, kind: str, k: int, image: np.ndarray, target: np.ndarray, valid: np.ndarray) -> ImageScore:
+        before = self._tail.get((kind, k))
+        overlap = 0
+        if before is not None:
+            overlap = len(before[0])
+            image, target, valid = (np.concatenate(pair) for pair in zip(before, (image, target, valid), strict=True))
+        self._tail[kind, k] = (image[-STRIP_OVERLAP:], target[-STRIP_OVERLAP:], valid[-STRIP_OVERLAP:])
+        return score_strip(image, target, valid, self._range, overlap)
+
+
+def sites_by_region(sites: list[Site]) -> Iterator[tuple[str, list[Site]]]:
+    """Sites grouped by region, in order of first appearance."""
+    for region in dict.fromkeys(s.region for s in sites):
+        yield region, [s for s in sites if s.region == region]

@@ -1,0 +1,61 @@
+"""The area of interest: polygons of a vector file, in degrees."""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import geopandas
+import numpy as np
+import shapely
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.geo.polygons import polygonal
+from jointseg_jax.geo.utm_zones import cut_at_180, longest_side
+from jointseg_jax.geo.vectors import AREAL, VectorLayer, layers_with
+
+
+def read_area(path: str | os.PathLike[str], *, say: Callable[[str], None] = print) -> shapely.Geometry:
+    """The union of the polygons in all layers of a file, in longitude and latitude.
+
+    Lines and points are passed over where there are polygons.
+
+    Args:
+        path: GeoJSON, GeoPackage, shapefile, KML, GeoParquet: see `vectors.read_layers`.
+        say: receives a line where several layers are taken together, or features are passed over.
+
+    Raises:
+        InputError: not there, not readable, without a place on the Earth, or without an area.
+    """
+    path = pathlib.Path(path)
+    layers = layers_with(path)
+    _say_what_counts(path, layers, say)
+    found = polygonal(shapely.union_all([_in_degrees(layer) for layer in layers]))
+    if found.is_empty:
+        raise InputError(f"{path} holds only empty polygons, without an area: draw one")
+    return found
+
+
+def _in_degrees(layer: VectorLayer) -> shapely.Geometry:
+    # Made valid in their own CRS: in degrees, what crosses 180 degrees is not whole before it is cut there.
+    crs = layer.table.crs
+    shapes = [polygonal(s) for s in layer.table.geometry if s is not None and not s.is_empty]
+    ground = geopandas.GeoSeries(shapes, crs=crs)
+    if crs.is_projected:  # only vertices are moved, and what is straight there bends in degrees
+        ground = ground.segmentize(longest_side(crs))
+    ground = ground.to_crs(4326)
+    if not np.isfinite(shapely.get_coordinates(ground.values)).all():
+        raise InputError(
+            f"layer {layer.name!r} of {layer.path} lies outside what its CRS {crs.name!r} can express: correct its CRS"
+        )
+    if crs.is_projected:  # while what is drawn in degrees may well go round the world
+        ground = ground.map(lambda s: polygonal(cut_at_180(s)))
+    return shapely.union_all(list(ground))
+
+
+def _say_what_counts(path: pathlib.Path, layers: Sequence[VectorLayer], say: Callable[[str], None]) -> None:
+    if len(layers) > 1:
+        say(f"aoi     the polygons of {len(layers)} layers of {path} count: {', '.join(x.name for x in layers)}")
+    features = sum(len(layer.table) for layer in layers)
+    without = features - sum(int(layer.table.geom_type.isin(AREAL).sum()) for layer in layers)
+    if without:
+        say(f"aoi     {without} of {features} features are no polygons and are passed over")

@@ -1,0 +1,215 @@
+"""Vector files: every layer with geometries, with finite coordinates and a CRS on the Earth. Nothing remote is read."""
+
+import contextlib
+import dataclasses
+import io
+import pathlib
+import warnings
+from collections.abc import Collection, Iterator
+
+import geopandas
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.geo.polygons import is_tangled
+from jointseg_jax.storage.files import write_bytes
+
+AREAL = ("Polygon", "MultiPolygon", "GeometryCollection")
+_HEAD = 4096  # bytes that say what a text file is
+# Files that only point at other data, perhaps on another machine: GDAL would follow them.
+_POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"gdal_streamed_alg")
+# GDAL has no switch that turns HTTP off: a GeoJSON may name its CRS by an address, a GML its schema.
+_OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorLayer:
+    """A layer of a vector file.
+
+    Attributes:
+        path: of the file.
+        name: of the layer.
+        table: fields and two-dimensional geometries, in the layer's own CRS; rings are closed, geometries may be
+            missing or invalid.
+    """
+
+    path: pathlib.Path
+    name: str
+    table: geopandas.GeoDataFrame
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of its geometries."""
+        return sorted(set(self.table.geom_type.dropna()))
+
+    def check(self) -> None:
+        """Raises `InputError` unless the layer has a place on the Earth, and coordinates that can be worked with."""
+        crs, geometries = self.table.crs, self.table.geometry.values
+        self._check_crs(crs)
+        points, owner = shapely.get_coordinates(geometries, return_index=True)
+        bad = owner[~np.isfinite(points).all(-1)]
+        if len(bad):
+            raise InputError(f"{self.where(bad[0])} has a coordinate that is not a finite number: correct it")
+        if crs.is_geographic and ((np.abs(points) > (360, 90)).any()):
+            worst = points[np.abs(points).max(-1).argmax()].tolist()
+            raise InputError(
+                f"layer {self.name!r} of {self.path} is in degrees and has a point at {worst}: correct its CRS "
+                "to that of its coordinates (ogr2ogr -a_srs EPSG:...)"
+            )
+        if crs.is_projected and len(points) and (np.abs(points) <= (180, 90)).all():
+            raise InputError(
+                f"layer {self.name!r} of {self.path} is in {crs.name} and has all its points between "
+                f"{points.min(0).tolist()} and {points.max(0).tolist()}, which are degrees: assign the CRS of its "
+                "coordinates (ogr2ogr -a_srs EPSG:4326)"
+            )
+        rough = np.flatnonzero(~(shapely.is_valid(geometries) & shapely.is_simple(geometries)))
+        for number in rough:
+            if geometries[number] is not None and is_tangled(geometries[number]):
+                raise InputError(
+                    f"{self.where(number)} crosses itself thousands of times, so it outlines no ground: its vertices "
+                    "are probably out of order; draw it again or take it out"
+                )
+
+    def where(self, number: int | np.integer) -> str:
+        """The words for one feature, counted from 0, in a message."""
+        return f"feature {int(number) + 1} of layer {self.name!r} of {self.path}"
+
+    def _check_crs(self, crs: pyproj.CRS | None) -> None:
+        if crs is None:
+            raise InputError(
+                f"layer {self.name!r} of {self.path} has no CRS, so it has no place on the ground: assign one "
+                "(ogr2ogr -a_srs EPSG:...)"
+            )
+        try:
+            pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+            placed = crs.is_geographic or crs.is_projected
+        except pyproj.exceptions.ProjError:  # an engineering CRS, another planet
+            placed = False
+        if not placed:
+            raise InputError(
+                f"layer {self.name!r} of {self.path} is in the CRS {crs.name!r}, which does not lead to longitude and "
+                "latitude on the Earth: assign the one that its coordinates are in (ogr2ogr -a_srs EPSG:...)"
+            )
+
+
+def read_layers(path: pathlib.Path) -> list[VectorLayer]:
+    """Every layer with geometries of a vector file, unchecked: see `VectorLayer.check`.
+
+    Args:
+        path: GeoPackage, GeoJSON, shapefile, KML or another format that GDAL reads; or GeoParquet.
+
+    Raises:
+        InputError: it is not there or no file, cannot be read, points at other data, or has no layer with geometries.
+    """
+    _check_file(path)
+    try:
+        with warnings.catch_warnings(), _offline():
+            warnings.simplefilter("ignore")  # what they tell is looked at here: open rings, NaN, several layers
+            if path.suffix.lower() == ".parquet":
+                return [VectorLayer(path, path.stem, _flat(geopandas.read_parquet(path)))]
+            listed = geopandas.list_layers(path)
+            names = [str(name) for name in listed["name"][listed["geometry_type"].notna()]]
+            layers = [
+                VectorLayer(path, name, _flat(geopandas.read_file(path, layer=name, on_invalid="fix")))
+                for name in names
+            ]
+    except pyproj.exceptions.CRSError as error:
+        raise _bad_crs(path, error) from error
+    except Exception as error:  # drivers, GEOS and Arrow raise many kinds for a damaged file
+        if "CRS" in type(error).__name__:
+            raise _bad_crs(path, error) from error
+        raise InputError(
+            f"{path} cannot be read as vectors ({first_line(error)}): restore it, or correct its name"
+        ) from error
+    if not layers:
+        raise InputError(f"{path} holds no layer with geometries (layers: {listed['name'].tolist()}): check the file")
+    return layers
+
+
+def layers_with(path: pathlib.Path, kinds: Collection[str] = AREAL) -> list[VectorLayer]:
+    """The checked layers of a file that hold geometries of some types.
+
+    Raises:
+        InputError: see `read_layers` and `VectorLayer.check`; or no layer holds any.
+    """
+    layers = read_layers(path)
+    wanted = [layer for layer in layers if set(layer.kinds) & set(kinds)]
+    if not wanted:
+        found = sorted({kind for layer in layers for kind in layer.kinds})
+        raise InputError(
+            f"{path} holds no polygon but {', '.join(found) or 'no geometry at all'}: give a file with polygons"
+        )
+    for layer in wanted:
+        layer.check()
+    return wanted
+
+
+def write_vectors(path: pathlib.Path, frame: geopandas.GeoDataFrame, layer: str | None = None) -> None:
+    """Writes a layer as GeoPackage or GeoJSON (in longitude and latitude), by the suffix.
+
+    It is made in memory: GDAL's drivers hide that a disk is full, or leave half a file.
+
+    Raises:
+        ValueError, RuntimeError: the format cannot hold the fields.
+        OSError: the file cannot be written.
+    """
+    buffer, name = io.BytesIO(), layer or path.stem
+    if path.suffix.lower() == ".geojson":
+        pyogrio.write_dataframe(frame.to_crs(4326), buffer, layer=name, driver="GeoJSON", RFC7946="YES")
+    else:
+        pyogrio.write_dataframe(frame, buffer, layer=name, driver="GPKG")
+    write_bytes(path, buffer.getvalue())
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    return next(iter(str(error).split("; It might help")[0].splitlines()), "") or type(error).__name__
+
+
+def _flat(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    return table.set_geometry(table.geometry.force_2d())
+
+
+def _check_file(path: pathlib.Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path} cannot be read as vectors: it does not exist; give a file such as belt.geojson")
+    if path.is_dir():  # a File Geodatabase, or shapefiles
+        return
+    if not path.is_file():
+        raise InputError(f"{path} is a pipe or a device, not a file: save its content in a file first")
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
+    if any(pointer in head for pointer in _POINTERS):
+        raise InputError(
+            f"{path} holds no geometries but points at other data: give those (ogr2ogr area.gpkg {path.name} copies "
+            "them)"
+        )
+
+
+def _bad_crs(path: pathlib.Path, error: Exception) -> InputError:
+    prj = path.with_suffix(".prj")
+    if prj.exists():
+        return InputError(
+            f"{prj} names no CRS that can be read ({first_line(error)}): replace it by that of the data "
+            f"(gdalsrsinfo -o wkt_esri EPSG:... > {prj.name})"
+        )
+    return InputError(
+        f"{path} names no CRS that can be read ({first_line(error)}): assign one (ogr2ogr -a_srs EPSG:...)"
+    )
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """While it is open GDAL's vector drivers reach no other machine."""
+    before = {name: pyogrio.get_gdal_config_option(name) for name in _OFFLINE}
+    pyogrio.set_gdal_config_options(_OFFLINE)
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)

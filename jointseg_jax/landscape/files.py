@@ -1,0 +1,209 @@
+"""The landscape as raw rasters, in the layout a user's own data would have: a table of site folders."""
+
+import contextlib
+import pathlib
+import shutil
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely.affinity
+
+from jointseg_jax.bounds.config import check_dataset
+from jointseg_jax.data.prepare.sources import TABLE
+from jointseg_jax.data.sensor import Sensor, SensorSpread
+from jointseg_jax.errors import InputError
+from jointseg_jax.geo.vectors import write_vectors
+from jointseg_jax.landscape import BANDS, REGIONS, Scene, make_scene
+from jointseg_jax.rasters.contract import IGNORE
+from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.radiometry.offsets import ADDED, QUANTIFICATION
+from jointseg_jax.rasters.writer import Layout, write_raster
+from jointseg_jax.storage import folders, formats
+from jointseg_jax.storage.files import clear_partial_folders, write_text
+from jointseg_jax.storage.locks import exclusive
+
+VERSION = 3  # raise it when the same arguments give other rasters
+CRS = "EPSG:32650"
+_RECORD = "landscape.json"  # in a site's folder: what it was made of
+_LEFT, _TOP = 499_980.0, 3_400_020.0  # multiples of 60 m
+_STEP = 12_000.0  # between sites
+_TEN, _TWENTY = ("B02", "B03", "B04", "B08"), ("B11", "B12")
+_CLOUD = np.array([0.62, 0.63, 0.64, 0.66, 0.45, 0.36], np.float32)  # reflectance of cloud in BANDS
+_SHADOW = 0.35  # light left in a cloud's shadow
+_TAGS = {"RADIO_ADD_OFFSET": -ADDED, "PROCESSING_BASELINE": "05.09", "ORIGIN": "simulated by jointseg-jax"}
+
+
+def make_landscape(config: Any, say: Callable[[str], None] = print) -> None:
+    """Makes the raw rasters of a dataset config whose source is the landscape.
+
+    Args:
+        config: `config.dataset`; see configs/common.py for its fields.
+        say: receives a line per site.
+
+    Raises:
+        InputError: the landscape cannot be made as asked.
+    """
+    check_dataset(config)
+    write_landscape(pathlib.Path(config.source.root).expanduser(), config.source.landscape, say)
+
+
+def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -> None:
+    """Writes all sites that are not there yet, and the table that lists them.
+
+    Args:
+        root: folder for sites.csv and a folder per site.
+        spec: `sites` per sub-region, `side` in metres (a multiple of 60), `years`, `seed`.
+        say: receives a line per site.
+
+    Raises:
+        InputError: the landscape cannot be made as asked.
+    """
+    with (
+        folders.claim(root, "embedded landscape", older=_made_without_marker),
+        exclusive(root, "making of the landscape", wait=True),  # whoever comes second finds it made
+    ):
+        clear_partial_folders(root)  # of a run that was killed
+        rows, made = [], 0
+        for column, region in enumerate(REGIONS):
+            for number in range(1, spec.sites + 1):
+                place = f"{region}-{number}"
+                corner = (_LEFT + column * _STEP * 10, _TOP - number * _STEP)
+                for year in spec.years:
+                    site = place if len(spec.years) == 1 else f"{place}-{year}"
+                    seed = zlib.crc32(f"{spec.seed} {place}".encode())
+                    made += _write_once(root / site, region, year, spec.side, seed, corner)
+                    rows.append({"site": site, "place": place, "region": region, "date": str(year), "folder": site})
+        write_text(root / TABLE, pd.DataFrame(rows).to_csv(index=False))
+    area = len(rows) * spec.side**2 / 1e6
+    say(f"{root}: landscape of {len(rows)} sites, {area:.1f} km2 in all ({made} made now)")
+
+
+def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
+    """Recognises a landscape of before folders were marked."""
+    return [] if any(folder.glob(f"*/{_RECORD}")) else None
+
+
+def _write_once(
+    folder: pathlib.Path, region: str, year: int, side: int, seed: int, corner: tuple[float, float]
+) -> bool:
+    """Writes a site unless the same one is there; whether it was written."""
+    record = folder / _RECORD
+    asked = {"version": VERSION, "region": region, "year": year, "side": side, "seed": seed}
+    with contextlib.suppress(FileNotFoundError, formats.Damaged):  # then it is made, or made anew
+        if formats.read_record(record, formats.LANDSCAPE) == asked:
+            return False
+    if folder.exists() and not record.is_file():
+        raise InputError(
+            f"{folder} was not written by this program, and a site of the landscape is to lie there: move it away, or "
+            "choose another dataset.source.root"
+        )
+    try:
+        scene = make_scene(region, year=year, height=side, width=side, seed=seed)
+    except ValueError as error:
+        raise InputError(f"the landscape of {folder.name} cannot be made: {error}") from error
+    building = folder.with_name(f".partial-{folder.name}")
+    building.mkdir(parents=True)
+    try:
+        write_scene(building, scene, corner)
+        if folder.exists():
+            formats.write_record(record, {}, formats.LANDSCAPE)  # of neither while files of both are there
+            for path in sorted(building.iterdir()):
+                path.replace(folder / path.name)
+            formats.write_record(record, asked, formats.LANDSCAPE)
+        else:
+            formats.write_record(building / _RECORD, asked, formats.LANDSCAPE)
+            building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return True
+
+
+def write_scene(folder: pathlib.Path, scene: Scene, corner: tuple[float, float]) -> None:
+    """Writes the raw rasters and vectors of one scene: image, label, s2, s2_20m, s1, dem, scl, features.gpkg.
+
+    Args:
+        folder: target.
+        scene: from `make_scene`.
+        corner: left and top of the scene in `CRS`, multiples of 60 m.
+    """
+    height, width = scene.label.shape
+    left, top = corner
+
+    def lattice(spacing: int) -> Any:
+        return make_lattice(CRS, left, top, spacing, height // spacing, width // spacing)
+
+    rng = np.random.default_rng([scene.seed, scene.year])
+    image = _display(scene.reflectance[..., [BANDS.index(b) for b in ("B04", "B03", "B02")]])
+    write_raster(
+        folder / "image.tif", image, Layout(lattice(1), "uint8", ("R", "G", "B"), tags={"YEAR": scene.year}, rgb=True)
+    )
+    write_raster(folder / "label.tif", scene.label, Layout(lattice(1), "uint8", ("impervious",), IGNORE))
+    for name, bands, spacing in (("s2", _TEN, 10), ("s2_20m", _TWENTY, 20)):
+        dn = _sentinel2(scene, bands, spacing, rng)
+        write_raster(folder / f"{name}.tif", dn, Layout(lattice(spacing), "uint16", bands, 0, _TAGS))
+    write_raster(
+        folder / "s1.tif", scene.backscatter.astype(np.float32), Layout(lattice(10), "float32", ("VV", "VH"), np.nan)
+    )
+    write_raster(
+        folder / "dem.tif", scene.elevation.astype(np.float32), Layout(lattice(10), "float32", ("elevation",), np.nan)
+    )
+    write_raster(folder / "scl.tif", _classification(scene), Layout(lattice(20), "uint8", ("SCL",), 0))
+    _write_vectors(folder / "features.gpkg", scene, corner)
+
+
+def _display(reflectance: np.ndarray) -> np.ndarray:
+    """A linear 8-bit stretch of red, green, blue, as imagery is delivered; [h, w, 3] uint8."""
+    low, high = np.percentile(reflectance, (0.5, 99.5), axis=(0, 1))
+    stretched = (reflectance - low) / np.maximum(high - low, 1e-3)
+    return np.round(1 + 254 * np.clip(stretched, 0, 1)).astype(np.uint8)
+
+
+def instrument(seed: int, year: int, bands: tuple[str, ...], spacing: int) -> Sensor:
+    """Sentinel-2 as it was over one site in one year: published figures, each a little off, for all bands alike.
+
+    With one state for all, training and test sites would share a degradation that no real archive shares.
+    """
+    rng = np.random.default_rng([seed, year, 1])
+    return SensorSpread().draw(Sensor.sentinel2(bands, float(spacing)), rng)
+
+
+def _sentinel2(scene: Scene, bands: tuple[str, ...], spacing: int, rng: np.random.Generator) -> np.ndarray:
+    """The numbers Sentinel-2 would deliver, clouds and their shadows included.
+
+    Uint16 [h / spacing, w / spacing, bands].
+    """
+    index = [BANDS.index(b) for b in bands]
+    cloud, shadow = scene.cloud[..., None], scene.cloud_shadow[..., None]
+    seen = scene.reflectance[..., index] * (1 - (1 - _SHADOW) * shadow) * (1 - cloud) + _CLOUD[index] * cloud
+    sensor = instrument(scene.seed, scene.year, bands, spacing)
+    values, _ = sensor.observe(seen, np.ones(scene.label.shape, bool), rng=rng)
+    return np.clip(np.round(values * QUANTIFICATION + ADDED), 1, 65535).astype(np.uint16)
+
+
+def _classification(scene: Scene) -> np.ndarray:
+    """A scene classification (SCL) at 20 m: 3 cloud shadow, 4 vegetation, 5 bare, 6 water, 8 and 9 cloud."""
+    height, width = scene.label.shape
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return x.reshape(height // 20, 20, width // 20, 20).mean((1, 3))
+
+    red, nir = (mean(scene.reflectance[..., BANDS.index(b)]) for b in ("B04", "B08"))
+    ndvi = (nir - red) / np.maximum(nir + red, 1e-4)
+    classes = np.where(ndvi > 0.4, 4, np.where((nir < 0.08) & (ndvi < 0.2), 6, 5))
+    cloud, shadow = mean(scene.cloud), mean(scene.cloud_shadow)
+    classes = np.where(shadow > 0.15, 3, classes)
+    return np.where(cloud > 0.4, 9, np.where(cloud > 0.05, 8, classes)).astype(np.uint8)
+
+
+def _write_vectors(path: pathlib.Path, scene: Scene, corner: tuple[float, float]) -> None:
+    """Roads, buildings and paved ground as a GeoPackage in the rasters' CRS."""
+    left, top = corner
+    geometry = [shapely.affinity.affine_transform(f.geometry, [1, 0, 0, -1, left, top]) for f in scene.features]
+    columns = {
+        name: [getattr(f, name) for f in scene.features] for name in ("kind", "name", "width", "height", "year_built")
+    }
+    write_vectors(path, gpd.GeoDataFrame(columns, geometry=geometry, crs=CRS), "features")

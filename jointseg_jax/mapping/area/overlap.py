@@ -1,0 +1,72 @@
+"""Where two scenes show the same ground: how far their maps agree, measured on some windows."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jointseg_jax.mapping.predictor.predictor import Predictor, cores
+from jointseg_jax.mapping.scenes.mosaic import Mosaic
+from jointseg_jax.rasters.contract import FINE_FACTOR
+from jointseg_jax.rasters.lattice import Window
+
+_SCENES = 3  # in order of preference; each pair of them is looked at
+_WINDOWS = 2  # per pair
+_LEAST = 0.1  # share of a full window in which both must have data
+
+
+def agreement(
+    predictor: Predictor, ground: Mosaic, valid: Sequence[np.ndarray], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Maps windows of the overlap of two scenes from either of them, and compares.
+
+    It says how much of the map hangs on the choice of the scene: on season, haze and co-registration, and on what was
+    built between the dates. It is no accuracy.
+
+    Args:
+        predictor: the network and its tiling.
+        ground: a tile.
+        valid: per scene, bool `[h, w]`: where it has data on ground that is the tile's own.
+        names: of the scenes.
+
+    Returns:
+        Per pair with enough overlap: `scenes`, `windows`, `pixels` (1 m, where both have data), `class_agreement`
+        (share of them with the same class) and `mean_difference` (mean absolute difference of the probability).
+    """
+    threshold = predictor.trained.meta.calibration.threshold
+    found: list[dict[str, Any]] = []
+    for a, b in itertools.combinations(range(min(_SCENES, len(valid))), 2):
+        both = valid[a] & valid[b]
+        windows = _fullest(both, predictor.tile)
+        if not windows:
+            continue
+        pixels, same, difference = 0, 0, 0.0
+        # One after the other: the memory that mapping is said to take is that of one run.
+        first, second = ([t.probability for t in predictor.run_windows(ground.preferring(k), windows)] for k in (a, b))
+        for window, ours, theirs in zip(windows, first, second, strict=True):
+            part = both[window.slices()]
+            mask = np.repeat(np.repeat(part, FINE_FACTOR, 0), FINE_FACTOR, 1)
+            p, q = ours[mask], theirs[mask]
+            pixels += len(p)
+            same += int(((p >= threshold) == (q >= threshold)).sum())
+            difference += float(np.abs(p - q).sum(dtype=np.float64))
+        found.append(
+            {
+                "scenes": [names[a], names[b]],
+                "windows": len(windows),
+                "pixels": pixels,
+                "class_agreement": same / pixels,
+                "mean_difference": difference / pixels,
+            }
+        )
+    return found
+
+
+def _fullest(both: np.ndarray, tile: int) -> list[Window]:
+    """The cores with the most common ground, the first of equals."""
+    height, width = both.shape
+    counted = [(int(both[w.slices()].sum()), w) for w in cores(height, width, tile)]
+    least = max(1.0, _LEAST * min(tile, height) * min(tile, width))
+    enough = sorted((c for c in counted if c[0] >= least), key=lambda c: -c[0])
+    return [window for _, window in enough[:_WINDOWS]]

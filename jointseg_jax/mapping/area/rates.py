@@ -1,0 +1,80 @@
+"""How fast a network mapped so far, kept beside its checkpoint, and what that promises for a plan."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.area.product_plan import Settings
+from jointseg_jax.storage import formats
+
+FILE = "mapping_rate.json"
+_FIELDS = ("km2", "worker_seconds", "bytes")
+
+
+def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds what a run did to what is known; a work directory that cannot be written stays as it is.
+
+    Of the tiles' seconds per square kilometre the median by area counts: the first tile of a process also compiles.
+
+    Args:
+        workdir: of the network.
+        settings: of the product.
+        rows: of the tiles that the run mapped.
+    """
+    areas = np.array([r["owned_m2"] / 1e6 for r in rows])
+    if areas.sum() <= 0:
+        return
+    paces = np.array([r["seconds"]["total"] for r in rows]) / np.maximum(areas, 1e-9)
+    order = np.argsort(paces)
+    pace = float(paces[order][np.searchsorted(np.cumsum(areas[order]), areas.sum() / 2)])
+    known = _read(workdir)
+    old = known.get(_key(settings), {"km2": 0.0, "worker_seconds": 0.0, "bytes": 0})
+    known[_key(settings)] = {
+        "km2": old["km2"] + float(areas.sum()),
+        "worker_seconds": old["worker_seconds"] + pace * float(areas.sum()),
+        "bytes": old["bytes"] + sum(f["bytes"] for r in rows for f in r["files"].values()),
+    }
+    with contextlib.suppress(OSError):
+        formats.write_record(workdir / FILE, known, formats.RATES)
+
+
+def expect(workdir: pathlib.Path, settings: Settings, km2: float) -> dict[str, float] | None:
+    """Seconds of one worker and bytes for so many square kilometres; None where nothing comparable was measured."""
+    known = _read(workdir).get(_key(settings))
+    if not known or known["km2"] <= 0:
+        return None
+    return {
+        "seconds": km2 * known["worker_seconds"] / known["km2"],
+        "bytes": km2 * known["bytes"] / known["km2"],
+        "measured_km2": known["km2"],
+    }
+
+
+def hours(seconds: float) -> str:
+    """A duration in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def _key(settings: Settings) -> str:
+    """Of what decides the speed: a rate counts for the same kind of device and work only."""
+    work = dataclasses.asdict(settings)
+    decisive = {k: work[k] for k in ("halo", "tile", "batch", "augment", "dtype", "image", "confidence")}
+    return json.dumps({"device": jax.devices()[0].device_kind, **decisive})
+
+
+def _read(workdir: pathlib.Path) -> dict[str, dict[str, float]]:
+    """What is known, by key; nothing where the file is damaged."""
+    try:
+        known = formats.read_record(workdir / FILE, formats.RATES)
+        return {key: {name: float(rate[name]) for name in _FIELDS} for key, rate in known.items()}
+    except (OSError, InputError, KeyError, TypeError, ValueError):
+        return {}

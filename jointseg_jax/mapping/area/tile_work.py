@@ -1,0 +1,226 @@
+"""One tile from plan to files: what every executor runs, in whatever process."""
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import shapely
+
+from jointseg_jax import __version__
+from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.executors import Result
+from jointseg_jax.mapping.area import product_plan
+from jointseg_jax.mapping.area.overlap import agreement
+from jointseg_jax.mapping.area.partition import PlannedTile
+from jointseg_jax.mapping.predictor import confidence
+from jointseg_jax.mapping.predictor.memory import check_room
+from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
+from jointseg_jax.mapping.predictor.weights import weights_digest
+from jointseg_jax.mapping.product.write import write_product
+from jointseg_jax.mapping.scenes.catalogue import Entry
+from jointseg_jax.mapping.scenes.mosaic import MOST, Mosaic, mosaic
+from jointseg_jax.rasters.burn import burn
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.lattice import Window, refine
+from jointseg_jax.rasters.reader import Handles
+from jointseg_jax.rasters.writer import Layout, cog_writer
+from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.trained import Trained, load_trained
+
+TILES = "tiles"
+
+
+@dataclasses.dataclass
+class _State:
+    """What a process builds once."""
+
+    predictor: Predictor
+    plan: product_plan.Plan
+    tiles: Mapping[str, PlannedTile]
+    scenes: Mapping[str, Entry]
+
+
+class TileWork:
+    """`Work` of a product: maps the tile of that name.
+
+    Pickled it is a few words; network, plan and scenes are loaded by the process that works.
+    """
+
+    def __init__(self, product: str | os.PathLike[str], workdir: str | os.PathLike[str], step: int, weights: str):
+        """Does nothing yet.
+
+        Args:
+            product: folder, with a plan in it.
+            workdir: of the training run.
+            step, weights: which weights.
+        """
+        product = pathlib.Path(product)
+        workdir = pathlib.Path(workdir)
+        self._product, self._workdir = product.absolute(), workdir.absolute()
+        self._step, self._weights = step, weights
+        self._state: _State | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": None}
+
+    def __call__(self, unit: str, /) -> Result:
+        """Maps a tile: files in `tiles/ZONE/TILE/`, and the row for the ledger."""
+        state = self._state = self._state or self._load()
+        tile = state.tiles[unit]
+        scenes = [state.scenes[c.scene] for c in tile.candidates]
+        return map_tile(state.predictor, state.plan, tile, scenes, self._product)
+
+    def _load(self) -> _State:
+        parallel.use_compilation_cache()
+        trained = load_trained(self._workdir, checkpoint=str(self._step), weights=self._weights)
+        plan, scenes = product_plan.load(self._product, trained.meta.contract)
+        if weights_digest(trained.params) != plan.network["sha256"]:
+            raise InputError(
+                f"{self._workdir} holds other weights at step {self._step} than those that "
+                f"{self._product / product_plan.PLAN} was made with: restore them, or choose another --output"
+            )
+        predictor = make_predictor(trained, plan.settings)
+        check_room(predictor)
+        return _State(predictor, plan, {t.name: t for t in plan.tiles}, scenes)
+
+
+def check_settings(trained: Trained, settings: product_plan.Settings) -> None:
+    """Raises `InputError` where no tile could be mapped with them; tiles would only find that one after another."""
+    predictor = make_predictor(trained, settings)
+    if settings.confidence:
+        if not settings.augment:
+            raise InputError("confidence is the agreement of flips and quarter turns of the input: add --augment")
+        confidence.measured(trained, predictor.dtype)
+
+
+def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predictor:
+    """The predictor of a product; raises `InputError` where the settings are out of their bounds."""
+    bounds.GRID.insist("--grid", settings.grid)
+    bounds.TILE.insist("--tile", settings.tile)
+    side = int(settings.grid / COARSE_SPACING)
+    tile, batch = fitted(settings.tile, settings.batch, side, side)
+    return Predictor(
+        trained,
+        settings.halo,
+        tile=tile,
+        batch=batch,
+        images=settings.image,
+        augment=settings.augment,
+        dtype=settings.dtype,
+    )
+
+
+def map_tile(
+    predictor: Predictor, plan: product_plan.Plan, tile: PlannedTile, scenes: list[Entry], product: pathlib.Path
+) -> Result:
+    """Maps one tile.
+
+    Args:
+        predictor: of the product.
+        plan: of the product.
+        tile: which.
+        scenes: its candidates, in order.
+        product: folder; the tile's files go to `tiles/ZONE/TILE/`.
+
+    Raises:
+        InputError: a scene cannot be read, or a file cannot be written.
+    """
+    begin = time.perf_counter()
+    folder = product / TILES / tile.zone.name / tile.name
+    scenes = scenes[:MOST]
+    ground = mosaic(tile.name, tile.lattice, [s.scene for s in scenes], predictor.trained.meta.contract)
+    owned = None if tile.whole else _owned(tile)
+    mine = np.ones(ground.shape, bool) if owned is None else _touched(owned)
+    valid = _valid(ground, mine)
+    order, numbers = _chosen(valid)
+    used = [scenes[k] for k in order]
+    decisions = _decisions(used)
+    made = write_product(
+        predictor, ground, folder, decisions, owned=owned, quick=False, confidence=plan.settings.confidence
+    )
+    agreed = agreement(predictor, ground, valid, [s.id for s in scenes])
+    files = {**made.files, "scene": folder / "scene.tif"}
+    tags = {
+        "SOFTWARE": f"jointseg-jax {__version__}",
+        **{f"SCENE_{k}": f"{s.id}, {s.date or 'date unknown'}" for k, s in enumerate(used)},
+    }
+    layout = Layout(tile.lattice, "uint8", ("scene",), IGNORE, tags)
+    with cog_writer(files["scene"], layout, overviews="mode") as writer:
+        writer.write(numbers, Window(0, 0, *numbers.shape))
+    times = {s.datetime for s in used}
+    row = {
+        "tile": tile.name,
+        "epsg": tile.zone.epsg,
+        "bounds": [tile.left, tile.bottom, tile.right, tile.top],
+        "datetime": times.pop() if len(times) == 1 else None,
+        "scenes": [
+            {
+                "id": s.id,
+                "datetime": s.datetime,
+                "interval": s.interval,
+                "cloud": s.cloud,
+                "share": float((numbers == k).sum() / mine.sum()),
+            }
+            for k, s in enumerate(used)
+        ],
+        "owned_m2": made.owned_m2,
+        "valid_m2": made.valid_m2,
+        "impervious_m2": made.impervious_m2,
+        "statistics": {name: [dataclasses.asdict(b) for b in bands] for name, bands in made.statistics.items()},
+        "decisions": decisions,
+        "agreement": agreed,
+        "model": dict(plan.network),
+        "seconds": {**made.seconds, "total": time.perf_counter() - begin},
+    }
+    return Result(row, files)
+
+
+def _owned(tile: PlannedTile) -> np.ndarray:
+    """The 1 m pixels whose centre is the tile's own: bool `[10h, 10w]`."""
+    fine = refine(tile.lattice, FINE_FACTOR)
+    mask = np.zeros((int(fine.shape[0]), int(fine.shape[1])), np.uint8)
+    burn([(part, 1) for part in shapely.get_parts(tile.owned)], mask, fine.affine)
+    return mask.view(bool)
+
+
+def _touched(fine: np.ndarray) -> np.ndarray:
+    """Which 10 m pixels hold a 1 m pixel that is set: `[10h, 10w]` to bool `[h, w]`."""
+    height, width = (s // FINE_FACTOR for s in fine.shape)
+    return np.asarray(fine.reshape(height, FINE_FACTOR, width, FINE_FACTOR).any((1, 3)))
+
+
+def _valid(ground: Mosaic, mine: np.ndarray) -> list[np.ndarray]:
+    """Per scene, where it has data on the tile's own ground: bool `[h, w]`."""
+    handles = Handles()
+    try:
+        whole = Window(0, 0, *ground.shape)
+        return [mine & ground.valid_of(k, whole, handles) for k in range(len(ground.parts))]
+    finally:
+        handles.close()
+
+
+def _chosen(valid: list[np.ndarray]) -> tuple[list[int], np.ndarray]:
+    """The scenes that the map shows, in order, and for each pixel its place among them (255 for none), uint8."""
+    order: list[int] = []
+    numbers = np.full(valid[0].shape, IGNORE, np.uint8)
+    for k, here in enumerate(valid):
+        new = here & (numbers == IGNORE)
+        if new.any():
+            numbers[new] = len(order)
+            order.append(k)
+    return order, numbers
+
+
+def _decisions(used: list[Entry]) -> dict[str, str]:
+    """How the numbers were read: once where all scenes were read alike, else per scene."""
+    found: dict[str, str] = {}
+    for key in dict.fromkeys(k for s in used for k in s.decisions):
+        said = {s.id: s.decisions.get(key, "not said") for s in used}
+        alike = set(said.values())
+        found[key] = alike.pop() if len(alike) == 1 else "; ".join(f"{name}: {text}" for name, text in said.items())
+    return found

@@ -1,0 +1,212 @@
+"""How much context a tile needs: measured on the trained weights, to a stated tolerance on the probability.
+
+The theoretical reach of a deep trunk is hundreds of pixels, the effective one some tens. Guessing it wrong is what
+makes seams in other people's maps, so it is measured on crops of a real scene and kept beside the checkpoint.
+"""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.weights import weights_digest
+from jointseg_jax.models.attention import ChannelAttention, SpatialAttention
+from jointseg_jax.models.jointseg import JointSeg
+from jointseg_jax.models.rrdb import DENSE_BLOCKS, DENSE_CONVS
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles
+from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.storage import formats
+from jointseg_jax.training.trained import Trained
+
+TOLERANCE = 0.0025  # half a step of the probability product
+_CANDIDATES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+_REFERENCES = (48, 96, 192)  # coarse pixels of context that stand for "all of it", where theory does not say less
+_CORE = 16  # coarse pixels whose probability is compared
+_CROPS = 8
+_CONTRAST = 0.2  # training standard deviations by which a crop must vary: flat ground would hide an influence
+_IN_HAND = 4.0  # the crops see a part of the ground: on them, the change must be this much smaller than the tolerance
+
+
+# What was measured and could not be written, by file, weights and tolerance.
+_unwritten: dict[tuple[pathlib.Path, str, float], dict[str, Any]] = {}
+
+
+def theoretical_reach(model: JointSeg) -> int:
+    """Coarse pixels beyond which no input can change an output pixel, an upper bound from the layers' sizes."""
+    metres = 0.0
+    if model.has_sr:
+        before = 10.0
+        for stage in model.stages:
+            trunk = before * stage.unshuffle
+            convs = 2 + stage.blocks * DENSE_BLOCKS * DENSE_CONVS
+            metres += 2 * 10.0 + trunk * (convs + 1)  # bicubic of the input, then conv_first, blocks, conv_body
+            before = before / float(stage.factor)
+            metres += 4 * trunk  # the tail's convolutions lie on lattices at most half as coarse, one after the other
+    else:
+        metres += 10.0
+    for spacing in model.lattices:
+        metres += float(spacing) * (2 * (2 + 2 * model.segmenter_blocks) + SpatialAttention.size // 2)
+        metres += 10.0 * ((3**ChannelAttention.levels) // 2 + 2)  # windows lie at 10 m
+    return math.ceil(metres / 10.0) + 1
+
+
+def kept_at(trained: Trained) -> pathlib.Path:
+    """The file with the halo of these weights; other checkpoints of the run have files of their own."""
+    return trained.workdir / f"halo_{trained.step}_{trained.weights}.json"
+
+
+def kept(trained: Trained, tolerance: float = TOLERANCE) -> dict[str, Any] | None:
+    """What was measured on these weights, to this tolerance; None where nothing was, or nothing that can be used."""
+    return _find(trained, tolerance)[0]
+
+
+def _find(trained: Trained, tolerance: float) -> tuple[dict[str, Any] | None, str]:
+    """What was measured, and why what is on disk does not count: empty where it does, or nothing is there."""
+    path, key = kept_at(trained), _key(trained, tolerance)
+    if (path, key["sha256"], tolerance) in _unwritten:
+        return _unwritten[path, key["sha256"], tolerance], ""
+    try:
+        known = formats.read_record(path, formats.HALO)
+    except FileNotFoundError:
+        return None, ""
+    except (formats.Damaged, formats.Newer):
+        return None, "is damaged, or of a newer version"
+    if any(known.get(k) != v for k, v in key.items()):
+        return None, "is of other weights"
+    return (known, "") if _plausible(known, trained, tolerance) else (None, "holds no halo that can be measured")
+
+
+def _plausible(known: dict[str, Any], trained: Trained, tolerance: float) -> bool:
+    """Whether a record could have been measured: within the reach of the network, and what its own errors show."""
+    halo, errors, met = known.get("halo"), known.get("errors"), known.get("met")
+    theory = theoretical_reach(trained.model)
+    if type(halo) is not int or type(met) is not bool or not isinstance(errors, dict):
+        return False
+    if not min(_CANDIDATES[0], theory) <= halo <= theory:
+        return False
+    error = errors.get(str(halo), math.inf)
+    return not met or halo == theory or (isinstance(error, int | float) and error <= tolerance / _IN_HAND)
+
+
+def _key(trained: Trained, tolerance: float) -> dict[str, Any]:
+    # With a digest: a run that is trained anew in the same folder comes by the same steps.
+    digest = weights_digest(trained.params)
+    return {"step": trained.step, "weights": trained.weights, "sha256": digest, "tolerance": tolerance}
+
+
+def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: Callable[[str], None] = print) -> int:
+    """The halo kept beside the checkpoint, or measured on `scene` and kept.
+
+    A scene too small or too flat to measure on gets a generous halo of its own, which is not kept.
+
+    Args:
+        trained: the network.
+        scene: any scene of the kind to be mapped.
+        tolerance: on the probability.
+        say: told when what is kept cannot be used or written, and when even the largest halo tried leaves more than
+            the tolerance.
+
+    Returns:
+        Coarse pixels.
+    """
+    path = kept_at(trained)
+    known, why = _find(trained, tolerance)
+    if why:
+        say(f"halo    {path} {why}: it is measured again")
+    if known is None:
+        measured = measure(trained, scene, tolerance)
+        if measured is None:
+            return min(theoretical_reach(trained.model), _REFERENCES[0])
+        theory = theoretical_reach(trained.model)
+        known = {**_key(trained, tolerance), **dataclasses.asdict(measured)}
+        known |= {"scene": scene.name, "crops": _CROPS, "theory": theory}
+        _keep(path, known, say)
+    if not known["met"]:
+        say(
+            f"warning: with a halo of {known['halo']} input pixels, the largest tried, tiles may still differ by more "
+            f"than {tolerance:g} of probability ({path})"
+        )
+    return int(known["halo"])
+
+
+def _keep(path: pathlib.Path, known: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Keeps a halo on disk, or for this process alone where the work directory cannot be written."""
+    try:
+        formats.write_record(path, known, formats.HALO)
+    except OSError as error:
+        say(f"halo    {known['halo']} input pixels, not kept: {path} cannot be written ({error.strerror})")
+        _unwritten[path, known["sha256"], known["tolerance"]] = known
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A halo, and the largest change of the probability that it (and each smaller candidate) leaves.
+
+    `reference` is the context taken for "all of it"; `met` says whether the halo keeps the tolerance.
+    """
+
+    halo: int
+    errors: dict[str, float]
+    reference: int
+    met: bool
+
+
+def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None:
+    """The smallest candidate whose probabilities, on some crops, hardly differ from those under full context.
+
+    What is compared with counts as full only when half of it would do, or when theory says that nothing lies beyond;
+    otherwise it is doubled. None where the scene offers too few crops.
+    """
+    theory = theoretical_reach(trained.model)
+    windows = _crops(scene)
+    if len(windows) < _CROPS:
+        return None
+    errors: dict[str, float] = {}
+    for reference in (min(theory, r) for r in _REFERENCES):
+        full = _probabilities(trained, scene, windows, reference)
+        errors = {}
+        for halo in (c for c in _CANDIDATES if c < reference):
+            errors[str(halo)] = float(np.abs(_probabilities(trained, scene, windows, halo) - full).max())
+            if errors[str(halo)] <= tolerance / _IN_HAND:
+                if 2 * halo <= reference or reference == theory:
+                    return Measured(halo, errors, reference, met=True)
+                break
+        if reference == theory:
+            return Measured(theory, errors, theory, met=True)
+    return Measured(_REFERENCES[-1], errors, _REFERENCES[-1], met=False)
+
+
+def _crops(scene: Scene) -> list[Window]:
+    """The cores with the most contrast, of those spread over the scene.
+
+    Fewer than `_CROPS` where there are not enough.
+    """
+    handles = Handles()
+    height, width = scene.shape
+    primary = scene.contract.primary
+    _, std = primary.normalisation()
+    found = []
+    for row in range(0, height - _CORE + 1, max(_CORE // 2, (height - _CORE) // 8)):
+        for col in range(0, width - _CORE + 1, max(_CORE // 2, (width - _CORE) // 8)):
+            window = Window(row, col, _CORE, _CORE)
+            read = scene.read(window, handles)[primary.name]
+            values = read["values"][read["valid"]]
+            contrast = float((values.std(0) / std).mean()) if len(values) else 0.0
+            if contrast >= _CONTRAST:
+                found.append((contrast, window))
+    handles.close()
+    found.sort(key=lambda item: item[0], reverse=True)
+    return [window for _, window in found[:_CROPS]]
+
+
+def _probabilities(trained: Trained, scene: Scene, windows: Sequence[Window], halo: int) -> np.ndarray:
+    """[crops, fine, fine] over the cores."""
+    # The reach is the weights'. Shorter numbers are rounded otherwise in larger windows, which looks like reach.
+    # Contexts may be large: one at a time.
+    predictor = Predictor(trained, halo, tile=_CORE, batch=1, images=False, dtype="float32", precision="highest")
+    return np.stack([tile.probability for tile in predictor.run_windows(scene, windows)])

@@ -1,0 +1,117 @@
+"""How much memory mapping takes: known before it begins, and the same whatever the size of the scene."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.memory_limit import in_words, memory_limit
+from jointseg_jax.mapping.predictor.flips import MEMBERS
+from jointseg_jax.mapping.predictor.predictor import Predictor, agree, predict_tiles
+from jointseg_jax.rasters.contract import FINE_FACTOR
+from jointseg_jax.rasters.reader import READ_CACHE
+from jointseg_jax.training.devices import parallel
+
+_SURELY_FITS = 20e6  # bytes of input and output of windows that fit into any machine; the default's are 4e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """An upper bound of what mapping holds at once, in bytes; it does not grow with the scene.
+
+    Attributes:
+        device: on each device: weights, inputs and outputs of the batches in flight, and the network's own buffers.
+        host: arrays read and fetched, and GDAL's cache of blocks. On CPUs the devices' share comes on top, and always
+            what the consumer makes of a tile.
+    """
+
+    device: int
+    host: int
+
+    def __str__(self) -> str:
+        """In words, for the devices of this process."""
+        if jax.default_backend() == "cpu":
+            return f"{(self.device + self.host) / 1e9:.2g} GB of memory"
+        return f"{self.device / 1e9:.2g} GB on each of its devices and {self.host / 1e9:.2g} GB of memory"
+
+
+def memory(predictor: Predictor) -> Memory:
+    """What mapping holds at most, whatever the size of the scene; it compiles the network to know."""
+    inputs, fine = _inputs(predictor)
+    spread_out = parallel.over_samples(predictor.mesh)
+    forward = predict_tiles.lower(
+        predictor.model,
+        predictor.params,
+        predictor.temperature,
+        inputs,
+        fine,
+        halo=predictor.halo,
+        images=predictor.images,
+    )
+    outputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=spread_out), forward.out_info)
+    members = MEMBERS if predictor.augment else 1
+    read, made = members * _bytes((inputs, fine)), members * _bytes(outputs)
+    networks = [forward.compile().memory_analysis()]
+    if predictor.augment:
+        networks.append(agree.lower([outputs] * MEMBERS).compile().memory_analysis())
+    buffers = max(0 if found is None else found.temp_size_in_bytes for found in networks)
+    devices = predictor.mesh.size
+    # In flight: a batch being read, one waiting, one computed; of results one in the making, one waiting, one used.
+    return Memory(
+        device=_bytes(predictor.params) + buffers + 3 * (read + made) // devices,
+        host=3 * read + 2 * _bytes(outputs) + READ_CACHE,
+    )
+
+
+def check_room(predictor: Predictor, limit: int | None = None) -> None:
+    """Refuses windows that do not fit into this machine's memory.
+
+    Args:
+        predictor: of the mapping.
+        limit: bytes of memory; by default what this process may use.
+
+    Raises:
+        InputError: they do not fit; it is known before anything is compiled where even what is read would not.
+    """
+    members, core = MEMBERS if predictor.augment else 1, predictor.tile * FINE_FACTOR
+    least = 3 * members * _bytes(_inputs(predictor)) + 8 * predictor.batch * core**2  # see `memory`
+    if limit is None and least < _SURELY_FITS:
+        return
+    limit = memory_limit() if limit is None else limit
+    need = least
+    if least <= limit and jax.default_backend() == "cpu":  # other devices say themselves what does not fit
+        found = memory(predictor)
+        need = found.device + found.host
+    if need > limit:
+        raise InputError(
+            f"--tile={predictor.tile} with a batch of {predictor.batch} and a halo of {predictor.halo} input pixels "
+            f"takes {in_words(need)} of memory, and there are {in_words(limit)}: take a smaller --tile or --batch"
+        )
+
+
+def _inputs(predictor: Predictor) -> tuple[Any, Any]:
+    """Shapes of a batch's input, and of its 1 m image where the network segments one."""
+    side, contract = predictor.tile + 2 * predictor.halo, predictor.trained.meta.contract
+    spread_out = parallel.over_samples(predictor.mesh)
+
+    def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((predictor.batch, *shape), dtype, sharding=spread_out)
+
+    inputs = {
+        m.name: {
+            "values": array(np.float32, contract.dates, side, side, len(m.bands)),
+            "valid": array(bool, contract.dates, side, side),
+        }
+        for m in contract.modalities
+    }
+    if predictor.model.control != "fine":
+        return inputs, None
+    wide = side * FINE_FACTOR
+    return inputs, (array(np.float32, wide, wide, 3), array(bool, wide, wide))
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))

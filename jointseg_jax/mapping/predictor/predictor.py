@@ -1,0 +1,345 @@
+"""The predictor: one jitted function of fixed shape, run over a scene tile by tile.
+
+A tile is read with a halo, run, and cropped. Beyond the scene's edge and in nodata holes the input is invalid, which
+the network sees as the training mean: exactly what it would see of the whole scene extended by the halo and run at
+once. Reading, computing and what the caller does with the tiles happen side by side, each in a thread of its own.
+"""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from typing import Any, Protocol, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.predictor import not_finite
+from jointseg_jax.mapping.predictor.flips import MEMBERS, mean_and_spread, turn, turn_back
+from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.rasters.contract import FINE_FACTOR, Contract
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles, warm_drivers
+from jointseg_jax.rasters.scene import ImageLayer
+from jointseg_jax.storage.read_ahead import ahead
+from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.state import Params
+from jointseg_jax.training.trained import Trained
+
+DEFAULT_TILE = 64  # coarse pixels
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+Inputs = dict[str, dict[str, np.ndarray]]
+Fine = tuple[np.ndarray, np.ndarray] | None
+
+
+class Readable(Protocol):
+    """What can be mapped: a `Scene`, or what is described and read like one. See there."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def lattice(self) -> GeoBox: ...  # noqa: D102
+
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def contract(self) -> Contract: ...  # noqa: D102
+
+    @property
+    def image(self) -> ImageLayer | None: ...  # noqa: D102
+
+    @property
+    def own_units(self) -> bool: ...  # noqa: D102
+
+    def read(self, window: Window, handles: Handles) -> Inputs: ...  # noqa: D102
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """The map of one tile.
+
+    Attributes:
+        window: its core on the 10 m lattice, inside the scene.
+        probability: calibrated probability of the impervious class, float32 `[10h, 10w]`.
+        valid: bool `[h, w]`: the first modality is valid there.
+        images: one per stage, float32 `[h_k, w_k, 3]` in the units of the input; empty without an SR branch.
+        spread: with augmentation, the standard deviation of the probability over its eight members, float32 `[10h,
+            10w]`; it is at most 1/2.
+    """
+
+    window: Window
+    probability: np.ndarray
+    valid: np.ndarray
+    images: tuple[np.ndarray, ...]
+    spread: np.ndarray | None = None
+
+    @property
+    def fine_valid(self) -> np.ndarray:
+        """`valid` at 1 m, bool `[10h, 10w]`."""
+        return np.repeat(np.repeat(self.valid, FINE_FACTOR, 0), FINE_FACTOR, 1)
+
+
+@dataclasses.dataclass
+class Clock:
+    """Seconds spent on each part of mapping; they overlap, so the whole takes less than their sum.
+
+    Attributes:
+        read: reading and bringing the input to the devices.
+        compute: running the network.
+        write: bringing the result back, and whatever its consumer adds.
+    """
+
+    read: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
+
+    @contextmanager
+    def time(self, part: str) -> Generator[None, None, None]:
+        """Adds the time of the block to a part. A part belongs to one thread at a time."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, part, getattr(self, part) + time.perf_counter() - begin)
+
+
+def cores(height: int, width: int, tile: int) -> list[Window]:
+    """The cores that cover a scene of height x width, row by row; the last of a row or column may be smaller."""
+    return [
+        Window(row, col, min(tile, height - row), min(tile, width - col))
+        for row in range(0, height, tile)
+        for col in range(0, width, tile)
+    ]
+
+
+def fitted(tile: int, batch: int | None, height: int, width: int) -> tuple[int, int | None]:
+    """Tile and batch, no larger than a scene of height x width has use for; they do not change the map."""
+    tile = min(tile, max(height, width))
+    count = -(-height // tile) * -(-width // tile)
+    return tile, None if batch is None else min(batch, count)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "halo", "images"))
+def predict_tiles(
+    model: JointSeg,
+    params: Params,
+    temperature: jax.Array,
+    modalities: Any,
+    image: tuple[jax.Array, jax.Array] | None,
+    *,
+    halo: int,
+    images: bool,
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """Probabilities and stage images of a batch of tiles, cropped of their halo.
+
+    Args:
+        model: the network.
+        params: its weights.
+        temperature: of the calibration, scalar.
+        modalities: name -> values `[b, dates, h, w, bands]`, valid `[b, dates, h, w]`.
+        image: for the control "fine" its values `[b, 10h, 10w, 3]` and valid `[b, 10h, 10w]`, else None.
+        halo: coarse pixels to crop on every side.
+        images: whether stage images are wanted.
+
+    Returns:
+        Probability `[b, 10(h - 2 halo), 10(w - 2 halo)]` float32, and the images likewise.
+    """
+    outputs = run(model, params, modalities, *(image or ()))
+    probability = jax.nn.sigmoid((outputs.logits[..., 1] - outputs.logits[..., 0]) / temperature)
+    found = []
+    for picture, spacing in zip(outputs.images if images else (), outputs.spacings, strict=False):
+        found.append(_crop(picture, int(halo * 10 / spacing)))
+    return _crop(probability, halo * FINE_FACTOR), tuple(found)
+
+
+def _crop(x: jax.Array, pixels: int) -> jax.Array:
+    return x[:, pixels : x.shape[1] - pixels, pixels : x.shape[2] - pixels]
+
+
+Outcome = tuple[jax.Array, jax.Array | None, tuple[jax.Array, ...]]  # probability, spread, images of a batch
+
+
+@jax.jit
+def agree(members: Sequence[tuple[jax.Array, tuple[jax.Array, ...]]]) -> Outcome:
+    """Mean and spread of the probabilities, and mean images, of the eight members in the order of `dihedral.turn`."""
+    upright = [jax.tree.map(lambda x, k=k: turn_back(x, k, 1), member) for k, member in enumerate(members)]
+    probability, spread = mean_and_spread([p for p, _ in upright])
+    images = tuple(mean_and_spread(pictures)[0] for pictures in zip(*(i for _, i in upright), strict=True))
+    return probability, spread, images
+
+
+class Predictor:
+    """Runs a trained network over scenes.
+
+    Attributes:
+        trained: the network.
+        halo: coarse pixels read around each tile.
+        tile: side of a tile's core in coarse pixels; it changes speed and memory, not the map.
+        batch: tiles run at once, spread over as many of this process's devices as divide it. None is one tile for each
+            accelerator, or one on CPUs, whose cores share one tile anyway.
+        images: whether to return the super-resolved images.
+        augment: average over the eight flips and quarter turns of the input, at eight times the computation.
+        dtype: "float32" or "bfloat16" to compute in; None for what the network was trained in.
+        precision: of products of matrices, as `jax.default_matmul_precision` names it; None for the default.
+        mesh: the devices it runs on.
+        params: the weights, on them.
+        temperature: of the calibration, on them.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        halo: int,
+        *,
+        tile: int = DEFAULT_TILE,
+        batch: int | None = None,
+        images: bool = True,
+        augment: bool = False,
+        dtype: str | None = None,
+        precision: str | None = None,
+    ):
+        if batch is None:
+            batch = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
+        bounds.TILE.insist("--tile", tile)
+        bounds.BATCH.insist("--batch", batch)
+        bounds.HALO.insist("the halo", halo)
+        if dtype is not None and dtype not in DTYPES:
+            raise InputError(f"dtype is {dtype!r}; known: {', '.join(DTYPES)}")
+        self.trained, self.halo, self.tile, self.batch = trained, halo, tile, batch
+        self.images, self.augment = images, augment
+        self.model: JointSeg = trained.model if dtype is None else trained.model.clone(dtype=DTYPES[dtype])
+        self.dtype, self.precision = jnp.dtype(self.model.dtype).name, precision
+        self.mesh = parallel.local_mesh(batch)
+        whole = parallel.replicated(self.mesh)
+        self.params = jax.device_put(trained.params, whole)
+        self.temperature = jax.device_put(np.float32(trained.meta.calibration.temperature), whole)
+
+    def run(self, scene: Readable, clock: Clock | None = None) -> Generator[Tile, None, None]:
+        """The tiles of a scene, row by row.
+
+        Raises:
+            InputError: a file is damaged, or the control "fine" meets a scene without a 1 m image.
+        """
+        yield from self.run_windows(scene, cores(*scene.shape, self.tile), clock)
+
+    def run_windows(
+        self, scene: Readable, windows: Sequence[Window], clock: Clock | None = None
+    ) -> Generator[Tile, None, None]:
+        """Chosen cores of a scene, none larger than `tile`; see `run`."""
+        clock = clock or Clock()
+        warm_drivers()
+        with closing(ahead(self._computed(scene, windows, clock))) as batches:
+            for at, valid, outcome in batches:
+                with clock.time("write"):
+                    probability, spread, images = jax.device_get(outcome)
+                    if not np.isfinite(probability).all():
+                        raise self._not_finite(scene, at)
+                for i, window in enumerate(at):
+                    yield Tile(
+                        window,
+                        _corner(probability[i], window, FINE_FACTOR),
+                        valid[i, : window.height, : window.width],
+                        tuple(_corner(image[i], window, image.shape[1] // self.tile) for image in images),
+                        None if spread is None else _corner(spread[i], window, FINE_FACTOR),
+                    )
+
+    def _not_finite(self, scene: Readable, at: Sequence[Window]) -> InputError:
+        handles = Handles()
+        inputs, _ = self.read(scene, at, handles)
+        handles.close()
+        network = f"{self.trained.workdir}, step {self.trained.step}"
+        return not_finite.explain(scene.name, inputs, self.trained.meta.contract, at[0], network)
+
+    def _computed(
+        self, scene: Readable, windows: Sequence[Window], clock: Clock
+    ) -> Generator[tuple[Sequence[Window], np.ndarray, Outcome], None, None]:
+        with closing(ahead(self._loaded(scene, windows, clock))) as batches:
+            for at, valid, members in batches:
+                with clock.time("compute"):
+                    outcome = jax.block_until_ready(self._outcome(members))
+                del members  # device memory that must not be held while this batch waits
+                yield at, valid, outcome
+                del outcome
+
+    def _loaded(
+        self, scene: Readable, windows: Sequence[Window], clock: Clock
+    ) -> Generator[tuple[Sequence[Window], np.ndarray, list[tuple[Any, Any]]], None, None]:
+        """The batches on the devices, each as it is or in its eight members, and where their cores are valid."""
+        handles = Handles()
+        primary, core = scene.contract.primary.name, slice(self.halo, self.halo + self.tile)
+        spread_out = parallel.over_samples(self.mesh)
+        try:
+            for begin in range(0, len(windows), self.batch):
+                at = windows[begin : begin + self.batch]
+                with clock.time("read"):
+                    inputs, fine = self.read(scene, at, handles)
+                    valid = np.any(inputs[primary]["valid"], axis=1)[:, core, core]
+                    members = [
+                        jax.device_put(_turned(inputs, fine, k), spread_out)
+                        for k in range(MEMBERS if self.augment else 1)
+                    ]
+                yield at, valid, members
+                del members
+        finally:
+            handles.close()
+
+    def _outcome(self, members: Sequence[tuple[Any, Any]]) -> Outcome:
+        results = [self._forward(inputs, fine) for inputs, fine in members]
+        if self.augment:
+            return cast(Outcome, agree(results))
+        probability, images = results[0]
+        return probability, None, images
+
+    def _forward(self, inputs: Any, fine: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        # Here, for it holds in its own thread alone.
+        with jax.default_matmul_precision(self.precision) if self.precision else nullcontext():
+            return predict_tiles(
+                self.model, self.params, self.temperature, inputs, fine, halo=self.halo, images=self.images
+            )
+
+    def read(self, scene: Readable, windows: Sequence[Window], handles: Handles) -> tuple[Inputs, Fine]:
+        """The network's input for some tiles, always `batch` of them.
+
+        A short last batch is filled with invalid input.
+        """
+        full = [Window(w.row, w.col, self.tile, self.tile).pad(self.halo) for w in windows]
+        parts = [scene.read(w, handles) for w in full]
+        padding = self.batch - len(parts)
+        inputs = {
+            name: {
+                key: np.concatenate(
+                    [np.stack([p[name][key] for p in parts]), np.zeros((padding, *first.shape), first.dtype)]
+                )
+                for key, first in parts[0][name].items()
+            }
+            for name in parts[0]
+        }
+        if self.trained.model.control != "fine":
+            return inputs, None
+        if scene.image is None:
+            raise InputError(
+                f"scene {scene.name!r} has no 1 m image, which the control 'fine' segments: it can only be run on "
+                "a prepared dataset"
+            )
+        read = [scene.image.read(w.scale(FINE_FACTOR), handles) for w in full]
+        image, valid = np.stack([image for image, _ in read]), np.stack([valid for _, valid in read])
+        empty = ((0, padding), (0, 0), (0, 0))
+        return inputs, (np.pad(image, (*empty, (0, 0))), np.pad(valid, empty))
+
+
+def _turned(inputs: Inputs, fine: Fine, member: int) -> tuple[Inputs, Fine]:
+    """One of the eight members of a batch: rows lie on axis 2 of inputs, on axis 1 of the 1 m image."""
+    turned = jax.tree.map(lambda x: np.ascontiguousarray(turn(x, member, 2)), inputs)
+    return turned, jax.tree.map(lambda x: np.ascontiguousarray(turn(x, member, 1)), fine)
+
+
+def _corner(x: np.ndarray, window: Window, factor: int) -> np.ndarray:
+    """The part of a full tile that lies inside the scene; x is `factor` times finer than the window."""
+    return x[: window.height * factor, : window.width * factor]

@@ -1,0 +1,71 @@
+"""What a network maps, in the words of records, pages and tables."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.storage.files import file_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """The label of the training data.
+
+    Names of files (`impervious.tif`) and keys of records (`impervious_m2`) are a format: they are the same for every
+    label.
+
+    Attributes:
+        name: as the dataset's config gives it.
+        classes: names of its values 0 and 1.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, contract: Contract) -> "Label":
+        """That of a network."""
+        return cls(contract.label, contract.class_names)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Label":
+        """That of a model card's properties or of a collection; where they do not say it, it is the default one."""
+        name = str(record.get("jointseg:label", Contract.label))
+        classes = record.get("jointseg:classes")
+        if isinstance(classes, list) and len(classes) == 2:
+            return cls(name, (str(classes[0]), str(classes[1])))
+        return cls(name, ("other", name) if name != Contract.label else Contract.classes)
+
+    @property
+    def words(self) -> str:
+        """The name inside a sentence."""
+        return "impervious surface" if self.name == Contract.label else self.name
+
+    @property
+    def title(self) -> str:
+        """Of a map."""
+        return (
+            f"{self.words[0].upper()}{self.words[1:]} at 1 m" if self.name == Contract.label else f"{self.name} at 1 m"
+        )
+
+    def of_layer(self, layer: str) -> str:
+        """Of one layer of a product."""
+        titles = {
+            "impervious": f"{self.words}, 1 m",
+            "probability": f"probability of {self.words}, 1 m",
+            "image": "super-resolved image, 1 m",
+            "confidence": "confidence of the class, 1 m",
+            "scene": "which scene each 10 m pixel was taken from",
+        }
+        return titles.get(layer, layer)
+
+    @property
+    def collection_id(self) -> str:
+        """Of a product."""
+        return f"{file_name(self.name)}-1m"
+
+    @property
+    def column(self) -> str:
+        """Of a table: square kilometres."""
+        return f"{self.name}_km2"

@@ -1,0 +1,69 @@
+"""Whose the folder of a mapped area is, and which files in it are records that may be written anew."""
+
+import pathlib
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from jointseg_jax.storage import folders
+from jointseg_jax.storage.files import read_json
+
+KIND = "map of an area"
+
+
+def claim_product(
+    product: pathlib.Path, *, inputs: Iterable[pathlib.Path] = (), mapped: bool = False
+) -> AbstractContextManager[folders.Claim]:
+    """Takes the folder of a product, see `folders.claim`.
+
+    Args:
+        product: folder.
+        inputs: files and folders that are read.
+        mapped: the caller knows that tiles of ours lie there.
+    """
+
+    def older(folder: pathlib.Path) -> list[str] | None:
+        planned = (folder / "plan.geojson").is_file() and (folder / "inputs" / "catalogue.json").is_file()
+        return (
+            sorted({name for name in _listed(folder) if not name.startswith(("..", "/"))})
+            if planned or mapped
+            else None
+        )
+
+    return folders.claim(product, KIND, inputs=inputs, older=older)
+
+
+def _listed(product: pathlib.Path) -> Iterator[str]:
+    """Records of a product of before folders were marked: those that its collection leads to, and of its tiles."""
+    return (name for name in _linked(product) if not name.startswith(("..", "/")))
+
+
+def _linked(product: pathlib.Path) -> Iterator[str]:
+    for row in (product / "ledger").glob("*.json"):
+        yield f"items/{row.name}"
+    collection = _read(product / "collection.json")
+    if "index" not in (collection.get("assets") or {}):
+        return  # not ours
+    yield "collection.json"
+    yield "model.json"
+    yield from (_inside("", asset) for asset in collection["assets"].values())
+    for link in collection.get("links") or ():
+        if link.get("rel") == "item":
+            item = _inside("", link)
+            yield item
+            links = _read(product / item).get("links") or ()
+            yield from (_inside("items", other) for other in links if other.get("rel") == "derived_from")
+
+
+def _inside(base: str, link: Mapping[str, Any]) -> str:
+    """Where a relative link leads, relative to the product."""
+    return posixpath.normpath(posixpath.join(base, str(link.get("href", ""))))
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        record = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,87 @@
+"""A picture to look at: input, super-resolved image and map of a scene, the whole and a detail."""
+
+import pathlib
+
+import numpy as np
+
+from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.pictures import drawing
+from jointseg_jax.rasters.radiometry.band_names import rgb_order
+from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask
+from jointseg_jax.rasters.scene import Scene
+
+_PICTURE_SIDE = 1000  # pixels
+_CELL = 560  # pixels of each panel
+_DETAIL = 40  # coarse pixels on the side of the detail
+
+
+def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
+    """Input, super-resolved image and map: the whole scene above, a detail of it below. uint8 [h, w, 3]."""
+    height, width = scene.shape
+    whole = Window(0, 0, height, width)
+    rows, titles = [], ["input 10 m"] + (["super-resolved 1 m"] if "image" in files else [])
+    titles.append(scene.contract.label)
+    order = list(rgb_order(scene.contract.image_bands))
+    limits = None
+    for window in (whole, _detail(scene, files["impervious"])):
+        layer = scene.layers[scene.contract.primary.name][0]
+        with open_raster(layer.path) as raster:
+            stored, valid = layer.glance(raster, window, _small(window))
+        values = layer.decode(stored)[..., list(scene.contract.image_index)][..., order]
+        limits = limits or drawing.stretch_limits(values, valid)
+        side = min(_PICTURE_SIDE, max(window.height, window.width) * FINE_FACTOR)
+        scale = side / max(window.height, window.width)
+        size = (max(1, round(window.height * scale)), max(1, round(window.width * scale)))
+        cells = [drawing.resize_nearest(drawing.stretch(values, limits, valid), *size)]
+        if "image" in files:
+            shown, inside = _read_small(str(files["image"]), window.scale(FINE_FACTOR))
+            image = drawing.stretch(_decoded(files["image"], shown)[..., order], limits, inside)
+            cells.append(drawing.resize_nearest(image, *size))
+        classes, _ = _read_small(str(files["impervious"]), window.scale(FINE_FACTOR))
+        cells.append(drawing.resize_nearest(drawing.colour_classes(classes[..., 0]), *size))
+        rows.append(cells)
+    return drawing.panels(rows, titles, side=_CELL)
+
+
+def _small(window: Window) -> tuple[int, int]:
+    """Height and width of a window decimated to at most `_PICTURE_SIDE`."""
+    shrink = max(1.0, max(window.height, window.width) / _PICTURE_SIDE)
+    return max(1, round(window.height / shrink)), max(1, round(window.width / shrink))
+
+
+def _read_small(path: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """A window of a product's raster, decimated: stored numbers [h, w, bands] and the file's own mask [h, w]."""
+    with open_raster(path) as raster:
+        shape = _small(window)
+        at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
+        with explained_read(raster, window):
+            values = raster.read(window=at, out_shape=(raster.count, *shape))
+        mask = own_mask(raster, window, shape)
+    return np.moveaxis(values, 0, -1), mask
+
+
+def _decoded(path: pathlib.Path, stored: np.ndarray) -> np.ndarray:
+    with open_raster(path) as raster:
+        return stored.astype(np.float32) * np.float32(raster.scales[0]) + np.float32(raster.offsets[0])
+
+
+def _detail(scene: Scene, path: pathlib.Path) -> Window:
+    """A square of `_DETAIL` coarse pixels where the map is most mixed."""
+    height, width = scene.shape
+    side = min(_DETAIL, height, width)
+    rows, cols = -(-height // side), -(-width // side)
+    classes, _ = _read_small(str(path), Window(0, 0, height * FINE_FACTOR, width * FINE_FACTOR))
+    best, at = -1.0, (0, 0)
+    for row in range(rows):
+        for col in range(cols):
+            top, left = min(row * side, height - side), min(col * side, width - side)
+            scale_r, scale_c = classes.shape[0] / height, classes.shape[1] / width
+            part = classes[
+                int(top * scale_r) : int((top + side) * scale_r), int(left * scale_c) : int((left + side) * scale_c), 0
+            ]
+            share = float((part == 1).mean()) if part.size else 0.0
+            mixed = min(share, 1 - share) * float((part != IGNORE).mean() if part.size else 0.0)
+            if mixed > best:
+                best, at = mixed, (top, left)
+    return Window(*at, side, side)

@@ -1,0 +1,205 @@
+"""Rows of a product's ledger, one per finished tile, checked before anything is said or drawn from them."""
+
+import dataclasses
+import datetime as dates
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.geo.utm_zones import zone_of_epsg
+from jointseg_jax.rasters.contract import COARSE_SPACING
+from jointseg_jax.rasters.lattice import make_lattice
+
+SPACING = {"scene": COARSE_SPACING}  # metres; layers not named here lie at 1 m
+LAYERS = ("impervious", "probability", "image", "confidence", "scene")
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_AREA_SLACK = 1e-6  # relative; areas are sums of many floats
+
+
+@dataclasses.dataclass(frozen=True)
+class TileFile:
+    """A file of a tile: path relative to the product, SHA-256 in hexadecimal, size in bytes."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TileRow:
+    """What the ledger says of a tile that is done.
+
+    Attributes:
+        tile: its name.
+        epsg: of its lattice.
+        bounds: west, south, east, north in that CRS, metres.
+        datetime: of the acquisition it shows, or None where scenes of several dates or of none meet.
+        scenes: {"id", "datetime", "share", perhaps "interval" and "href"} of every scene it was made of; a scene whose
+            day is not known has no datetime, and an interval of two times where its month, its year or both its ends
+            are.
+        files: layer name -> file.
+        owned_m2, valid_m2, impervious_m2: geodesic areas: of the tile's own ground, of what of it was mapped, of
+            what of that is impervious.
+        decisions: how the scenes' numbers were read.
+        agreement: of the maps of two scenes where they overlap.
+        model: {"name", "step", "weights", "sha256"}.
+        seconds: {"read", "compute", "write"}.
+    """
+
+    tile: str
+    epsg: int
+    bounds: tuple[float, float, float, float]
+    datetime: dates.datetime | None
+    scenes: tuple[Mapping[str, Any], ...]
+    files: Mapping[str, TileFile]
+    owned_m2: float
+    valid_m2: float
+    impervious_m2: float
+    decisions: Mapping[str, Any]
+    agreement: tuple[Any, ...]
+    model: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+    @property
+    def share(self) -> float | None:
+        """Impervious share of the mapped ground; None where nothing was mapped."""
+        return self.impervious_m2 / self.valid_m2 if self.valid_m2 > 0 else None
+
+    @property
+    def interval(self) -> tuple[dates.datetime, dates.datetime] | None:
+        """First and last acquisition it was made of; None where a scene's date is not known."""
+        if self.datetime is not None:
+            return self.datetime, self.datetime
+        known = [i for s in self.scenes if (i := scene_interval(s, self.tile)) is not None]
+        if not known or len(known) < len(self.scenes):
+            return None
+        return min(first for first, _ in known), max(last for _, last in known)
+
+    def lattice(self, layer: str) -> GeoBox:
+        """Where the pixels of one of its files lie."""
+        spacing = SPACING.get(layer, 1.0)
+        west, south, east, north = self.bounds
+        return make_lattice(
+            f"EPSG:{self.epsg}", west, north, spacing, round((north - south) / spacing), round((east - west) / spacing)
+        )
+
+
+def parse_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[TileRow]:
+    """The rows of a ledger, by tile name.
+
+    Raises:
+        InputError: a row lacks something or says what cannot be, or there is none.
+    """
+    if not rows:
+        raise InputError("the product has no finished tile yet: run predict.py until its ledger has one")
+    return [parse_row(name, rows[name]) for name in sorted(rows)]
+
+
+def parse_row(
+    name: str,
+    row: Mapping[str, Any],
+    where: str = "the ledger's row of",
+    advice: str = "remove that row and run predict.py again",
+) -> TileRow:
+    """One row; raises `InputError`, with where it stands and what to do, unless a finished tile can leave it."""
+
+    def refuse(what: str) -> InputError:
+        return InputError(f"{where} tile {name!r} {what}: {advice}")
+
+    try:
+        bounds = tuple(float(v) for v in row["bounds"])
+        areas = {k: float(row[k]) for k in ("owned_m2", "valid_m2", "impervious_m2")}
+        files = {
+            str(layer): TileFile(str(f["path"]), str(f["sha256"]).lower(), int(f["bytes"]))
+            for layer, f in row["files"].items()
+        }
+        tile, epsg = str(row["tile"]), int(row["epsg"])
+        scenes, agreement = tuple(dict(s) for s in row["scenes"]), tuple(row["agreement"])
+        for scene in scenes:
+            scene["id"] = str(scene["id"])
+        decisions, model, seconds = dict(row["decisions"]), dict(row["model"]), dict(row["seconds"])
+        when = row["datetime"]
+    except KeyError as error:
+        raise refuse(f"lacks {error.args[0]!r}") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise refuse(f"cannot be read ({error})") from error
+    if tile != name or not _NAME.fullmatch(tile):
+        raise refuse(f"calls itself {tile!r}, which is no name for its files")
+    if zone_of_epsg(epsg) is None:
+        raise refuse(f"lies in EPSG:{epsg}, which is no UTM zone of WGS 84")
+    if len(bounds) != 4 or not all(map(math.isfinite, bounds)) or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
+        raise refuse(f"has bounds {list(bounds)}, which enclose nothing")
+    for value in (bounds[2] - bounds[0], bounds[3] - bounds[1]):
+        if abs(value / COARSE_SPACING - round(value / COARSE_SPACING)) > 1e-6:
+            raise refuse(f"has bounds {list(bounds)}, which are no whole number of {COARSE_SPACING:g} m pixels apart")
+    owned, valid, impervious = areas.values()
+    slack = _AREA_SLACK * max(owned, 1.0)
+    if not all(map(math.isfinite, areas.values())) or not -slack <= impervious <= valid + slack <= owned + 2 * slack:
+        raise refuse(f"has areas that do not contain each other ({areas})")
+    if "impervious" not in files:
+        raise refuse("has no impervious map among its files")
+    for layer, file in files.items():
+        parts = file.path.split("/")
+        if file.path.startswith("/") or ".." in parts or not re.fullmatch("[0-9a-f]{64}", file.sha256):
+            raise refuse(f"has no good path and checksum for its {layer}")
+    return TileRow(
+        tile,
+        epsg,
+        (bounds[0], bounds[1], bounds[2], bounds[3]),
+        parse_time(when, name),
+        scenes,
+        files,
+        owned,
+        valid,
+        impervious,
+        decisions,
+        agreement,
+        model,
+        seconds,
+    )
+
+
+def parse_time(text: Any, name: str) -> dates.datetime | None:
+    """An ISO time, taken for UTC where it does not say; raises `InputError` where it is none."""
+    if text is None:
+        return None
+    try:
+        time = dates.datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise InputError(
+            f"tile {name!r} is dated {text!r}, which is no ISO date: correct the date of its scenes"
+        ) from error
+    return time.replace(tzinfo=dates.UTC) if time.tzinfo is None else time.astimezone(dates.UTC)
+
+
+def scene_interval(scene: Mapping[str, Any], name: str) -> tuple[dates.datetime, dates.datetime] | None:
+    """First and last time of a tile's scene, the same where its day is known; None where nothing of it is.
+
+    Raises:
+        InputError: it is given and is none.
+    """
+    time = parse_time(scene.get("datetime"), name)
+    given = scene.get("interval")
+    if time is not None or given is None:
+        return None if time is None else (time, time)
+    ends = [parse_time(end, name) for end in given] if isinstance(given, list | tuple) else []
+    if len(ends) != 2 or ends[0] is None or ends[1] is None or ends[0] > ends[1]:
+        raise InputError(f"tile {name!r} has a scene of the time {given!r}, which is no interval: map it again")
+    return ends[0], ends[1]
+
+
+def raw_row(row: TileRow) -> dict[str, Any]:
+    """Inverse of `parse_row`, JSON-ready."""
+    fields = dataclasses.asdict(row)
+    return {
+        **fields,
+        "bounds": list(row.bounds),
+        "datetime": row.datetime.isoformat() if row.datetime else None,
+        "scenes": list(fields["scenes"]),
+        "agreement": list(row.agreement),
+    }

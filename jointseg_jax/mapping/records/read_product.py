@@ -1,0 +1,102 @@
+"""A product as its records describe it: what the tools that come after mapping read."""
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.product.label import Label
+from jointseg_jax.mapping.product.tile_record import TileRow, parse_row
+from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE
+from jointseg_jax.mapping.scenes.json_fields import Fields, read_document
+from jointseg_jax.mapping.scenes.stac_items import local_path
+
+_ANEW = "run predict.py again, which writes the records anew"
+_OWNED = "jointseg:owned_m2"
+_KEPT = ("owned_m2", "valid_m2", "impervious_m2", "scenes", "decisions", "agreement", "model", "seconds")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProductRecord:
+    """What the collection of a product and its items say.
+
+    Attributes:
+        title, description: of the collection.
+        label: what was mapped.
+        tiles: one per item.
+    """
+
+    title: str
+    description: str
+    label: Label
+    tiles: tuple[TileRow, ...]
+
+
+def read_product(product: str | os.PathLike[str]) -> ProductRecord:
+    """Reads the records of a product.
+
+    Raises:
+        InputError: there are none, or they are damaged.
+    """
+    product = pathlib.Path(product)
+    path = product / COLLECTION_FILE
+    if not path.exists():
+        raise InputError(f"{product} holds no product: {path.name} is missing (predict.py --aoi=... writes it)")
+    record = read_document(path, _ANEW)
+    if not isinstance(record, dict):
+        raise InputError(f"{path} is no collection: {_ANEW}")
+    fields = Fields(record, "the collection", path, _ANEW)
+    links = [Fields(link, f"link {number}", path, _ANEW) for number, link in enumerate(fields.objects("links"))]
+    items = [_inside(link.text("href"), path) for link in links if link.text("rel") == "item"]
+    if not items:
+        raise InputError(f"{path} links to no item: {_ANEW}")
+    tiles = tuple(_tile(i) for i in items)
+    _check_complete(tiles, record.get(_OWNED), path)
+    return ProductRecord(fields.text("title"), fields.text("description"), Label.of_record(record), tiles)
+
+
+def _check_complete(tiles: Sequence[TileRow], stated: Any, path: pathlib.Path) -> None:
+    """Compares the ground of the tiles with what the collection says of all of them."""
+    owned = sum(tile.owned_m2 for tile in tiles)
+    if not isinstance(stated, int | float) or not math.isclose(owned, stated, rel_tol=1e-6, abs_tol=1.0):
+        raise InputError(
+            f"{path} is of {stated} m2 and its {len(tiles)} items are of {owned:.1f} m2: an item is missing, or stands "
+            f"there twice: {_ANEW}"
+        )
+
+
+def _inside(href: str, collection: pathlib.Path) -> pathlib.Path:
+    path = local_path(href, collection)
+    if path is None or ".." in path.parts or not path.is_relative_to(collection.parent):
+        raise InputError(f"{collection} links to {href[:80]!r}, which does not lie in the product: {_ANEW}")
+    return path
+
+
+def _tile(path: pathlib.Path) -> TileRow:
+    item = read_document(path, _ANEW)
+    try:
+        return parse_row(str(item["id"]), _row(item), f"{path}:", _ANEW)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+        raise InputError(f"{path} is no record of a tile ({type(error).__name__}: {error}): {_ANEW}") from error
+
+
+def _row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of the ledger that an item was written from."""
+    p = item["properties"]
+    files = {
+        layer: {"path": a["href"].removeprefix("../"), "sha256": a["file:checksum"][4:], "bytes": a["file:size"]}
+        for layer, a in item["assets"].items()
+    }
+    return {
+        **{key: p[f"jointseg:{key}"] for key in _KEPT},
+        "tile": item["id"],
+        "epsg": p["proj:code"].removeprefix("EPSG:"),
+        "bounds": p["proj:bbox"],
+        "datetime": p["datetime"],
+        "files": files,
+    }

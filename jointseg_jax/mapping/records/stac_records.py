@@ -1,0 +1,202 @@
+"""STAC records of a product: an item per tile, a collection over all, and the model card.
+
+    PRODUCT/collection.json      the collection, self-contained: all links are relative
+    PRODUCT/items/TILE.json      one item per finished tile
+    PRODUCT/sources/SCENE.json   one item per scene whose own record is not known, for `derived_from` to point at
+    PRODUCT/model.json           the model card (MLM)
+    PRODUCT/mosaics, index.*     see `mapping.mosaics`
+
+STAC 1.1 with projection 2, raster 2, classification 2, file 2.1, processing 1.2. They are written from the ledger alone
+(and from the headers of the files it names), so they can be written again at any time, with the same content.
+"""
+
+import collections
+import datetime as dates
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pystac
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.product.label import Label
+from jointseg_jax.mapping.product.product_folder import claim_product
+from jointseg_jax.mapping.product.tile_record import TileRow, parse_rows, scene_interval
+from jointseg_jax.mapping.records.model_card import SENTINEL2_BEGAN
+from jointseg_jax.mapping.records.tile_items import (
+    COLLECTION_FILE,
+    ITEM_EXTENSIONS,
+    ITEMS,
+    JSON,
+    MODEL_FILE,
+    SOURCES,
+    tile_item,
+)
+from jointseg_jax.mapping.records.zone_mosaics import mosaic_names, write_index, write_mosaics
+from jointseg_jax.storage.files import file_name, write_json
+
+
+def write_records(
+    product: str | os.PathLike[str],
+    rows: Mapping[str, Mapping[str, Any]],
+    card: Mapping[str, Any],
+    *,
+    title: str | None = None,
+    licence: str = "other",
+    say: Callable[[str], None] = print,
+) -> pystac.Collection:
+    """Writes all records of a product.
+
+    Args:
+        product: its folder.
+        rows: the ledger's, by tile.
+        card: see `card.model_item`.
+        title: of the collection; by default it says what the network maps.
+        licence: of the product, an SPDX identifier or `other`; it follows from the imagery's, so it is not guessed.
+        say: receives what was written.
+
+    Returns:
+        The collection as written.
+
+    Raises:
+        InputError: a row or a file it names is not what it should be, or a file that this program did not write has a
+            record's name.
+    """
+    product = pathlib.Path(product)
+    tiles = parse_rows(rows)
+    check_one_network(tiles, card)
+    label = Label.of_record(card["properties"])
+    items = [tile_item(product, tile, label) for tile in tiles]  # every file is looked at before anything is written
+    unknown = {name: scene for name, scene in scenes_of(tiles).items() if not scene.get("href")}
+    names = {f"{SOURCES}/{file_name(name)}.json" for name in unknown} | {f"{ITEMS}/{item.id}.json" for item in items}
+    names |= {*mosaic_names(tiles), MODEL_FILE, COLLECTION_FILE}
+    with claim_product(product, mapped=True) as claim:
+        claim.announce(names)
+    for name, scene in unknown.items():
+        write_json(product / SOURCES / f"{file_name(name)}.json", _source_item(name, scene, _newest(items)))
+    for item in items:
+        write_json(product / ITEMS / f"{item.id}.json", item.to_dict(include_self_link=False, transform_hrefs=False))
+    assets = {**write_mosaics(product, tiles, label), **write_index(product, tiles)}
+    related = {"rel": "related", "href": f"./{COLLECTION_FILE}", "type": "application/json"}
+    write_json(product / MODEL_FILE, {**card, "links": [related]})
+    collection = _collection(tiles, items, card, title or label.title, licence, assets)
+    write_json(product / COLLECTION_FILE, collection.to_dict(include_self_link=False, transform_hrefs=False))
+    claim.sweep(names)  # records of tiles and scenes that the ledger no longer has
+    say(f"records {product / COLLECTION_FILE}: {len(items)} tiles, {len(scenes_of(tiles))} scenes, model {card['id']}")
+    return collection
+
+
+def scenes_of(tiles: Sequence[TileRow]) -> dict[str, Mapping[str, Any]]:
+    """Every scene that the tiles were made of, by id."""
+    return {s["id"]: s for tile in tiles for s in tile.scenes}
+
+
+def check_one_network(tiles: Sequence[TileRow], card: Mapping[str, Any]) -> None:
+    """Raises `InputError` where tiles of another network, or of other weights of it, lie in the product."""
+    wanted = {k: card["properties"]["mlm:hyperparameters"][k] for k in ("step", "weights")}
+    digests = collections.Counter(str(t.model.get("sha256")) for t in tiles)
+    usual = digests.most_common(1)[0][0]
+    for tile in tiles:
+        if str(tile.model.get("sha256")) != usual or any(tile.model.get(k) != v for k, v in wanted.items()):
+            raise InputError(
+                f"tile {tile.tile!r} was mapped by step {tile.model.get('step')}, {tile.model.get('weights')} weights "
+                f"({str(tile.model.get('sha256'))[:12]}), and the product is of step {wanted['step']}, "
+                f"{wanted['weights']} weights ({usual[:12]}): map one product with one network"
+            )
+
+
+def _newest(items: Sequence[pystac.Item]) -> dates.datetime:
+    return max(dates.datetime.fromisoformat(str(item.properties["created"])) for item in items)
+
+
+def _times(first: dates.datetime, last: dates.datetime) -> dict[str, Any]:
+    """The properties of STAC that say when: a time, or an interval."""
+    if first == last:
+        return {"datetime": first.isoformat()}
+    return {"datetime": None, "start_datetime": first.isoformat(), "end_datetime": last.isoformat()}
+
+
+def _source_item(name: str, scene: Mapping[str, Any], newest: dates.datetime) -> dict[str, Any]:
+    """A scene of which the product knows the name, perhaps the date, and not the footprint: so it has none."""
+    known = scene_interval(scene, name)
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [],
+        "id": name,
+        "geometry": None,
+        "properties": _times(*known) if known else _times(dates.datetime.fromisoformat(SENTINEL2_BEGAN), newest),
+        "links": [],
+        "assets": {},
+    }
+
+
+def _collection(
+    tiles: Sequence[TileRow],
+    items: Sequence[pystac.Item],
+    card: Mapping[str, Any],
+    title: str,
+    licence: str,
+    assets: Mapping[str, pystac.Asset],
+) -> pystac.Collection:
+    times = [_item_times(item) for item in items]
+    interval: list[dates.datetime | None] = [min(t[0] for t in times), max(t[1] for t in times)]
+    layers = {layer: asset for item in reversed(items) for layer, asset in item.assets.items()}
+    label = Label.of_record(card["properties"])
+    collection = pystac.Collection(
+        label.collection_id,
+        f"{title}, mapped by {card['properties']['title']}. {card['properties']['description']}",
+        pystac.Extent(
+            pystac.SpatialExtent([union_bbox([i.bbox for i in items if i.bbox])]), pystac.TemporalExtent([interval])
+        ),
+        title,
+        stac_extensions=list(ITEM_EXTENSIONS),
+        license=licence,
+        keywords=[label.words, "Sentinel-2", "super-resolution"],
+        providers=[
+            pystac.Provider(
+                "jointseg-jax",
+                roles=[pystac.ProviderRole.PROCESSOR],
+                extra_fields={"processing:software": items[0].properties["processing:software"]},
+            )
+        ],
+        summaries=pystac.Summaries({"gsd": [1.0], "proj:code": sorted({f"EPSG:{t.epsg}" for t in tiles})}),
+        extra_fields={
+            "item_assets": {layer: _definition(asset) for layer, asset in sorted(layers.items())},
+            "jointseg:label": label.name,
+            "jointseg:classes": list(label.classes),
+            "jointseg:owned_m2": sum(t.owned_m2 for t in tiles),
+            "jointseg:valid_m2": sum(t.valid_m2 for t in tiles),
+            "jointseg:impervious_m2": sum(t.impervious_m2 for t in tiles),
+        },
+    )
+    collection.add_link(pystac.Link("root", f"./{COLLECTION_FILE}", "application/json"))
+    for item in items:
+        collection.add_link(pystac.Link("item", f"./{ITEMS}/{item.id}.json", JSON, str(item.properties["title"])))
+    collection.add_link(pystac.Link("derived_from", f"./{MODEL_FILE}", JSON, "model card (MLM)"))
+    for name, asset in assets.items():
+        collection.add_asset(name, asset)
+    return collection
+
+
+def _item_times(item: pystac.Item) -> tuple[dates.datetime, dates.datetime]:
+    if item.datetime is not None:
+        return item.datetime, item.datetime
+    first, last = (dates.datetime.fromisoformat(str(item.properties[k])) for k in ("start_datetime", "end_datetime"))
+    return first, last
+
+
+def _definition(asset: pystac.Asset) -> dict[str, Any]:
+    """What all assets of a layer have in common."""
+    own = ("proj:shape", "proj:transform", "file:checksum", "file:size", "classification:classes", "href")
+    return {k: v for k, v in asset.to_dict().items() if k not in own}
+
+
+def union_bbox(boxes: Sequence[Sequence[float]]) -> list[float]:
+    """The smallest box around some, across the antimeridian where one of them is."""
+    south, north = min(b[1] for b in boxes), max(b[3] for b in boxes)
+    if all(b[0] <= b[2] for b in boxes):
+        return [min(b[0] for b in boxes), south, max(b[2] for b in boxes), north]
+    west, east = min(b[0] % 360 for b in boxes), max(b[2] % 360 for b in boxes)
+    return [(west + 180) % 360 - 180, south, (east + 180) % 360 - 180, north]

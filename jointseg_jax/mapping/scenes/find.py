@@ -1,0 +1,281 @@
+"""What --input can be: a raster, a scene, a folder of those, a prepared dataset; STAC is in `stac_input.py`."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from jointseg_jax.data import site_record
+from jointseg_jax.data.dataset import Dataset, load
+from jointseg_jax.data.dates import iso_moment
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.scenes import stac
+from jointseg_jax.mapping.scenes.band_files import BandFiles, from_safe, group, is_safe
+from jointseg_jax.mapping.scenes.stac_items import percentage, read_items
+from jointseg_jax.rasters.contract import Contract, differences
+from jointseg_jax.rasters.open_scene import Opened, find_files, valid_sample
+from jointseg_jax.rasters.radiometry.band_names import bands_note
+from jointseg_jax.rasters.reader import open_raster
+
+RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
+# Words in the names of files that products and their processors lay beside a scene.
+_COMPANIONS = frozenset(
+    (
+        "SCL",
+        "AOT",
+        "AOD",
+        "WVP",
+        "TCI",
+        "PVI",
+        "CLD",
+        "CLDPRB",
+        "SNWPRB",
+        "QA60",
+        "QAI",
+        "QA",
+        "MSK",
+        "MASK",
+        "CLOUDMASK",
+    )
+)
+_STAC_NAMES = ("collection.json", "catalog.json", "item-collection.json")
+# Dates in file names, as Sentinel-2 products and most people write them: 20210601, 20210601T032541, 2021-06-01.
+_DATE = re.compile(r"(?<!\d)(20\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?:T(\d\d)(\d\d)(\d\d))?(?!\d)")
+_DATE_TAGS = ("datetime", "acquisition_date", "acquisition_datetime", "datatake_sensing_start", "product_start_time")
+_CLOUD_TAGS = ("eo:cloud_cover", "cloud_cover", "cloud_coverage_assessment", "cloudy_pixel_percentage")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A scene that is there, not opened yet.
+
+    Attributes:
+        id: unique among what was found.
+        files: finds modality -> one file per date; raises `InputError` where one is missing.
+        date: ISO, as precisely as it is known; empty where it is not.
+        cloud: per cent, or None.
+        opened: opens it where that takes more than its files (a site of a dataset); None otherwise.
+    """
+
+    id: str
+    files: Callable[[], Mapping[str, Sequence[pathlib.Path]]]
+    date: str = ""
+    cloud: float | None = None
+    opened: Callable[[], Opened] | None = None
+
+
+def find(
+    path: str | os.PathLike[str],
+    contract: Contract,
+    inputs: str | os.PathLike[str],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Found]:
+    """The scenes that a path names.
+
+    Args:
+        path: a raster; a folder that is a scene (one raster per modality, or one file per band); a folder of scenes or
+            rasters; a product as .SAFE; a STAC item, item collection, catalogue or collection (or a folder with
+            `collection.json`); a prepared dataset.
+        contract: what the network was trained on.
+        inputs: folder for what has to be made of them: bands in files of their own are stacked in virtual rasters.
+        say: receives a line for what is left out.
+
+    Raises:
+        InputError: nothing there that could be a scene.
+    """
+    path = pathlib.Path(path)
+    inputs = pathlib.Path(inputs)
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist: --input is a raster, a folder of scenes, a STAC collection or a prepared dataset"
+        )
+    if path.suffix.lower() in (".json", ".geojson"):
+        return _distinct(_from_stac(path, contract, inputs), path)
+    if path.is_file():
+        return [_raster(path, contract)]
+    if (path / "dataset.json").is_file():
+        return _sites(load(path), contract)
+    catalogue = next((path / name for name in _STAC_NAMES if (path / name).is_file()), None)
+    if catalogue is not None:
+        return _distinct(_from_stac(catalogue, contract, inputs), path)
+    found = [_of_bands(scene, contract, inputs) for scene in _one(path, contract)] or _inside(
+        path, contract, inputs, say
+    )
+    if not found:
+        first = contract.primary.name
+        raise InputError(
+            f"{path} holds no scene: expected rasters ({', '.join(RASTERS)}), one file per band (..._B02.tif, ...), "
+            f"folders with one raster per modality ({first}.tif or {first}_0.tif, ...), products (.SAFE), a "
+            "collection.json or a dataset.json"
+        )
+    return _distinct(found, path)
+
+
+def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
+    """Whether a path names one scene by its files.
+
+    A raster, a folder with one raster per modality or one file per band, or a product as .SAFE.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        records = ("dataset.json", *_STAC_NAMES)
+        return _is_scene(path, contract) or (
+            not any((path / name).is_file() for name in records) and bool(_one(path, contract))
+        )
+    return path.suffix.lower() not in (".json", ".geojson")
+
+
+def single_files(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
+    """The files of a scene of one file per band, stacked in a folder; None where `open_scene` finds files itself."""
+    if not path.is_dir() or _is_scene(path, contract):
+        return None
+    return next((scene.stack(contract, inputs) for scene in _one(path, contract)), None)
+
+
+def _one(folder: pathlib.Path, contract: Contract) -> list[BandFiles]:
+    """The only scene of a folder, where it is one of one file per band; else none."""
+    if is_safe(folder):
+        return [from_safe(folder)]
+    if _is_scene(folder, contract):
+        return []
+    scenes, rest = group(_rasters(folder), contract)
+    return scenes if len(scenes) == 1 and not [p for p in rest if not _is_companion(p)] else []
+
+
+def _inside(folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, say: Callable[[str], None]) -> list[Found]:
+    """The scenes of a folder: sub-folders, rasters, and groups of rasters."""
+    if _is_scene(folder, contract):
+        return [_folder(folder, contract)]
+    folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    found = [_folder(p, contract) for p in folders if _is_scene(p, contract)]
+    found += [_of_bands(scene, contract, inputs) for p in folders for scene in _one(p, contract)]
+    scenes, rest = group(_rasters(folder), contract)
+    found += [_of_bands(scene, contract, inputs) for scene in scenes]
+    beside = [p for p in rest if _is_companion(p)] if found or not all(map(_is_companion, rest)) else []
+    for path in beside:
+        say(
+            f"skipped {path.name}: by its name it is made from a scene (classification, mask, preview), and none itself"
+        )
+    return found + [_raster(p, contract) for p in rest if p not in beside]
+
+
+def _rasters(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Files with a raster's suffix; hidden ones, such as the `._scene.tif` of macOS, are none."""
+    return [
+        p
+        for p in sorted(folder.iterdir())
+        if p.suffix.lower() in RASTERS and not p.name.startswith(".") and p.is_file()
+    ]
+
+
+def _is_companion(path: pathlib.Path) -> bool:
+    return bool(_COMPANIONS & set(re.split(r"[^A-Z0-9]+", path.stem.upper())))
+
+
+def _of_bands(scene: BandFiles, contract: Contract, inputs: pathlib.Path) -> Found:
+    first = next(iter(scene.files.values()))
+    date, cloud = _said(first, scene.id)
+    return Found(scene.id, functools.partial(scene.stack, contract, inputs), date, cloud)
+
+
+def _is_scene(folder: pathlib.Path, contract: Contract) -> bool:
+    return any(_is_first(f, contract) for f in folder.iterdir())
+
+
+def _is_first(file: pathlib.Path, contract: Contract) -> bool:
+    return re.fullmatch(rf"{re.escape(contract.primary.name)}(?:_\d+)?\.tif", file.name) is not None
+
+
+def _folder(path: pathlib.Path, contract: Contract) -> Found:
+    first = next(f for f in sorted(path.iterdir()) if _is_first(f, contract))
+    date, cloud = _said(first, path.name)
+    return Found(path.name, functools.partial(find_files, path, contract), date, cloud)
+
+
+def _raster(path: pathlib.Path, contract: Contract) -> Found:
+    date, cloud = _said(path, path.stem)
+    return Found(path.stem, functools.partial(find_files, path, contract), date, cloud)
+
+
+def _said(path: pathlib.Path, name: str) -> tuple[str, float | None]:
+    """Date and cloud cover that a raster's tags or its name tell."""
+    try:
+        with open_raster(path) as raster:
+            tags = {k.lower(): v for k, v in raster.tags().items()}
+    except InputError:  # is said when it is opened
+        tags = {}
+    dates = [d for d in (*(_when(tags.get(k, "")) for k in _DATE_TAGS), iso_date(name)) if d]
+    date = next((d for d in dates if len(d) >= len("2021-06-01")), dates[0] if dates else "")
+    return date, next((c for k in _CLOUD_TAGS if (c := percentage(tags.get(k))) is not None), None)
+
+
+def iso_date(text: str) -> str:
+    """The first date in a text as `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ssZ` (UTC); empty where there is none."""
+    match = _DATE.search(text.replace(":", ""))
+    if match is None:
+        return ""
+    year, _, month, day, hour, minute, second = match.groups()
+    return iso_moment(f"{year}-{month}-{day}" + (f"T{hour}:{minute}:{second}Z" if hour else ""))  # no 30 February
+
+
+def _when(text: str) -> str:
+    """What a record gives as its date; empty where it is none, so that the map's records say it is not known."""
+    return iso_moment(text) or iso_date(text)
+
+
+def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[Found]:
+    return [
+        Found(item.id, functools.partial(stac.stack, item, contract, inputs), _when(item.date), item.cloud)
+        for item in read_items(path)
+    ]
+
+
+def _distinct(found: list[Found], path: pathlib.Path) -> list[Found]:
+    seen: set[str] = set()
+    for item in found:
+        if item.id in seen:
+            raise InputError(f"{path} holds two scenes named {item.id!r}: a scene's name tells it from all others")
+        seen.add(item.id)
+    return found
+
+
+def _sites(data: Dataset, contract: Contract) -> list[Found]:
+    wanted = {m.name for m in contract.modalities}
+    own = data.contract.replace(modalities=tuple(m for m in data.contract.modalities if m.name in wanted))
+    found = differences(contract, own)
+    if found:
+        raise InputError(
+            f"{data.root} does not fit the network: {found[0]}; prepare a dataset with the same modalities and units"
+        )
+    return [
+        Found(
+            name,
+            functools.partial(_site_files, data, name, wanted),
+            _when(site.date),
+            opened=functools.partial(_open_site, data, name, contract),
+        )
+        for name, site in data.sites.items()
+    ]
+
+
+def _site_files(data: Dataset, name: str, wanted: set[str]) -> dict[str, list[pathlib.Path]]:
+    return {k: [data.root / p for p in v] for k, v in data.sites[name].layers.items() if k in wanted}
+
+
+def _open_site(data: Dataset, name: str, contract: Contract) -> Opened:
+    """Its numbers are known: preparation decided how they are read."""
+    site_record.insist(data, [data.sites[name]], deep=False)
+    scene = data.scene(name, contract)
+    layers = {
+        modality: tuple(dataclasses.replace(layer, path=str(pathlib.Path(layer.path).absolute())) for layer in own)
+        for modality, own in scene.layers.items()
+    }
+    valid = valid_sample(layers[contract.primary.name][0])
+    decisions = {"radiometry": "of the prepared dataset"}
+    for modality in contract.modalities:
+        if own := layers.get(modality.name):
+            decisions[f"bands_{modality.name}"] = bands_note(own[0].indexes, modality.bands, modality)
+    return Opened(dataclasses.replace(scene, layers=layers, image=None), decisions, valid)

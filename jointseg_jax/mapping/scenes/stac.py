@@ -1,0 +1,111 @@
+"""The assets of STAC items as one raster per modality."""
+
+import pathlib
+import re
+from collections.abc import Mapping
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.scenes.stac_items import Asset, Item, local_path
+from jointseg_jax.rasters.contract import Contract, Modality
+from jointseg_jax.rasters.radiometry.band_names import at_spacing, match_names
+from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG
+from jointseg_jax.rasters.reader import open_raster
+from jointseg_jax.rasters.virtual.band_stack import Band, stack_beside
+from jointseg_jax.storage.files import file_name, plain
+
+_BASELINE = "PROCESSING_BASELINE"
+
+
+def stack(item: Item, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """Virtual rasters, one per modality, in a folder of its own; none for an optional modality that the item lacks.
+
+    An asset whose key is the modality's name is that modality; otherwise there is one asset per band, found by its key
+    or the band names recorded with it. What the item says of its radiometry goes into the rasters' tags.
+
+    Raises:
+        InputError: a band is missing, ambiguous, remote, or lies on another lattice.
+    """
+    files: dict[str, list[pathlib.Path]] = {}
+    for modality in contract.modalities:
+        if modality.dates > 1:
+            raise InputError(
+                f"{item.path}: the network takes {modality.dates} dates of modality {modality.name!r}, a STAC item "
+                f"is one: make folders with {modality.name}_0.tif, {modality.name}_1.tif, ... instead"
+            )
+        bands = _bands(item, modality)
+        files[modality.name] = []
+        if bands:
+            target = folder / file_name(item.id) / f"{modality.name}.vrt"
+            files[modality.name] = [stack_beside(target, bands, _tags(item, bands[0].path))]
+    return files
+
+
+def _bands(item: Item, modality: Modality) -> list[Band]:
+    if modality.name in item.assets:
+        asset = item.assets[modality.name]
+        path = _local(item, asset)
+        with open_raster(path) as raster:
+            names = [d or "" for d in raster.descriptions]
+        recorded = [n[0] if n else "" for n in asset.bands]
+        if len(recorded) == len(names):
+            names = [own or other for own, other in zip(names, recorded, strict=True)]
+        return [Band(path, i, name) for i, name in enumerate(names, start=1)]
+    found = []
+    for name in modality.bands:
+        matches = _matches(item.assets, name, modality.spacing)
+        if not matches and modality.optional:
+            return []
+        if len(matches) != 1:
+            raise InputError(
+                f"{item.path}: item {item.id!r} has {'more than one' if matches else 'no'} asset for {name} of "
+                f"modality {modality.name!r} among {sorted(item.assets)}: name it {name} (or one {modality.name})"
+            )
+        asset, number = matches[0]
+        found.append(Band(_local(item, asset), number, name))
+    return found
+
+
+def _matches(assets: Mapping[str, Asset], band: str, spacing: float) -> list[tuple[Asset, int]]:
+    """Assets that could be a band, with the band's number in each: by their keys, else by the names recorded."""
+    measured = [a for a in assets.values() if not a.roles or {"data", "reflectance"} & set(a.roles)]
+    keys = [asset.key for asset in measured]
+    by_key = at_spacing(match_names(keys, band), keys, spacing)
+    if by_key:
+        return [(measured[i], 1) for i in by_key]
+    recorded = [
+        (asset, number)
+        for asset in measured
+        for number, names in enumerate(asset.bands, start=1)
+        if match_names(names, band)
+    ]
+    return [recorded[i] for i in at_spacing(range(len(recorded)), [a.key for a, _ in recorded], spacing)]
+
+
+def _local(item: Item, asset: Asset) -> pathlib.Path:
+    if not asset.href:
+        raise InputError(f"{item.path}: asset {asset.key!r} of item {item.id!r} has no href: point it at the file")
+    path = local_path(asset.href, item.path)
+    if path is None:
+        raise InputError(
+            f"{item.path}: asset {asset.key!r} of item {item.id!r} is remote ({asset.href[:80]}): fetch it first and "
+            "point its href at the file"
+        )
+    try:
+        return plain(path)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{item.path}: asset {asset.key!r} of item {item.id!r} should be {path}, which cannot be read "
+            f"({getattr(error, 'strerror', None) or error}): correct its href"
+        ) from error
+
+
+def _tags(item: Item, first: pathlib.Path) -> dict[str, str]:
+    with open_raster(first) as raster:
+        tags = {k: v for k, v in raster.tags().items() if k != "AREA_OR_POINT"}
+    # GDAL takes a colon in a key for the sign that ends it.
+    said = {k.replace(":", "_"): v for k, v in item.properties.items()}
+    version = item.properties.get("processing:version", "")
+    if re.fullmatch(r"\d\d\.\d\d", version):  # so the Copernicus catalogue calls the processing baseline
+        said.setdefault(_BASELINE, version)
+    # The product's own XML lies beside the file, not beside the virtual raster.
+    return {**tags, **said, SOURCE_TAG: str(first.absolute())}

@@ -1,0 +1,174 @@
+"""STAC files as they are given: items, item collections, catalogues, read into plain records whose types are known."""
+
+import dataclasses
+import pathlib
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.scenes.json_fields import Fields, read_document, shown
+
+_DEPTH = 8  # catalogues inside catalogues
+_LARGEST = 1e18  # of a number in a tag; infinities and NaN are no numbers
+_LINKS = ("item", "items", "child")
+_BAND_NAMES = ("name", "common_name", "eo:common_name")
+
+
+@dataclasses.dataclass(frozen=True)
+class Asset:
+    """An asset of an item.
+
+    Attributes:
+        key: its name in the item.
+        href: as recorded; empty where there is none.
+        roles: may be empty.
+        bands: the names recorded for each of its bands, of STAC 1.1 (`bands`) or the eo extension (`eo:bands`).
+    """
+
+    key: str
+    href: str
+    roles: tuple[str, ...]
+    bands: tuple[tuple[str, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A STAC item.
+
+    Attributes:
+        id: its identifier.
+        path: of the file it stands in; relative hrefs start there.
+        date: `datetime`, or `START/END` where that is null and both ends are given; empty where neither is.
+        cloud: `eo:cloud_cover` in per cent; None where it is not known.
+        properties: those that are text, true or false, or finite numbers, as text.
+        assets: by key.
+    """
+
+    id: str
+    path: pathlib.Path
+    date: str
+    cloud: float | None
+    properties: Mapping[str, str]
+    assets: Mapping[str, Asset]
+
+
+def read_items(path: pathlib.Path) -> list[Item]:
+    """The items of a STAC file: an item, an item collection, or a collection or catalogue with links to items.
+
+    Raises:
+        InputError: no STAC, a value of a wrong type, a link leads nowhere, or there is no item.
+    """
+    items = list(_items(path, (), set()))
+    if not items:
+        raise InputError(f"{path} holds no STAC item: link items (rel item) or give an item collection")
+    return items
+
+
+def percentage(value: Any) -> float | None:
+    """A number or its text between 0 and 100; None where it is neither, such as NaN: then it is not known."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 0 <= number <= 100 and not isinstance(value, bool) else None
+
+
+def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:
+    """A file that a href names, relative to the file it stands in; None where it is not on this machine.
+
+    Raises:
+        InputError: it is no address.
+    """
+    try:
+        parts = urllib.parse.urlsplit(href)
+    except ValueError as error:
+        raise InputError(f"{base} has the href {href[:80]!r}, which is no address ({error}): correct it") from error
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost") or href.startswith("/vsi"):
+        return None
+    return base.parent / urllib.parse.unquote(parts.path if parts.scheme else href)
+
+
+def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathlib.Path]) -> Iterator[Item]:
+    """The items of a file and of what it links to, each file once."""
+    own = path.absolute()
+    if own in above:
+        raise InputError(f"{path} links to itself, through {len(above)} catalogues: take that link out")
+    if len(above) > _DEPTH:
+        raise InputError(f"{path}: catalogues lie more than {_DEPTH} deep in each other: link their items directly")
+    if own in seen:
+        return
+    seen.add(own)
+    record = _read(path)
+    kind, fields = record.get("type"), Fields(record, "the file", path)
+    if kind == "Feature" and "assets" in record:
+        yield _item(record, path)
+    elif kind == "FeatureCollection":
+        for feature in fields.objects("features"):
+            if "assets" not in feature:
+                raise _no_stac(path, kind)
+            yield _item(feature, path)
+    elif kind in ("Collection", "Catalog"):
+        for number, link in enumerate(fields.objects("links")):
+            given = Fields(link, f"link {number}", path)
+            if given.text("rel") in _LINKS:
+                href = given.text("href")
+                if not href:
+                    raise InputError(f"{path}: link {number} has no href: point it at a file, or take it out")
+                target = local_path(href, path)
+                if target is None:
+                    raise InputError(f"{path} links to {href[:80]}, which is remote: fetch it first")
+                yield from _items(target, (*above, own), seen)
+    else:
+        raise _no_stac(path, kind)
+
+
+def _read(path: pathlib.Path) -> Mapping[str, Any]:
+    record = read_document(path, "give a STAC item, item collection or collection")
+    if not isinstance(record, dict):
+        raise _no_stac(path, None)
+    return record
+
+
+def _no_stac(path: pathlib.Path, kind: Any) -> InputError:
+    return InputError(
+        f"{path} is no STAC item, item collection, collection or catalogue (type {shown(kind)}); a prepared dataset "
+        "or a folder of scenes is given as a folder"
+    )
+
+
+def _item(record: Mapping[str, Any], path: pathlib.Path) -> Item:
+    identifier = record.get("id")
+    if not isinstance(identifier, str | int) or isinstance(identifier, bool) or not str(identifier):
+        raise InputError(f"{path} holds an item without an id: give it one")
+    fields = Fields(record, f"item {str(identifier)!r}", path)
+    properties = fields.table("properties")
+    assets = {key: _asset(key, fields.table("assets"), fields) for key in fields.table("assets")}
+    return Item(
+        str(identifier),
+        path,
+        _date(Fields(properties, fields.what, path)),
+        percentage(properties.get("eo:cloud_cover")),
+        {key: str(value) for key, value in properties.items() if _is_plain(key) and _is_plain(value)},
+        assets,
+    )
+
+
+def _date(properties: Fields) -> str:
+    date, first, last = (properties.text(key) for key in ("datetime", "start_datetime", "end_datetime"))
+    return date or (f"{first}/{last}" if first and last else first)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value can stand in a raster's tag."""
+    if isinstance(value, str):
+        return value.isprintable()
+    return isinstance(value, int | float) and abs(value) <= _LARGEST
+
+
+def _asset(key: str, assets: Mapping[str, Any], item: Fields) -> Asset:
+    own = Fields(Fields(assets, f"the assets of {item.what}", item.path).table(key), f"asset {key!r}", item.path)
+    listed = own.objects("bands") or own.objects("eo:bands")
+    bands = [Fields(band, f"band {number} of asset {key!r}", item.path) for number, band in enumerate(listed, start=1)]
+    names = tuple(tuple(name for k in _BAND_NAMES if (name := band.text(k))) for band in bands)
+    return Asset(key, own.text("href"), own.texts("roles"), names)

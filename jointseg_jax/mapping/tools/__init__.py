@@ -1,0 +1,4 @@
+"""Small commands on products and networks: shares by polygon, export.
+
+May import: cli, mapping.product, mapping.records and what these import.
+"""

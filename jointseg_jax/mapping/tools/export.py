@@ -1,0 +1,201 @@
+"""A trained network as files that jax alone can run.
+
+python -m jointseg_jax.mapping.tools.export --workdir=RUN --output=DIR
+
+    DIR/model.stablehlo        the function, for any batch, height and width, on CPU, CUDA and TPU (jax.export);
+                               normalisation and calibration are inside
+    DIR/weights.safetensors    its parameters
+    DIR/load.py                some thirty lines that check the two and put them together
+    DIR/model.json, README.md  the model card: as a STAC item (MLM) and in words; with the radiometry contract
+"""
+
+import os
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from jax import export as jax_export
+
+from jointseg_jax import cli
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.predictor.weights import described, flat_weights, weights_digest
+from jointseg_jax.mapping.records.model_card import describe, known_halo, model_item
+from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.storage.files import atomic_path, sha256, write_json, write_text
+from jointseg_jax.storage.folders import claim
+from jointseg_jax.training.trained import Trained, load_trained
+
+FUNCTION, WEIGHTS, LOADER, CARD, README = "model.stablehlo", "weights.safetensors", "load.py", "model.json", "README.md"
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def export_function(trained: Trained) -> jax_export.Exported:
+    """The network as StableHLO: (weights by name, inputs) -> {"probability": [b, 10h, 10w], perhaps "image"}.
+
+    Inputs are what `predictor.predict_tiles` takes: modality -> values `[b, dates, h, w, bands]` float32 in its units
+    and valid `[b, dates, h, w]` bool.
+
+    Raises:
+        InputError: the control needs the true 1 m image, so it is no product.
+    """
+    if trained.model.control == "fine":
+        raise InputError(
+            "the control 'fine' segments a true 1 m image, which no scene to be mapped has: export another"
+        )
+    model, contract = trained.model, trained.meta.contract
+    temperature = np.float32(trained.meta.calibration.temperature)
+    tree = jax.tree.structure(trained.params)
+    names = list(_in_tree_order(trained.params))
+
+    def predict(weights: Mapping[str, jax.Array], inputs: Mapping[str, Any]) -> dict[str, jax.Array]:
+        params = jax.tree.unflatten(tree, [weights[name] for name in names])
+        return _outputs(model, params, inputs, temperature)
+
+    weights = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in flat_weights(trained.params).items()}
+    batch, height, width = jax_export.symbolic_shape("b, h, w", constraints=["b >= 1", "h >= 1", "w >= 1"])
+    inputs = _shapes(contract, batch, height, width)
+    return jax_export.export(jax.jit(predict), platforms=PLATFORMS)(weights, inputs)
+
+
+def _outputs(model: JointSeg, params: Any, inputs: Mapping[str, Any], temperature: np.float32) -> dict[str, jax.Array]:
+    outputs = run(model, params, inputs)
+    found = {"probability": jax.nn.sigmoid((outputs.logits[..., 1] - outputs.logits[..., 0]) / temperature)}
+    if outputs.images:
+        found["image"] = outputs.images[-1]
+    return found
+
+
+def _in_tree_order(params: Any) -> list[str]:
+    return [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in jax.tree_util.tree_leaves_with_path(params)]
+
+
+def _shapes(contract: Contract, batch: Any, height: Any, width: Any) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+    grid = (batch, contract.dates, height, width)
+    return {
+        m.name: {
+            "values": jax.ShapeDtypeStruct((*grid, len(m.bands)), jnp.float32),
+            "valid": jax.ShapeDtypeStruct(grid, jnp.bool_),
+        }
+        for m in contract.modalities
+    }
+
+
+def export(trained: Trained, folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
+    """Writes all files; the card, which has the checksums of the others, comes last.
+
+    Raises:
+        InputError: see `export_function`; or the folder is not ours, or cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    names = (FUNCTION, WEIGHTS, LOADER, README, CARD)
+    with claim(folder, "exported network", run={"network": described(trained)}, names=names, inputs=[trained.workdir]):
+        return _export(trained, {name: folder / name for name in names})
+
+
+def _export(trained: Trained, files: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
+    function = export_function(trained).serialize()
+    weights = flat_weights(trained.params)
+    with atomic_path(files[FUNCTION]) as temporary:
+        temporary.write_bytes(function)
+    with atomic_path(files[WEIGHTS]) as temporary:
+        about = {"name": trained.name, "step": str(trained.step), "weights": trained.weights}
+        arrays = {k: np.ascontiguousarray(v) for k, v in weights.items()}
+        temporary.write_bytes(safetensors.numpy.save(arrays, about))  # its own writer hides that a disk is full
+    loader = resources.files("jointseg_jax.mapping.tools").joinpath("portable", LOADER).read_text(encoding="utf-8")
+    write_text(files[LOADER], loader)
+    write_text(files[README], readme(trained))
+    card = model_item(trained, _assets(files))
+    write_json(files[CARD], {**card, "jointseg:contract": trained.meta.contract.to_dict()})
+    return dict(files)
+
+
+def _assets(files: Mapping[str, pathlib.Path]) -> dict[str, dict[str, Any]]:
+    kinds = {
+        FUNCTION: ("model", ["mlm:model", "mlm:compiled"], "jax.export", "application/octet-stream"),
+        WEIGHTS: ("weights", ["mlm:weights"], None, "application/octet-stream"),
+        LOADER: ("loader", ["code"], None, "text/x-python"),
+        README: ("card", ["metadata"], None, "text/markdown"),
+    }
+    assets = {}
+    for name, (key, roles, artifact, media) in kinds.items():
+        asset: dict[str, Any] = {
+            "href": f"./{name}",
+            "roles": roles,
+            "type": media,
+            "file:checksum": "1220" + sha256(files[name]),
+        }
+        asset |= {"file:size": files[name].stat().st_size}
+        if artifact:
+            asset |= {"mlm:artifact_type": artifact, "mlm:compile_method": "aot"}
+        if name == LOADER:
+            asset |= {"mlm:entrypoint": "load:load"}
+        assets[key] = asset
+    return assets
+
+
+def readme(trained: Trained) -> str:
+    """The card in words."""
+    contract, calibration = trained.meta.contract, trained.meta.calibration
+    halo = known_halo(trained)
+    rows = "\n".join(
+        f"| `{m.name}` | {', '.join(m.bands)} | {m.units} | {m.spacing:g} m | {m.scale:g} * (DN {m.offset:+g}) |"
+        for m in contract.modalities
+    )
+    scores = ", ".join(f"{k} {v:.3f}" for k, v in calibration.scores.items()) or "none measured"
+    return f"""# {trained.name}, step {trained.step}, {trained.weights} weights
+
+{describe(trained)}
+
+```python
+from load import load  # jax and this folder are all it needs
+
+predict = load(".")
+out = predict({{name: {{"values": values, "valid": valid}} for name in {[m.name for m in contract.modalities]}}})
+out["probability"]  # [batch, 10 height, 10 width] float32; at least {calibration.threshold:g} means {contract.label}
+```
+
+`values` is float32 [batch, {contract.dates}, height, width, bands] in the units below, `valid` bool [batch, {contract.dates}, height, width], all
+on the 10 m lattice (coarser bands interpolated onto it); where a pixel is no measurement, or a modality is absent, give
+zeros and False. Any batch, height and width will do. Normalisation and temperature ({calibration.temperature:g}) are inside.
+
+| modality | bands | units | native | value, as trained |
+| --- | --- | --- | --- | --- |
+{rows}
+
+The input's edge is felt {f"{halo} input pixels" if halo is not None else "some tens of input pixels (not measured)"} inwards: give that much more ground on every side and crop it.
+
+Scores on the validation split, which chose threshold and temperature: {scores}. They say nothing about other regions.
+
+SHA-256 over the weights: `{weights_digest(trained.params)}`.
+"""  # noqa: E501
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints what was written; returns the exit status."""
+    parser = cli.Arguments(
+        prog="python -m jointseg_jax.mapping.tools.export",
+        description="A trained network as files that jax alone can run.",
+    )
+    parser.add_argument("--workdir", required=True, help="folder of the training run")
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
+    parser.add_argument("--weights", default="ema", help="ema or raw")
+
+    def work() -> None:
+        given = parser.parse_args(arguments)
+        trained = load_trained(given.workdir, checkpoint=given.checkpoint, weights=given.weights)
+        for name, path in export(trained, given.output).items():
+            print(f"{name:<22}{path.stat().st_size:>12,} bytes")
+
+    return cli.status_of(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

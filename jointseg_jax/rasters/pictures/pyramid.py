@@ -1,0 +1,143 @@
+"""A pyramid of PNG tiles in Web Mercator, z/x/y.png as the web counts them, from rasters in any CRS.
+
+Only the deepest level is read from the rasters; every other one is the mean of the four tiles below it, so that a
+picture of classes shows shares when it is zoomed out.
+"""
+
+import contextlib
+import math
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from affine import Affine
+from PIL import Image
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import open_raster, own_mask, read_window
+from jointseg_jax.storage.files import atomic_path
+
+SIDE = 256
+_HALF = math.pi * 6378137.0  # metres: half the world's circumference in EPSG:3857
+_TOP = 85.05112878  # degrees: where Web Mercator ends
+
+Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
+TileNumber = tuple[int, int, int]
+
+
+def tile_of(lon: float, lat: float, zoom: int) -> tuple[int, int]:
+    """Column and row of the tile that holds a place."""
+    count = 2**zoom
+    sine = math.sin(math.radians(min(max(lat, -_TOP), _TOP)))
+    x = (lon + 180) / 360 * count
+    y = (0.5 - math.log((1 + sine) / (1 - sine)) / (4 * math.pi)) * count
+    return min(max(int(x), 0), count - 1), min(max(int(y), 0), count - 1)
+
+
+def tiles_over(boxes: Sequence[Sequence[float]], zoom: int) -> set[TileNumber]:
+    """The tiles of a level that touch some boxes of west, south, east, north; west > east crosses 180 degrees."""
+    found: set[TileNumber] = set()
+    for west, south, east, north in boxes:
+        for w, e in [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]:
+            (left, top), (right, bottom) = tile_of(w, north, zoom), tile_of(e, south, zoom)
+            found |= {(zoom, x, y) for x in range(left, right + 1) for y in range(top, bottom + 1)}
+    return found
+
+
+def count_over(boxes: Sequence[Sequence[float]], zoom: int) -> int:
+    """At most how many tiles of a level touch some boxes, without listing them."""
+    total = 0
+    for west, south, east, north in boxes:
+        for w, e in [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]:
+            (left, top), (right, bottom) = tile_of(w, north, zoom), tile_of(e, south, zoom)
+            total += (right - left + 1) * (bottom - top + 1)
+    return total
+
+
+@contextlib.contextmanager
+def _on_level(path: pathlib.Path, zoom: int) -> Iterator[WarpedVRT]:
+    """A raster seen on the pixels of a level of the whole world; nearest, so that numbers stay what they are."""
+    size = SIDE * 2**zoom
+    transform = Affine(2 * _HALF / size, 0, -_HALF, 0, -2 * _HALF / size, _HALF)
+    with open_raster(path) as raster:
+        alpha = raster.nodata is None
+        with WarpedVRT(
+            raster, crs="EPSG:3857", transform=transform, width=size, height=size, resampling=Resampling.nearest,
+            add_alpha=alpha,
+        ) as warped:  # fmt: skip
+            yield warped
+
+
+def write_pyramid(
+    folder: pathlib.Path,
+    rasters: Sequence[tuple[pathlib.Path, tuple[int, ...]]],
+    boxes: Sequence[Sequence[float]],
+    zooms: tuple[int, int],
+    paint: Paint,
+) -> int:
+    """Renders rasters, later ones on top; tiles with nothing in them are not written.
+
+    Args:
+        folder: gets z/x/y.png.
+        rasters: path and one-based bands.
+        boxes: in degrees: where to look for something to show.
+        zooms: first and last level.
+        paint: stored numbers [h, w, bands] and where they are valid -> uint8 RGBA [h, w, 4].
+
+    Returns:
+        Number of tiles written.
+
+    Raises:
+        InputError: a raster cannot be read.
+    """
+    first, last = zooms
+    there: set[TileNumber] = set()
+    with contextlib.ExitStack() as stack:
+        views = [(stack.enter_context(_on_level(path, last)), bands) for path, bands in rasters]
+        for tile in sorted(tiles_over(boxes, last)):
+            picture = np.zeros((SIDE, SIDE, 4), np.uint8)
+            window = Window(tile[2] * SIDE, tile[1] * SIDE, SIDE, SIDE)
+            for view, bands in views:
+                valid = own_mask(view, window)
+                if valid.any():
+                    over = paint(read_window(view, window, bands)[0], valid)
+                    picture = np.where(over[..., 3:] > 0, over, picture)
+            if picture[..., 3].any():
+                _save(folder, tile, picture)
+                there.add(tile)
+    written = len(there)
+    for zoom in range(last - 1, first - 1, -1):
+        there = {(zoom, x // 2, y // 2) for _, x, y in there}
+        for tile in sorted(there):
+            _save(folder, tile, _mean_of_four(folder, tile))
+        written += len(there)
+    return written
+
+
+def tile_path(folder: pathlib.Path, tile: TileNumber) -> pathlib.Path:
+    """Where a tile lies."""
+    zoom, x, y = tile
+    return folder / str(zoom) / str(x) / f"{y}.png"
+
+
+def _save(folder: pathlib.Path, tile: TileNumber, picture: np.ndarray) -> None:
+    with atomic_path(tile_path(folder, tile)) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")
+
+
+def _mean_of_four(folder: pathlib.Path, tile: TileNumber) -> np.ndarray:
+    """A tile as the mean of the four below, colours weighted by their opacity."""
+    zoom, x, y = tile
+    whole = np.zeros((2 * SIDE, 2 * SIDE, 4), np.float32)
+    for dx in (0, 1):
+        for dy in (0, 1):
+            path = tile_path(folder, (zoom + 1, 2 * x + dx, 2 * y + dy))
+            if path.exists():
+                with Image.open(path) as image:
+                    whole[dy * SIDE : (dy + 1) * SIDE, dx * SIDE : (dx + 1) * SIDE] = np.asarray(image)
+    whole[..., :3] *= whole[..., 3:] / 255
+    small = whole.reshape(SIDE, 2, SIDE, 2, 4).mean((1, 3))
+    small[..., :3] *= 255 / np.maximum(small[..., 3:], 1e-6)
+    return np.clip(np.round(small), 0, 255).astype(np.uint8)

@@ -1,0 +1,127 @@
+"""What the numbers in a file of somebody's stand for: one decision, for preparation and for prediction."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from rasterio.io import DatasetReader
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.radiometry import offsets
+from jointseg_jax.rasters.radiometry.product_metadata import product_metadata
+from jointseg_jax.rasters.radiometry.sample import Sample
+from jointseg_jax.rasters.reader import name_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Stated:
+    """What a raster says of its numbers.
+
+    Attributes:
+        path: of the file; of a virtual raster that this program made, of the first one behind it.
+        dtype: of its first band in use.
+        nodata: the nodata value of all bands in use, or None.
+        scale, offset: GDAL's (`value = stored * scale + offset`), the same for all bands in use; 1 and 0 where unset.
+        tags: its metadata.
+    """
+
+    path: str
+    dtype: str
+    nodata: float | None
+    scale: float
+    offset: float
+    tags: Mapping[str, str]
+
+
+def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
+    """Reads what a raster says of some of its bands (one-based).
+
+    Raises:
+        InputError: they differ in scale, offset or nodata value, or one of these is no number.
+    """
+    name = name_of(raster)
+    for what, values in (("scale", raster.scales), ("offset", raster.offsets)):
+        if not all(np.isfinite(values[i - 1]) for i in indexes):
+            raise InputError(
+                f"{name} has a header with the {what} {values[indexes[0] - 1]:g}, which is no number to compute "
+                f"with: correct it (gdal_edit.py -{what} ...)"
+            )
+    pairs = {(float(raster.scales[i - 1]), float(raster.offsets[i - 1])) for i in indexes}
+    if len(pairs) > 1:
+        raise InputError(
+            f"{name} scales its bands differently (scale, offset: {sorted(pairs)}): store bands {list(indexes)} "
+            "with one scale and offset (gdal_edit.py -scale S -offset O)"
+        )
+    scale, offset = pairs.pop()
+    if scale == 0:
+        raise InputError(f"{name} has a scale of 0, which leaves nothing of its numbers: correct it")
+    absent = [raster.nodatavals[i - 1] for i in indexes]
+    marks = [
+        "none" if v is None or np.isnan(v) else f"{v:.17g}" for v in absent
+    ]  # NaN is absent without being said to be
+    if len(set(marks)) > 1:
+        raise InputError(
+            f"{name} marks absence differently in its bands (nodata of bands {list(indexes)}: "
+            f"{', '.join(marks)}): store them with one nodata value (gdalwarp -srcnodata OLD -dstnodata NEW)"
+        )
+    return Stated(name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags())
+
+
+def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modality, str]:
+    """How the numbers of a file are read as `modality`, and why.
+
+    8-bit numbers are a display stretch and nothing else. Whole numbers that stand for reflectance are Sentinel-2's,
+    their offset decided by `radiometry.decide_offset`. For all other quantities the file's own scale holds.
+
+    Args:
+        modality: what the numbers should mean.
+        file: what the file says.
+        sample: of its stored numbers, which are held against the offset.
+
+    Returns:
+        The modality with the file's dtype, nodata, scale and offset, and a note for the product or the dataset.
+
+    Raises:
+        InputError: the numbers cannot mean that, or the file does not say enough.
+    """
+    base = dataclasses.replace(modality, dtype=file.dtype, nodata=file.nodata)
+    if modality.units == "display":
+        if file.dtype != "uint8":
+            raise InputError(
+                f"{file.path} holds {file.dtype} numbers, but modality {modality.name!r} is an 8-bit display stretch: "
+                "give a stretched uint8 image"
+            )
+        return as_display(base)
+    own = dataclasses.replace(base, scale=file.scale, offset=file.offset / file.scale)
+    is_scaled = (file.scale, file.offset) != (1.0, 0.0)
+    said = f"scale {file.scale:g} and offset {file.offset:g} from the file"
+    if modality.units != "reflectance":
+        return own, said if is_scaled else f"{file.dtype} numbers taken as {modality.units}"
+    if np.issubdtype(np.dtype(file.dtype), np.floating):
+        offsets.check_floats(own.decode(sample.inner(own)), file.path)
+        return own, said if is_scaled else "floating-point numbers taken as reflectance"
+    if file.dtype == "uint8":
+        raise InputError(
+            f"{file.path} holds 8-bit numbers, but modality {modality.name!r} is reflectance: give the product's "
+            "digital numbers"
+        )
+    product, notes = product_metadata(file.path, file.tags)
+    # Advice is about the file that can be tagged: a virtual raster of ours is written anew.
+    decision = offsets.decide_offset(
+        file.tags,
+        offsets.look(sample.inner(base)),
+        file.path,
+        product=product,
+        file_offset=file.offset / file.scale if is_scaled else None,
+        notes=notes,
+    )
+    scale = 1 / offsets.QUANTIFICATION if file.scale == 1.0 else file.scale
+    note = f"offset {decision.offset:g} ({'; '.join([decision.evidence, *notes])})"
+    return dataclasses.replace(base, scale=scale, offset=decision.offset), note
+
+
+def as_display(base: Modality) -> tuple[Modality, str]:
+    """8-bit numbers as a display stretch; which of them are absent only the file's own mask can say."""
+    stretch = dataclasses.replace(base, units="display", nodata=None, scale=1 / 255, offset=0.0)
+    return stretch, "8-bit display stretch, 1/255"

@@ -1,0 +1,144 @@
+"""Pixels of a raster as they are stored, to judge it by: windows at full resolution, spread over its ground.
+
+Overviews and decimated reads are no evidence: their resampling mixes absent ground with what lies beside it.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from rasterio.io import DatasetReader
+from scipy import ndimage
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.aligned import open_aligned
+from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.lattice import Window, crop
+from jointseg_jax.rasters.radiometry.collar import Collar
+from jointseg_jax.rasters.reader import dataset_lattice, own_mask, read_window
+
+CLEAR_CLASSES = (4, 5, 6, 7)  # of the scene classification: vegetation, bare, water, unclassified
+_WHOLE = 2048  # rasters of at most so many pixels squared are read whole
+_SIDE = 256  # pixels on a side of a window
+_WINDOWS = 16
+_CANDIDATES = 64  # windows along a side, however large the raster is
+_MARGIN = 3  # pixels from absent ground that resampling and compression reach
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Windows of a raster at full resolution.
+
+    Attributes:
+        stored: numbers, one array [h, w, bands] per window.
+        seen: where the raster's own mask, alpha or black border does not say absent; bool [h, w] each.
+        clear: where the scene classification says clear; bool [h, w] each.
+    """
+
+    stored: tuple[np.ndarray, ...]
+    seen: tuple[np.ndarray, ...]
+    clear: tuple[np.ndarray, ...]
+
+    def ground(self, modality: Modality) -> np.ndarray:
+        """Stored numbers [n, bands] of valid pixels without cloud; cloud counts where there is nothing else."""
+        valid = [seen & modality.valid(stored) for seen, stored in zip(self.seen, self.stored, strict=True)]
+        clear = [v & c for v, c in zip(valid, self.clear, strict=True)]
+        return self._of(clear if any(c.any() for c in clear) else valid)
+
+    def inner(self, modality: Modality) -> np.ndarray:
+        """Stored numbers [n, bands] of valid pixels that lie some pixels away from absent ground and the edges."""
+        square = np.ones((3, 3), bool)
+        return self._of(
+            [
+                ndimage.binary_erosion(seen & modality.valid(stored), square, iterations=_MARGIN)
+                for seen, stored in zip(self.seen, self.stored, strict=True)
+            ]
+        )
+
+    def _of(self, masks: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([stored[mask] for stored, mask in zip(self.stored, masks, strict=True)])
+
+
+def take_sample(
+    raster: DatasetReader,
+    indexes: tuple[int, ...],
+    *,
+    masked: bool,
+    likely: np.ndarray | None = None,
+    collar: Collar | None = None,
+    classes: pathlib.Path | None = None,
+) -> Sample:
+    """Reads windows of a raster: all of it where it is small, else some that are spread over its valid ground.
+
+    Args:
+        raster: open.
+        indexes: one-based numbers of the bands.
+        masked: what the raster says of itself (`own_mask`) counts, besides numbers.
+        likely: where it probably holds ground, decimated, bool [h, w]; None for anywhere.
+        collar: its black border.
+        classes: scene classification on a lattice that nests with the raster's; see `classification`.
+    """
+    stored, seen, clear = [], [], []
+    for window in _windows(raster.shape, likely):
+        stored.append(read_window(raster, window, indexes)[0])
+        mask = np.ones(stored[-1].shape[:2], bool)
+        if masked:
+            mask &= own_mask(raster, window, indexes=indexes)
+        if collar is not None:
+            mask &= ~collar.over(window)
+        seen.append(mask)
+        clear.append(np.ones_like(mask) if classes is None else _clear(raster, window, classes))
+    return Sample(tuple(stored), tuple(seen), tuple(clear))
+
+
+def classification(path: str | os.PathLike[str]) -> pathlib.Path | None:
+    """The Sentinel-2 scene classification (SCL) beside a raster, by the usual names; None without one."""
+    raster = pathlib.Path(path)
+    parts = raster.stem.split("_")
+    stems = ["scl", "SCL", f"{raster.stem}_scl", f"{raster.stem}_SCL"]
+    if len(parts) >= 3:  # T50RKV_20210601T032541_B02_10m
+        stems += [f"{parts[0]}_{parts[1]}_SCL_20m", f"{parts[0]}_{parts[1]}_SCL"]
+    names = (raster.with_name(f"{stem}{ending}") for stem in stems for ending in (".tif", ".jp2"))
+    return next((name for name in names if name != raster and name.is_file()), None)
+
+
+def _clear(raster: DatasetReader, window: Window, classes: pathlib.Path) -> np.ndarray:
+    with open_aligned(classes, crop(dataset_lattice(raster), window), categorical=True) as aligned:
+        values, inside = aligned.read(Window(0, 0, window.height, window.width))
+    return np.asarray(~inside | np.isin(values[..., 0], CLEAR_CLASSES))
+
+
+def nests(raster: DatasetReader, classes: pathlib.Path) -> str:
+    """Empty where a scene classification lies on the ground of a raster; else why it is of no use."""
+    try:
+        with open_aligned(classes, dataset_lattice(raster), categorical=True):
+            return ""
+    except InputError as error:
+        return str(error)
+
+
+def _windows(shape: tuple[int, int], likely: np.ndarray | None) -> list[Window]:
+    height, width = shape
+    if height * width <= _WHOLE**2:
+        return [Window(0, 0, height, width)]
+    found = []
+    down, across = (_SIDE * -(-n // (_SIDE * _CANDIDATES)) for n in shape)
+    for row in range(0, max(1, height - _SIDE + 1), down):
+        for col in range(0, max(1, width - _SIDE + 1), across):
+            window = Window(row, col, min(_SIDE, height - row), min(_SIDE, width - col))
+            found.append((_share(window, shape, likely), window))
+    best = max(share for share, _ in found)
+    full = [window for share, window in found if share >= best / 2]
+    chosen = np.unique(np.linspace(0, len(full) - 1, _WINDOWS).round().astype(int))
+    return [full[i] for i in chosen]
+
+
+def _share(window: Window, shape: tuple[int, int], likely: np.ndarray | None) -> float:
+    if likely is None:
+        return 1.0
+    y, x = likely.shape[0] / shape[0], likely.shape[1] / shape[1]
+    rows = slice(int(window.row * y), max(int(window.row * y) + 1, int((window.row + window.height) * y)))
+    cols = slice(int(window.col * x), max(int(window.col * x) + 1, int((window.col + window.width) * x)))
+    return float(likely[rows, cols].mean())

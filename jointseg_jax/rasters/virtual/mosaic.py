@@ -1,0 +1,123 @@
+"""Virtual rasters (VRT): many tiles of one lattice seen as one raster, without copying a pixel.
+
+Format: https://gdal.org/en/stable/drivers/raster/vrt.html. Overviews are those of the tiles.
+"""
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from xml.etree import ElementTree as xml
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.header import Header
+from jointseg_jax.rasters.lattice import crs_name, crs_text, make_lattice, offset_in, spacing_of
+from jointseg_jax.storage.files import write_text
+
+_TYPES = {
+    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
+    "float32": "Float32", "float64": "Float64",
+}  # fmt: skip
+_RGB = ("Red", "Green", "Blue")
+_LARGEST = 2**31 - 1  # pixels on a side that GDAL counts to
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A raster of the mosaic and its header."""
+
+    path: pathlib.Path
+    header: Header
+
+
+def write_vrt(path: str | os.PathLike[str], sources: Sequence[Source]) -> None:
+    """Writes the mosaic of some rasters; where they overlap, the later ones lie on top with what is not nodata.
+
+    Paths are stored relative to the mosaic, so the folder can be moved as a whole.
+
+    Args:
+        path: of the VRT.
+        sources: rasters of one lattice, type, band list, nodata value and scale.
+
+    Raises:
+        InputError: there is none, or they do not fit together.
+    """
+    path = pathlib.Path(path)
+    if not sources:
+        raise InputError(f"{path} would be a mosaic of nothing")
+    first = sources[0].header
+    if first.dtype not in _TYPES:
+        raise InputError(f"{sources[0].path} holds {first.dtype} numbers, of which no mosaic is made")
+    for source in sources[1:]:
+        _check_alike(sources[0], source)
+    spacing = spacing_of(first.lattice)
+    boxes = [s.header.lattice.boundingbox for s in sources]
+    left, top = min(b.left for b in boxes), max(b.top for b in boxes)
+    width = round((max(b.right for b in boxes) - left) / spacing)
+    height = round((top - min(b.bottom for b in boxes)) / spacing)
+    if max(width, height) > _LARGEST:
+        raise InputError(f"{path} would be {width} x {height} pixels, more than a raster can have")
+    whole = make_lattice(crs_text(first.lattice), left, top, spacing, height, width)
+    root = xml.Element("VRTDataset", rasterXSize=str(width), rasterYSize=str(height))
+    assert whole.crs is not None
+    xml.SubElement(root, "SRS", dataAxisToSRSAxisMapping="1,2").text = whole.crs.to_wkt()
+    xml.SubElement(root, "GeoTransform").text = f"{left!r}, {spacing!r}, 0.0, {top!r}, 0.0, {-spacing!r}"
+    corners = [offset_in(s.header.lattice, whole, str(s.path)) for s in sources]
+    for number, name in enumerate(first.bands, start=1):
+        band = xml.SubElement(root, "VRTRasterBand", dataType=_TYPES[first.dtype], band=str(number))
+        _describe(band, first, number, name)
+        for source, (row, col) in zip(sources, corners, strict=True):
+            _add_source(band, source, number, row, col, path.parent)
+    xml.indent(root, " ")
+    write_text(path, xml.tostring(root, encoding="unicode") + "\n")
+
+
+def _check_alike(first: Source, other: Source) -> None:
+    a, b = first.header, other.header
+    for what, x, y in (
+        ("CRS", crs_name(a.lattice), crs_name(b.lattice)),
+        ("pixel size", spacing_of(a.lattice), spacing_of(b.lattice)),
+        ("type", a.dtype, b.dtype),
+        ("bands", a.bands, b.bands),
+        ("nodata value", a.nodata, b.nodata),
+        ("scale and offset", (a.scale, a.offset), (b.scale, b.offset)),
+    ):
+        if x != y and not (isinstance(x, float) and isinstance(y, float) and math.isnan(x) and math.isnan(y)):
+            raise InputError(f"{other.path} has the {what} {y} and {first.path} {x}: they make no mosaic")
+
+
+def _describe(band: xml.Element, header: Header, number: int, name: str) -> None:
+    """Children in the order in which GDAL writes them."""
+    if name:
+        xml.SubElement(band, "Description").text = name
+    if header.nodata is not None:
+        xml.SubElement(band, "NoDataValue").text = f"{header.nodata:g}"
+    if (header.scale, header.offset) != (1.0, 0.0):
+        xml.SubElement(band, "Offset").text = repr(header.offset)
+        xml.SubElement(band, "Scale").text = repr(header.scale)
+    colour = "Palette" if header.colormap else _RGB[number - 1] if header.rgb and number <= 3 else "Gray"
+    xml.SubElement(band, "ColorInterp").text = colour if header.colormap or header.rgb else "Gray"
+    if header.colormap:
+        table = xml.SubElement(band, "ColorTable")
+        for value in range(max(header.colormap) + 1):
+            c = header.colormap.get(value, (0, 0, 0, 255))
+            xml.SubElement(table, "Entry", c1=str(c[0]), c2=str(c[1]), c3=str(c[2]), c4=str(c[3]))
+
+
+def _add_source(band: xml.Element, source: Source, number: int, row: int, col: int, base: pathlib.Path) -> None:
+    height, width = source.header.lattice.shape
+    has_nodata = source.header.nodata is not None
+    element = xml.SubElement(band, "ComplexSource" if has_nodata else "SimpleSource")
+    relative = pathlib.Path(os.path.relpath(source.path, base)).as_posix()
+    xml.SubElement(element, "SourceFilename", relativeToVRT="1").text = relative
+    xml.SubElement(element, "SourceBand").text = str(number)
+    rows, cols = source.header.block
+    xml.SubElement(  # spares GDAL from opening every tile to learn this
+        element, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
+        DataType=_TYPES[source.header.dtype], BlockXSize=str(cols), BlockYSize=str(rows),
+    )  # fmt: skip
+    xml.SubElement(element, "SrcRect", xOff="0", yOff="0", xSize=str(width), ySize=str(height))
+    xml.SubElement(element, "DstRect", xOff=str(col), yOff=str(row), xSize=str(width), ySize=str(height))
+    if has_nodata:
+        xml.SubElement(element, "NODATA").text = f"{source.header.nodata:g}"

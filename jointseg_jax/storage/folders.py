@@ -1,0 +1,280 @@
+"""Whose an output folder is: it must be empty, new, or made by this program for the same run.
+
+    FOLDER/MADE_BY   what made the folder: the kind of output, the run, and the files where they are listed
+
+Nothing that this program did not write is removed or replaced, and no input is. Hidden files and logs are left alone
+and do not count.
+"""
+
+import contextlib
+import fnmatch
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.storage import files, formats, locks, retries
+
+MARKER = "MADE_BY"
+_LISTED = 3  # names in a sentence
+# A file system or a desktop makes the first three; a shell or Slurm opens a log before the program starts.
+_IGNORED = ("lost+found", "Thumbs.db", "desktop.ini", "*.log", "*.out", "*.err")
+
+Path = str | os.PathLike[str]
+
+
+class Claim:
+    """A folder that this run may write to, and the files in it that this program wrote."""
+
+    def __init__(self, folder: pathlib.Path, record: Mapping[str, Any]):
+        """Touches nothing.
+
+        Args:
+            folder: has a marker.
+            record: the marker's contents.
+        """
+        self.folder = folder
+        self._record = dict(record)
+
+    @property
+    def files(self) -> set[str]:
+        """Files that this program wrote or is about to write, relative to the folder, with `/`."""
+        return set(self._record["files"])
+
+    def announce(self, names: Iterable[str]) -> None:
+        """Lists files before they are written, so that a later run knows them as ours.
+
+        Args:
+            names: relative to the folder, with `/`.
+
+        Raises:
+            InputError: one of them is there and was not written by this program.
+        """
+        names = set(names)
+        if names <= self.files:
+            return
+        with locks.exclusive(self.folder, "run", wait=True):  # for as long as it takes to read and write the list
+            self._record = _read(self.folder) or self._record
+            for name in sorted(names - self.files):
+                if os.path.lexists(self.folder / name):
+                    raise InputError(
+                        f"{self.folder / name} was not written by this program, and a file of that name is to be "
+                        "written: move it away"
+                    )
+            self._save(self.files | names)
+
+    def sweep(self, keep: Iterable[str], under: str = "") -> None:
+        """Removes the files that this program wrote earlier and that are no longer part of the output.
+
+        Args:
+            keep: names that stay.
+            under: only names that begin with this.
+        """
+        spent = {name for name in self.files - set(keep) if name.startswith(under)}
+        for name in spent:
+            (self.folder / name).unlink(missing_ok=True)
+        if spent:
+            with locks.exclusive(self.folder, "run", wait=True):
+                self._record = _read(self.folder) or self._record
+                self._save(self.files - spent)
+
+    def _save(self, names: Iterable[str]) -> None:
+        self._record["files"] = sorted(names)
+        formats.write_record(self.folder / MARKER, self._record, formats.FOLDER)
+
+
+@contextlib.contextmanager
+def claim(
+    folder: Path,
+    kind: str,
+    *,
+    run: Mapping[str, str] | None = None,
+    names: Iterable[str] = (),
+    inputs: Iterable[Path] = (),
+    beside: Collection[str] | None = None,
+    older: Callable[[pathlib.Path], Iterable[str] | None] = lambda folder: None,
+) -> Iterator[Claim]:
+    """Takes a folder for the output of a run, for as long as the block runs; makes it where it is not there.
+
+    A run that ends by an exception before it wrote anything leaves the folder as it was.
+
+    Args:
+        folder: for the output.
+        kind: of output, as in "the folder holds a training run": "training run".
+        run: what the folder belongs to, part by part (network, scene, settings), in words; the same run may write
+            again, another is refused. Nothing where any run of the kind may go on in the folder.
+        names: files that will be written, where that is known, see `Claim.announce`.
+        inputs: files and folders that are read.
+        beside: names in the folder that are written; inputs may lie beside them, in the folder. By default no input
+            may lie in the folder.
+        older: recognises what versions without a marker made: the files it wrote, or None where it is not ours.
+
+    Raises:
+        InputError: the folder cannot be used; the message says why, and what to do.
+    """
+    folder, inputs = pathlib.Path(folder), list(inputs)
+    check_apart(folder, inputs, beside)
+    new = not folder.exists()
+    try:
+        guests = inputs if beside is not None else []
+        made, record = _take(folder, {"kind": kind, "run": dict(run or {}), "files": sorted(names)}, guests, older)
+        files.sweep(folder)
+    except OSError as error:
+        if error.errno in retries.FULL:
+            error.filename, error.filename2 = str(folder), None
+            raise
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}): choose another folder for the output"
+        ) from error
+    try:
+        taken = Claim(folder, record)
+        taken.announce(names)
+        yield taken
+    except BaseException:
+        if made and not _contents(folder, ()):
+            (folder / MARKER).unlink(missing_ok=True)
+            if new:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        raise
+
+
+def check_apart(folder: Path, inputs: Iterable[Path], beside: Collection[str] | None = None) -> None:
+    """Raises `InputError` where an input lies where output is written; see `claim` for the arguments.
+
+    Links are followed. Output may lie in a folder that is read, as a folder of its own.
+    """
+    own = pathlib.Path(os.path.realpath(folder))
+    for given in inputs:
+        for place in _places(given):
+            if place == own:
+                raise InputError(f"{folder} is an input: choose another folder for the output")
+            if place.is_relative_to(own) and (beside is None or place.relative_to(own).parts[0] in beside):
+                raise InputError(f"the input {given} lies in {folder}, where output is written: choose another folder")
+
+
+def check_file(path: Path, what: str, ours: Callable[[pathlib.Path], bool], inputs: Iterable[Path] = ()) -> None:
+    """Raises `InputError` where an output file must not be written.
+
+    Args:
+        path: of the output.
+        what: it is: "table".
+        ours: whether a file that is there is an earlier output of the same kind, which may be replaced.
+        inputs: files that are read.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and the {what} is a file: give the name of a file")
+    if any(place in _places(path) for given in inputs for place in _places(given)):
+        raise InputError(f"{path} is an input: choose another name for the {what}")
+    if os.path.lexists(path) and not (path.is_file() and ours(path)):
+        raise InputError(f"{path} is there and is no {what} of this program: choose another name for the {what}")
+
+
+def _places(path: Path) -> set[pathlib.Path]:
+    """Where a path leads, and where itself lies when it is a link."""
+    path = pathlib.Path(path).absolute()
+    return {pathlib.Path(os.path.realpath(path)), pathlib.Path(os.path.realpath(path.parent), path.name)}
+
+
+def _take(
+    folder: pathlib.Path,
+    mine: dict[str, Any],
+    guests: Iterable[Path],
+    older: Callable[[pathlib.Path], Iterable[str] | None],
+) -> tuple[bool, dict[str, Any]]:
+    """Writes the marker, or checks the one that is there: whether the folder was empty, and the marker's contents."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, and the output is a folder: choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):  # raises where nothing can be written
+        pass
+    record = _read(folder)
+    if record is None:
+        foreign = _contents(folder, guests)
+        known = older(folder) if foreign else None
+        record = _read(folder)  # another process of this run may have written it meanwhile
+        if record is None and foreign and known is None:
+            raise InputError(
+                f"{folder} holds {_some(foreign)}, and no {MARKER} of this program: choose a new or an empty folder "
+                "for the output"
+            )
+        if record is None:
+            made = mine if known is None else {**mine, "files": sorted(known)}
+            record = _create(folder, made)
+            if record is made:
+                return not foreign, record
+    _check_owner(folder, record, mine)
+    return False, record
+
+
+def _check_owner(folder: pathlib.Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    kind = mine["kind"]
+    if theirs["kind"] != kind:
+        raise InputError(f"{folder} holds a {theirs['kind']}, and this is a {kind}: choose another folder")
+    other = [f"{part}: {theirs['run'].get(part, 'not known')} there, {text} here" for part, text in mine["run"].items()
+             if theirs["run"].get(part) != text]  # fmt: skip
+    if other:
+        raise InputError(
+            f"{folder} holds the {kind} of another run ({'; '.join(other)}): choose another folder, or remove that one"
+        )
+
+
+def _create(folder: pathlib.Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Writes a marker unless there is one; the contents of the one that is there then."""
+    temporary = files.partial(folder / MARKER)
+    try:
+        formats.write_record(temporary, record, formats.FOLDER)
+        try:
+            os.link(temporary, folder / MARKER)  # of several processes, one succeeds
+        except FileExistsError:
+            return _read(folder) or record
+        except OSError:  # a file system without hard links
+            temporary.replace(folder / MARKER)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return record
+
+
+def _read(folder: pathlib.Path) -> dict[str, Any] | None:
+    """The contents of a folder's marker; None where there is none."""
+    path = folder / MARKER
+    try:
+        record = formats.read_record(path, formats.FOLDER)
+        return {"kind": str(record["kind"]), "run": dict(record["run"]), "files": list(map(str, record["files"]))}
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError) as error:
+        raise formats.damaged(path, formats.FOLDER, f"{type(error).__name__}: {error}") from error
+
+
+def _contents(folder: pathlib.Path, guests: Iterable[Path]) -> list[str]:
+    """Names in a folder that count: not the marker, hidden files, logs, nor what leads to `guests`."""
+    own = pathlib.Path(os.path.realpath(folder))
+    leading = {p.relative_to(own).parts[0] for g in guests for p in _places(g) if p != own and p.is_relative_to(own)}
+    return sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name != MARKER
+        and not entry.name.startswith(".")
+        and not any(fnmatch.fnmatch(entry.name, pattern) for pattern in _IGNORED)
+        and entry.name not in leading
+        and not _is_our_output(entry)
+    )
+
+
+def _is_our_output(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is where this process prints to."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if os.path.samestat(entry.stat(), os.fstat(stream.fileno())):
+                return True
+    return False
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

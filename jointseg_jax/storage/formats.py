@@ -1,0 +1,158 @@
+"""Versions of everything this program writes to disk and reads again, in one place.
+
+A record is a JSON object with two more keys: `format` (name, version, and the version of the program that wrote it) and
+`checksum` (SHA-256 of all other keys). These two mean the same in all versions. A record of an older version is read:
+whoever reads it supplies what that version lacked. A record of a newer version is refused with a sentence that names
+both versions of the program.
+
+Raise a version here whenever an older program could not read, or would misread, what is written now; keep the code that
+reads the older versions, and add a folder to `tests/data_files/formats`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from jointseg_jax import __version__
+from jointseg_jax.errors import InputError
+from jointseg_jax.storage import files
+
+_FORMAT, _CHECKSUM = "format", "checksum"
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One kind of record.
+
+    Attributes:
+        name: in the record, and in messages.
+        version: that this program writes.
+        again: what to do about a record that is damaged.
+    """
+
+    name: str
+    version: int
+    again: str
+
+
+_PREPARE = "prepare the dataset again with `python prepare.py --config=...`"
+CHECKPOINT = Format("checkpoint", 2, "use another step (--checkpoint), or restore it from a copy")
+DATASET = Format("dataset", 2, _PREPARE)
+SITE = Format("site", 2, _PREPARE)
+LANDSCAPE = Format("landscape", 2, _PREPARE)
+PLAN = Format("plan", 2, "remove it, the same command makes it again")
+CATALOGUE = Format("catalogue", 2, "run the same `predict.py` command again, which makes it anew")
+LEDGER = Format("ledger row", 2, "run the same command again, which does that unit anew")
+HALO = Format("halo", 2, "remove it, it is measured again")
+RATES = Format("mapping rates", 2, "remove it, it is measured again")
+CONFIDENCE = Format("confidence", 2, "run `python evaluate.py --augment` again")
+FOLDER = Format("folder", 1, "choose another folder for the output")
+EXPORT = Format("export", 1, "export the network again with `python -m jointseg_jax.mapping.tools.export`")
+
+
+class Damaged(InputError):
+    """A record cannot be read, or is not what was written."""
+
+
+class Newer(InputError):
+    """A record was written by a newer version of this program."""
+
+
+def checksum(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a record but for its `checksum`: of its JSON with sorted keys, no spaces, in UTF-8."""
+    rest = {k: v for k, v in record.items() if k != _CHECKSUM}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def seal(record: Mapping[str, Any], kind: Format) -> dict[str, Any]:
+    """A record with its format and checksum; it holds what JSON can hold."""
+    about = {"name": kind.name, "version": kind.version, "software": __version__}
+    sealed = {_FORMAT: about, **record}
+    return {**sealed, _CHECKSUM: checksum(sealed)}
+
+
+def unseal(record: Any, kind: Format, where: object) -> dict[str, Any]:
+    """The inverse of `seal`.
+
+    Args:
+        record: as read; version 1 had neither `format` nor, in most kinds, `checksum`.
+        kind: what it should be.
+        where: names it in messages: a path.
+
+    Returns:
+        The record without `format` and `checksum`.
+
+    Raises:
+        Damaged: it is no record of this kind, or its checksum does not fit.
+        Newer: a newer version of the program wrote it.
+    """
+    if not isinstance(record, dict):
+        raise damaged(where, kind, "it is no JSON object")
+    sealed = _CHECKSUM in record or version(record) >= 2
+    if sealed and record.get(_CHECKSUM) != checksum(record):
+        raise damaged(where, kind, "its checksum does not fit: a bit is wrong, or it was edited")
+    check_version(record, kind, where)
+    return {k: v for k, v in record.items() if k not in (_FORMAT, _CHECKSUM)}
+
+
+def version(record: Mapping[str, Any]) -> int:
+    """The version of a record's format; 1 where it says nothing."""
+    about = record.get(_FORMAT)
+    found = about.get("version") if isinstance(about, dict) else None
+    return found if isinstance(found, int) else 1
+
+
+def check_version(record: Mapping[str, Any], kind: Format, where: object) -> None:
+    """Raises `Newer` or `Damaged` where a record is of a newer version, or of another kind."""
+    about = record.get(_FORMAT, {})
+    if not isinstance(about, dict) or about.get("name", kind.name) != kind.name:
+        raise damaged(where, kind, f"it is no {kind.name}")
+    if version(record) > kind.version:
+        raise Newer(
+            f"{where} was made by jointseg-jax {about.get('software', 'unknown')} ({kind.name} format "
+            f"{version(record)}), this is {__version__} (format {kind.version}): upgrade jointseg-jax"
+        )
+
+
+def damaged(where: object, kind: Format, reason: str) -> Damaged:
+    """The sentence for a damaged record, to be raised."""
+    return Damaged(f"{where} is damaged ({reason}): {kind.again}")
+
+
+def check_fields(fields: Mapping[str, Any], known: type, where: object) -> None:
+    """Raises `Newer` where a record has fields that a dataclass lacks: a program that knows them wrote it."""
+    strange = sorted(set(fields) - {field.name for field in dataclasses.fields(known)})
+    if strange:
+        raise Newer(
+            f"{where} has a field {strange[0]!r} that jointseg-jax {__version__} does not know: it was made by a newer "
+            "version, upgrade jointseg-jax"
+        )
+
+
+def write_record(path: str | os.PathLike[str], record: Mapping[str, Any], kind: Format) -> None:
+    """Writes a sealed record atomically."""
+    files.write_json(path, seal(record, kind))
+
+
+def read_record(path: str | os.PathLike[str], kind: Format) -> dict[str, Any]:
+    """Reads a record.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        Damaged, Newer: see `unseal`.
+    """
+    path = pathlib.Path(path)
+    try:
+        record = files.read_json(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Damaged(f"{path} cannot be read ({error.strerror}): {kind.again}") from error
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
+        raise damaged(path, kind, str(error) or type(error).__name__) from error
+    return unseal(record, kind, path)

@@ -1,0 +1,115 @@
+"""One process at a time per folder, or several that agree to share it; readers, and those who remove what they read."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.storage import retries
+
+_HELD = frozenset({errno.EWOULDBLOCK, errno.EACCES})
+_READERS = ".readers"
+
+
+@contextlib.contextmanager
+def exclusive(folder: str | os.PathLike[str], what: str, *, wait: bool = False) -> Iterator[None]:
+    """Holds a folder while the block runs; the operating system lets go of it when the process ends, however it ends.
+
+    Args:
+        folder: is made if it is not there; a file `.lock` stays in it.
+        what: the work, for the message: "training".
+        wait: until it is free.
+
+    Raises:
+        InputError: another process holds it, or it cannot be made.
+    """
+    with _held(folder, what, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB):
+        yield
+
+
+@contextlib.contextmanager
+def shared(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Holds a folder together with others that share it, against those who want it exclusively; see `exclusive`."""
+    with _held(folder, what, fcntl.LOCK_SH | fcntl.LOCK_NB):
+        yield
+
+
+@contextlib.contextmanager
+def _held(folder: str | os.PathLike[str], what: str, how: int) -> Iterator[None]:
+    folder = pathlib.Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+b", buffering=0)
+    except OSError as error:
+        if error.errno in retries.FULL:
+            raise
+        raise InputError(f"{folder} cannot be made or written ({error.strerror}): take another folder") from error
+    with file:
+        try:
+            fcntl.flock(file, how)
+        except OSError as error:
+            if error.errno not in _HELD:
+                raise InputError(
+                    f"{folder} lies on a file system without locks ({error.strerror}), where two runs might not notice "
+                    "each other: take another folder"
+                ) from error
+            file.seek(0)
+            holder = file.read().decode(errors="replace").strip() or "unknown"
+            raise InputError(
+                f"{folder} is in use by another {what} (process {holder}): wait for it, or take another folder"
+            ) from error
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {socket.gethostname()}".encode())
+        yield
+
+
+class Mark:
+    """Says that files of a folder are being read, until it is closed or collected, or the process ends."""
+
+    def __init__(self, descriptor: int):
+        """Takes an open file that holds a shared lock."""
+        self._descriptor: int | None = descriptor
+
+    def close(self) -> None:
+        """Takes the mark away."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    __del__ = close
+
+
+def reading(folder: str | os.PathLike[str]) -> Mark | None:
+    """Marks files of a folder as being read; waits while another process removes what is spent, see `unread`.
+
+    Returns:
+        The mark; None where there can be none: a folder that is not there or cannot be written, or no locks.
+    """
+    path = pathlib.Path(folder) / _READERS
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.exists() else os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return Mark(descriptor)
+
+
+@contextlib.contextmanager
+def unread(folder: str | os.PathLike[str]) -> Iterator[bool]:
+    """Whether nobody reads in a folder; if so, readers wait until the block ends."""
+    with (pathlib.Path(folder) / _READERS).open("a+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True

@@ -1,0 +1,108 @@
+"""Weights to start from: another run's, or a published RRDBNet's, wherever paths and shapes agree."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.training.checkpoints import FOLDER, Stored, choose_step
+from jointseg_jax.training.checkpoints.published import load_rrdbnet
+from jointseg_jax.training.state import TrainState
+
+Flat = dict[str, Any]
+
+
+def begin_from(state: TrainState, source: str, layout: TrainState) -> tuple[TrainState, str]:
+    """A fresh state with the weights of `source` where they fit, in the parameters and in their average.
+
+    Args:
+        state: fresh.
+        source: WORKDIR, WORKDIR:STEP or WORKDIR:best of a run (without more, its latest step; its averaged weights are
+            taken), or a weight file of BasicSR's or Real-ESRGAN's RRDBNet x4, which goes into stage 1. What such a file
+            predicts is the image itself and not what is to be added to a bicubic, so its last convolution stays out.
+        layout: shardings of the state.
+
+    Returns:
+        The state, and a sentence that says what was taken and what is fresh.
+
+    Raises:
+        InputError: there are no such weights, or none of them fits.
+    """
+    own = {name: state.params[name] for name in state.ema}
+    wanted, shardings = _flat(own), _flat({name: layout.params[name] for name in state.ema})
+    if pathlib.Path(source).is_file():
+        where, stored = source, _published(source, wanted)
+        fitting = [name for name, x in stored.items() if name in wanted and x.shape == wanted[name].shape]
+        found = {name: jax.device_put(stored[name], shardings[name]) for name in fitting}
+    else:
+        where, stored, found = _run(source, wanted, shardings)
+    if not found:
+        raise InputError(f"--init-from={source}: none of its arrays has path and shape of one of this network's")
+    params = traverse_util.unflatten_dict(wanted | found, sep="/")
+
+    # Copies: a donated state may not hold one buffer twice.
+    def spread(tree: Any, where: Any) -> Any:
+        return jax.jit(lambda x: jax.tree.map(jnp.copy, x), out_shardings=where)(tree)
+
+    state = dataclasses.replace(
+        state,
+        params=state.params | spread(params, {name: layout.params[name] for name in state.ema}),
+        ema=spread(params, layout.ema),
+    )
+    return state, f"{where}: {_account(wanted, stored, found)}"
+
+
+def _flat(tree: Mapping[str, Any]) -> Flat:
+    return dict(traverse_util.flatten_dict(tree, sep="/"))
+
+
+def _published(path: str, wanted: Flat) -> Flat:
+    arrays = _flat({"sr": {"stage1": load_rrdbnet(path)}})
+    if "sr/stage1/conv_up2/kernel" not in wanted:
+        raise InputError(f"--init-from={path} holds a network of factor 4: this one's stage 1 is none (model.stages)")
+    return {name: x for name, x in arrays.items() if "/conv_last/" not in name}
+
+
+def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:
+    """Where the weights are, the shapes of all of them, and those that fit."""
+    folder, colon, step = source.rpartition(":")
+    if not colon or (pathlib.Path(source) / FOLDER).is_dir():
+        folder, step = source, "latest"
+    if not (pathlib.Path(folder) / FOLDER).is_dir():
+        raise InputError(f"--init-from={source} is neither a weight file nor the folder of a run with checkpoints")
+    checkpoints = Stored(folder)
+    chosen = choose_step(checkpoints, step, folder)
+    checkpoints.meta(chosen)  # of this version, or an older one
+    stored = checkpoints.shapes(chosen, "ema")
+    fitting = {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])
+        for name, x in wanted.items()
+        if name in stored and tuple(stored[name].shape) == x.shape
+    }
+    found: Flat = {}
+    if fitting:
+        tree = traverse_util.unflatten_dict(fitting, sep="/")
+        found = _flat(checkpoints.restore_weights(tree, chosen, "ema", partial=True))
+    return f"{folder}, step {chosen}", stored, found
+
+
+def _account(wanted: Flat, stored: Flat, found: Flat) -> str:
+    count = sum(math.prod(x.shape) for x in wanted.values())
+    taken = sum(math.prod(wanted[name].shape) for name in found)
+    said = f"{taken:,} of {count:,} parameters taken"
+    other = [name for name in wanted if name in stored and name not in found]
+    if other:
+        name = other[0]
+        there, here = ("x".join(map(str, x[name].shape)) for x in (stored, wanted))
+        said += f"; fresh where shapes differ ({len(other)} arrays, such as {name}: {there} there, {here} here)"
+    absent = sorted({"/".join(name.split("/")[:2]) for name in wanted if name not in stored})
+    if absent:
+        said += f"; fresh where nothing is there: {', '.join(absent)}"
+    left = sorted({"/".join(name.split("/")[:2]) for name in stored if name not in wanted})
+    return said + (f"; not used: {', '.join(left)}" if left else "")

@@ -1,0 +1,257 @@
+"""Several processes as one run: connected, agreed with each other, and ended together."""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import re
+import secrets
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jointseg_jax.errors import InputError, Interrupted, RunEnded
+from jointseg_jax.training.devices.processes import Processes
+
+AGAIN_STATUS = 75  # EX_TEMPFAIL of sysexits.h: not all is done, start me again
+# What JAX says of a pod whose other hosts are not there yet, rather than of no pod.
+_LATE = re.compile("deadline|timed out|failed to recognize coordinator", re.I)
+
+
+@contextlib.contextmanager
+def together(processes: Processes | None, *, connect: int = 300, heartbeat: int = 100) -> Iterator[None]:
+    """Connects the processes of a run; what ends one of them ends them all, within bounded time.
+
+    Ends the process itself, without waiting for the others, when something is wrong: status 2 after a user's mistake,
+    `AGAIN_STATUS` when another process was lost, 1 after anything else, such as NCCL that fails before the first step.
+
+    Args:
+        processes: what `decide` said.
+        connect: seconds to wait for all processes.
+        heartbeat: seconds without a sign of life after which a process counts as dead, and all others are ended.
+
+    Raises:
+        InputError: (for a process by itself, or before anything is connected) as it came.
+        Interrupted: the others could not be found in time; they may only be late.
+    """
+    if processes is None:
+        if jax.process_count() > 1:  # a TPU's runtime knows, whatever the environment says
+            raise InputError(f"this host is one of {jax.process_count()} of a TPU pod: say --cluster=tpu")
+        yield
+        return
+    _connect(processes, connect, heartbeat)
+    try:
+        multihost_utils.sync_global_devices("connected")  # at once: see `connect_groups`
+        yield
+        jax.distributed.shutdown()
+    except RunEnded:  # all processes end together, each with the status that says why
+        jax.distributed.shutdown()
+        raise
+    except InputError as error:
+        _leave(f"error: {error}", 2)
+    except jax.errors.JaxRuntimeError as error:
+        if not _is_loss(str(error)):
+            _leave(traceback.format_exc(), 1)
+        reason = str(error).splitlines()[0][:160]
+        _leave(
+            f"error: process {jax.process_index()} lost another process of the run ({reason}): "
+            "start all processes again with the same command to go on from the last checkpoint",
+            AGAIN_STATUS,
+        )
+    except Exception:
+        _leave(traceback.format_exc(), 1)
+
+
+def _connect(processes: Processes, connect: int, heartbeat: int) -> None:
+    limits: dict[str, Any] = {
+        "initialization_timeout": connect,
+        "heartbeat_timeout_seconds": heartbeat,
+        "shutdown_timeout_seconds": connect,
+    }
+    if processes.coordinator is None:
+        try:
+            jax.distributed.initialize(**limits)
+        except (RuntimeError, ValueError) as error:
+            if _LATE.search(str(error)):
+                raise Interrupted(
+                    f"the hosts of the TPU pod did not find each other within {connect} s ({error}): are all processes "
+                    "started, and may the first be reached? Run the same command again, or wait longer with "
+                    "--connect_timeout"
+                ) from error
+            raise InputError(f"this is no TPU pod that JAX can find its way in ({error})") from error
+        return
+    if processes.process:
+        _wait_for(processes, connect)
+    jax.distributed.initialize(
+        processes.coordinator,
+        processes.count,
+        processes.process,
+        local_device_ids=None if processes.device is None else [processes.device],
+        coordinator_bind_address=_bind_address(processes.coordinator),
+        cluster_detection_method="deactivate",
+        **limits,
+    )
+
+
+def _bind_address(coordinator: str) -> str | None:
+    """Where process 0 listens: on loopback where that is the address given; None is JAX's default, all interfaces.
+
+    Another address may be that of a service that forwards to this machine, on which nothing can listen here.
+    """
+    host = coordinator.rpartition(":")[0].strip("[]")
+    return coordinator if host in ("localhost", "::1") or host.startswith("127.") else None
+
+
+def _wait_for(processes: Processes, seconds: int) -> None:
+    """Until the coordinator listens: JAX would abort the process with a dump of its stack instead of a sentence."""
+    assert processes.coordinator is not None
+    host, _, port = processes.coordinator.rpartition(":")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                # A machine that starts late looks like an address that is wrong; only the first mends itself.
+                raise Interrupted(
+                    f"process {processes.process} of {processes.count} found no coordinator at {processes.coordinator} "
+                    f"within {seconds} s ({error}): is the address right, is process 0 running there, and may it be "
+                    "reached? Run the same command again, or wait longer with --connect_timeout"
+                ) from error
+        time.sleep(0.5)
+
+
+def connect_groups(mesh: Mesh) -> None:
+    """Connects every group of devices that works together, while no process is more than seconds behind another.
+
+    Gloo gives up the first meeting of a group after 30 s, and one process may later compile or open its data that much
+    longer than another. Groups that are connected wait for each other without limit.
+    """
+    if jax.process_count() == 1:
+        return
+    axes = mesh.axis_names
+    for group in [axes, *((axis,) for axis in axes)]:
+        total = jax.shard_map(
+            lambda x, group=group: jax.lax.psum(x, group),
+            mesh=mesh,
+            in_specs=PartitionSpec(*axes),
+            out_specs=PartitionSpec(*(None if axis in group else axis for axis in axes)),
+        )
+        ones = jax.make_array_from_callback(
+            mesh.devices.shape, NamedSharding(mesh, PartitionSpec(*axes)), lambda index: np.ones((1, 1), np.float32)
+        )
+        jax.block_until_ready(jax.jit(total)(ones))
+
+
+def stepped() -> None:
+    """Called after each step: the devices of all processes have worked together."""
+    _stepped.set()
+
+
+_stepped = threading.Event()
+
+
+def _is_loss(message: str) -> bool:
+    """Whether an error of JAX's runtime tells of another process rather than of this one."""
+    if re.search(r"heartbeat|unhealthy|\bby (remote )?peer\b", message, re.I):
+        return True
+    # Devices that have never worked together rather lack a driver or a network: starting again would not mend that.
+    if not _stepped.is_set() and re.search("nccl|barrier", message, re.I):
+        return False
+    return re.search("gloo|nccl|connection|coordination|barrier|unavailable", message, re.I) is not None
+
+
+def _leave(message: str, status: int) -> None:
+    """Ends this process at once: leaving the ordinary way would first wait for the others, which wait for this one."""
+    print(message.rstrip(), file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@contextlib.contextmanager
+def one_fate() -> Iterator[None]:
+    """A user's mistake that one process finds inside is raised in all of them; nothing inside may need the others.
+
+    Raises:
+        InputError: the first that any process found.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    message = ""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+    mine = np.zeros(1000, np.uint8)
+    text = message.encode()[: mine.size]
+    mine[: len(text)] = np.frombuffer(text, np.uint8)
+    everyone = np.asarray(multihost_utils.process_allgather(mine))
+    if message:
+        raise InputError(message)
+    for number, other in enumerate(everyone):
+        if other.any():
+            found = bytes(other[other > 0]).decode(errors="replace")
+            raise InputError(f"process {number} ended the run: {found}")
+
+
+def agree(facts: Mapping[str, str]) -> None:
+    """Refuses to go on unless all processes were told the same.
+
+    Args:
+        facts: by name, such as {"config": ..., "dataset": ...}; the same names in all processes.
+
+    Raises:
+        InputError: (in all processes) another one differs.
+    """
+    if jax.process_count() == 1:
+        return
+    mine = np.stack([np.frombuffer(hashlib.sha256(v.encode()).digest(), np.uint32) for v in facts.values()])
+    everyone = np.asarray(multihost_utils.process_allgather(mine))
+    for index, name in enumerate(facts):
+        differing = np.flatnonzero((everyone[:, index] != everyone[0, index]).any(-1))
+        if len(differing):
+            raise InputError(
+                f"process {differing[0]} has another {name} than process 0: start all processes with the same command, "
+                "on the same software and the same data"
+            )
+
+
+def share(folder: str | os.PathLike[str], seconds: float = 30) -> None:
+    """Makes sure that all processes see one and the same folder: checkpoints are written by all of them together.
+
+    Raises:
+        InputError: they do not.
+    """
+    if jax.process_count() == 1:
+        return
+    path = pathlib.Path(folder) / ".processes"
+    token = np.frombuffer(secrets.token_bytes(8), np.uint8)
+    token = np.asarray(multihost_utils.broadcast_one_to_all(token))
+    if jax.process_index() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(token.tobytes())
+    multihost_utils.sync_global_devices("token written")
+    deadline = time.monotonic() + seconds
+    seen = False
+    while not seen and time.monotonic() < deadline:
+        seen = path.is_file() and path.read_bytes() == token.tobytes()
+        if not seen:
+            time.sleep(0.2)  # network file systems show a new file late
+    blind = np.flatnonzero(~np.asarray(multihost_utils.process_allgather(np.asarray([seen]))).ravel())
+    if len(blind):
+        raise InputError(f"process {blind[0]} does not see what process 0 writes to {folder}: take a shared folder")
+    multihost_utils.sync_global_devices("token seen")
+    if jax.process_index() == 0:
+        path.unlink()

@@ -1,0 +1,195 @@
+"""Optional terms of the joint objective: boundary, class balance, feature affinity, shift-tolerant L1.
+
+Pure functions over masked pixels in float32. Each optional loss comes with the function that makes its weights from the
+masks of a batch; weights are normalised over the whole global batch, see `masked_mean`.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jointseg_jax.models.resampling import area_mean, masked_area_mean
+from jointseg_jax.rasters.contract import IGNORE
+from jointseg_jax.training.losses.masked_mean import valid_like, weighted_sum
+
+
+def _window(x: jax.Array, reach: int, choose: Callable[..., jax.Array], start: float, padding: str) -> jax.Array:
+    """Maximum or minimum over a sliding square of side 2 * reach + 1, axis by axis. [b, h, w, ...]."""
+    for axis in (1, 2):
+        size = tuple(2 * reach + 1 if a == axis else 1 for a in range(x.ndim))
+        x = jax.lax.reduce_window(x, np.asarray(start, x.dtype), choose, size, (1,) * x.ndim, padding)
+    return x
+
+
+def boundary_band(label: jax.Array, reach: int) -> jax.Array:
+    """Labelled pixels within `reach` pixels (in rows and in columns) of a labelled pixel of another class.
+
+    label: integers [b, h, w], 255 ignored: ignored ground neither is in the band nor makes one, as its edge is no edge
+    of the class. Returns float32 [b, h, w]. Raises `ValueError` for a reach below 1.
+    """
+    if reach < 1:
+        raise ValueError(f"a boundary band that reaches {reach} pixels is empty: take 1 or more")
+    known = label != IGNORE
+    classes = label.astype(jnp.int32)
+    limits = np.iinfo(np.int32)
+    highest = _window(jnp.where(known, classes, limits.min), reach, jax.lax.max, limits.min, "SAME")
+    lowest = _window(jnp.where(known, classes, limits.max), reach, jax.lax.min, limits.max, "SAME")
+    return (known & (highest != lowest)).astype(jnp.float32)
+
+
+def class_weights(label_share: Sequence[float], power: float = 0.5) -> tuple[float, ...]:
+    """Weights of classes that balance rare against frequent ones: share ** -power.
+
+    Scaled so that a pixel of the dataset weighs 1 on average. Power 0 weighs all alike, 1 gives every class the same
+    total; 0.5 lies between (the square-root balance of Mahajan et al. 2018).
+
+    Args:
+        label_share: of each class among the labelled pixels of the dataset; counts do as well.
+        power: at least 0.
+
+    Raises:
+        ValueError: where a class has no pixel or the power is negative.
+    """
+    share = np.asarray(label_share, np.float64)
+    if share.ndim != 1 or not np.all(np.isfinite(share) & (share > 0)):
+        raise ValueError(f"class shares {tuple(label_share)} cannot be balanced: each class needs labelled pixels")
+    if power < 0:
+        raise ValueError(f"a balancing power of {power} would favour the frequent classes: take 0 or more")
+    share = share / share.sum()
+    weights = share**-power
+    return tuple(float(w) for w in weights / np.sum(share * weights))
+
+
+def class_weight_map(label: jax.Array, weights: Sequence[float]) -> jax.Array:
+    """The weight of each labelled pixel's class; 0 for ignored pixels.
+
+    Args:
+        label: integers [b, h, w], 255 ignored.
+        weights: one per class, as of `class_weights`.
+
+    Returns:
+        float32 [b, h, w].
+    """
+    parts = (w * (label == k).astype(jnp.float32) for k, w in enumerate(weights))
+    return sum(parts, jnp.zeros(label.shape, jnp.float32))
+
+
+def affinity_pairs(valid: jax.Array, grid: int) -> jax.Array:
+    """1 for each pair of cells of a sample that both count: at least half of the ground of a cell is valid.
+
+    Args:
+        valid: [b, h, w, 1], bool or 0 / 1.
+        grid: cells down the patch; columns shrink alike.
+
+    Returns:
+        float32 [b, cells, cells].
+    """
+    share = area_mean(valid.astype(jnp.float32), Fraction(grid, valid.shape[1]))
+    seen = (share >= 0.5).astype(jnp.float32).reshape(share.shape[0], -1)
+    return seen[:, :, None] * seen[:, None, :]
+
+
+def feature_affinity(
+    features_a: jax.Array, features_b: jax.Array, valid: jax.Array, grid: int, weight: jax.Array
+) -> jax.Array:
+    """How much two branches differ in which places they find similar (DSRL's feature affinity, Wang et al. 2020).
+
+    Features are averaged over valid pixels to `grid` cells down a patch and brought to unit length; the loss is the
+    mean absolute difference of the cosine similarities of all pairs of cells within a sample. The branches may differ
+    in channels and in lattice. Memory is [b, cells, cells]: a grid of 32 on a square patch takes 4 MiB per sample.
+
+    Args:
+        features_a: [b, h, w, c].
+        features_b: [b, h', w', c'].
+        valid: [b, H, W, 1], on the finest lattice of the three.
+        grid: cells down the patch; columns shrink alike.
+        weight: of the pairs, normalised [b, cells, cells], see `affinity_pairs`.
+
+    Raises:
+        ValueError: where a lattice does not shrink to the grid or the mask is coarser than the features.
+    """
+
+    def similarity(features: jax.Array) -> jax.Array:
+        scale = Fraction(grid, features.shape[1])
+        cells, _ = masked_area_mean(features.astype(jnp.float32), valid_like(valid, features), scale)
+        # The small number keeps the gradient of a cell without features finite.
+        unit = cells * jax.lax.rsqrt(jnp.sum(jnp.square(cells), -1, keepdims=True) + 1e-8)
+        unit = unit.reshape(unit.shape[0], -1, unit.shape[-1])
+        # Full precision: the difference of two nearly equal similarities would drown in TF32 or bfloat16.
+        return jnp.einsum("bic,bjc->bij", unit, unit, precision=jax.lax.Precision.HIGHEST)
+
+    return weighted_sum(jnp.abs(similarity(features_a) - similarity(features_b)), weight)
+
+
+def shift_mask(valid: jax.Array, reach: int) -> jax.Array:
+    """The pixels that `shift_tolerant_l1` compares: their neighbourhood of `reach` is inside the patch and valid.
+
+    Args:
+        valid: [b, h, w, 1], bool or 0 / 1.
+        reach: in pixels.
+
+    Returns:
+        float32 [b, h - 2 * reach, w - 2 * reach, 1].
+
+    Raises:
+        ValueError: for a reach below 0 or one that leaves nothing of the patch.
+    """
+    height, width = valid.shape[1:3]
+    if not 0 <= 2 * reach < min(height, width):
+        raise ValueError(f"shifts by {reach} pixels leave nothing to compare of {height} x {width}")
+    return _window(valid.astype(jnp.float32), reach, jax.lax.min, np.inf, "VALID")
+
+
+def shift_tolerant_l1(
+    prediction: jax.Array, target: jax.Array, weight: jax.Array, reach: int
+) -> tuple[jax.Array, jax.Array]:
+    """L1 at the best whole-pixel shift of each sample's target, as real image pairs are never perfectly registered.
+
+    All shifts (dy, dx) within `reach` in rows and columns are tried: prediction[y, x] is compared with
+    target[y + dy, x + dx]. The pixels compared are the same for all shifts (see `shift_mask`), so no shift wins by
+    leaving pixels out. Gradients pass through the L1 at the
+    chosen shift, not through the choice; of equally good shifts the shortest is taken. With reach 0 this is the masked
+    L1. [ours], after the registration search of PROBA-V's score (Märtens et al. 2019).
+
+    Args:
+        prediction: [b, h, w, c], divided by whatever the L1 is counted in.
+        target: [b, h, w, c], likewise.
+        weight: of the compared pixels, normalised [b, h - 2 * reach, w - 2 * reach, 1].
+        reach: in pixels; (2 * reach + 1) ** 2 shifts are tried.
+
+    Returns:
+        The L1 over the compared pixels of the whole batch, a scalar, and the length in pixels of the shift chosen for
+        each sample, [b].
+    """
+    height, width = prediction.shape[1:3]
+    prediction, target = prediction.astype(jnp.float32), target.astype(jnp.float32)
+    inner = prediction[:, reach : height - reach, reach : width - reach]
+
+    # Rows and columns are static slices, so that rows on several devices exchange their edges and nothing is gathered.
+    def rows(x: jax.Array, dy: int) -> jax.Array:
+        return x[:, reach + dy : height - reach + dy]
+
+    def columns(x: jax.Array, dx: int) -> jax.Array:
+        return x[:, :, reach + dx : width - reach + dx]
+
+    steps = range(-reach, reach + 1)
+    shifts = sorted(itertools.product(steps, steps), key=lambda s: s[0] ** 2 + s[1] ** 2)
+    still = jax.lax.stop_gradient(inner)
+    errors = [jnp.sum(jnp.abs(still - columns(rows(target, dy), dx)) * weight, (1, 2, 3)) for dy, dx in shifts]
+    # The target's gradient is not wanted of the search either.
+    best = jnp.argmin(jax.lax.stop_gradient(jnp.stack(errors)), axis=0)
+    chosen = jnp.asarray(shifts, jnp.int32)[best]  # [b, 2]
+
+    def select(x: jax.Array, cut: Callable[[jax.Array, int], jax.Array], step: jax.Array) -> jax.Array:
+        total = cut(x, 0)
+        for s in steps:
+            total = jnp.where((step == s)[:, None, None, None], cut(x, s), total)
+        return total
+
+    moved = select(select(target, rows, chosen[:, 0]), columns, chosen[:, 1])
+    length = jnp.sqrt(jnp.sum(jnp.square(chosen.astype(jnp.float32)), -1))
+    return weighted_sum(jnp.abs(inner - moved), weight), length

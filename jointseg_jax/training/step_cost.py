@@ -1,0 +1,213 @@
+"""What a training step costs, found out by compiling it: python train.py --config=... --plan.
+
+Nothing is trained and no dataset is read; where one is prepared, its bands and class shares are taken.
+"""
+
+import dataclasses
+import math
+import pathlib
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jointseg_jax.bounds.config import check_experiment
+from jointseg_jax.data import dataset as datasets
+from jointseg_jax.data.prepare.recipe import make_recipe
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.memory_limit import memory_limit
+from jointseg_jax.models import cost
+from jointseg_jax.models.vgg import vgg19_shapes
+from jointseg_jax.rasters.contract import Contract, Statistics
+from jointseg_jax.training import accumulation
+from jointseg_jax.training.build import build_method, build_model
+from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.experiment import label_share, parameter_table
+from jointseg_jax.training.programs import Program, compile_programs
+from jointseg_jax.training.state import Method, init_state
+from jointseg_jax.training.step import abstract_batch, make_step
+
+_SHARE = 0.9  # of a device's memory that a step may take: the allocator loses some, batches on their way take some
+_TRIES = 4
+_FULL = re.compile("RESOURCE_EXHAUSTED|out of memory|failed to allocate", re.I)  # what compilers say
+
+
+def plan(config: Any, say: Callable[[str], None] = print) -> None:
+    """Says parameters, operations per step, the memory that each phase's compiled step needs, and which batch fits.
+
+    Args:
+        config: of an experiment.
+        say: receives the lines.
+
+    Raises:
+        InputError: the config contradicts itself or the devices.
+    """
+    check_experiment(config)
+    mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
+    contract, shares, origin = _contract(config)
+    model = build_model(config.model, contract)
+    patch, batch, unit = (
+        config.dataset.patch,
+        config.data.batch,
+        mesh.shape[parallel.DATA] * config.optimizer.accumulate,
+    )
+    accumulation.check(batch, mesh.shape[parallel.DATA], config.optimizer.accumulate)
+    method = build_method(config, model, patch, shares)
+    say(f"devices     {parallel.describe(mesh)}")
+    say(f"network     {config.name}, {model.control}; bands and shares of {origin}")
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    for line in parameter_table(state.params).splitlines():
+        say(f"parameters  {line}")
+    programs = _programs(config, method, mesh)
+    needs: dict[str, float] = {}
+    for name, program in programs.items():
+        flops = _flops(config, method, name == "adversarial")
+        need = needs[name] = step_memory(program, config, method, mesh, batch)
+        say(
+            f"{name:<11} {flops / 1e12:.3g} TFLOP per step of {batch} patches of {patch} x {patch}, "
+            f"{_bytes(need)} per device"
+        )
+    limit, whose = _limit()
+    name = max(reversed(needs), key=lambda phase: needs[phase])  # where two do not fit, a later phase needs more
+    fits, need = _largest(
+        lambda size: step_memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
+    )
+    found = f"{fits} ({_bytes(need)} per device when compiled)" if fits else f"none, not even {unit}"
+    say(f"batch       the largest that fits into {_SHARE:.0%} of the {_bytes(limit)} of {whose}: {found}")
+
+
+def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:
+    """The contract of the prepared dataset, or the one a prepared dataset would have, and shares of the classes."""
+    if (pathlib.Path(config.dataset.path) / "dataset.json").exists():
+        data = datasets.load(config.dataset.path)
+        contract = datasets.select(data.contract, tuple(config.data.inputs))
+        return contract, label_share(data), str(config.dataset.path)
+    recipe = make_recipe(config.dataset)
+    names = tuple(config.data.inputs) or tuple(m.name for m in recipe.modalities)
+    modalities = []
+    for modality in (m for m in recipe.modalities if m.name in names):
+        n = len(modality.bands)
+        unit = Statistics((0.0,) * n, (1.0,) * n, (0.0,) * n, (1.0,) * n)
+        modalities.append(dataclasses.replace(modality, statistics=unit))
+    contract = Contract(tuple(modalities), recipe.image_bands, label=config.dataset.label.name)
+    return contract, (0.5, 0.5), "the config, no dataset being prepared"
+
+
+def _programs(config: Any, method: Method, mesh: parallel.Mesh) -> dict[str, Program]:
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    layout = parallel.state_shardings(state, mesh, config.mesh.rules)
+    batch = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, config.data.batch)
+    spread = parallel.batch_shardings(batch, mesh)
+    return compile_programs(method, _vgg(method), mesh, layout, spread)[0].phases()
+
+
+def _vgg(method: Method) -> Any:
+    if not (method.critic and method.critic.perceptual):
+        return None
+    return jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, "float32"), vgg19_shapes(), is_leaf=lambda x: isinstance(x, tuple)
+    )
+
+
+def _flops(config: Any, method: Method, adversarial: bool) -> int:
+    """Operations of a step, its backward pass included, in convolutions and matrix products."""
+    whole = dataclasses.replace(method, accumulate=1)  # pieces do the same work
+    state = jax.eval_shape(lambda: init_state(whole, config.seed))
+    batch = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, config.data.batch)
+    vgg = () if not adversarial or _vgg(method) is None else (_vgg(method),)
+    return cost.flops(make_step(whole, adversarial=adversarial), state, batch, *vgg)
+
+
+def step_memory(program: Program, config: Any, method: Method, mesh: parallel.Mesh, batch: int) -> float:
+    """Bytes that the compiled step needs on each device: state, batch, everything in between.
+
+    Infinite where the compiler itself finds too little memory, as on TPUs, or as GPUs do where they try kernels out.
+    """
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    samples = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, batch)
+    print(f"            compiling a step of {batch} patches ...", file=sys.stderr, flush=True)
+    try:
+        found = program.lower(state, samples).compile().memory_analysis()
+    except jax.errors.JaxRuntimeError as error:
+        if not _FULL.search(str(error)):
+            raise
+        return math.inf
+    return float(
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.temp_size_in_bytes
+        + found.generated_code_size_in_bytes
+    )
+
+
+def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int, limit: int) -> tuple[int, float]:
+    """The largest multiple of `unit` samples whose step fits, and its need: guessed by a line, then compiled.
+
+    Where the line leads to sizes that the compiler refuses, it is half-way between those and what fits.
+
+    Args:
+        measure: bytes that a step of so many samples needs; infinite where the compiler refuses it.
+        batch: a batch whose need is known.
+        need: its bytes.
+        unit: samples.
+        limit: bytes there are.
+    """
+    room = int(_SHARE * limit)
+    known = {batch: need}
+
+    def look(size: int) -> float:
+        if size not in known:
+            known[size] = measure(size)
+        return known[size]
+
+    def half(size: int) -> int:
+        return max(unit, size // 2 // unit * unit)
+
+    size = batch
+    while look(size) == math.inf:
+        if size == unit:
+            return 0, 0
+        size = half(size)
+    look(half(size) if size > unit else 2 * unit)
+    for _ in range(_TRIES):
+        compiled = sorted((size, bytes_) for size, bytes_ in known.items() if bytes_ < math.inf)
+        refused = min((size for size, bytes_ in known.items() if bytes_ == math.inf), default=0)
+        if len(compiled) == 1:
+            break
+        (a, need_a), (b, need_b) = compiled[-2:]
+        slope = max((need_b - need_a) / (b - a), 1.0)
+        guess = int((room - need_b) / slope + b) // unit * unit
+        beyond = 0 < refused <= guess
+        if beyond:
+            guess = (b + refused) // 2 // unit * unit
+        if guess < unit or guess == b:
+            break
+        if look(guess) <= room and not beyond:
+            break
+    fitting = [size for size, bytes_ in known.items() if bytes_ <= room]
+    return (max(fitting), known[max(fitting)]) if fitting else (0, 0)
+
+
+def _limit() -> tuple[int, str]:
+    """Bytes of memory of a device, and whose they are."""
+    device = jax.local_devices()[0]
+    statistics = device.memory_stats() or {}
+    if "bytes_limit" in statistics:
+        whose = device.device_kind
+        if device.platform == "gpu":
+            # Not the card's memory, but what JAX sets aside of it.
+            whose += " that JAX may use (the share XLA_PYTHON_CLIENT_MEM_FRACTION, 0.75 unless set)"
+        return int(statistics["bytes_limit"]), whose
+    if device.platform != "cpu":
+        raise InputError(f"{device.device_kind} does not tell how much memory it has: no batch can be said to fit")
+    total, count = memory_limit(), jax.local_device_count()
+    return total // count, "this machine" if count == 1 else f"each of the {count} devices that share this machine"
+
+
+def _bytes(count: float) -> str:
+    if count == math.inf:
+        return "more than there is"
+    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"

@@ -1,0 +1,59 @@
+"""Whether a run's batches fit into memory, found out before the first is read."""
+
+import math
+
+import jax
+import numpy as np
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.memory_limit import in_words, memory_limit
+from jointseg_jax.training import step_cost
+from jointseg_jax.training.experiment import Experiment
+
+_SURELY_FITS = 20e6  # bytes of two batches that fit into any machine
+_HEAVY = 100  # a step takes about so many times the bytes of its batch, a heavy network more
+
+
+def check_room(experiment: Experiment, limit: int | None = None) -> None:
+    """Refuses a batch that does not fit into this machine's memory.
+
+    Batches are in host memory on every machine; the state and what a step takes count on CPUs only, as accelerators say
+    themselves what does not fit. A step is compiled only where it might not.
+
+    Args:
+        experiment: of the run.
+        limit: bytes of memory; by default what this process may use.
+
+    Raises:
+        InputError: it does not fit.
+    """
+    batch = experiment.config.data.batch
+    sample = sum(np.asarray(x).nbytes for x in jax.tree.leaves(experiment.training.masked()))
+    on_cpu = jax.default_backend() == "cpu"
+    state = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(experiment.abstract())) if on_cpu else 0
+    need: float = 2 * sample * (batch // experiment.slice_.processes)  # one is used while the next is read
+    if limit is None and need + state < _SURELY_FITS:
+        return
+    limit = memory_limit() if limit is None else limit
+    if state > limit:
+        raise InputError(
+            f"the network and its optimizer take {in_words(state)} of memory, and there are {in_words(limit)}: take "
+            "smaller numbers in config.model"
+        )
+    if on_cpu and need + state <= limit < _HEAVY * need + state:
+        need = max(_steps(experiment)) * jax.local_device_count() - state
+    if need + state > limit:
+        raise InputError(
+            f"--config.data.batch={batch} takes {in_words(need + state)} of memory with the network, and there are "
+            f"{in_words(limit)}: take a smaller one; train.py --plan says which batch fits"
+        )
+
+
+def _steps(experiment: Experiment) -> list[float]:
+    """Bytes that a step of each phase takes on each device."""
+    config, method, mesh = experiment.config, experiment.method, experiment.mesh
+    programs, _ = experiment.compile()
+    return [
+        step_cost.step_memory(program, config, method, mesh, config.data.batch)
+        for program in programs.phases().values()
+    ]

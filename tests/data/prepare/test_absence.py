@@ -1,0 +1,104 @@
+"""What a site does not have: a zero mask and a note where that can be, a sentence where it cannot."""
+
+import numpy as np
+import pytest
+import toy
+
+from jointseg_jax.data.patches import PatchReader
+from jointseg_jax.data.prepare.preparation import prepare
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.rasters.reader import Handles
+
+
+def test_a_modality_may_be_absent_at_some_sites(own):
+    root, config = own
+    (root / "a" / "s1.tif").unlink()
+    (root / "d" / "s1.tif").unlink()
+    lines: list[str] = []
+    data = prepare(config, say=lines.append)
+    assert "s1: absent (s1.tif not found), masked" in lines[0]
+    assert "absent" not in lines[1]
+    assert "s1: absent" in lines[3]
+    assert "RADIO_ADD_OFFSET is -1000" in lines[0]
+    assert "RADIO_ADD_OFFSET is -1000" not in lines[1]  # what is the same at every site is said once
+    assert {m.name: m.optional for m in data.contract.modalities} == {
+        "s2": False, "s2_20m": False, "s1": True, "dem": False,
+    }  # fmt: skip
+    assert "s1" not in data.sites["a"].layers
+    reader = PatchReader(data, "train", data.contract)
+    valid = {name: reader.read(reader._names.index(name))["inputs"]["s1"]["valid"].any() for name in "ab"}
+    assert valid == {"a": False, "b": True}
+    opened = open_scene(data.root / "sites" / "d", data.contract)
+    ours = opened.scene.read(Window(0, 0, 36, 42), Handles())
+    theirs = data.scene("d").read(Window(0, 0, 36, 42), Handles())
+    for name in theirs:
+        np.testing.assert_allclose(ours[name]["values"], theirs[name]["values"], atol=1e-6)
+        np.testing.assert_array_equal(ours[name]["valid"], theirs[name]["valid"])
+    assert opened.decisions["radiometry_s1"] == "absent, masked"
+
+
+def test_a_modality_nobody_has_is_a_mistake(own):
+    root, config = own
+    for name in "abcd":
+        (root / name / "s1.tif").unlink()
+    with pytest.raises(InputError, match="no site has files for modality 's1'"):
+        prepare(config, say=toy.quiet)
+
+
+def test_the_first_modality_is_required_and_others_are_prepared_meanwhile(own):
+    root, config = own
+    toy.keep_only(config, "a", "b")
+    (root / "a" / "s2.tif").unlink()
+    lines: list[str] = []
+    with pytest.raises(InputError, match=r"1 of 2 sites .*s2\.tif is missing"):
+        prepare(config, say=lines.append)
+    assert "a: FAILED" in lines[0]
+    assert ", prepared" in lines[1]
+
+
+def test_some_dates_only_are_a_mistake(one):
+    _, config = one
+    config.inputs = ("s2", "s1")
+    config.source.layers.s1 = ("s1.tif", "s1_later.tif")
+    with pytest.raises(InputError, match=r"s1_later\.tif is missing"):
+        prepare(config, say=toy.quiet)
+
+
+def test_clouds_are_masked_where_there_is_a_cloud_layer(own):
+    root, config = own
+    toy.keep_only(config, "a", "b")
+    config.inputs = ("s2",)
+    (root / "b" / "scl.tif").unlink()
+    lines: list[str] = []
+    data = prepare(config, say=lines.append)
+    assert "clouds not masked (scl.tif not found)" in lines[1]
+    assert "clouds" not in lines[0]
+    corner = Window(32, 36, 4, 6)
+    assert not data.scene("a").read(corner, Handles())["s2"]["valid"].any()
+    assert data.scene("b").read(corner, Handles())["s2"]["valid"].all()
+
+
+def test_yreb_uses_the_cloud_layer_it_asks_for():
+    from configs import yreb
+
+    assert yreb.get_config().dataset.source.cloud == "scl.tif"
+
+
+def test_a_20_m_cloud_layer_on_a_site_of_odd_size(one):
+    """With 10 m inputs alone a site may begin and end in the middle of a cloud pixel."""
+    folder, config = one
+    for name, pixels in (("s2", 1), ("image", 10), ("label", 10)):
+        toy.rewrite(folder / f"{name}.tif", drop=pixels, start=pixels)
+    data = prepare(config, say=toy.quiet)
+    site = data.sites["a"]
+    assert (site.height, site.width) == (34, 40)
+    valid = data.scene("a").read(Window(0, 0, 34, 40), Handles())["s2"]["valid"][0]
+    expected = np.ones((34, 40), bool)
+    expected[:1, :2] = False  # nodata
+    expected[-3:, -5:] = False  # cloud
+    np.testing.assert_array_equal(valid, expected)
+    config.inputs = ("s2", "s2_20m")
+    site = prepare(config, say=toy.quiet).sites["a"]
+    assert (site.left % 20, site.top % 20, site.height, site.width) == (0, 0, 32, 38)

@@ -1,0 +1,98 @@
+"""Configs that contradict themselves get a sentence before anything is read."""
+
+import numpy as np
+import pytest
+
+from configs import common
+from jointseg_jax.data.prepare.recipe import make_recipe
+from jointseg_jax.data.prepare.sources import from_table
+from jointseg_jax.errors import InputError
+
+pytestmark = pytest.mark.quick
+
+
+def dataset():
+    config = common.dataset("x")
+    config.modalities = common.sentinel2()
+    config.source.layers = common.SENTINEL2_FILES
+    config.inputs = ("s2", "s2_20m")
+    return config
+
+
+def simulated(**changes):
+    config = dataset()
+    config.inputs = ("s2",)
+    config.modalities.s2.bands = config.image_bands
+    config.simulate.enabled = True
+    config.simulate.update(changes)
+    return config
+
+
+def changed(**changes):
+    config = dataset()
+    config.update(changes)
+    return config
+
+
+def test_the_usual():
+    recipe = make_recipe(dataset())
+    assert recipe.coarsest == 20
+    assert recipe.primary.name == "s2"
+    assert make_recipe(simulated(mtf=(0.2, 0.3, 0.4), snr=(np.inf, 50.0, 9.0))).simulate.mtf == (0.2, 0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (changed(inputs=("s3",)), "'s3'"),
+        (changed(inputs=("s2_20m", "s2")), "spacing of 20 m"),
+        (changed(image_bands=("B04", "B03", "B12")), "B12"),
+        (changed(source={"layers": {"s2_20m": ()}}), "no files are named for modality 's2_20m'"),
+        (simulated(mtf=(0.9, 0.2, 0.2)), "between 0 and that of a bare pixel, 0.637"),
+        (simulated(mtf=(0.2,)), "dataset.simulate.mtf has 1 numbers"),
+        (simulated(snr=(100.0, 100.0)), "dataset.simulate.snr has 2 numbers"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_refusals(config, message):
+    with pytest.raises(InputError, match=message):
+        make_recipe(config)
+
+
+def test_reflectance_is_simulated_in_published_bands():
+    config = simulated()
+    config.image_bands = config.modalities.s2.bands = ("R", "G", "B")
+    with pytest.raises(InputError, match=r"bands \['R', 'G', 'B'\] cannot be simulated as reflectance"):
+        make_recipe(config)
+
+
+@pytest.mark.parametrize("name", ["../b", "", ".hidden", "a/b"])
+def test_a_site_is_named_as_a_folder_can_be(tmp_path, name):
+    (tmp_path / "sites.csv").write_text(f"site,region,date,folder\n{name},r,2021,x\n")
+    with pytest.raises(InputError, match=r"sites\.csv names a site"):
+        from_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("", ""),
+        ("2021", "2021"),
+        ("2021-06", "2021-06"),
+        ("2021-06-01", "2021-06-01"),
+        (" 20210601", "2021-06-01"),
+        ("2021-06-01 03:25", "2021-06-01T03:25:00Z"),
+        ("2021-06-01T03:25:41.024+02:00", "2021-06-01T01:25:41Z"),
+    ],
+)
+def test_dates_of_sites_are_brought_to_one_form(tmp_path, date, expected):
+    (tmp_path / "sites.csv").write_text(f"site,region,date,folder\na,r,{date},x\n")
+    assert [entry.date for entry in from_table(tmp_path)] == [expected]
+
+
+@pytest.mark.parametrize("date", ["01.06.2021", "summer 2021", "2021-13", "2021-02-30", "-", "0001-01-01T00:00+02:00"])
+def test_a_date_that_is_none_is_named(tmp_path, date):
+    (tmp_path / "sites.csv").write_text(f"site,region,date,folder\na,r,{date},x\n")
+    with pytest.raises(InputError, match=r"sites\.csv gives site 'a' the date .*write it like 2021-06-01") as caught:
+        from_table(tmp_path)
+    assert repr(date) in str(caught.value)

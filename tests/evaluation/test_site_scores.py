@@ -1,0 +1,219 @@
+"""Contract 9: the confusion of evaluate is the confusion of the map that predict writes."""
+
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+from rio_cogeo import cog_validate
+
+from jointseg_jax.data import dataset as datasets
+from jointseg_jax.data.prepare.preparation import prepare
+from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.confusion import Confusion
+from jointseg_jax.evaluation.evaluate import evaluate, table
+from jointseg_jax.mapping.scene_map import map_scene
+from jointseg_jax.storage.files import read_json
+from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.loop import train
+from jointseg_jax.training.trained import load_trained
+
+
+@pytest.fixture(scope="module")
+def trained(toy_config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    config = toy_config.copy_and_resolve_references()
+    config.unlock()
+    config.steps = 12
+    config.validate_every = config.checkpoint_every = 12
+    train(config, workdir)
+    return load_trained(workdir)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation")
+    return evaluate(trained, data, "test", folder, tile=16, say=lambda _: None), folder
+
+
+@pytest.fixture(scope="module")
+def mapped(trained, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("map")
+    lines: list[str] = []
+    product = map_scene(trained, data.root / "sites" / "d", folder, tile=20, say=lines.append)
+    return product, lines
+
+
+def test_evaluation_is_of_the_delivered_map(evaluated, mapped, data):
+    metrics, _ = evaluated
+    with rasterio.open(mapped[0].files["impervious"]) as raster:
+        classes = raster.read(1)
+    with rasterio.open(data.root / data.sites["d"].label) as raster:
+        label = raster.read(1)
+    delivered = Confusion.of(classes, label)
+    assert delivered.pixels == metrics["pixels"] == int((label != 255).sum())
+    figures = delivered.figures()
+    # Tiles of 16 and of 20: classes may differ where |p - threshold| is within the halo's tolerance, and nowhere else.
+    assert metrics["overall"]["isa"]["f1"] == pytest.approx(figures["isa"]["f1"], abs=2e-3)
+    assert metrics["overall"]["oa"] == pytest.approx(figures["oa"], abs=2e-3)
+
+
+def test_ground_of_ones_own_for_testing_only(trained, config, evaluated, tmp_path):
+    """Its dataset has no training ground, so no statistics; the network brings its own."""
+    config.dataset.path = str(tmp_path / "dataset")
+    config.dataset.source.only = ("d",)
+    config.dataset.split.table.train = config.dataset.split.table.validation = ()
+    lines: list[str] = []
+    own = prepare(config.dataset, say=lines.append)
+    assert own.contract.primary.statistics is None
+    assert any("no site is for training" in line for line in lines)
+    metrics = evaluate(trained, own, "test", tmp_path / "figures", tile=16, say=lambda _: None)
+    assert metrics["overall"] == evaluated[0]["overall"]
+    with pytest.raises(InputError, match="has no patches in split 'train'"):
+        set_up(config)
+
+
+def test_a_dataset_that_was_changed_is_not_judged_on(trained, data, tmp_path):
+    shutil.copytree(data.root, tmp_path / "dataset")
+    path = tmp_path / "dataset" / "sites" / "d" / "label.tif"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"label\.tif is not what was written"):
+        evaluate(trained, datasets.load(tmp_path / "dataset"), "test", tmp_path / "f", tile=16, say=lambda _: None)
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_is_measured(trained, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/figures cannot be written .*another folder for the output"):
+        evaluate(trained, data, "test", tmp_path / "file" / "figures", tile=16, say=lambda _: None)
+
+
+def test_the_same_tiles_give_the_same_confusion(trained, data, mapped, tmp_path):
+    """Into the folder of an earlier evaluation, whose panels of other sites go."""
+    (tmp_path / "metrics.json").write_text('{"sites": {"gone": {}}}')
+    (tmp_path / "gone.png").write_text("")
+    (tmp_path / "mine.png").write_text("")
+    metrics = evaluate(trained, data, "test", tmp_path, tile=20, say=lambda _: None)
+    assert {path.name for path in tmp_path.glob("*.png")} == {"d.png", "mine.png"}
+    with rasterio.open(mapped[0].files["impervious"]) as raster:
+        classes = raster.read(1)
+    with rasterio.open(data.root / data.sites["d"].label) as raster:
+        figures = Confusion.of(classes, raster.read(1)).figures()
+    assert metrics["overall"]["isa"] == figures["isa"]
+    assert metrics["overall"]["kappa"] == figures["kappa"]
+
+
+def test_metrics_json_has_the_stated_shape(evaluated):
+    metrics, folder = evaluated
+    assert read_json(folder / "metrics.json") == metrics
+    assert set(metrics["overall"]["isa"]) == {"precision", "recall", "f1", "iou"}
+    for key in ("macro_f1", "oa", "kappa", "area_ratio", "calibration_error", "oracle_10m"):
+        assert metrics["overall"][key] is not None
+    assert [s["scale"] for s in metrics["overall"]["stages"]] == [4.0, 10.0]
+    assert all(s["psnr"] > 5 and 0 < s["ssim"] <= 1 for s in metrics["overall"]["stages"])
+    assert list(metrics["regions"]) == ["north"]
+    assert list(metrics["sites"]) == ["d"]
+    assert metrics["regions"]["north"] == metrics["sites"]["d"] == metrics["overall"]
+    assert metrics["parameters"] > 1000
+    assert (folder / "d.png").stat().st_size > 1000
+    assert table({**metrics, "label": "built_proxy"}).splitlines()[0].startswith("built_proxy")
+    assert "ISA" not in table(metrics)
+
+
+def test_oracle_beats_chance(evaluated):
+    assert evaluated[0]["overall"]["oracle_10m"]["isa"]["f1"] > 0.6
+
+
+def test_the_product(mapped, trained, data):
+    product, lines = mapped
+    assert set(product.files) == {"impervious", "probability", "image", "quicklook"}
+    assert any("impervious" in line for line in lines)
+    for name in ("impervious", "probability", "image"):
+        valid, errors, warnings = cog_validate(product.files[name])
+        assert valid, (errors, warnings)
+    with (
+        rasterio.open(product.files["impervious"]) as classes,
+        rasterio.open(product.files["probability"]) as probability,
+    ):
+        assert classes.shape == (360, 420)
+        assert classes.transform.a == 1.0
+        assert classes.bounds == rasterio.open(data.root / "sites/d/image.tif").bounds
+        assert classes.crs == rasterio.open(data.root / "sites/d/image.tif").crs
+        assert classes.nodata == probability.nodata == 255
+        assert classes.colormap(1)[1][3] == 255
+        assert probability.scales == (1 / 200,)
+        tags = classes.tags()
+        assert tags["LABEL"] == "impervious"
+        assert tags["CLASSES"] == "0 pervious; 1 impervious"
+        assert tags["RADIOMETRY"] == "contract"
+        c, p = classes.read(1), probability.read(1)
+    assert set(np.unique(c)) <= {0, 1, 255}
+    np.testing.assert_array_equal(c == 255, p == 255)
+    assert p[p != 255].max() <= 200
+    threshold = trained.meta.calibration.threshold
+    clear = np.abs(p / 200 - threshold) > 0.003
+    known = (c != 255) & clear
+    np.testing.assert_array_equal(c[known] == 1, p[known] / 200 > threshold)
+
+
+def test_nodata_in_is_nodata_out(mapped, data):
+    with rasterio.open(data.root / "sites/d/s2.tif") as raster:
+        absent = (raster.read() == 0).any(0)
+    assert absent.any()
+    fine = np.repeat(np.repeat(absent, 10, 0), 10, 1)
+    for name in ("impervious", "probability"):
+        with rasterio.open(mapped[0].files[name]) as raster:
+            np.testing.assert_array_equal(raster.read(1) == 255, fine)
+    with rasterio.open(mapped[0].files["image"]) as raster:
+        np.testing.assert_array_equal((raster.read() == 0).all(0), fine)
+        assert raster.dtypes == ("uint16",) * 3
+        assert raster.scales == (1e-4,) * 3
+
+
+def test_the_map_lies_where_the_input_lies(mapped, data):
+    """The super-resolved image, averaged back to 10 m, is the input and not the input shifted."""
+    with rasterio.open(mapped[0].files["image"]) as raster:
+        fine = raster.read().astype(float)
+    with rasterio.open(data.root / "sites/d/s2.tif") as raster:
+        coarse = raster.read([3, 2, 1]).astype(float)
+    inner = np.s_[:, 4:-8, 4:-8]
+    back = fine.reshape(3, 36, 10, 42, 10).mean((2, 4))
+    still = np.abs(back - coarse)[inner].mean()
+    for shift in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+        assert still < 0.6 * np.abs(np.roll(back, shift, (1, 2)) - coarse)[inner].mean()
+
+
+def test_another_datasets_contract_must_fit(trained, data, tmp_path):
+    import dataclasses
+
+    contract = data.contract
+    other = dataclasses.replace(
+        data,
+        contract=contract.replace(
+            modalities=(dataclasses.replace(contract.modalities[0], units="display"), *contract.modalities[1:])
+        ),
+    )
+    with pytest.raises(InputError, match="does not fit the network"):
+        evaluate(trained, other, "test", tmp_path, tile=16)
+
+
+def test_a_split_without_ground_is_named(trained, data, tmp_path):
+    import dataclasses
+
+    sites = {"a": data.sites["a"]}
+    with pytest.raises(InputError, match="no ground in split 'test'"):
+        evaluate(trained, dataclasses.replace(data, sites=sites), "test", tmp_path, tile=16)
+
+
+@pytest.mark.slow
+def test_a_subset_of_modalities_is_enough(config, data, tmp_path):
+    config.data.inputs = ("s2",)
+    config.steps = config.validate_every = config.checkpoint_every = 2
+    train(config, tmp_path)
+    trained = load_trained(tmp_path)
+    assert [m.name for m in trained.meta.contract.modalities] == ["s2"]
+    metrics = evaluate(trained, datasets.load(data.root), "test", tmp_path / "e", tile=20, say=lambda _: None)
+    assert metrics["pixels"] > 0
+    product = map_scene(trained, data.root / "sites" / "d" / "s2.tif", tmp_path / "m", tile=20, say=lambda _: None)
+    assert product.valid_pixels > 0

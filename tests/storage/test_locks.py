@@ -1,0 +1,43 @@
+"""A folder has one worker at a time, and a killed worker does not keep it."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.storage.locks import exclusive
+
+pytestmark = pytest.mark.quick
+
+HOLD = """
+import sys, time
+from jointseg_jax.storage.locks import exclusive
+with exclusive(sys.argv[1], "test"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_worker_is_refused_until_the_first_is_gone(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "f")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with (
+        pytest.raises(InputError, match=f"in use by another training .process {process.pid}"),
+        exclusive(tmp_path / "f", "training"),
+    ):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with exclusive(tmp_path / "f", "training"):
+        pass
+
+
+def test_it_is_let_go_after_an_exception(tmp_path):
+    with pytest.raises(RuntimeError), exclusive(tmp_path, "x"):
+        raise RuntimeError
+    with exclusive(tmp_path, "x"):
+        pass
