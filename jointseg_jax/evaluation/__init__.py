@@ -1,4 +1,4 @@
-"""Scores of the map that prediction delivers: confusion, image quality, confidence, panels, comparison of runs.
+"""Scores of predicted maps: confusion, image quality, confidence, panels, comparison of runs.
 
 May import: every other room.
 """

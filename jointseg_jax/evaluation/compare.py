@@ -1,4 +1,4 @@
-"""Several evaluated runs side by side.
+"""Prints several evaluated runs side by side.
 
 python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown]
 """
@@ -17,10 +17,10 @@ _COLUMNS = ("run", "label", "control", "params", "MFLOP/px", "P", "R", "F1", "Io
 
 
 def rows(workdirs: Sequence[str | os.PathLike[str]], split: str) -> list[dict[str, str]]:
-    """One row of text cells per run.
+    """Builds one row of text cells per run.
 
     Raises:
-        InputError: a run was not evaluated on the split.
+        InputError: a run was not evaluated on this split.
     """
     found = []
     for workdir in map(pathlib.Path, workdirs):
@@ -55,7 +55,7 @@ def _figure(value: float | None) -> str:
 
 
 def plain(table: Sequence[dict[str, str]]) -> str:
-    """The table for a terminal."""
+    """Formats the table for a terminal."""
     width = {c: max(len(c), *(len(r[c]) for r in table)) for c in _COLUMNS}
     lines = ["  ".join(f"{c:<{width[c]}}" for c in _COLUMNS)]
     lines += ["  ".join(f"{r[c]:<{width[c]}}" for c in _COLUMNS) for r in table]
@@ -63,7 +63,7 @@ def plain(table: Sequence[dict[str, str]]) -> str:
 
 
 def markdown(table: Sequence[dict[str, str]]) -> str:
-    """The table for a document."""
+    """Formats the table as Markdown."""
     lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + " --- |" * len(_COLUMNS)]
     lines += ["| " + " | ".join(r[c] for c in _COLUMNS) + " |" for r in table]
     return "\n".join(lines)

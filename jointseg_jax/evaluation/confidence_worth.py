@@ -1,4 +1,4 @@
-"""What a confidence is worth: does it rank wrong pixels below right ones, and what is the risk of those it keeps?"""
+"""Measures the quality of a confidence: its AUROC for wrong pixels, and risk against coverage."""
 
 import dataclasses
 from typing import Any
@@ -11,9 +11,9 @@ from jointseg_jax.rasters.contract import IGNORE
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Right and wrong pixels per stored level of a score, 0 to 200; higher levels claim more confidence.
+    """Counts of right and wrong pixels per stored level of a score, 0 to 200; a higher level is more confident.
 
-    The levels are those of the product, so the figures are exactly those of the file delivered.
+    The levels are those of the product file, so the figures hold for it exactly.
     """
 
     right: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(LEVELS + 1, np.int64))
@@ -24,7 +24,7 @@ class Ranking:
 
     @classmethod
     def of(cls, levels: np.ndarray, mapped: np.ndarray, reference: np.ndarray) -> "Ranking":
-        """Counts over pixels known in both maps (255 is unknown); levels: whole numbers of 0 to 200."""
+        """Counts pixels known in both maps (255 is unknown); levels: integers from 0 to 200."""
         known = (mapped != IGNORE) & (reference != IGNORE)
         wrong = mapped[known] != reference[known]
         found = levels[known]
@@ -32,13 +32,13 @@ class Ranking:
 
     @property
     def pixels(self) -> int:
-        """All counted pixels."""
+        """The number of pixels counted."""
         return int(self.right.sum() + self.wrong.sum())
 
     def auroc(self) -> float | None:
-        """The chance that a wrong pixel has a lower level than a right one; 1/2 is worthless.
+        """The probability that a wrong pixel has a lower level than a right one; 1/2 is chance.
 
-        Equal levels count half (Hanley, McNeil 1982). None where all pixels are right, or all wrong.
+        Ties count half (Hanley, McNeil 1982). None if all pixels are right, or all wrong.
         """
         right, wrong = self.right.astype(float), self.wrong.astype(float)
         pairs = right.sum() * wrong.sum()
@@ -48,9 +48,9 @@ class Ranking:
         return float((wrong * (above + right / 2)).sum() / pairs)
 
     def curve(self) -> list[dict[str, float]]:
-        """Risk against coverage, most confident pixels first (El-Yaniv, Wiener 2010).
+        """The risk-coverage curve, most confident pixels first (El-Yaniv, Wiener 2010).
 
-        For each level that occurs: the share of pixels that reach it, and the share of wrong ones among those.
+        For each level that occurs: the share of pixels at or above it, and the share of wrong pixels among those.
         """
         kept = np.cumsum((self.right + self.wrong)[::-1])[::-1]
         errors = np.cumsum(self.wrong[::-1])[::-1]
@@ -67,8 +67,8 @@ class Ranking:
     def figures(self) -> dict[str, Any]:
         """AUROC, the risk at full coverage, and the area under the risk-coverage curve (lower is better).
 
-        Within a level pixels have no order, so along it the risk follows from errors that come evenly. `aurc_best` is
-        that of a score that knows every error, `aurc_none` of one that knows nothing.
+        Pixels within a level have no order; the curve assumes that its errors are evenly spread. `aurc_best` is the
+        area of a score that ranks all errors last, `aurc_none` that of an uninformative score.
         """
         if not self.pixels:
             return {"auroc": None, "pixels": 0}
@@ -92,6 +92,6 @@ class Ranking:
 
 
 def margin_levels(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """A score that costs nothing, to compare with: the distance of the probability from the threshold, 0 to 200."""
+    """A free baseline score: the distance of the probability from the threshold, 0 to 200."""
     room = np.where(probability >= threshold, 1 - threshold, threshold)
     return np.round(LEVELS * np.abs(probability - threshold) / room).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Scores of a class map: statistics that add up, and figures computed from their sum."""
+"""Scores of a class map: additive counts, and the metrics computed from their sum."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ CALIBRATION_BINS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Confusion:
-    """Counts of pixels by (reference, map); "positive" is impervious."""
+    """Pixel counts by (reference, map); "positive" is impervious."""
 
     true_positive: int = 0
     false_positive: int = 0
@@ -24,18 +24,18 @@ class Confusion:
 
     @classmethod
     def of(cls, mapped: np.ndarray, reference: np.ndarray) -> "Confusion":
-        """Counts over pixels known in both (255 is unknown)."""
+        """Counts pixels known in both (255 is unknown)."""
         known = (mapped != IGNORE) & (reference != IGNORE)
         counts = np.bincount(2 * (reference[known] == 1) + (mapped[known] == 1), minlength=4)
         return cls(int(counts[3]), int(counts[1]), int(counts[2]), int(counts[0]))
 
     @property
     def pixels(self) -> int:
-        """All counted pixels."""
+        """The number of pixels counted."""
         return sum(dataclasses.astuple(self))
 
     def figures(self) -> dict[str, Any]:
-        """The usual figures; None where a denominator is zero."""
+        """The usual metrics; None where a denominator is zero."""
         tp, fp, fn, tn = dataclasses.astuple(self)
         total = self.pixels
         f1, f1_pervious = _ratio(2 * tp, 2 * tp + fp + fn), _ratio(2 * tn, 2 * tn + fp + fn)
@@ -61,7 +61,7 @@ def _ratio(a: float, b: float) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Per bin of predicted probability: pixels, sum of probabilities, impervious pixels."""
+    """Sums per bin of predicted probability: pixels, probabilities, impervious pixels."""
 
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(CALIBRATION_BINS))
     probability: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(CALIBRATION_BINS))
@@ -74,7 +74,7 @@ class Reliability:
 
     @classmethod
     def of(cls, probability: np.ndarray, reference: np.ndarray, valid: np.ndarray) -> "Reliability":
-        """Counts over valid pixels with a known reference."""
+        """Counts valid pixels with a known reference."""
         known = valid & (reference != IGNORE)
         p, y = probability[known].astype(np.float64), reference[known] == 1
         bins = np.minimum((p * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)

@@ -1,4 +1,4 @@
-"""Evaluation as files and text: metrics.json, a table on the terminal, panels."""
+"""Runs an evaluation and writes it: metrics.json, a table on the terminal, panels."""
 
 import os
 import pathlib
@@ -36,24 +36,24 @@ def evaluate(
     dtype: str | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Evaluates a network on a split and writes what it finds.
+    """Evaluates a network on a split and writes the results.
 
     Args:
         trained: the network.
-        data: a dataset whose contract fits it.
+        data: a dataset that fits the network's contract.
         split: "train", "validation" or "test".
         folder: receives metrics.json and one PNG of panels per site.
         tile: core size of the predictor in coarse pixels.
-        augment: judge the map made with augmentation, and measure what its confidence is worth, which is then kept
-            beside the checkpoint. Not on the training split: there a network is surer than elsewhere.
-        dtype: to compute in, see `Predictor`.
+        augment: map with augmentation, measure the quality of its confidence, and store that beside the checkpoint.
+            Nothing is stored for the training split, because a network is more certain there than elsewhere.
+        dtype: of the computation, see `Predictor`.
         say: receives the lines of the report.
 
     Returns:
-        What stands in metrics.json.
+        The content of metrics.json.
 
     Raises:
-        InputError: the dataset does not fit, is damaged, or has no ground in the split; or the folder is not ours.
+        InputError: the dataset does not fit, is damaged or has no ground in the split, or the folder holds other files.
     """
     folder = pathlib.Path(folder)
     check_contract(trained.meta.contract, data)
@@ -75,7 +75,7 @@ def evaluate(
             say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
         metrics = _assemble(predictor, data, split, sites, by_site, signal)
         write_json(folder / _METRICS, metrics)
-        taken.sweep(names)  # panels of sites that an earlier evaluation judged
+        taken.sweep(names)  # removes panels of sites that only an earlier evaluation covered
     say(table(metrics))
     if augment:
         _keep_confidence(predictor, metrics, sum(by_site.values(), Statistics()).confidence, say)
@@ -84,7 +84,7 @@ def evaluate(
 
 
 def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
-    """Recognises an evaluation of before folders were marked."""
+    """Lists the files of an evaluation written before folders had markers; None for another folder."""
     try:
         return [_METRICS, *(f"{name}.png" for name in read_json(folder / _METRICS)["sites"])]
     except (OSError, ValueError, KeyError, TypeError):
@@ -94,7 +94,7 @@ def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
 def _keep_confidence(
     predictor: Predictor, metrics: dict[str, Any], ranking: Ranking, say: Callable[[str], None]
 ) -> None:
-    """Says what the confidence is worth, and keeps it beside the checkpoint where it counts."""
+    """Reports the quality of the confidence; stores it beside the checkpoint unless the split is for training."""
     found, margin = metrics["overall"]["confidence"], metrics["overall"]["margin"]
     path = predictor.trained.workdir / confidence.FILE
     if found["auroc"] is None or metrics["split"] == "train":
@@ -161,13 +161,13 @@ def _assemble(
 
 
 def _control(trained: Trained) -> str:
-    """What the segmenter sees, and "capacity" for a joint network without SR supervision."""
+    """The input of the segmenter; "capacity" for a joint network without SR supervision."""
     control = str(trained.model.control)
     return "capacity" if control == "joint" and trained.meta.config["loss"]["sr"] == 0 else control
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """The figures of an evaluation as text: one row per sub-region, one for all, and the images below."""
+    """Formats the metrics as text: one row per sub-region, one for all, and the images below."""
     head = (
         f"{metrics['label']:<14.14} {'km2':>7} {'precision':>9} {'recall':>7} {'F1':>7} {'IoU':>7} {'macro F1':>8} "
         f"{'OA':>7} {'kappa':>7} {'area':>6} {'ECE':>6}"

@@ -1,7 +1,7 @@
-"""PSNR, SSIM and detail of super-resolved images over a whole site, however it was tiled.
+"""PSNR, SSIM and detail of super-resolved images over a whole site, independent of its tiling.
 
-Squared errors add up. SSIM needs windows of 11 pixels, so rows of tiles are joined to strips that overlap by ten
-rows: every window of the site is counted once.
+Squared errors add up. SSIM needs windows of 11 pixels, so rows of tiles are joined to strips that overlap by ten rows:
+every window of the site is counted once.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class ImageScore:
         return self.ssim / self.windows if self.windows else None
 
     def detail_ratio(self) -> float | None:
-        """Energy of the image in what is finer than a window, over the target's: 1 is as sharp, though not as true."""
+        """Energy of the image at scales finer than a window, over the target's: 1 means as sharp, not as accurate."""
         return self.detail / self.target_detail if self.target_detail else None
 
 
@@ -55,17 +55,17 @@ def score_strip(
         target: [h, w, 3].
         valid: bool [h, w].
         data_range: of the signal.
-        overlap: rows at the top that the strip before has counted already; its windows ended there.
+        overlap: rows at the top that the previous strip has already counted; its last windows end there.
 
     Returns:
-        Squared errors of the rows after the overlap, and SSIM and detail of all windows inside the strip.
+        Squared errors of the rows after the overlap; SSIM and detail of all windows inside the strip.
     """
     image, target = image.astype(np.float64), target.astype(np.float64)
     error = np.square(image[overlap:] - target[overlap:]) * valid[overlap:][..., None]
     squared, values = float(error.sum()), float(valid[overlap:].sum()) * image.shape[-1]
     if min(image.shape[:2]) < _WINDOW:
         return ImageScore(squared, values)
-    filled = np.where(valid[..., None], image, target)  # invalid pixels touch only windows that are left out
+    filled = np.where(valid[..., None], image, target)  # invalid pixels affect only windows that are excluded
     _, similarity = structural_similarity(
         filled,
         target,
@@ -93,7 +93,7 @@ def _all_valid_windows(valid: np.ndarray) -> np.ndarray:
 
 
 def area_mean(x: np.ndarray, valid: np.ndarray, spacing: Fraction) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the valid 1 m pixels under each pixel of `spacing` metres, and where at least half of them are valid.
+    """The mean of the valid 1 m pixels in each pixel of `spacing` metres, and whether at least half are valid.
 
     x: [h, w, 3]; valid: bool [h, w]. Returns [h / spacing, w / spacing, 3] float32 and bool.
     """

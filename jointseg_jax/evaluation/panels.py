@@ -1,4 +1,4 @@
-"""Pictures of what a network makes of a site: the most mixed crops, as rows of panels."""
+"""Draws the most mixed crops of a site as rows of panels."""
 
 import pathlib
 from fractions import Fraction
@@ -27,7 +27,7 @@ class Panels:
         self._kept: list[tuple[tuple[int, float], Window, Tile]] = []
 
     def offer(self, tile: Tile) -> None:
-        """Considers the crops of a tile, side by side from its top left corner."""
+        """Considers the crops of a tile, laid side by side from its top left corner."""
         row, col, height, width = tile.window
         side = min(_PANEL, height, width)
         if side < 8:
@@ -37,14 +37,14 @@ class Panels:
             for left in range(0, width - side + 1, side):
                 crop = Window(top, left, side, side)
                 share = float(mapped[crop.scale(FINE_FACTOR).slices()].mean() * tile.valid[crop.slices()].mean())
-                # Whole crops before the slivers of tiles at the edge, then the most mixed.
+                # Whole crops rank before narrow ones of edge tiles; then the most mixed first.
                 rank = (side, min(share, 1 - share))
                 self._kept.append((rank, Window(row + top, col + left, side, side), tile))
         self._kept.sort(key=lambda item: item[0], reverse=True)
         del self._kept[self._count :]
 
     def save(self, path: pathlib.Path) -> None:
-        """Draws what was kept."""
+        """Draws the kept crops."""
         if not self._kept:
             return
         scene = self._data.scene(self._site.name, self._trained.meta.contract)
@@ -77,7 +77,7 @@ class Panels:
             )
         ]
         for image in tile.images:
-            scale = Fraction(image.shape[0], tile.window.height)  # 5/2 of a stage at 4 m
+            scale = Fraction(image.shape[0], tile.window.height)  # 5/2 for a stage at 4 m
             top, left = (int(edge * scale) for edge in (inside.row, inside.col))
             bottom, right = top + int(inside.height * scale), left + int(inside.width * scale)
             crop = image[top:bottom, left:right][..., order]
@@ -91,7 +91,7 @@ class Panels:
 
 
 def errors(mapped: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Missed ground of class 1 blue, falsely mapped orange, the rest as in the label but pale. uint8 [h, w, 3]."""
+    """Colours the errors: missed class 1 blue, falsely mapped orange, the rest a pale label. uint8 [h, w, 3]."""
     rgb = np.where(label[..., None] == 1, np.array((190, 190, 190), np.uint8), np.array((245, 245, 245), np.uint8))
     known = (label != IGNORE) & (mapped != IGNORE)
     rgb[known & (label == 1) & (mapped == 0)] = (31, 119, 180)

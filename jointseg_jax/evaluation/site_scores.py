@@ -1,4 +1,4 @@
-"""Evaluation: the mapping predictor over whole sites, each pixel of a split's ground counted once."""
+"""Scores whole sites with the mapping predictor; each pixel of a split's ground counts once."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -28,16 +28,16 @@ _BICUBIC_REACH = 2  # coarse pixels
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """Everything that is counted; sums over sites are sums of these.
+    """All counts of an evaluation; they add up over sites.
 
     Attributes:
         confusion: of the map.
-        oracle: of the reference itself, averaged to 10 m and repeated: the ceiling of any 10 m product.
+        oracle: of the reference itself, averaged to 10 m and repeated: the upper bound of any 10 m product.
         reliability: of the probability.
         stages: spacing -> scores of that stage's image.
-        bicubic: spacing -> scores of the bicubic of the input there.
-        confidence: how it ranks right and wrong pixels; empty without augmentation.
-        margin: the same of the distance of the probability from the threshold.
+        bicubic: spacing -> scores of the bicubic input at that spacing.
+        confidence: its ranking of right and wrong pixels; empty without augmentation.
+        margin: the same for the distance of the probability from the threshold.
     """
 
     confusion: Confusion = dataclasses.field(default_factory=Confusion)
@@ -63,7 +63,7 @@ class Statistics:
         )
 
     def figures(self, data_range: float) -> dict[str, Any]:
-        """The metrics of this ground, as they stand in metrics.json."""
+        """The metrics, as written to metrics.json."""
         stages = [
             {
                 "scale": float(10 / spacing),
@@ -88,7 +88,7 @@ class Statistics:
 
 
 def check_contract(trained: Contract, data: Dataset) -> None:
-    """Raises `InputError` when a dataset cannot be fed to a network trained under `trained`."""
+    """Raises `InputError` if a dataset does not fit a network trained under `trained`."""
     found = differences(
         trained,
         data.contract.replace(
@@ -102,9 +102,9 @@ def check_contract(trained: Contract, data: Dataset) -> None:
 
 
 def data_range(contract: Contract) -> float:
-    """What PSNR and SSIM are relative to.
+    """The data range of PSNR and SSIM.
 
-    1 for a display stretch, else the width of the training values of the image bands.
+    It is 1 for a display stretch, otherwise the width of the training values of the image bands.
     """
     primary = contract.primary
     if primary.units == "display" or primary.statistics is None:
@@ -116,13 +116,13 @@ def data_range(contract: Contract) -> float:
 def evaluate_site(
     predictor: Predictor, data: Dataset, site: Site, split: str, on_tile: Callable[[Tile], None] | None = None
 ) -> Statistics:
-    """Maps a site and counts its pixels that lie on the ground of `split`.
+    """Maps a site and counts its pixels on the ground of `split`.
 
     Args:
         predictor: of the network.
         data: the dataset.
         site: one of its sites.
-        split: whose ground counts.
+        split: the split to count.
         on_tile: called for every tile.
     """
     contract = predictor.trained.meta.contract
@@ -158,7 +158,7 @@ def evaluate_site(
 
 
 def _oracle(label: np.ndarray) -> np.ndarray:
-    """The label as a perfect 10 m product would show it: the majority of each 10 m pixel's known ground."""
+    """The label as a perfect 10 m product would show it: the majority of the known pixels of each 10 m pixel."""
     height, width = label.shape[0] // FINE_FACTOR, label.shape[1] // FINE_FACTOR
     cells = label.reshape(height, FINE_FACTOR, width, FINE_FACTOR)
     known, positive = (cells != IGNORE).sum((1, 3)), (cells == 1).sum((1, 3))
@@ -167,7 +167,7 @@ def _oracle(label: np.ndarray) -> np.ndarray:
 
 
 class _Strips:
-    """Joins tiles to strips over the site's width and scores their images."""
+    """Joins tiles to strips as wide as the site and scores their images."""
 
     def __init__(self, scene: Scene, signal_range: float, handles: Handles):
         self._scene, self._range, self._handles = scene, signal_range, handles
@@ -175,7 +175,7 @@ class _Strips:
         self._tail: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def add(self, tile: Tile, ground: np.ndarray) -> Statistics:
-        """Takes a tile; returns what a strip completed by it scores."""
+        """Adds a tile; returns the scores of the strip that it completes."""
         self._row.append((tile, ground))
         done = tile.window.col + tile.window.width == self._scene.shape[1]
         return self.flush() if done else Statistics()
@@ -204,7 +204,7 @@ class _Strips:
         return Statistics(stages=stages, bicubic=bicubic)
 
     def _base(self, strip: Window) -> np.ndarray:
-        """What the network's images are added to: the image bands' mean over valid dates, float32 [h, w, 3]."""
+        """The base of the network's images: the mean of the image bands over valid dates, float32 [h, w, 3]."""
         primary = self._scene.contract.primary
         read = self._scene.read(strip.pad(_BICUBIC_REACH), self._handles)[primary.name]
         valid = read["valid"][..., None]
@@ -224,6 +224,6 @@ class _Strips:
 
 
 def sites_by_region(sites: list[Site]) -> Iterator[tuple[str, list[Site]]]:
-    """Sites grouped by region, in order of first appearance."""
+    """Groups sites by region, in order of first appearance."""
     for region in dict.fromkeys(s.region for s in sites):
         yield region, [s for s in sites if s.region == region]

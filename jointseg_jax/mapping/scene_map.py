@@ -1,4 +1,4 @@
-"""One scene from opening to finished map: what predict.py runs."""
+"""Maps one scene, from opening it to the finished product; `predict.py` runs it."""
 
 import contextlib
 import os
@@ -38,13 +38,13 @@ def map_scene(
     image: bool = True,
     say: Callable[[str], None] = print,
 ) -> Product:
-    """Opens a scene under the network's contract, maps it and says what the map holds.
+    """Opens a scene under the network's contract, maps it and reports what the map holds.
 
     Args:
         trained: the network.
         path: raster or folder, see `open_scene`.
         folder: for the product.
-        mode: how its radiometry is taken, see `open_scene`.
+        mode: how its radiometry is interpreted, see `open_scene`.
         keep_grid: see `open_scene`.
         bands: see `open_scene`.
         files: see `open_scene`.
@@ -57,7 +57,7 @@ def map_scene(
         say: receives the lines of the report.
 
     Raises:
-        InputError: the scene breaks the contract or cannot be read, or the folder is not ours or of another run.
+        InputError: the scene breaks the contract or is unreadable, or the folder holds other files or another run.
         StorageError: the disk is full.
     """
     path = pathlib.Path(path)
@@ -97,7 +97,7 @@ def map_scene(
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar of tiles; takes tiles done and tiles in all."""
+    """A progress bar of tiles; takes the number of finished tiles and of all tiles."""
     with tqdm.tqdm(unit="tile", mininterval=0.5 if sys.stderr.isatty() else 15) as bar:
 
         def advance(done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""From scenes and an area of interest to a product: what predict.py runs with --aoi."""
+"""Maps an area of interest from scenes; `predict.py --aoi` runs it."""
 
 import dataclasses
 import os
@@ -34,7 +34,7 @@ from jointseg_jax.training.trained import Trained
 
 _MEASURED_ON = 4  # scenes on which measuring the halo is tried
 _LISTED = 5
-_EDGE = 25.0  # metres between vertices of a scene's rectangle: its sides then follow the grid's lines to a hair
+_EDGE = 25.0  # metres between vertices of a scene's rectangle: its sides then follow the grid lines closely
 
 
 def plan_area(
@@ -47,19 +47,19 @@ def plan_area(
     skip_refused: bool = False,
     say: Callable[[str], None] = print,
 ) -> product_plan.Plan:
-    """Finds scenes and tiles, says what there is, and writes the plan into the product.
+    """Finds scenes and tiles, reports them, and writes the plan into the product.
 
     Args:
         trained: the network.
-        source: see `found.find`.
+        source: see `scenes.find.find`.
         area: polygons in degrees; None for the rectangles of all scenes.
-        product: folder; made if it is not there.
-        settings: what is asked for; the halo is that of the tiles that are done, or measured here.
-        skip_refused: go on without the scenes that cannot be used.
+        product: folder; created if missing.
+        settings: requested; the halo is that of tiles mapped earlier, or measured here.
+        skip_refused: continue without unusable scenes.
         say: receives the lines of the report.
 
     Raises:
-        InputError: nothing to map, a scene that breaks the contract, a folder that is not ours or has another plan.
+        InputError: nothing to map, a scene that breaks the contract, a folder with other files or another plan.
     """
     source = pathlib.Path(source)
     product = pathlib.Path(product)
@@ -79,7 +79,7 @@ def _plan_area(
     check_settings(trained, settings)
     key = product_plan.catalogue_key(trained.meta.contract, settings.radiometry, settings.bands)
     scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
-    made = (product / "inputs").absolute()  # virtual rasters of our own
+    made = (product / "inputs").absolute()  # the virtual rasters that `find` writes
     read = [path for scene in scenes for path, *_ in scene.stamps]
     check_apart(product, [path for path in read if not pathlib.Path(path).is_relative_to(made)])
     if area is None:
@@ -118,7 +118,7 @@ def _plan_area(
 
 
 def say_memory(trained: Trained, plan: product_plan.Plan, *, say: Callable[[str], None] = print) -> None:
-    """Says what a worker holds at most; compiles the network to know.
+    """Reports the maximum memory of a worker; compiles the network to measure it.
 
     Args:
         trained: the network.
@@ -138,25 +138,25 @@ def map_area(
     deep: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Maps the tiles that the product's ledger does not hold, then writes its records.
+    """Maps the tiles that are missing from the product's ledger, then writes its records.
 
     Args:
         trained: the network.
         plan: of the product.
         product: folder.
-        executor: who maps.
-        deep: compare the checksums of what is there.
+        executor: runs the tiles.
+        deep: verify the checksums of existing files.
         say: receives the lines of the report.
 
     Raises:
-        InputError: another run is at it, or what is there does not fit.
-        Interrupted, StorageError: the same call goes on.
-        Unfinished: some tiles kept failing.
+        InputError: another run uses the product, or existing files do not fit.
+        Interrupted, StorageError: the same call resumes.
+        Unfinished: some tiles failed repeatedly.
     """
     product = pathlib.Path(product)
     ledger = Ledger(product / product_plan.LEDGER, product, say=say)
     if isinstance(executor, Serial):
-        check_room(make_predictor(trained, plan.settings))  # other executors work on other machines, which look there
+        check_room(make_predictor(trained, plan.settings))  # workers of other executors check their own machine
     work = TileWork(product, trained.workdir, trained.step, trained.weights)
     begin = time.perf_counter()
     areas = {t.name: t.owned_m2 for t in plan.tiles}
@@ -221,7 +221,7 @@ def _scenes(
 
 
 def _halo(trained: Trained, scenes: Sequence[Entry], say: Callable[[str], None]) -> int:
-    """Measured on the largest scenes; the first on which that can be done decides."""
+    """Measures the halo on the largest scenes, until one yields a result that is stored."""
     largest = sorted(scenes, key=lambda s: (-s.valid.mean() * s.scene.shape[0] * s.scene.shape[1], s.id))
     found = 0
     for entry in largest[:_MEASURED_ON]:
@@ -238,7 +238,7 @@ def _footprint(scene: Entry) -> shapely.Geometry:
 
 
 def _beside(covered: Coverage, tiles: Sequence[Any]) -> float:
-    """Ground without a scene in tiles that have one elsewhere."""
+    """Square metres without a scene in tiles that have a scene elsewhere."""
     return covered.without_scene_m2 - sum(t.owned_m2 for t in tiles if not t.candidates)
 
 
@@ -315,7 +315,7 @@ def _conclude(
             f"get the same class from both, the probability differs by {change:.3f}"
         )
     card = model_item(trained, {"checkpoint": checkpoint_asset(trained, _checkpoint(trained))})
-    card["properties"]["mlm:hyperparameters"]["halo"] = plan.settings.halo  # another may have been measured since
+    card["properties"]["mlm:hyperparameters"]["halo"] = plan.settings.halo  # a newer measurement may differ
     write_records(product, rows, card, say=say)
 
 

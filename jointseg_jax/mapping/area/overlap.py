@@ -1,4 +1,4 @@
-"""Where two scenes show the same ground: how far their maps agree, measured on some windows."""
+"""Measures on some windows how well the maps of two overlapping scenes agree."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from jointseg_jax.mapping.scenes.mosaic import Mosaic
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
 
-_SCENES = 3  # in order of preference; each pair of them is looked at
+_SCENES = 3  # the first in order of preference; all their pairs are compared
 _WINDOWS = 2  # per pair
 _LEAST = 0.1  # share of a full window in which both must have data
 
@@ -19,15 +19,15 @@ _LEAST = 0.1  # share of a full window in which both must have data
 def agreement(
     predictor: Predictor, ground: Mosaic, valid: Sequence[np.ndarray], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Maps windows of the overlap of two scenes from either of them, and compares.
+    """Maps windows in the overlap of two scenes from each scene, and compares the maps.
 
-    It says how much of the map hangs on the choice of the scene: on season, haze and co-registration, and on what was
-    built between the dates. It is no accuracy.
+    The agreement shows how much the map depends on the choice of scene: on season, haze, co-registration, and
+    construction between the dates. It does not measure accuracy.
 
     Args:
         predictor: the network and its tiling.
         ground: a tile.
-        valid: per scene, bool `[h, w]`: where it has data on ground that is the tile's own.
+        valid: per scene, bool `[h, w]`: where it has data on ground that the tile owns.
         names: of the scenes.
 
     Returns:
@@ -42,7 +42,7 @@ def agreement(
         if not windows:
             continue
         pixels, same, difference = 0, 0, 0.0
-        # One after the other: the memory that mapping is said to take is that of one run.
+        # Sequentially, because the reported memory is that of one run.
         first, second = ([t.probability for t in predictor.run_windows(ground.preferring(k), windows)] for k in (a, b))
         for window, ours, theirs in zip(windows, first, second, strict=True):
             part = both[window.slices()]
@@ -64,7 +64,7 @@ def agreement(
 
 
 def _fullest(both: np.ndarray, tile: int) -> list[Window]:
-    """The cores with the most common ground, the first of equals."""
+    """The cores with the most common ground; ties keep their order."""
     height, width = both.shape
     counted = [(int(both[w.slices()].sum()), w) for w in cores(height, width, tile)]
     least = max(1.0, _LEAST * min(tile, height) * min(tile, width))

@@ -1,7 +1,7 @@
-"""Which tiles cover an area of interest, what of each is theirs, and which scenes they are mapped from.
+"""Cuts an area of interest into tiles and ranks the scenes of each tile.
 
-Every UTM zone has a grid of square tiles, counted from the zone's origin. A tile belongs to one zone and owns what its
-square, the zone's strip and the area of interest have in common: every square metre has one owner.
+Every UTM zone has a grid of square tiles, counted from the zone's origin. A tile belongs to one zone and owns the
+intersection of its square, the zone's strip and the area of interest: every square metre has one owner.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice
 
 GRID = 10240  # metres: 1024 input pixels, 20 blocks of 512 pixels of the map
-SNAP = 20  # metres: sides of squares, and corners of what is mapped, are multiples
-_LEAST = 1.0  # m2: less than a pixel of the map is nobody's work
-_PROBES = 48  # points on the side of a tile, where shares are looked up
+SNAP = 20  # metres: sides of squares and corners of mapped rectangles are multiples
+_LEAST = 1.0  # m2: smaller fragments, below a pixel of the map, are dropped
+_PROBES = 48  # points along a tile's side at which shares are sampled
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A scene that may serve a tile, and the share of the tile's own ground where it has data (0 to 1)."""
+    """A scene that may serve a tile, and the share of the tile's owned ground where it has data (0 to 1)."""
 
     scene: str
     share: float
@@ -39,13 +39,13 @@ class PlannedTile:
 
     Attributes:
         name: zone, column and row, such as `50N_0051_0340`.
-        zone: whose lattice it lies on.
+        zone: the zone of its lattice.
         col, row: of its square, eastwards and northwards from the zone's origin.
-        left, bottom, right, top: metres; what is mapped: the square, cut to the owned ground and snapped outwards.
-        owned: its ground, metres of the zone.
-        owned_m2: of that, on the ellipsoid.
-        whole: the owned ground is all of what is mapped.
-        candidates: scenes in order of preference; none where no scene reaches it.
+        left, bottom, right, top: metres; the mapped rectangle: the square cut to the owned ground, snapped outwards.
+        owned: the ground it owns, in metres of the zone.
+        owned_m2: area of `owned` on the ellipsoid.
+        whole: whether the owned ground fills the mapped rectangle.
+        candidates: scenes in order of preference; empty if no scene reaches it.
     """
 
     name: str
@@ -63,13 +63,13 @@ class PlannedTile:
 
     @property
     def lattice(self) -> GeoBox:
-        """Its 10 m lattice."""
+        """The tile's 10 m lattice."""
         height, width = (round(d / COARSE_SPACING) for d in (self.top - self.bottom, self.right - self.left))
         return make_lattice(f"EPSG:{self.zone.epsg}", self.left, self.top, COARSE_SPACING, height, width)
 
 
 def partition(ground: shapely.Geometry, grid: int = GRID) -> Iterator[PlannedTile]:
-    """The tiles of an area of interest, without scenes.
+    """Yields the tiles of an area of interest, without scenes.
 
     Args:
         ground: polygons in degrees.
@@ -97,22 +97,22 @@ def _strip(local: shapely.Geometry, left: float, right: float) -> shapely.Polygo
 
 def _tile(zone: Zone, col: int, row: int, owned: shapely.Geometry) -> PlannedTile:
     west, south, east, north = owned.bounds
-    # A vertex that came through degrees is off by nanometres, which must not add a row.
+    # A vertex converted from degrees is off by nanometres, which must not add a row.
     left, bottom = (SNAP * math.floor((v + 1e-6) / SNAP) for v in (west, south))
     right, top = (SNAP * math.ceil((v - 1e-6) / SNAP) for v in (east, north))
     right, top = max(right, left + SNAP), max(top, bottom + SNAP)
-    # The mask asks for the centres of pixels of 1 m.
+    # The mask tests the centres of 1 m pixels.
     whole = bool(owned.buffer(1e-3).contains(shapely.box(left, bottom, right, top)))
     name = f"{zone.name}_{col:04d}_{row:04d}"
     return PlannedTile(name, zone, col, row, left, bottom, right, top, owned, area_in(owned, zone), whole)
 
 
 def with_scenes(tiles: Sequence[PlannedTile], scenes: Sequence[Entry], reach: float) -> list[PlannedTile]:
-    """The tiles with their candidates in order of preference: the best-scene rule.
+    """Adds to each tile its candidates in order of preference: the best-scene rule.
 
-    The largest share of the tile's own ground where the scene has data, in whole per cent; then the least cloud
-    (unknown counts as most), then the latest date (unknown counts as earliest), then the identifier. Only scenes on the
-    zone's own lattice count: nothing is warped.
+    The order: the largest share of the tile's owned ground where the scene has data, in whole per cent; the least
+    cloud (unknown counts as most); the latest date (unknown counts as earliest); the identifier. Only scenes on the
+    lattice of the tile's zone count: nothing is warped.
 
     Args:
         tiles: of any zones.
@@ -132,13 +132,13 @@ def with_scenes(tiles: Sequence[PlannedTile], scenes: Sequence[Entry], reach: fl
         rated = [(s, float(_has_data(s, probes).mean())) for s in near]
         rated = _ordered(rated)
         if not any(_touches(s, tile) for s in near):
-            rated = []  # a halo alone maps nothing
+            rated = []  # scenes in the halo alone map nothing
         found.append(dataclasses.replace(tile, candidates=tuple(Candidate(s.id, share) for s, share in rated)))
     return found
 
 
 def _ordered(rated: list[tuple[Entry, float]]) -> list[tuple[Entry, float]]:
-    """By the best-scene rule; sorting is stable, so what matters least comes first."""
+    """Sorts by the best-scene rule; sorting is stable, so the least important key comes first."""
     rated = sorted(rated, key=lambda pair: pair[0].id)
     rated.sort(key=lambda pair: pair[0].date, reverse=True)
     rated.sort(key=lambda pair: math.inf if pair[0].cloud is None else pair[0].cloud)
@@ -152,7 +152,7 @@ def _touches(scene: Entry, tile: PlannedTile) -> bool:
 
 
 def _probes(tile: PlannedTile) -> np.ndarray:
-    """Points [n, 2], in metres, spread over the tile's own ground; at least one."""
+    """Points [n, 2], in metres, spread over the tile's owned ground; at least one."""
     xs = tile.left + (np.arange(_PROBES) + 0.5) * (tile.right - tile.left) / _PROBES
     ys = tile.bottom + (np.arange(_PROBES) + 0.5) * (tile.top - tile.bottom) / _PROBES
     grid = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
@@ -164,7 +164,7 @@ def _probes(tile: PlannedTile) -> np.ndarray:
 
 
 def _has_data(scene: Entry, points: np.ndarray) -> np.ndarray:
-    """Whether a scene has data at points in metres, from its decimated validity."""
+    """Whether a scene has data at points in metres, read from its decimated validity."""
     west, south, east, north = scene.bounds
     height, width = scene.valid.shape
     to_pixels = ~(Affine.translation(west, north) * Affine.scale((east - west) / width, (south - north) / height))
@@ -177,7 +177,7 @@ def _has_data(scene: Entry, points: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """Square metres: of the area of interest, of its tiles' ground, and of what no scene of its zone reaches."""
+    """Square metres of the area of interest, of its tiles' ground, and of ground that no scene of its zone reaches."""
 
     aoi_m2: float
     owned_m2: float
@@ -185,12 +185,12 @@ class Coverage:
 
 
 def coverage(ground: shapely.Geometry, tiles: Sequence[PlannedTile], scenes: Sequence[Entry]) -> Coverage:
-    """How much of the area of interest there is, and how much of it lies outside the scenes' rectangles.
+    """Measures the area of interest, and its part outside the scenes' rectangles.
 
     Args:
         ground: polygons in degrees.
         tiles: with candidates.
-        scenes: by which they were planned.
+        scenes: those that the tiles were planned with.
     """
     boxes = {s.id: shapely.box(*s.bounds) for s in scenes}
     missing = 0.0
@@ -202,7 +202,7 @@ def coverage(ground: shapely.Geometry, tiles: Sequence[PlannedTile], scenes: Seq
 
 
 def outline(tile: PlannedTile) -> shapely.Geometry:
-    """The tile's own ground in degrees, for the plan's file: corners alone where it is a whole rectangle."""
+    """The tile's owned ground in degrees, for the plan file: corners only if it is a whole rectangle."""
     if tile.whole:
         return to_degrees(shapely.box(tile.left, tile.bottom, tile.right, tile.top), tile.zone, step=math.inf)
     return to_degrees(tile.owned, tile.zone)

@@ -1,4 +1,4 @@
-"""The plan of a product on disk: `plan.geojson`, to be looked at, and `inputs/catalogue.json`, read by every worker."""
+"""Reads and writes the plan of a product: `plan.geojson` for people, `inputs/catalogue.json` for every worker."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ from jointseg_jax.storage.files import read_json, write_text
 from jointseg_jax.storage.locks import exclusive
 
 PLAN, CATALOGUE, LEDGER = "plan.geojson", "inputs/catalogue.json", "ledger"
-_ABOUT = "jointseg"  # the foreign member of the GeoJSON that holds what concerns the whole
+_ABOUT = "jointseg"  # the foreign member of the GeoJSON that holds everything but the tiles
 _PARTS = {
     "network": "another network or checkpoint",
     "settings": "other settings",
@@ -32,11 +32,11 @@ _PARTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What decides the numbers of a product, besides network, ground and scenes.
+    """The settings that determine the values of a product, besides network, ground and scenes.
 
     Attributes:
         grid: side of a tile's square, metres.
-        halo: see `Predictor`; 0 while it is not measured yet.
+        halo: see `Predictor`; 0 before it is measured.
         tile, batch, augment, dtype: see `Predictor`.
         image, confidence: whether these rasters are written.
         radiometry, bands: see `rasters.open_scene`.
@@ -59,8 +59,8 @@ class Plan:
     """A product's plan.
 
     Attributes:
-        tiles: all of them, also those without a scene.
-        settings: see there.
+        tiles: all tiles, including those without a scene.
+        settings: see `Settings`.
         network: `name`, `step`, `weights`, `sha256`.
         about: figures for people: areas, refused scenes, expected time and bytes.
     """
@@ -77,23 +77,23 @@ class Plan:
 
 
 def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], key: str) -> None:
-    """Writes a plan, or finds the same one there; another is replaced as long as no tile of it is done or begun.
+    """Writes a plan; a different plan is replaced only if none of its tiles is done or started.
 
     Args:
         product: folder.
         plan: of it.
-        scenes: those it was made of.
+        scenes: those that the plan was made from.
         key: of the catalogue, see `known_scenes`.
 
     Raises:
-        InputError: the product has another plan, and tiles of it.
+        InputError: the product has a different plan with finished tiles.
     """
     path = product / PLAN
     features = [_feature(t) for t in plan.tiles]
     identity = _identity(plan, features, scenes)
     if path.exists():
         theirs = _read(path)[0]["identity"]
-        # Plans of before contents were kept say nothing of them.
+        # Older plans do not record contents.
         differing = [text for part, text in _PARTS.items() if theirs.get(part, identity[part]) != identity[part]]
         if differing:
             ledger = product / LEDGER
@@ -103,7 +103,7 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], k
                     f"{path} is the plan of a product with {said}, and tiles of it are done: go on "
                     "with what it was begun with, or take another --output"
                 )
-            with exclusive(ledger, "run"):  # not under the hands of a run whose first tile is not done yet
+            with exclusive(ledger, "run"):  # a run whose first tile is not done yet holds this lock
                 _write(product, plan, scenes, key, features, identity)
             return
     _write(product, plan, scenes, key, features, identity)
@@ -127,14 +127,14 @@ def _write(
         **plan.about,
     }
     about = formats.seal(about, formats.PLAN)
-    # One tile a line: the file is looked at with editors, too.
+    # One tile per line, for reading in an editor.
     lines = ",\n".join(json.dumps(f, ensure_ascii=False, allow_nan=False) for f in features)
     head = json.dumps(about, ensure_ascii=False, allow_nan=False, indent=1)
     write_text(product / PLAN, f'{{"type": "FeatureCollection",\n"{_ABOUT}": {head},\n"features": [\n{lines}\n]}}\n')
 
 
 def halo_in_use(product: pathlib.Path, network: Mapping[str, Any]) -> int | None:
-    """The halo that tiles of a product were mapped with by a network (see `Plan`); None where it has mapped none."""
+    """The halo that a network mapped tiles of this product with (see `Plan`); None if it has mapped none."""
     path = product / PLAN
     if not path.exists() or not any((product / LEDGER).glob("*.json")):
         return None
@@ -144,10 +144,10 @@ def halo_in_use(product: pathlib.Path, network: Mapping[str, Any]) -> int | None
 
 
 def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.Entry]]:
-    """A product's plan, and its scenes by id.
+    """Reads a product's plan, and its scenes by id.
 
     Raises:
-        InputError: they are damaged, or of a newer version.
+        InputError: the files are damaged, or of a newer version.
     """
     path = product / PLAN
     about, features = _read(path)
@@ -173,7 +173,7 @@ def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, cat
 
 
 def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[str, catalogue.Entry]:
-    """Scenes that an earlier run opened under the same `key`; none where there are none, or the list is damaged."""
+    """Scenes that an earlier run opened under the same `key`; empty if there are none, or the list is damaged."""
     try:
         listed = formats.read_record(product / CATALOGUE, formats.CATALOGUE)
         if listed["key"] != key:
@@ -184,12 +184,12 @@ def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[st
 
 
 def catalogue_key(contract: Contract, mode: str, bands: tuple[int, ...]) -> str:
-    """What else decides how a scene is opened."""
+    """A digest of the settings that decide how a scene is opened."""
     return _digest({"contract": contract.to_dict(), "mode": mode, "bands": list(bands)})
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What a plan says of the whole, and its features."""
+    """Reads the plan's general member and its features."""
     try:
         record = read_json(path)
         about = formats.unseal(record[_ABOUT], formats.PLAN, path)
@@ -208,8 +208,8 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.Entry]) -> dict[str, str]:
     used = {c.scene for t in plan.tiles for c in t.candidates}
     scenes = sorted((s for s in scenes if s.id in used), key=lambda s: s.id)
-    # Not the time of change: a file that was only copied or touched is the same. The product's metadata counts by what
-    # it decides and by its contents.
+    # Modification times are left out: a copied or touched file is the same. MTD_MSI*.xml counts by its contents and by
+    # the decisions that follow from it.
     read = [
         {k: v for k, v in catalogue.to_json(s).items() if k not in ("stamps", "contents")}
         | {"files": [f[:2] for f in s.stamps if not pathlib.PurePath(f[0]).match("MTD_MSI*.xml")]}

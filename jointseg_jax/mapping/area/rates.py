@@ -1,4 +1,4 @@
-"""How fast a network mapped so far, kept beside its checkpoint, and what that promises for a plan."""
+"""Keeps a network's mapping speed beside its checkpoint, and predicts time and size of a plan from it."""
 
 import contextlib
 import dataclasses
@@ -19,9 +19,9 @@ _FIELDS = ("km2", "worker_seconds", "bytes")
 
 
 def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]]) -> None:
-    """Adds what a run did to what is known; a work directory that cannot be written stays as it is.
+    """Adds the measurements of a run to the stored ones; does nothing if the work directory is not writable.
 
-    Of the tiles' seconds per square kilometre the median by area counts: the first tile of a process also compiles.
+    The pace is the median over tiles, weighted by area: the first tile of a process also compiles.
 
     Args:
         workdir: of the network.
@@ -46,7 +46,7 @@ def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any
 
 
 def expect(workdir: pathlib.Path, settings: Settings, km2: float) -> dict[str, float] | None:
-    """Seconds of one worker and bytes for so many square kilometres; None where nothing comparable was measured."""
+    """Predicts the seconds of one worker and the bytes for `km2`; None without a comparable measurement."""
     known = _read(workdir).get(_key(settings))
     if not known or known["km2"] <= 0:
         return None
@@ -58,21 +58,21 @@ def expect(workdir: pathlib.Path, settings: Settings, km2: float) -> dict[str, f
 
 
 def hours(seconds: float) -> str:
-    """A duration in words."""
+    """Formats a duration."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
 def _key(settings: Settings) -> str:
-    """Of what decides the speed: a rate counts for the same kind of device and work only."""
+    """The settings that decide the speed: a rate holds only for the same kind of device and work."""
     work = dataclasses.asdict(settings)
     decisive = {k: work[k] for k in ("halo", "tile", "batch", "augment", "dtype", "image", "confidence")}
     return json.dumps({"device": jax.devices()[0].device_kind, **decisive})
 
 
 def _read(workdir: pathlib.Path) -> dict[str, dict[str, float]]:
-    """What is known, by key; nothing where the file is damaged."""
+    """The stored rates by key; empty if the file is damaged."""
     try:
         known = formats.read_record(workdir / FILE, formats.RATES)
         return {key: {name: float(rate[name]) for name in _FIELDS} for key, rate in known.items()}

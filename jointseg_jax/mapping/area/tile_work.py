@@ -1,4 +1,4 @@
-"""One tile from plan to files: what every executor runs, in whatever process."""
+"""Maps one tile, from plan to files; every executor runs this, in any process."""
 
 import dataclasses
 import os
@@ -37,7 +37,7 @@ TILES = "tiles"
 
 @dataclasses.dataclass
 class _State:
-    """What a process builds once."""
+    """The objects that a process builds once."""
 
     predictor: Predictor
     plan: product_plan.Plan
@@ -46,16 +46,16 @@ class _State:
 
 
 class TileWork:
-    """`Work` of a product: maps the tile of that name.
+    """The `Work` of a product: maps the tile of the given name.
 
-    Pickled it is a few words; network, plan and scenes are loaded by the process that works.
+    The pickle is small: each process loads network, plan and scenes itself.
     """
 
     def __init__(self, product: str | os.PathLike[str], workdir: str | os.PathLike[str], step: int, weights: str):
-        """Does nothing yet.
+        """Stores its arguments; loads nothing.
 
         Args:
-            product: folder, with a plan in it.
+            product: folder that holds a plan.
             workdir: of the training run.
             step, weights: which weights.
         """
@@ -69,7 +69,7 @@ class TileWork:
         return {**self.__dict__, "_state": None}
 
     def __call__(self, unit: str, /) -> Result:
-        """Maps a tile: files in `tiles/ZONE/TILE/`, and the row for the ledger."""
+        """Maps a tile: writes files in `tiles/ZONE/TILE/`, returns the row for the ledger."""
         state = self._state = self._state or self._load()
         tile = state.tiles[unit]
         scenes = [state.scenes[c.scene] for c in tile.candidates]
@@ -90,7 +90,7 @@ class TileWork:
 
 
 def check_settings(trained: Trained, settings: product_plan.Settings) -> None:
-    """Raises `InputError` where no tile could be mapped with them; tiles would only find that one after another."""
+    """Raises `InputError` if the settings fit no tile, before the tiles fail one by one."""
     predictor = make_predictor(trained, settings)
     if settings.confidence:
         if not settings.augment:
@@ -99,7 +99,7 @@ def check_settings(trained: Trained, settings: product_plan.Settings) -> None:
 
 
 def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predictor:
-    """The predictor of a product; raises `InputError` where the settings are out of their bounds."""
+    """Builds the predictor of a product; raises `InputError` if a setting is out of bounds."""
     bounds.GRID.insist("--grid", settings.grid)
     bounds.TILE.insist("--tile", settings.tile)
     side = int(settings.grid / COARSE_SPACING)
@@ -123,12 +123,12 @@ def map_tile(
     Args:
         predictor: of the product.
         plan: of the product.
-        tile: which.
+        tile: the tile to map.
         scenes: its candidates, in order.
         product: folder; the tile's files go to `tiles/ZONE/TILE/`.
 
     Raises:
-        InputError: a scene cannot be read, or a file cannot be written.
+        InputError: a scene is unreadable, or a file cannot be written.
     """
     begin = time.perf_counter()
     folder = product / TILES / tile.zone.name / tile.name
@@ -181,7 +181,7 @@ def map_tile(
 
 
 def _owned(tile: PlannedTile) -> np.ndarray:
-    """The 1 m pixels whose centre is the tile's own: bool `[10h, 10w]`."""
+    """A mask of the 1 m pixels with their centre in the tile's owned ground: bool `[10h, 10w]`."""
     fine = refine(tile.lattice, FINE_FACTOR)
     mask = np.zeros((int(fine.shape[0]), int(fine.shape[1])), np.uint8)
     burn([(part, 1) for part in shapely.get_parts(tile.owned)], mask, fine.affine)
@@ -189,13 +189,13 @@ def _owned(tile: PlannedTile) -> np.ndarray:
 
 
 def _touched(fine: np.ndarray) -> np.ndarray:
-    """Which 10 m pixels hold a 1 m pixel that is set: `[10h, 10w]` to bool `[h, w]`."""
+    """A mask of the 10 m pixels that hold a set 1 m pixel: `[10h, 10w]` to bool `[h, w]`."""
     height, width = (s // FINE_FACTOR for s in fine.shape)
     return np.asarray(fine.reshape(height, FINE_FACTOR, width, FINE_FACTOR).any((1, 3)))
 
 
 def _valid(ground: Mosaic, mine: np.ndarray) -> list[np.ndarray]:
-    """Per scene, where it has data on the tile's own ground: bool `[h, w]`."""
+    """Per scene, where it has data on the tile's owned ground: bool `[h, w]`."""
     handles = Handles()
     try:
         whole = Window(0, 0, *ground.shape)
@@ -205,7 +205,7 @@ def _valid(ground: Mosaic, mine: np.ndarray) -> list[np.ndarray]:
 
 
 def _chosen(valid: list[np.ndarray]) -> tuple[list[int], np.ndarray]:
-    """The scenes that the map shows, in order, and for each pixel its place among them (255 for none), uint8."""
+    """The scenes that the map shows, in order, and the index of each pixel's scene (255 for none), uint8."""
     order: list[int] = []
     numbers = np.full(valid[0].shape, IGNORE, np.uint8)
     for k, here in enumerate(valid):
@@ -217,7 +217,7 @@ def _chosen(valid: list[np.ndarray]) -> tuple[list[int], np.ndarray]:
 
 
 def _decisions(used: list[Entry]) -> dict[str, str]:
-    """How the numbers were read: once where all scenes were read alike, else per scene."""
+    """How values were interpreted: one text if all scenes agree, otherwise one per scene."""
     found: dict[str, str] = {}
     for key in dict.fromkeys(k for s in used for k in s.decisions):
         said = {s.id: s.decisions.get(key, "not said") for s in used}
