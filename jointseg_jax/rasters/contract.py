@@ -148,11 +148,6 @@ class Contract:
         """Length of the date axis of all inputs: the most acquisitions any modality has."""
         return max(m.dates for m in self.modalities)
 
-    @property
-    def coarsest_spacing(self) -> float:
-        """The spacing that the pixels of all modalities nest in, metres."""
-        return common_spacing(self.modalities)
-
     def replace(self, **changes: Any) -> "Contract":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)

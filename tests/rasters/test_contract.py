@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from jointseg_jax.rasters.contract import Contract, Modality, Statistics, differences
+from jointseg_jax.rasters.contract import Contract, Modality, Statistics, common_spacing, differences
 
 pytestmark = pytest.mark.quick
 
@@ -53,8 +53,8 @@ def test_spacings_nest_in_a_common_multiple():
     def at(spacing):
         return Modality(f"m{spacing}", ("x",), float(spacing), "float32", "index")
 
-    assert Contract((S2, at(20), at(30)), CONTRACT.image_bands).coarsest_spacing == 60
-    assert CONTRACT.coarsest_spacing == 10
+    assert common_spacing((S2, at(20), at(30))) == 60
+    assert common_spacing(CONTRACT.modalities) == 10
 
 
 def test_zero_is_no_reflectance_whatever_nodata_is():

@@ -88,17 +88,3 @@ def _apportion(total: int, shares: Sequence[float]) -> list[int]:
     for i in by_remainder[: total - sum(counts)]:
         counts[i] += 1
     return counts
-
-
-def gap_between(codes: np.ndarray) -> int | None:
-    """The smallest distance in pixels between ground of two different splits, None where only one is present.
-
-    Distance counts the free pixels between them, in the larger of row and column distance.
-    """
-    present = [c for c in CODES.values() if (codes == c).any()]
-    distances = [
-        int(ndimage.distance_transform_cdt(codes != a, metric="chessboard")[codes == b].min()) - 1
-        for i, a in enumerate(present)
-        for b in present[i + 1 :]
-    ]
-    return min(distances, default=None)

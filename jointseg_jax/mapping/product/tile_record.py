@@ -191,15 +191,3 @@ def scene_interval(scene: Mapping[str, Any], name: str) -> tuple[dates.datetime,
     if len(ends) != 2 or ends[0] is None or ends[1] is None or ends[0] > ends[1]:
         raise InputError(f"tile {name!r} has a scene of the time {given!r}, which is no interval: map it again")
     return ends[0], ends[1]
-
-
-def raw_row(row: TileRow) -> dict[str, Any]:
-    """Inverse of `parse_row`, JSON-ready."""
-    fields = dataclasses.asdict(row)
-    return {
-        **fields,
-        "bounds": list(row.bounds),
-        "datetime": row.datetime.isoformat() if row.datetime else None,
-        "scenes": list(fields["scenes"]),
-        "agreement": list(row.agreement),
-    }

@@ -85,14 +85,6 @@ class Mosaic(Scene):
                     result[modality.name][key][:, inside] = values[:, inside]
             left = left & ~inside
 
-    def choose(self, window: Window, handles: Handles) -> np.ndarray:
-        """The number of the scene that each pixel is from, without reading other modalities: uint8 `[h, w]`."""
-        chosen = np.full((window.height, window.width), IGNORE, np.uint8)
-        for number in range(len(self.parts)):
-            valid = self.valid_of(number, window, handles)
-            chosen[(chosen == IGNORE) & valid] = number
-        return chosen
-
     def valid_of(self, number: int, window: Window, handles: Handles) -> np.ndarray:
         """Where one of the scenes has data: bool `[h, w]`."""
         (row, col), scene = self.corners[number], self.parts[number]

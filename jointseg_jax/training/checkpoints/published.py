@@ -3,13 +3,11 @@
 import os
 import re
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.models.progressive import Stage
 from jointseg_jax.models.rrdb import DENSE_BLOCKS, DENSE_CONVS
 from jointseg_jax.models.vgg import LAYERS, vgg19_shapes
 from jointseg_jax.training.checkpoints.torch_files import read_arrays
@@ -53,8 +51,8 @@ def load_vgg19(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]
 def load_rrdbnet(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Parameters for `models.progressive.StageNet` of factor 4 from a published RRDBNet x4.
 
-    `StageNet(rrdbnet_stage(params), bands).apply({"params": params}, x)[0]` is what PyTorch's network returns for x:
-    the published networks predict the image itself and not what is to be added to a bicubic.
+    With a stage of the file's sizes, `StageNet(stage, bands).apply({"params": params}, x)[0]` equals PyTorch's output:
+    the published networks predict the image itself, not a residual to the bicubic.
 
     Args:
         path: a file of BasicSR or Real-ESRGAN (names "body.0.rdb1.conv1.weight", ...) or of ESRGAN's first release
@@ -94,12 +92,6 @@ def load_rrdbnet(path: str | os.PathLike[str]) -> dict[str, Any]:
         trunk[f"bias{i}"] = np.stack([np.stack([conv["bias"] for conv in block]) for block in stack])
     entries.refuse_unused()
     return {**params, "trunk": trunk}
-
-
-def rrdbnet_stage(params: Mapping[str, Any]) -> Stage:
-    """The stage whose parameters `load_rrdbnet` returned."""
-    blocks, _, _, _, features, growth = params["trunk"]["kernel1"].shape
-    return Stage(Fraction(4), blocks, features, growth, params["conv_up1"]["kernel"].shape[-1])
 
 
 def _rrdbnet_entries(path: str | os.PathLike[str]) -> "_Entries":

@@ -6,26 +6,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-RAMP_SHAPES = ("cosine", "linear")
 
-
-def ramp(step: jax.Array | int, start: int, length: int, shape: str = "cosine") -> jax.Array:
+def ramp(step: jax.Array | int, start: int, length: int) -> jax.Array:
     """A factor that rises from 0 at step `start` to 1 at step `start + length`; length 0 jumps to 1 at `start`.
+
+    It rises by half a period of a cosine, as in OpenSR-SRGAN.
 
     Args:
         step: traced or not, an integer.
         start: the last step of factor 0 (for a length of 1 or more).
         length: in steps, at least 0.
-        shape: "cosine" (half a period; OpenSR-SRGAN) or "linear".
 
     Returns:
         float32, a scalar.
 
     Raises:
-        ValueError: for another shape or a negative length.
+        ValueError: for a negative length.
     """
-    if shape not in RAMP_SHAPES:
-        raise ValueError(f"there is no {shape!r} ramp: take one of {RAMP_SHAPES}")
     if length < 0:
         raise ValueError(f"a ramp cannot last {length} steps: take 0 or more")
     # Differences of integers: beyond 2 ** 24 steps float32 would skip some.
@@ -33,7 +30,7 @@ def ramp(step: jax.Array | int, start: int, length: int, shape: str = "cosine") 
     if length == 0:
         return (passed >= 0).astype(jnp.float32)
     share = jnp.clip(passed, 0, length).astype(jnp.float32) / length
-    return share if shape == "linear" else 0.5 * (1 - jnp.cos(np.float32(np.pi) * share))
+    return 0.5 * (1 - jnp.cos(np.float32(np.pi) * share))
 
 
 def _same_names(parts: Mapping[str, jax.Array], others: Mapping[str, object], what: str) -> None:

@@ -160,7 +160,7 @@ def test_warping_is_asked_for_and_works(own):
 
 
 def test_blocks_leave_a_gap(own):
-    from jointseg_jax.data.prepare.splits import gap_between
+    from split_gap import gap_between
 
     root, config = own
     toy.write_site(root / "e", 4, 96, 96)

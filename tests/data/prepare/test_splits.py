@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from split_gap import gap_between
 
 from jointseg_jax.data.prepare import splits
 from jointseg_jax.errors import InputError
@@ -23,7 +24,7 @@ def test_gap_holds(height, width, block, gap, seed):
     shares = {"train": 0.6, "validation": 0.2, "test": 0.2}
     codes = splits.blocks(height, width, block, shares, gap, (seed,))
     assert codes.shape == (height, width)
-    found = splits.gap_between(codes)
+    found = gap_between(codes)
     assert found is None or found >= gap
     np.testing.assert_array_equal(codes, splits.blocks(height, width, block, shares, gap, (seed,)))
 
@@ -55,5 +56,5 @@ def test_gap_between_counts_free_pixels():
     codes = np.zeros((5, 12), np.uint8)
     codes[:, :3] = 1
     codes[:, 7:] = 3
-    assert splits.gap_between(codes) == 4
-    assert splits.gap_between(np.ones((3, 3), np.uint8)) is None
+    assert gap_between(codes) == 4
+    assert gap_between(np.ones((3, 3), np.uint8)) is None

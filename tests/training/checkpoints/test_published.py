@@ -14,7 +14,7 @@ from torch_writer import Storage, Tensor, save_zip, tensor
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.progressive import Stage, StageNet
 from jointseg_jax.models.vgg import LAYERS, vgg19_activations, vgg19_shapes
-from jointseg_jax.training.checkpoints.published import load_rrdbnet, load_vgg19, rrdbnet_stage
+from jointseg_jax.training.checkpoints.published import load_rrdbnet, load_vgg19
 from jointseg_jax.training.checkpoints.torch_files import read_arrays
 
 pytestmark = pytest.mark.quick
@@ -84,6 +84,12 @@ def older(name):
 def save_weights(path, weights):
     save_zip(path, {name: tensor(array) for name, array in weights.items()})
     return path
+
+
+def rrdbnet_stage(params):
+    """The stage whose parameters `load_rrdbnet` returned."""
+    blocks, _, _, _, features, growth = params["trunk"]["kernel1"].shape
+    return Stage(Fraction(4), blocks, features, growth, params["conv_up1"]["kernel"].shape[-1])
 
 
 def evaluate(params, x, bands=3):
