@@ -1,4 +1,4 @@
-"""Gradient accumulation: a batch in pieces, so that only one piece's activations are in memory."""
+"""Gradient accumulation: only the activations of one piece of a batch are in memory at a time."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 def check(batch: int, devices: int, pieces: int) -> None:
-    """Refuses a number of pieces that a batch cannot be cut into.
+    """Checks that a batch divides into this number of pieces.
 
     Args:
         batch: samples in all.
-        devices: over which samples are spread; each holds as many of every piece.
+        devices: over which samples are sharded; each holds equally many of every piece.
         pieces: of the batch.
 
     Raises:
-        InputError: they do not divide.
+        InputError: it does not.
     """
     if pieces < 1 or batch % (devices * pieces):
         raise InputError(
@@ -32,8 +32,8 @@ def check(batch: int, devices: int, pieces: int) -> None:
 def add_up(function: Callable[[Any], T], batch: Any, pieces: int) -> T:
     """The sum of `function(piece)` over the pieces of a batch.
 
-    Samples are dealt out like cards, so that a device that holds neighbouring samples holds its share of every piece:
-    nothing moves. Pieces run in a loop; unrolled, XLA would hold the activations of several at once.
+    Samples are dealt to the pieces in turn, so a device with neighbouring samples already holds its share of every
+    piece. Pieces run in a loop, because XLA would hold the activations of several at once if it were unrolled.
 
     Args:
         function: from a piece to a tree of arrays.

@@ -1,4 +1,4 @@
-"""From a config and a contract to the objects that train: network, objective, critic."""
+"""Builds network, objective, critic and optimisers from a config and a contract."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -104,7 +104,7 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
         label_share: of each class among the labelled pixels of the training patches.
 
     Raises:
-        InputError: it contradicts itself or the network.
+        InputError: the config contradicts itself or the network.
     """
     count = len(model.spacings)
     stages = tuple(float(w) for w in config.stages)
@@ -148,7 +148,7 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
 
 
 def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumulate: int, space: int) -> Critic | None:
-    """What looks at images in the adversarial phase of `config.adversarial`; None where no weight is set.
+    """The critic of the adversarial phase that `config.adversarial` describes; None where no weight is set.
 
     Args:
         config: `config.adversarial`.
@@ -159,7 +159,7 @@ def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumul
         space: devices that share the rows of a patch.
 
     Raises:
-        InputError: it contradicts itself or the rest of the experiment.
+        InputError: the config contradicts itself or the rest of the experiment.
     """
     if not (config.weight or config.feature_matching or config.perceptual):
         return None
@@ -215,7 +215,7 @@ def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumul
 
 
 def build_method(config: Any, model: JointSeg, patch: int, label_share: Sequence[float]) -> Method:
-    """Everything that trains the network.
+    """Builds the `Method` of a config.
 
     Args:
         config: of the experiment.

@@ -7,15 +7,15 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit
 
-_TEMPERATURES = (0.05, 20.0)  # between which the temperature is looked for
+_TEMPERATURES = (0.05, 20.0)  # bounds of the search
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How logits become a map.
+    """Temperature and threshold that turn logits into a map.
 
     Attributes:
-        temperature: the logit difference is divided by it (Guo et al. 2017).
+        temperature: divides the logit difference (Guo et al. 2017).
         threshold: a pixel is impervious where the probability is at least this.
         step: at which it was fitted; -1 for the uncalibrated default.
         scores: on the validation split, with this calibration: precision, recall, f1, iou, nll.
@@ -32,10 +32,10 @@ class Calibration:
 
 
 def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:
-    """Fits both on histograms of the logit difference.
+    """Fits temperature and threshold on histograms of the logit difference.
 
     The temperature minimises the negative log-likelihood; the threshold maximises F1 of the impervious class. Without
-    pixels of both classes there is nothing to fit and the default is returned, marked with `step`.
+    pixels of both classes it returns the default, marked with `step`.
 
     Args:
         histogram: counts [2, bins] over pervious and impervious pixels, bins evenly from -limit to limit.
@@ -55,7 +55,7 @@ def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:
 
     found = minimize_scalar(nll, bounds=np.log(_TEMPERATURES), method="bounded")
     temperature = float(np.exp(found.x))
-    # Thresholds lie between bins: everything from bin k upwards is called impervious.
+    # Thresholds lie between bins: bin k and above count as impervious.
     hits = positive[::-1].cumsum()[::-1]
     called = hits + negative[::-1].cumsum()[::-1]
     f1 = 2 * hits / (called + positive.sum())
@@ -72,13 +72,13 @@ def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:
 
 
 def at_limit(fitted: Calibration) -> bool:
-    """Whether the temperature is the lowest or the highest that is looked for: none between them was best."""
+    """Whether the temperature is at a bound of its search, which found no optimum between them."""
     low, high = _TEMPERATURES
     return not 1.01 * low < fitted.temperature < 0.99 * high
 
 
 def predicted_share(histogram: np.ndarray, edges: np.ndarray, fitted: Calibration) -> float:
-    """The share of the pixels that a calibration calls impervious.
+    """The share of pixels that a calibration classifies as impervious.
 
     Args:
         histogram: counts [2, bins] of logit differences over pervious and impervious pixels.

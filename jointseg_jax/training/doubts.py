@@ -1,4 +1,4 @@
-"""What speaks against a run while it goes on, a line each: settings that never act, a network that learns nothing."""
+"""Warnings about a run, one line each: settings without effect, a network that does not learn."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ import numpy as np
 from jointseg_jax.training import calibration
 from jointseg_jax.training.validation import Verdict
 
-_IN_A_ROW = 3  # validations with one class everywhere, before it is said
-_RARE = 0.01  # of a class's labelled pixels: fewer predicted ones count as none
+_IN_A_ROW = 3  # validations with one class everywhere before the warning
+_RARE = 0.01  # of a class's labelled pixels: a smaller predicted share counts as none
 
 
 def at_start(config: Any) -> list[str]:
-    """Doubts about the settings of a run.
+    """Warnings about the settings of a run.
 
     Args:
-        config: of the experiment, within its bounds.
+        config: of the experiment, already checked against its bounds.
     """
     steps, warmup = config.steps, config.optimizer.warmup
     found = []
@@ -37,17 +37,17 @@ def at_start(config: Any) -> list[str]:
 
 
 class Doubts:
-    """Watches the validations of a run."""
+    """Derives warnings from the validations of a run."""
 
     def __init__(self) -> None:
         self._one_class = 0
 
     def look(self, verdict: Verdict) -> list[str]:
-        """Doubts that a validation gives rise to; what is said once about one class everywhere is not repeated."""
+        """Warnings about a validation; the one about a single class everywhere is given once."""
         counts, fitted = verdict.logits, verdict.fitted
         labelled = counts.sum(1)
         if not labelled.all():
-            return []  # ground of one class: there is nothing to judge
+            return []  # labels of one class: nothing can be judged
         found = []
         if calibration.at_limit(fitted):
             found.append(

@@ -1,4 +1,4 @@
-"""Everything a run needs before its first step, put together from a config."""
+"""Assembles from a config all objects that a run needs before its first step."""
 
 import dataclasses
 import functools
@@ -37,18 +37,18 @@ from jointseg_jax.training.state import Method, Params, TrainState, fresh_state,
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A config made concrete.
+    """The objects that a config describes.
 
     Attributes:
         config: the config.
-        plain: the same as JSON-ready dicts.
+        plain: the config as JSON-ready dicts.
         mesh: devices.
         data: the dataset.
         contract: of the modalities in use.
         training: reader of the training split.
         validation: reader of the validation split.
         method: network, losses, optimisers.
-        vgg: weights of VGG19, where the perceptual loss has a weight.
+        vgg: weights of VGG19, if the perceptual loss has a weight.
         schedule: of the generator's learning rate.
         slice_: this process's share of a batch.
     """
@@ -71,13 +71,13 @@ class Experiment:
         return self.method.model
 
     def meta(self, fitted: Calibration) -> Meta:
-        """What a checkpoint of this experiment says besides the state."""
+        """The metadata of a checkpoint of this experiment."""
         return Meta(
             self.plain, self.contract, fitted, {"name": str(self.data.description["name"]), "index": digest(self.data)}
         )
 
     def facts(self) -> dict[str, str]:
-        """What all processes of a run must have in common; where a dataset lies is each one's own affair."""
+        """Values that all processes of a run must share; the location of the dataset may differ."""
         told = {
             k: v for k, v in resume_check.flat(self.plain).items() if k not in ("dataset.path", "dataset.source.root")
         }
@@ -97,7 +97,7 @@ class Experiment:
         return parallel.abstract(self._shapes, self.shardings())
 
     def shardings(self) -> TrainState:
-        """Where each array of the state lies."""
+        """The sharding of each array of the state."""
         return parallel.state_shardings(self._shapes, self.mesh, self.config.mesh.rules)
 
     @functools.cached_property
@@ -105,7 +105,7 @@ class Experiment:
         return jax.eval_shape(lambda: init_state(self.method, self.config.seed))
 
     def compile(self) -> tuple[Steps, Any]:
-        """The jitted training steps (their state donated) and evaluation step; each is compiled when first used."""
+        """The jitted training steps, which donate their state, and evaluation step; each compiles at first use."""
         spread = parallel.batch_shardings(stack([self.training.masked()]), self.mesh)
         return compile_programs(self.method, self.vgg, self.mesh, self.shardings(), spread)
 
@@ -114,7 +114,7 @@ def set_up(config: Any) -> Experiment:
     """Opens the dataset and builds the network that a config describes.
 
     Raises:
-        InputError: a field is out of its bounds, or they do not fit together.
+        InputError: a field is out of its bounds, or fields contradict each other.
     """
     check_experiment(config)
     mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
@@ -149,12 +149,12 @@ def set_up(config: Any) -> Experiment:
 
 
 class Start(NamedTuple):
-    """Where a run begins.
+    """The starting point of a run.
 
     Attributes:
         state: the newest of the work directory, or a fresh one.
-        fitted: the calibration that goes with it.
-        origin: of a fresh state's weights, in words; empty where they are drawn or the run goes on.
+        fitted: the calibration of that state.
+        origin: describes loaded initial weights; empty for random weights and for a resumed run.
     """
 
     state: TrainState
@@ -163,7 +163,7 @@ class Start(NamedTuple):
 
 
 def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Path) -> Start:
-    """The newest state of the work directory, or a fresh one, with the weights of `config.init_from` if it names any.
+    """Restores the newest state of the work directory, or makes a fresh one with the weights of `config.init_from`.
 
     Raises:
         InputError: the work directory belongs to another experiment or dataset, or `config.init_from` does not fit.

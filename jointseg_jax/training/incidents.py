@@ -1,6 +1,6 @@
-"""Updates that are not finite: a dump that reproduces the first ones, and an end when there are too many in a row.
+"""Non-finite updates: dumps the first ones for reproduction, and ends the run after too many in a row.
 
-    WORKDIR/incidents/STEP/incident.json          what was seen, and where the data is
+    WORKDIR/incidents/STEP/incident.json          the step's metrics, and the path of the dataset
     WORKDIR/incidents/STEP/checkpoints/STEP/      the state before the step, config, contract
 
 The batch is not stored: it is a pure function of dataset, seed and step. `python -m jointseg_jax.training.reproduce
@@ -30,13 +30,13 @@ RECORD = "incident.json"
 
 
 class Incidents:
-    """Watches a run for updates that were skipped because they were not finite."""
+    """Watches a run for updates that were skipped as non-finite."""
 
     def __init__(self, experiment: Experiment, workdir: pathlib.Path, log: RunLog):
         self._experiment, self._folder, self._log = experiment, workdir / FOLDER, log
 
     def watch(self, state: TrainState, values: dict[str, float]) -> None:
-        """Looks at the outcome of a step; all processes call it.
+        """Checks the outcome of a step; all processes call it.
 
         Args:
             state: after the step.
@@ -61,15 +61,15 @@ class Incidents:
             )
 
     def _dump(self, state: TrainState, values: dict[str, float]) -> str:
-        """Writes the dump of a step unless there are enough; says where it is."""
+        """Writes the dump of a step unless there are enough; returns a clause that names its path."""
         step = int(state.step) - 1
         folder = self._folder / str(step)
         known = len(list(self._folder.glob("*"))) if self._folder.is_dir() else 0
         wanted = not folder.exists() and known < self._experiment.config.incidents
-        # All write the dump together, and a process that comes late sees the folder that another is making.
+        # Process 0 decides: all write the dump together, and a late process would see the folder already made.
         if not consensus.anywhere(wanted and jax.process_index() == 0):
             return ""
-        # A skipped step changes nothing but its counters.
+        # A skipped step changes only the counters.
         before = dataclasses.replace(
             state, step=state.step - 1, skipped=state.skipped - 1, streak=jnp.zeros_like(state.streak)
         )

@@ -1,4 +1,4 @@
-"""The batches of a run: global arrays, a step ahead, and what of them could not be read."""
+"""Loads the batches of a run as global arrays, one step ahead, and counts unreadable samples."""
 
 import collections
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Feed:
     """Iterates over global batches from step `first` on.
 
     Attributes:
-        masked: samples of this process, in the batches handed out, that were masked because they could not be read.
+        masked: unreadable samples of this process that were masked in the batches so far.
     """
 
     def __init__(self, experiment: Experiment, first: int):
@@ -35,12 +35,12 @@ class Feed:
             yield batch
 
     def close(self) -> None:
-        """Ends the reading threads."""
+        """Stops the reading threads."""
         self._source.close()
 
 
 def open_batches(experiment: Experiment, first: int, slice_: Slice) -> DatasetIterator:
-    """Host batches from step `first` on, as the config says."""
+    """Opens the host batches of the config, from step `first` on."""
     data = experiment.config.data
     return training_batches(
         experiment.training,

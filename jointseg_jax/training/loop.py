@@ -1,4 +1,4 @@
-"""The training run, from a config and a work directory to a checkpoint."""
+"""The training loop, from a config and a work directory to a checkpoint."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ from jointseg_jax.training.step_memory import check_room
 
 
 def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = None) -> None:
-    """Trains until `config.steps`, going on from what the work directory holds.
+    """Trains until `config.steps`; resumes from the newest checkpoint of the work directory.
 
     Args:
         config: of an experiment, see configs/common.py.
@@ -40,9 +40,9 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
         profile: steps to trace into WORKDIR/profile.
 
     Raises:
-        InputError: a field of the config is out of its bounds; dataset, config and work directory do not fit together;
-            another process trains there, or it holds something else.
-        Interrupted: the run was asked to stop; its state is saved.
+        InputError: a field of the config is out of its bounds; dataset, config and work directory contradict each
+            other; another run uses the work directory, or it holds other files.
+        Interrupted: a stop was requested; the state is saved.
         Diverged: too many updates in a row were not finite.
         StorageError: the last state could not be saved.
     """
@@ -82,13 +82,13 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
 
 
 def _made_without_marker(workdir: pathlib.Path) -> list[str] | None:
-    """Recognises a work directory of before folders were marked, or one that holds compiled programs only."""
+    """Recognises a work directory from before folders had markers, or one with only compiled programs."""
     there = {path.name for path in workdir.iterdir() if not path.name.startswith(".")}
     return [] if FOLDER in there or {"config.json", "parameters.txt"} <= there or there <= {"xla"} else None
 
 
 def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: pathlib.Path, first: int) -> None:
-    """Says what is about to run, and leaves the resolved config and the parameter table in the work directory."""
+    """Logs a summary of the run, and writes the resolved config and the parameter table to the work directory."""
     config, data = experiment.config, experiment.data
     height, width = experiment.training.size
     table = parameter_table(params)
@@ -122,7 +122,7 @@ def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: path
 
 
 class _Run:
-    """A run under way: its state and what it reports to."""
+    """The state of a run and the objects it reports to."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class _Run:
         self.state, self.fitted = state, fitted
 
     def go(self, trace: Trace) -> None:
-        """From the state's step to the last; raises `StopAsked` between two steps or validation batches."""
+        """Trains to the last step; may raise `StopAsked` between two steps or validation batches."""
         config, log = self._experiment.config, self._log
         first = int(self.state.step)
         self._catch_up(first)
@@ -154,8 +154,8 @@ class _Run:
                 self._stopping.check()
                 with self._meter.waiting():
                     batch = next(feed)
-                # Waiting for a step's outcome before the next is sent costs a dispatch, and buys dumps of the very
-                # state that failed, a stop after this step and not after those queued, and rates that are true.
+                # Waiting for each step costs a dispatch, but dumps hold the state that failed, a stop need not wait
+                # for queued steps, and the measured rates are true.
                 with trace.step(step):
                     self.state, metrics = self._steps.at(step)(self.state, batch)
                     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
@@ -184,7 +184,7 @@ class _Run:
             self._summarise(first, consensus.total(feed.masked))
 
     def _catch_up(self, first: int) -> None:
-        """Does the validation that a stop cut short, so that the best checkpoint is the same as without the stop."""
+        """Repeats the validation that a stop cut short; the best checkpoint is then the same as without the stop."""
         config = self._experiment.config
         due = first == config.steps or (first and first % config.validate_every == 0)
         if due and self.fitted.step != first:
@@ -201,7 +201,7 @@ class _Run:
             batch=config.data.batch,
             slice_=experiment.slice_,
             step=step,
-            limit=config.validate_patches,  # always the same patches: "best" compares like with like
+            limit=config.validate_patches,  # always the same patches, to make scores comparable
             check=self._stopping.check,
         )
         self.fitted = verdict.fitted

@@ -1,4 +1,4 @@
-"""Optimisers from a config: learning rates over steps, clipping, parameters that are not trained."""
+"""Optimisers from a config: learning rate schedules, clipping, frozen parameters."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ def build_schedule(config: Any, steps: int) -> optax.Schedule:
 
 
 def build_optimizer(config: Any, steps: int) -> optax.GradientTransformation:
-    """Adam with the schedule, gradients clipped by their global norm (0: not clipped).
+    """Adam with the schedule; gradients are clipped by their global norm (0: no clipping).
 
-    Parameters that a pattern of `config.frozen` is found in have neither moments nor a part in that norm.
+    Parameters with a path that matches a pattern of `config.frozen` have no moments and do not count in that norm.
     """
     clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
     adam = optax.chain(clip, optax.adam(build_schedule(config, steps), b1=config.betas[0], b2=config.betas[1]))
@@ -42,7 +42,7 @@ def build_optimizer(config: Any, steps: int) -> optax.GradientTransformation:
 
 
 def build_hold(patterns: Sequence[str]) -> Callable[[Params], Params]:
-    """A function that stops the gradients of the parameters that one of the patterns is found in."""
+    """Returns a function that stops the gradients of the parameters with paths that match a pattern."""
     frozen = _is_frozen(patterns)
 
     def hold(params: Params) -> Params:
@@ -52,10 +52,10 @@ def build_hold(patterns: Sequence[str]) -> Callable[[Params], Params]:
 
 
 def check_frozen(patterns: Sequence[str], params: Params) -> None:
-    """Refuses patterns of `optimizer.frozen` that no parameter's path has, or that leave nothing to train.
+    """Checks the patterns of `optimizer.frozen`.
 
     Raises:
-        InputError: so it is.
+        InputError: a pattern matches no parameter, or all parameters are frozen.
     """
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     for pattern in patterns:
@@ -79,9 +79,9 @@ def _name(path: Any) -> str:
 
 
 def build_optimizers(config: Any, critic: Critic | None) -> dict[str, optax.GradientTransformation]:
-    """The optimiser of the generator and, where there is a discriminator, its own.
+    """The optimisers of the generator and, if there is one, of the discriminator.
 
-    The latter's learning rate takes the same course over its phase, from `adversarial.learning_rate`, without warm-up.
+    The discriminator uses the same schedule over its phase, from `adversarial.learning_rate`, without warm-up.
     """
     built = {"generator": build_optimizer(config.optimizer, config.steps)}
     if critic and critic.net:

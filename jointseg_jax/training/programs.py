@@ -16,7 +16,7 @@ class Program:
     """A jitted step `(state, batch) -> (state, metrics)`.
 
     Attributes:
-        function: takes state, batch and what is fixed.
+        function: takes state, batch and the fixed arrays.
         fixed: arrays that never change.
     """
 
@@ -24,11 +24,11 @@ class Program:
     fixed: tuple[Any, ...] = ()
 
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """Runs the step; the state is consumed."""
+        """Runs the step, which donates the state."""
         return cast(tuple[TrainState, Metrics], self.function(state, batch, *self.fixed))
 
     def lower(self, state: Any, batch: Any) -> Any:
-        """The step lowered for arguments of these shapes."""
+        """Lowers the step for arguments of these shapes."""
         return self.function.lower(state, batch, *self.fixed)
 
 
@@ -37,9 +37,9 @@ class Steps:
     """The training steps of a run's phases.
 
     Attributes:
-        pixel: before the adversarial phase; None where that begins at once.
-        adversarial: None where there is no such phase.
-        start: its first step.
+        pixel: before the adversarial phase; None if that begins at step 0.
+        adversarial: None if there is no such phase.
+        start: first step of the adversarial phase.
     """
 
     pixel: Program | None
@@ -61,22 +61,22 @@ class Steps:
 def compile_programs(
     method: Method, vgg: Any, mesh: parallel.Mesh, layout: TrainState, spread: Any
 ) -> tuple[Steps, Any]:
-    """Jits the programs; each is compiled when first used.
+    """Jits the programs; each compiles at first use.
 
     Args:
-        method: what trains.
-        vgg: weights of VGG19, or their shapes where nothing is to be run; None where it does not look.
+        method: network, losses and optimisers.
+        vgg: weights of VGG19, or their shapes if the programs are only lowered; None without a perceptual loss.
         mesh: devices.
         layout: shardings of the state.
         spread: shardings of a batch.
 
     Returns:
-        The training steps, whose state is donated, and the evaluation step `(params, batch) -> sums`.
+        The training steps, which donate their state, and the evaluation step `(params, batch) -> sums`.
     """
     everywhere = parallel.replicated(mesh)
 
     def whole_gradients(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-        """Gradients are summed whole and scattered then: told to come out scattered, XLA moves activations instead."""
+        """Sums gradients whole before they are sharded; for sharded gradients XLA would move activations instead."""
         return optax.GradientTransformation(
             optimizer.init,
             lambda updates, state, params=None: optimizer.update(parallel.whole(updates, mesh), state, params),
@@ -105,7 +105,7 @@ def compile_programs(
         return judge(parallel.whole(params, mesh), batch)
 
     critic = method.critic
-    # Weights that are handed over, and not closed over, are no constants for XLA to fold for minutes.
+    # Passed as arguments: XLA would spend minutes folding weights that are closed over as constants.
     fixed = () if vgg is None else (_placed(vgg, everywhere),)
     steps = Steps(
         program(False) if critic is None or critic.start else None,
@@ -117,6 +117,6 @@ def compile_programs(
 
 
 def _placed(tree: Any, where: parallel.NamedSharding) -> Any:
-    """Arrays on the devices; shapes, where nothing is to be run, as they are."""
+    """Puts arrays on the devices; returns shapes unchanged."""
     abstract = any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(tree))
     return tree if abstract else jax.device_put(tree, where)

@@ -27,13 +27,13 @@ from jointseg_jax.training.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Reproduction:
-    """A step run again.
+    """The result of running a step again.
 
     Attributes:
         step: its number.
         recorded: its metrics when it happened.
         found: its metrics now.
-        suspects: the patches of its batch that are not finite even alone.
+        suspects: patches of its batch that give a non-finite update on their own.
     """
 
     step: int
@@ -43,7 +43,7 @@ class Reproduction:
 
     @property
     def same(self) -> bool:
-        """Loss and gradient norm are what they were, NaN counting as NaN."""
+        """Whether loss and gradient norm equal the recorded ones; NaN equals NaN."""
         return all(
             math.isclose(self.found[k], self.recorded[k], rel_tol=1e-3)
             or (math.isnan(self.found[k]) and math.isnan(self.recorded[k]))
@@ -52,14 +52,14 @@ class Reproduction:
 
 
 def reproduce(folder: str | os.PathLike[str], dataset: str | None = None) -> Reproduction:
-    """Runs the step of a dump again, on the devices that are here.
+    """Runs the step of a dump again on the available devices.
 
     Args:
         folder: WORKDIR/incidents/STEP.
-        dataset: where the dataset is now; by default where it was.
+        dataset: path of the dataset; by default the recorded one.
 
     Raises:
-        InputError: the dump is not there, or the dataset is not the one it was.
+        InputError: there is no dump, or the dataset differs from the recorded one.
     """
     folder = pathlib.Path(folder)
     if not (folder / RECORD).exists():
@@ -84,7 +84,7 @@ def reproduce(folder: str | os.PathLike[str], dataset: str | None = None) -> Rep
     steps, _ = experiment.compile()
 
     def run(samples: Any) -> dict[str, float]:
-        copied: TrainState = jax.tree.map(lambda x: x.copy(), state)  # the step consumes its state
+        copied: TrainState = jax.tree.map(lambda x: x.copy(), state)  # the step donates its state
         _, metrics = steps.at(step)(copied, parallel.to_global(samples, experiment.mesh))
         return {name: float(value) for name, value in jax.device_get(metrics).items()}
 
@@ -99,7 +99,7 @@ def reproduce(folder: str | os.PathLike[str], dataset: str | None = None) -> Rep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints what was and what is; 0 when they are the same, 1 when not, 2 when the dump cannot be used."""
+    """Prints recorded and new metrics; returns 0 if they agree, 1 if not, 2 if the dump cannot be used."""
     parser = cli.Arguments(prog="python -m jointseg_jax.training.reproduce", description=__doc__)
     parser.add_argument("dump", type=pathlib.Path)
     parser.add_argument("--dataset", help="where the dataset is now; by default where it was")

@@ -1,11 +1,11 @@
-"""Whether a run may go on under a config: it must be the same experiment, which may be longer or shorter."""
+"""Checks that a run may resume under a config: it must be the same experiment, but its length may change."""
 
 import pathlib
 from typing import Any
 
 from jointseg_jax.errors import InputError
 
-# What a run may change when it is continued; anything else would make it another experiment.
+# Fields that may change when a run resumes; a change of any other makes it another experiment.
 _MAY_CHANGE = (
     "log_every", "validate_every", "validate_patches", "checkpoint_every", "keep", "panels", "data.threads",
     "data.workers", "mesh", "dataset", "max_skipped", "incidents", "wandb",
@@ -13,7 +13,7 @@ _MAY_CHANGE = (
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The fields of nested dicts by dotted name."""
+    """Flattens nested dicts to fields with dotted names."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -21,18 +21,18 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check(before: dict[str, Any], now: dict[str, Any], reached: int, workdir: pathlib.Path) -> None:
-    """Refuses to continue a run under a config that makes another experiment of it.
+    """Checks that a config continues the experiment of a run.
 
-    `steps` may change where no step before depends on it: under a constant learning rate.
+    `steps` may change only under a constant learning rate, where earlier steps do not depend on it.
 
     Args:
         before: the config that the run was trained with, as plain dicts.
-        now: the one to go on with.
+        now: the config to resume with.
         reached: steps done.
         workdir: of the run.
 
     Raises:
-        InputError: the two differ in more than a run may change; the message says what to do.
+        InputError: the configs differ in other fields; the message says what to do.
     """
     old, new = flat(before), flat(now)
     if old["steps"] != new["steps"] and reached > new["steps"]:

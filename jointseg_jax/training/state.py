@@ -1,4 +1,4 @@
-"""The training state, one pytree, and the method that makes and changes it."""
+"""The training state as one pytree, and the method that creates and updates it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -19,17 +19,17 @@ Params = dict[str, Any]
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that training changes.
+    """All arrays that training changes.
 
     Attributes:
-        step: int32, updates tried so far; the position in the data and the source of randomness.
-        params: {"sr": {"stage1": ...}, "seg": ...}, float32; "disc" where there is a discriminator, "loss" where the
+        step: int32, attempted updates; the position in the data and the seed of each step's randomness.
+        params: {"sr": {"stage1": ...}, "seg": ...}, float32; "disc" if there is a discriminator, "loss" if the
             objective learns log variances.
-        ema: exponential moving average of "sr" and "seg", the weights that are judged and mapped with.
+        ema: exponential moving average of "sr" and "seg", used for validation and mapping.
         opt: optimiser states, {"generator": ..., "disc": ...}.
-        aux: state that is no parameter: "disc_sn", the vectors of the discriminator's spectral normalisation.
-        skipped: int32, updates that were not finite and left everything else as it was.
-        streak: int32, how many of them came one after another up to now.
+        aux: other state: "disc_sn", the vectors of the discriminator's spectral normalisation.
+        skipped: int32, skipped non-finite updates, which change only the counters.
+        streak: int32, length of the current series of skipped updates.
     """
 
     step: jax.Array
@@ -43,16 +43,16 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What a training run is made of.
+    """Network, losses and optimisers of a training run.
 
     Attributes:
         model: the network.
         objective: the joint objective.
-        critic: of the adversarial phase; None where there is none.
-        optimizers: "generator", and "disc" where the critic has a discriminator.
-        ema: the limit of the average's decay.
-        accumulate: pieces that a batch is cut into.
-        hold: stops the gradients of parameters that are not to be trained, so that they are not even computed.
+        critic: of the adversarial phase; None if there is none.
+        optimizers: "generator", and "disc" if the critic has a discriminator.
+        ema: limit of the EMA decay.
+        accumulate: pieces of a batch.
+        hold: stops the gradients of frozen parameters, which are then not computed.
     """
 
     model: JointSeg
@@ -81,10 +81,10 @@ def init_params(model: JointSeg, key: jax.Array) -> Params:
 def fresh_state(method: Method, seed: int, shardings: Any = None) -> TrainState:
     """A fresh state on the devices.
 
-    shardings: where each array lies; None for the first device.
+    shardings: of each array; None for the first device.
     """
-    # It runs once and draws many small arrays: optimised by LLVM, it would compile for two minutes instead of seconds.
-    # Compilers for GPUs and TPUs may refuse such a level.
+    # The program runs once and draws many small arrays; with LLVM optimisation it compiles for two minutes instead of
+    # seconds. Compilers for GPUs and TPUs may refuse this level.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     program = jax.jit(lambda: init_state(method, seed), out_shardings=shardings, compiler_options=options)
     return cast(TrainState, program())
@@ -101,7 +101,7 @@ def init_state(method: Method, seed: int) -> TrainState:
     opt = {"generator": method.optimizers["generator"].init(params)}
     critic = method.critic
     if critic and critic.net:
-        # Steps count up from 0, so this fold is none of theirs.
+        # Steps count up from 0 and never reach this fold.
         disc, aux["disc_sn"] = init_discriminator(critic.net, jax.random.fold_in(key, 2**32 - 1), critic.channels)
         params["disc"], opt["disc"] = disc, method.optimizers["disc"].init(disc)
     return TrainState(

@@ -17,7 +17,7 @@ from jointseg_jax.training.state import Method, Params, TrainState
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
 
-LOGIT_LIMIT = 20.0  # histograms of logit differences reach this far on either side
+LOGIT_LIMIT = 20.0  # histograms of logit differences range over +-this
 LOGIT_BINS = 1600
 
 
@@ -53,14 +53,13 @@ def ema_decay(step: jax.Array, limit: float) -> jax.Array:
 def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
     """The training step `(state, batch, vgg=None) -> (state, metrics)` of the pixel or of the adversarial phase.
 
-    The pixel phase runs neither discriminator nor VGG19 and passes the former's state on untouched. The adversarial one
-    runs the generator once: its image is judged for its own gradient and, held fixed, for the discriminator's.
+    The pixel phase runs neither discriminator nor VGG19, and does not change the discriminator's state. The adversarial
+    phase runs the generator once: its image serves the generator's gradient and, held fixed, the discriminator's.
 
-    An update whose losses or gradients are not finite is skipped inside the step: the old state is kept, `step`
-    advances.
+    An update with non-finite losses or gradients is skipped: the step keeps the old state and advances `step`.
 
     Raises:
-        ValueError: the adversarial phase of a method without critic.
+        ValueError: the method has no critic for the adversarial phase.
     """
     if adversarial and method.critic is None:
         raise ValueError("a method without critic has no adversarial phase")
@@ -84,7 +83,7 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
             return loss, ({"loss": loss, **values}, seen)
 
         def contribution(part: tuple[Batch, Metrics]) -> tuple[dict[str, Params], Metrics]:
-            """Gradients and losses of a piece of the batch; those of all pieces add up to the batch's."""
+            """Gradients and losses of a piece of the batch, which add up to those of the batch."""
             (_, (values, seen)), own = jax.value_and_grad(generator_loss, has_aux=True)(params["generator"], *part)
             gradients = {"generator": own}
             if critic and judged:
@@ -110,14 +109,14 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
 def _updated(
     method: Method, state: TrainState, gradients: dict[str, Params], aux: dict[str, Any], finite: jax.Array
 ) -> TrainState:
-    """The state after an update by these gradients, or as it was where they are not finite."""
+    """The state after an update by these gradients; the old state if they are not finite."""
     params, opt = split(state.params), dict(state.opt)
     for name, gradient in gradients.items():
         updates, opt[name] = method.optimizers[name].update(gradient, state.opt[name], params[name])
         params[name] = optax.apply_updates(params[name], updates)
     joined = params["generator"] | {name: params[name] for name in params if name != "generator"}
     decay = ema_decay(state.step, method.ema)
-    # In this form the average of what does not move does not move either, to the bit.
+    # In this form the average of a constant parameter stays constant to the bit.
     averaged = jax.tree.map(
         lambda old, new: old + (new - old) * (1 - decay), state.ema, {name: joined[name] for name in state.ema}
     )
@@ -137,23 +136,23 @@ def _updated(
 
 
 def split(params: Params) -> dict[str, Params]:
-    """Parameters by the optimiser that moves them: "generator", and "disc" where there is one."""
+    """Groups parameters by optimiser: "generator", and "disc" if there is one."""
     own = {name: part for name, part in params.items() if name != "disc"}
     return {"generator": own} | ({"disc": params["disc"]} if "disc" in params else {})
 
 
 def make_evaluation(model: JointSeg) -> Callable[[Params, Batch], Metrics]:
-    """The evaluation step `(params, batch) -> sums`, which add up over batches.
+    """The evaluation step `(params, batch) -> sums`; sums add up over batches.
 
     The sums: `logits` [2, bins], histograms of (impervious - pervious) logit over pervious and impervious pixels; per
     stage `error_stage<k>` and `pixels_stage<k>`, squared errors (in squared standard deviations of the image) and
-    counts; `masked`, the patches that could not be read.
+    counts; `masked`, the number of unreadable patches.
     """
     _, std = model.image_statistics()
 
     def evaluate(params: Params, batch: Batch) -> Metrics:
         outputs = run(model, params, batch["inputs"], batch["image"], batch["image_valid"])
-        unread = ~batch["readable"] & (batch["patch"] >= 0)  # what only fills the last batch is no patch
+        unread = ~batch["readable"] & (batch["patch"] >= 0)  # padding of the last batch does not count
         sums = {"logits": logit_histogram(outputs.logits, batch["label"]), "masked": jnp.sum(unread)}
         valid = batch["image_valid"].astype(jnp.float32)[..., None]
         targets = stage_targets(batch["image"], valid, outputs.spacings)
@@ -171,6 +170,6 @@ def logit_histogram(logits: jax.Array, label: jax.Array) -> jax.Array:
     scaled = (difference + LOGIT_LIMIT) / (2 * LOGIT_LIMIT) * LOGIT_BINS
     bins = jnp.clip(jnp.floor(scaled), 0, LOGIT_BINS - 1).astype(jnp.int32)
     slot = bins + LOGIT_BINS * (label == 1).astype(jnp.int32)
-    # Indices keep the shape of the label: flattened, rows on several devices would be gathered.
+    # Indices keep the shape of the label, because flattening would gather rows that lie on several devices.
     counts = jnp.zeros(2 * LOGIT_BINS, jnp.float32).at[slot].add((label != IGNORE).astype(jnp.float32))
     return counts.reshape(2, LOGIT_BINS)

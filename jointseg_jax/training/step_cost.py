@@ -1,6 +1,6 @@
-"""What a training step costs, found out by compiling it: python train.py --config=... --plan.
+"""The cost of a training step, measured by compiling it: python train.py --config=... --plan.
 
-Nothing is trained and no dataset is read; where one is prepared, its bands and class shares are taken.
+It trains nothing and reads no patches; bands and class shares come from the dataset if one is prepared.
 """
 
 import dataclasses
@@ -29,17 +29,17 @@ from jointseg_jax.training.programs import Program, compile_programs
 from jointseg_jax.training.state import Method, init_state
 from jointseg_jax.training.step import abstract_batch, make_step
 
-_SHARE = 0.9  # of a device's memory that a step may take: the allocator loses some, batches on their way take some
+_SHARE = 0.9  # of a device's memory for a step; the allocator and batches in transfer take the rest
 _TRIES = 4
-_FULL = re.compile("RESOURCE_EXHAUSTED|out of memory|failed to allocate", re.I)  # what compilers say
+_FULL = re.compile("RESOURCE_EXHAUSTED|out of memory|failed to allocate", re.I)  # messages of compilers
 
 
 def plan(config: Any, say: Callable[[str], None] = print) -> None:
-    """Says parameters, operations per step, the memory that each phase's compiled step needs, and which batch fits.
+    """Prints parameters, FLOPs per step, memory of each phase's compiled step, and the largest batch that fits.
 
     Args:
         config: of an experiment.
-        say: receives the lines.
+        say: prints a line.
 
     Raises:
         InputError: the config contradicts itself or the devices.
@@ -70,7 +70,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
             f"{_bytes(need)} per device"
         )
     limit, whose = _limit()
-    name = max(reversed(needs), key=lambda phase: needs[phase])  # where two do not fit, a later phase needs more
+    name = max(reversed(needs), key=lambda phase: needs[phase])  # if two do not fit, the later phase needs more
     fits, need = _largest(
         lambda size: step_memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
     )
@@ -79,7 +79,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
 
 
 def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:
-    """The contract of the prepared dataset, or the one a prepared dataset would have, and shares of the classes."""
+    """Contract, class shares and their origin: the prepared dataset, or the config if there is none."""
     if (pathlib.Path(config.dataset.path) / "dataset.json").exists():
         data = datasets.load(config.dataset.path)
         contract = datasets.select(data.contract, tuple(config.data.inputs))
@@ -112,8 +112,8 @@ def _vgg(method: Method) -> Any:
 
 
 def _flops(config: Any, method: Method, adversarial: bool) -> int:
-    """Operations of a step, its backward pass included, in convolutions and matrix products."""
-    whole = dataclasses.replace(method, accumulate=1)  # pieces do the same work
+    """FLOPs of a step with its backward pass, in convolutions and matrix products."""
+    whole = dataclasses.replace(method, accumulate=1)  # pieces take the same FLOPs
     state = jax.eval_shape(lambda: init_state(whole, config.seed))
     batch = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, config.data.batch)
     vgg = () if not adversarial or _vgg(method) is None else (_vgg(method),)
@@ -121,9 +121,9 @@ def _flops(config: Any, method: Method, adversarial: bool) -> int:
 
 
 def step_memory(program: Program, config: Any, method: Method, mesh: parallel.Mesh, batch: int) -> float:
-    """Bytes that the compiled step needs on each device: state, batch, everything in between.
+    """Bytes that the compiled step needs on each device: state, batch and temporaries.
 
-    Infinite where the compiler itself finds too little memory, as on TPUs, or as GPUs do where they try kernels out.
+    Infinite if the compiler itself runs out of memory, on TPUs or in kernel autotuning on GPUs.
     """
     state = jax.eval_shape(lambda: init_state(method, config.seed))
     samples = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, batch)
@@ -144,16 +144,16 @@ def step_memory(program: Program, config: Any, method: Method, mesh: parallel.Me
 
 
 def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int, limit: int) -> tuple[int, float]:
-    """The largest multiple of `unit` samples whose step fits, and its need: guessed by a line, then compiled.
+    """The largest multiple of `unit` samples that fits, and its bytes: extrapolates linearly, then compiles.
 
-    Where the line leads to sizes that the compiler refuses, it is half-way between those and what fits.
+    If the extrapolated size is at or above one that the compiler refused, it tries half-way to that size instead.
 
     Args:
-        measure: bytes that a step of so many samples needs; infinite where the compiler refuses it.
-        batch: a batch whose need is known.
+        measure: bytes for a batch of this many samples; infinite if the compiler refuses it.
+        batch: a batch of known need.
         need: its bytes.
         unit: samples.
-        limit: bytes there are.
+        limit: available bytes.
     """
     room = int(_SHARE * limit)
     known = {batch: need}
@@ -192,13 +192,13 @@ def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int
 
 
 def _limit() -> tuple[int, str]:
-    """Bytes of memory of a device, and whose they are."""
+    """Bytes of memory of a device, and its description."""
     device = jax.local_devices()[0]
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
         whose = device.device_kind
         if device.platform == "gpu":
-            # Not the card's memory, but what JAX sets aside of it.
+            # The share of the card's memory that JAX reserves.
             whose += " that JAX may use (the share XLA_PYTHON_CLIENT_MEM_FRACTION, 0.75 unless set)"
         return int(statistics["bytes_limit"]), whose
     if device.platform != "cpu":

@@ -1,4 +1,4 @@
-"""Whether a run's batches fit into memory, found out before the first is read."""
+"""Checks that the batches of a run fit into memory, before the first is read."""
 
 import math
 
@@ -10,28 +10,28 @@ from jointseg_jax.jobs.memory_limit import in_words, memory_limit
 from jointseg_jax.training import step_cost
 from jointseg_jax.training.experiment import Experiment
 
-_SURELY_FITS = 20e6  # bytes of two batches that fit into any machine
-_HEAVY = 100  # a step takes about so many times the bytes of its batch, a heavy network more
+_SURELY_FITS = 20e6  # bytes; two batches of this size fit into any machine
+_HEAVY = 100  # a step takes about this multiple of the bytes of its batch, more with a heavy network
 
 
 def check_room(experiment: Experiment, limit: int | None = None) -> None:
     """Refuses a batch that does not fit into this machine's memory.
 
-    Batches are in host memory on every machine; the state and what a step takes count on CPUs only, as accelerators say
-    themselves what does not fit. A step is compiled only where it might not.
+    Batches always count, because they lie in host memory. The state and the step count on CPUs only, because
+    accelerators report themselves what does not fit. A step is compiled only if it might not fit.
 
     Args:
         experiment: of the run.
-        limit: bytes of memory; by default what this process may use.
+        limit: bytes of memory; by default the limit of this process.
 
     Raises:
-        InputError: it does not fit.
+        InputError: the batch does not fit.
     """
     batch = experiment.config.data.batch
     sample = sum(np.asarray(x).nbytes for x in jax.tree.leaves(experiment.training.masked()))
     on_cpu = jax.default_backend() == "cpu"
     state = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(experiment.abstract())) if on_cpu else 0
-    need: float = 2 * sample * (batch // experiment.slice_.processes)  # one is used while the next is read
+    need: float = 2 * sample * (batch // experiment.slice_.processes)  # one is in use while the next is read
     if limit is None and need + state < _SURELY_FITS:
         return
     limit = memory_limit() if limit is None else limit
@@ -50,7 +50,7 @@ def check_room(experiment: Experiment, limit: int | None = None) -> None:
 
 
 def _steps(experiment: Experiment) -> list[float]:
-    """Bytes that a step of each phase takes on each device."""
+    """Bytes per device of a step of each phase."""
     config, method, mesh = experiment.config, experiment.method, experiment.mesh
     programs, _ = experiment.compile()
     return [

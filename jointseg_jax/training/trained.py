@@ -1,4 +1,4 @@
-"""A trained network, ready to be used: what evaluation and mapping take from a work directory."""
+"""Loads a trained network from a work directory, for evaluation and mapping."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ from jointseg_jax.training.state import Params, init_params
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A network with its weights and everything it was trained under.
+    """A network with its weights and the metadata of its training.
 
     Attributes:
         workdir: of the training run.
@@ -40,7 +40,7 @@ class Trained:
 
 
 def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", weights: str = "ema") -> Trained:
-    """Loads a network onto one device; who needs it on more puts it there.
+    """Loads a network onto one device.
 
     Args:
         workdir: of the training run.
@@ -48,7 +48,7 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
         weights: "ema" or "raw".
 
     Raises:
-        InputError: no such run or checkpoint.
+        InputError: there is no such run or checkpoint.
     """
     workdir = pathlib.Path(workdir)
     if not (workdir / FOLDER).is_dir():

@@ -1,4 +1,4 @@
-"""Judging a network on patches during training: calibration, scores, pictures."""
+"""Validates a network on patches during training: calibration, scores, pictures."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ from jointseg_jax.training.step import LOGIT_LIMIT, Batch, Metrics
 
 
 class Verdict(NamedTuple):
-    """What a validation found.
+    """The result of a validation.
 
     Attributes:
         fitted: the calibration.
         scores: its scores, with the RMSE of each stage (in standard deviations of the image).
         logits: histograms [2, bins] of logit differences over pervious and impervious pixels.
         edges: of their bins.
-        masked: patches that could not be read.
+        masked: number of unreadable patches.
     """
 
     fitted: calibration.Calibration
@@ -52,18 +52,18 @@ def validate(
     limit: int | None,
     check: Callable[[], None] = lambda: None,
 ) -> Verdict:
-    """Runs over the validation patches.
+    """Evaluates the network on the validation patches.
 
     Args:
         evaluate: jitted evaluation step; its sums come back replicated.
-        params: to judge.
+        params: of the network.
         reader: of the validation split.
         mesh: devices.
         batch: global batch size.
         slice_: this process's share.
         step: of training, noted in the calibration.
         limit: number of patches; None for all.
-        check: called before each batch; what it raises ends the validation.
+        check: called before each batch; an exception from it ends the validation.
     """
 
     def batches() -> Iterator[Batch]:
@@ -87,7 +87,7 @@ def validate(
 
 
 def run(model: JointSeg, params: Params, batch: Batch) -> Outputs:
-    """The network's outputs for a batch of host arrays, as host arrays."""
+    """Runs the network on a batch of host arrays; returns host arrays."""
     return jax.device_get(_apply(model, params, batch["inputs"], batch["image"], batch["image_valid"]))
 
 
@@ -99,7 +99,7 @@ def _apply(model: JointSeg, params: Params, inputs: Any, image: Any, image_valid
 def picture(
     contract: Contract, batch: dict[str, Any], outputs: Outputs, fitted: calibration.Calibration, count: int
 ) -> np.ndarray:
-    """Panels of some samples: input, each stage, target, label, probability; grey where no date of the input is valid.
+    """Draws panels of some samples: input, each stage, target, label, probability; grey where no input date is valid.
 
     Args:
         contract: of the network.

@@ -1,12 +1,12 @@
 """Checkpoints: the only room that knows Orbax.
 
     WORKDIR/checkpoints/STEP/state          the training state
-                             meta           everything needed to use it: config, contract, calibration
-                             digests.json   size and SHA-256 of every file of the two
+                             meta           config, contract and calibration
+                             digests.json   size and SHA-256 of every file in state and meta
 
-A checkpoint is written in the background and committed as a whole by a rename; older ones are removed only after that.
-It restores onto any number of devices, because it is always read onto an abstract tree that says shapes, dtypes and
-shardings. Before anything of it is read, its files are compared with their digests.
+A checkpoint is written in the background and committed by a rename. Older ones are removed only after that. It restores
+onto any number of devices, because it is read onto an abstract tree of shapes, dtypes and shardings. Its files are
+compared with their digests before they are read.
 """
 
 from jointseg_jax.training.checkpoints.meta import Meta

@@ -1,4 +1,4 @@
-"""Weights to start from: another run's, or a published RRDBNet's, wherever paths and shapes agree."""
+"""Initial weights from another run or a published RRDBNet, where paths and shapes agree."""
 
 import dataclasses
 import math
@@ -19,20 +19,20 @@ Flat = dict[str, Any]
 
 
 def begin_from(state: TrainState, source: str, layout: TrainState) -> tuple[TrainState, str]:
-    """A fresh state with the weights of `source` where they fit, in the parameters and in their average.
+    """Replaces parameters and EMA of a fresh state by the weights of `source` where they fit.
 
     Args:
         state: fresh.
-        source: WORKDIR, WORKDIR:STEP or WORKDIR:best of a run (without more, its latest step; its averaged weights are
-            taken), or a weight file of BasicSR's or Real-ESRGAN's RRDBNet x4, which goes into stage 1. What such a file
-            predicts is the image itself and not what is to be added to a bicubic, so its last convolution stays out.
+        source: WORKDIR (the latest step), WORKDIR:STEP or WORKDIR:best of a run, which gives its EMA weights; or a
+            weight file of BasicSR's or Real-ESRGAN's RRDBNet x4, which goes into stage 1. That network predicts the
+            image, not a residual on the bicubic, so its last convolution is left out.
         layout: shardings of the state.
 
     Returns:
-        The state, and a sentence that says what was taken and what is fresh.
+        The state, and a sentence that lists the weights taken and those left fresh.
 
     Raises:
-        InputError: there are no such weights, or none of them fits.
+        InputError: `source` has no weights, or none of them fits.
     """
     own = {name: state.params[name] for name in state.ema}
     wanted, shardings = _flat(own), _flat({name: layout.params[name] for name in state.ema})
@@ -46,7 +46,7 @@ def begin_from(state: TrainState, source: str, layout: TrainState) -> tuple[Trai
         raise InputError(f"--init-from={source}: none of its arrays has path and shape of one of this network's")
     params = traverse_util.unflatten_dict(wanted | found, sep="/")
 
-    # Copies: a donated state may not hold one buffer twice.
+    # Copies, because a donated state may not hold one buffer twice.
     def spread(tree: Any, where: Any) -> Any:
         return jax.jit(lambda x: jax.tree.map(jnp.copy, x), out_shardings=where)(tree)
 
@@ -70,7 +70,7 @@ def _published(path: str, wanted: Flat) -> Flat:
 
 
 def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:
-    """Where the weights are, the shapes of all of them, and those that fit."""
+    """Returns the origin of the weights, all their shapes, and the weights that fit."""
     folder, colon, step = source.rpartition(":")
     if not colon or (pathlib.Path(source) / FOLDER).is_dir():
         folder, step = source, "latest"
@@ -78,7 +78,7 @@ def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:
         raise InputError(f"--init-from={source} is neither a weight file nor the folder of a run with checkpoints")
     checkpoints = Stored(folder)
     chosen = choose_step(checkpoints, step, folder)
-    checkpoints.meta(chosen)  # of this version, or an older one
+    checkpoints.meta(chosen)  # refuses a checkpoint of a newer version
     stored = checkpoints.shapes(chosen, "ema")
     fitting = {
         name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=shardings[name])

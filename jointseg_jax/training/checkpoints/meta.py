@@ -1,4 +1,4 @@
-"""What a checkpoint holds besides the state, and how that of older versions is read."""
+"""The metadata of a checkpoint, and reading that of older versions."""
 
 import copy
 import dataclasses
@@ -9,7 +9,7 @@ from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.storage import formats
 from jointseg_jax.training.calibration import Calibration
 
-# Fields of a config that came after the first checkpoints were written, with what the program did before them.
+# Config fields added after the first checkpoints, with the values that give the earlier behaviour.
 _LATER: dict[str, Any] = {
     "max_skipped": 20,
     "incidents": 3,
@@ -45,7 +45,7 @@ _LATER: dict[str, Any] = {
     "adversarial.crop": 0,
     "adversarial.learning_rate": 1e-4,
 }
-# Of `config.model`. What is not known here would be ignored, and another network built.
+# Fields of `config.model`. Ignoring an unknown one would build another network.
 _MODEL = {
     "stages", "blocks", "features", "growth", "tail_features", "trunk_spacing", "lattices", "widths",
     "segmenter_blocks", "control", "dtype", "scan", "remat",
@@ -54,12 +54,12 @@ _MODEL = {
 
 @dataclasses.dataclass(frozen=True)
 class Meta:
-    """What a checkpoint holds besides the state.
+    """The metadata of a checkpoint.
 
     Attributes:
         config: the resolved config, as plain dicts and lists.
-        contract: what the network was trained on.
-        calibration: as of the last validation.
+        contract: the radiometry contract of the training data.
+        calibration: of the last validation.
         dataset: name of the dataset and a digest of its index.
     """
 
@@ -100,7 +100,7 @@ class Meta:
 
 
 def complete(config: dict[str, Any], where: object = "the checkpoint") -> dict[str, Any]:
-    """A stored config with the fields that it lacks because it is older.
+    """Fills in the config fields that an older checkpoint lacks.
 
     Raises:
         Newer: its network has fields that this program does not know.

@@ -51,17 +51,17 @@ def load_vgg19(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]
 def load_rrdbnet(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Parameters for `models.progressive.StageNet` of factor 4 from a published RRDBNet x4.
 
-    With a stage of the file's sizes, `StageNet(stage, bands).apply({"params": params}, x)[0]` equals PyTorch's output:
-    the published networks predict the image itself, not a residual to the bicubic.
+    With a stage of the file's sizes, `StageNet(stage, bands).apply({"params": params}, x)[0]` equals PyTorch's output.
+    The published networks predict the image, not a residual on the bicubic.
 
     Args:
         path: a file of BasicSR or Real-ESRGAN (names "body.0.rdb1.conv1.weight", ...) or of ESRGAN's first release
             ("RRDB_trunk.0.RDB1.conv1.weight", ...), under "params_ema" (preferred), "params", another single key, or
-            none. Files of factor 2 or 1 look the same but for their 12 or 48 input bands (PyTorch's pixel unshuffle)
-            and are not meant.
+            none. Files of factor 2 or 1, which differ only in their 12 or 48 input bands (PyTorch's pixel unshuffle),
+            are not supported.
 
     Returns:
-        The parameter tree, float32; number of blocks and widths are the file's.
+        The parameter tree, float32; the file sets the number of blocks and the widths.
 
     Raises:
         InputError: no readable weight file, an entry is missing, unknown, of another shape, or not finite.
@@ -114,14 +114,14 @@ def _newer_name(name: str) -> str:
 
 
 class _Entries:
-    """The arrays of a file, taken out one by one and checked on the way."""
+    """The arrays of a file, checked one by one as they are taken."""
 
     def __init__(self, path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray]):
         self.path, self.kind, self.arrays = path, kind, arrays
         self._used: set[str] = set()
 
     def below(self, prefix: str) -> "_Entries":
-        """The entries whose names begin with `prefix`, without it."""
+        """The entries with names that begin with `prefix`, which is stripped."""
         inside = {name[len(prefix) :]: array for name, array in self.arrays.items() if name.startswith(prefix)}
         return _Entries(self.path, self.kind, inside)
 
@@ -147,7 +147,7 @@ class _Entries:
         return {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
 
     def refuse_unused(self) -> None:
-        """Raises if an entry was never asked for: a network with other layers computes something else."""
+        """Raises if an entry was not used, because a network with other layers computes something else."""
         unused = sorted(set(self.arrays) - self._used)
         if unused:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Keeps Orbax's own reports off the terminal: what they say comes as exceptions, and is said once."""
+"""Keeps Orbax's log messages off the terminal, because the same failures also arrive as exceptions."""
 
 import functools
 import logging
@@ -10,23 +10,23 @@ from typing import Any
 
 @functools.cache
 def quieten() -> None:
-    """Filters the logs of this process; only the first call does anything."""
+    """Installs the log filters of this process; only the first call has an effect."""
 
     def foreign(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         frames = traceback.extract_tb(error.__traceback__) if error else ()
         paths = (record.pathname, *(frame.filename for frame in frames))
-        # TensorStore's futures have no traceback, but name themselves or the unfinished checkpoint they wrote.
+        # TensorStore's futures have no traceback; their messages name TensorStore or the unfinished checkpoint.
         ours = any(name in str(error) for name in ("tensorstore", "orbax-checkpoint-tmp"))
         return not (ours or any("orbax" in pathlib.PurePath(path).parts for path in paths))
 
-    # asyncio tells of the tasks that were left when another one of the same save failed.
+    # asyncio logs the tasks left over when another task of the same save failed.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).addFilter(foreign)
     usual = sys.unraisablehook
 
     def hook(args: Any) -> None:
-        # When one array fails to be written, TensorStore reports the others to an event loop that is gone.
+        # When writing one array fails, TensorStore reports the others to a closed event loop.
         if not (isinstance(args.exc_value, RuntimeError) and str(args.exc_value) == "Event loop is closed"):
             usual(args)
 

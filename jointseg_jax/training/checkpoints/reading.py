@@ -21,14 +21,14 @@ METRIC = "f1"
 
 
 class Stored:
-    """The checkpoints of a run, to be read."""
+    """Reads the checkpoints of a run."""
 
     def __init__(self, workdir: str | os.PathLike[str], *, say: Callable[[str], None] = print):
-        """Reads nothing yet.
+        """Opens nothing yet.
 
         Args:
             workdir: of the run.
-            say: takes a sentence for people.
+            say: prints a message.
         """
         quieten()
         self._folder = pathlib.Path(workdir).resolve() / FOLDER
@@ -50,7 +50,7 @@ class Stored:
         return max(scores, key=lambda step: (scores[step], step)) if scores else None
 
     def score(self, step: int) -> float | None:
-        """The validation F1 of a step; None where it was not validated, or its record is damaged, which is said."""
+        """The validation F1 of a step; None if it was not validated, or (with a warning) if its record is damaged."""
         if step not in self._scores:
             try:
                 self._scores[step] = score_of(self._read_meta(step, below="meta/"), step)
@@ -62,12 +62,12 @@ class Stored:
         return self._scores[step]
 
     def meta(self, step: int) -> Meta:
-        """What a checkpoint holds besides the state; raises `InputError` when any of it is damaged."""
+        """The metadata of a checkpoint; raises `InputError` when any of its files is damaged."""
         self._check_digests(step)
         return self._read_meta(step)
 
     def shapes(self, step: int, which: str) -> dict[str, Any]:
-        """What has a shape in the checkpoint's "ema" or "params", by path ("sr/stage1/conv_first/kernel").
+        """Array metadata of the checkpoint's "ema" or "params", by path ("sr/stage1/conv_first/kernel").
 
         Raises:
             InputError: the checkpoint is damaged.
@@ -75,7 +75,7 @@ class Stored:
         return _leaves(self._tree(step)[which])
 
     def restore(self, abstract_state: TrainState, step: int) -> TrainState:
-        """A whole state, onto the shapes, dtypes and shardings given.
+        """Restores a whole state onto the given shapes, dtypes and shardings.
 
         Raises:
             InputError: the checkpoint is damaged, or of another network.
@@ -85,12 +85,12 @@ class Stored:
             return reader.restore(self._state(step), args=ocp.args.StandardRestore(abstract_state))
 
     def restore_weights(self, abstract_params: Params, step: int, which: str, partial: bool = False) -> Params:
-        """Only the parameters: `which` is "ema" or "params".
+        """Restores only the parameters.
 
         Args:
             abstract_params: what to restore.
             step: of the checkpoint.
-            which: see above.
+            which: "ema" or "params".
             partial: the checkpoint may hold more.
 
         Raises:
@@ -113,7 +113,7 @@ class Stored:
             return reader.metadata(self._state(step)).item_metadata.tree
 
     def _compare(self, wanted: Params, step: int, which: str, partial: bool = False) -> None:
-        """Compares shapes before anything is read: Orbax finds out halfway, with other reads still under way."""
+        """Compares shapes before reading, because Orbax raises only halfway, with other reads still under way."""
         stored = self._tree(step)[which]
         here, there = _shapes(wanted), _shapes({name: stored[name] for name in wanted if name in stored})
         for name in sorted({*here, *(() if partial else there)}):
@@ -124,7 +124,7 @@ class Stored:
                 )
 
     def _read_meta(self, step: int, below: str | None = None) -> Meta:
-        """The record of a step; with `below`, only files whose name begins so are compared with their digests."""
+        """Reads the record of a step; checks digests only of files with names that begin with `below`, if given."""
         folder = self._folder / str(step)
         if below is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -137,7 +137,7 @@ class Stored:
             return Meta.from_dict(fields, folder)
 
     def _check_digests(self, step: int) -> None:
-        """Compares all files of a checkpoint with their digests, once; those of before version 2 have none."""
+        """Compares all files of a checkpoint with their digests, once; versions before 2 have no digests."""
         if step in self._sound:
             return
         found = ""
@@ -159,18 +159,18 @@ class Stored:
 
     @contextlib.contextmanager
     def _explained(self, step: int) -> Iterator[None]:
-        """A damaged checkpoint in one sentence."""
+        """Turns errors while reading into one sentence about a damaged checkpoint."""
         try:
             yield
         except InputError:
             raise
-        except Exception as error:  # whatever half a file decodes to, and Orbax's own
+        except Exception as error:  # truncated files and Orbax raise many types
             reason = str(error).split("\n")[0][:200] or type(error).__name__
             raise formats.Damaged(f"{self._folder / str(step)} is damaged ({reason}): {self._rescue(step)}") from error
 
 
 def score_of(meta: Meta, step: int) -> float | None:
-    """The F1 of a checkpoint that was validated at its own step; a calibration kept from an earlier one is no score."""
+    """The F1 of a checkpoint validated at this step; None where its calibration comes from an earlier step."""
     fitted = meta.calibration
     return fitted.scores.get(METRIC) if fitted.step == step else None
 
@@ -185,7 +185,7 @@ def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
 
 
 def choose_step(checkpoints: Stored, wanted: str, workdir: str | os.PathLike[str]) -> int:
-    """The step that "best", "latest" or a number means; raises `InputError` when it is not there."""
+    """Resolves "best", "latest" or a number to a step; raises `InputError` when there is no such checkpoint."""
     if not checkpoints.steps:
         raise InputError(
             f"{workdir} has no checkpoint: train first with `python train.py --config=... --workdir={workdir}`"

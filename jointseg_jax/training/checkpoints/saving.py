@@ -1,4 +1,4 @@
-"""When a checkpoint cannot be written: say it, go on, try again; at the end of a run, insist."""
+"""Saves checkpoints despite storage failures: warns, continues and retries; waits longer at the end of a run."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ from jointseg_jax.training.state import TrainState
 
 
 class Saver:
-    """Saves a run's checkpoints through the outages of its storage."""
+    """Saves the checkpoints of a run and survives storage outages."""
 
     def __init__(self, checkpoints: Checkpoints, say: Callable[[str], None], patience: float = 15.0):
-        """Does nothing yet.
+        """Writes nothing yet.
 
         Args:
             checkpoints: of the run.
-            say: takes a sentence for people.
-            patience: seconds to insist for in `finish`.
+            say: prints a message.
+            patience: seconds for which `finish` retries.
         """
         self._checkpoints, self._say, self._patience = checkpoints, say, patience
 
     def begin(self, state: TrainState, meta: Meta) -> None:
-        """Starts writing in the background; a failure, of this or of the one before, is said and the run goes on."""
+        """Starts writing in the background; warns if this write or the previous one fails."""
         self._settle()
         try:
             self._checkpoints.save(state, meta)
@@ -32,13 +32,13 @@ class Saver:
             self._complain(error)
 
     def poll(self) -> None:
-        """Says, without waiting, what became of the last one."""
-        # Whether it is idle differs between processes, and settling is a joint act: with several it happens in `begin`.
+        """Reports the outcome of the last write, without waiting for it."""
+        # Settling is collective, but `idle` differs between processes: with several, `begin` settles instead.
         if jax.process_count() == 1 and self._checkpoints.idle:
             self._settle()
 
     def finish(self, state: TrainState, meta: Meta) -> None:
-        """Writes and waits until it is committed, trying for a while.
+        """Writes a checkpoint and waits for its commit; retries for `patience` seconds.
 
         Raises:
             StorageError: it could not be written.
@@ -54,12 +54,12 @@ class Saver:
         retries.call(write, errors=StorageError, patience=lambda _: self._patience, first=1.0)
 
     def replace(self, state: TrainState, meta: Meta) -> None:
-        """Writes a checkpoint again that is there without the validation it was due."""
+        """Rewrites a checkpoint that was saved before its validation was done."""
         self._checkpoints.delete(int(jax.device_get(state.step)))
         self.finish(state, meta)
 
     def close(self) -> None:
-        """Waits for what is being written; a failure is said."""
+        """Waits for the write under way; warns if it fails."""
         self._settle()
 
     def _settle(self) -> None:

@@ -1,8 +1,8 @@
-"""Reads the arrays of a PyTorch weight file without PyTorch, and without running what else may be inside.
+"""Reads the arrays of a PyTorch weight file without PyTorch, and without running code in the file.
 
-A `.pth` file is a pickle, and a pickle is a program. Here it may name ordered dictionaries, tensors and storages;
-whatever else it asks for is refused by name. The two forms PyTorch has written are read: the zip archive of 1.6 and
-later, and the stream of pickles before it, in which torchvision's and ESRGAN's older weights are published.
+A `.pth` file is a pickle, and a pickle is a program. It may use ordered dictionaries, tensors and storages; any other
+name is refused. Both forms of PyTorch are read: the zip archive since 1.6, and the earlier stream of pickles, in which
+torchvision's and ESRGAN's older weights are published.
 """
 
 import collections
@@ -41,7 +41,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older form
 _LEGACY_PROTOCOL = 1001
 _PICKLE_PROTOCOL = 4  # at most; PyTorch writes 2 unless told otherwise
 _DEPTH = 100  # dictionaries and lists within one another
-# What damaged bytes make of a pickle, an archive or a tensor's description.
+# Errors that a damaged pickle, archive or tensor description raises.
 _BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -65,12 +65,12 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     Args:
         path: a file written by `torch.save` (of a state dict, or of dictionaries around state dicts) or by
-            `numpy.savez`; its content decides, not its suffix.
+            `numpy.savez`; the form follows from its content, not its suffix.
 
     Returns:
         {name: array}. Names of nested dictionaries are joined with dots: {"params": {"conv.weight": ...}} gives
-        "params.conv.weight". What is no array (epoch numbers, settings) is left out. Arrays have the file's own
-        precision (bfloat16 is `jax.numpy.bfloat16`) and may be read-only.
+        "params.conv.weight". Values that are not arrays (epoch numbers, settings) are left out. Arrays keep the
+        precision of the file (bfloat16 is `jax.numpy.bfloat16`) and may be read-only.
 
     Raises:
         InputError: the file is missing, damaged, no weight file, or would run code.
@@ -105,10 +105,10 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 class _ForbiddenError(Exception):
-    """The pickle names something that is not allowed. Holds the name."""
+    """The pickle uses a name that is not allowed; the message is that name."""
 
 
-# What a pickle gets hold of are named tuples: unlike functions and classes they have no attributes it could set.
+# The pickle receives named tuples, because unlike functions and classes they have no attributes that it could set.
 
 
 class _StorageType(NamedTuple):
@@ -118,12 +118,12 @@ class _StorageType(NamedTuple):
 
 
 class _Storage(NamedTuple):
-    """A flat array elsewhere in the file."""
+    """Refers to a flat array elsewhere in the file."""
 
     key: str
     dtype: np.dtype
     length: int
-    first: int  # element at which it begins in the storage named `key`: older files store views of storages
+    first: int  # its first element in the storage `key`: older files store views of storages
 
 
 class _Tensor(NamedTuple):
@@ -136,7 +136,7 @@ class _Tensor(NamedTuple):
 
 
 class _Function(NamedTuple):
-    """A function of ours under PyTorch's name."""
+    """A function of this module in place of one of PyTorch's."""
 
     function: Callable[..., Any]
 
@@ -145,7 +145,7 @@ class _Function(NamedTuple):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds `_Tensor`s out of a pickle that may name nothing but what a state dict needs.
+    """Builds `_Tensor`s from a pickle that may use only the names a state dict needs.
 
     Attributes:
         dtypes: of every storage met, by key.
@@ -186,13 +186,13 @@ def _check_opcodes(file: BinaryIO) -> int:
     """Counts the opcodes of one pickle without running it.
 
     Raises:
-        ValueError: it would take all memory, or is of a later protocol.
+        ValueError: loading would exhaust memory, or the protocol is too new.
     """
     count = 0
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if opcode.proto > _PICKLE_PROTOCOL:
             raise ValueError(f"an opcode {opcode.name} that weights do not need")
-        # Python makes room for every place up to the one that is named.
+        # Python allocates every memo slot up to the one used.
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
             raise ValueError(f"place {argument} of a pickle that has come to opcode {count}")
     return count
@@ -259,7 +259,7 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray] | None:
 
 
 def _exactly(file: BinaryIO, count: int) -> bytes:
-    # Compared with what is left beforehand: a damaged count must not allocate.
+    # Checked before reading, because a damaged count must not allocate memory.
     left = os.fstat(file.fileno()).st_size - file.tell()
     if count > left:
         raise EOFError(f"{count} bytes are announced and {left} are left")
@@ -270,8 +270,8 @@ def _tensors(content: Any, opcodes: int) -> Iterator[tuple[str, _Tensor]]:
     """Every tensor in nested dictionaries and lists, with its dotted name.
 
     Raises:
-        ValueError: they are nested too deep, or there are more than the pickle has opcodes: each one written costs at
-            least an opcode, but a container that is referred to twice at every level doubles at every level.
+        ValueError: they are nested too deep, or outnumber the opcodes of the pickle. Every object written costs at
+            least one opcode, but containers that are referred to twice at every level grow exponentially.
     """
     left = max(opcodes, 1000)
     waiting: list[tuple[str, Any, int]] = [("", content, 0)]
@@ -289,7 +289,7 @@ def _tensors(content: Any, opcodes: int) -> Iterator[tuple[str, _Tensor]]:
 
 
 def _array(tensor: _Tensor, data: bytes, swapped: bool = False) -> np.ndarray:
-    """The view a tensor is of its storage, after checking that it stays inside."""
+    """The array of a tensor, a view of its storage, after a check of its bounds."""
     storage, shape, strides = tensor.storage, tensor.shape, tensor.strides
     if (
         len(shape) != len(strides)

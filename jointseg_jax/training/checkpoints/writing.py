@@ -1,4 +1,4 @@
-"""Writing checkpoints, and keeping the last and the best."""
+"""Writes checkpoints, and keeps the last and the best."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from jointseg_jax.training.checkpoints.reading import Stored, score_of
 from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.state import TrainState
 
-# What Orbax writes into the folder of a step after its digests were taken; neither decides what is restored.
+# Files that Orbax writes after the digests are taken; neither affects what is restored.
 _LATE = ("_CHECKPOINT_METADATA", "commit_success.txt")
 
 
@@ -35,14 +35,14 @@ class Checkpoints(Stored):
                 preservation_policy=self,
                 enable_async_checkpointing=True,
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
-                cleanup_tmp_directories=True,  # what a killed or failed writer left takes up space
+                cleanup_tmp_directories=True,  # leftovers of killed or failed writers take up space
             ),
             item_names=("state", "meta"),
             item_handlers={"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
         )
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Which checkpoints Orbax shall keep, oldest first; see `orbax.checkpoint.checkpoint_managers`."""
+        """Tells Orbax which checkpoints to keep, oldest first; see `orbax.checkpoint.checkpoint_managers`."""
         steps = [found.step for found in checkpoints]
         scores = {step: score for step in steps if (score := self.score(step)) is not None}
         best = max(scores, key=lambda step: (scores[step], step), default=None)
@@ -62,7 +62,7 @@ class Checkpoints(Stored):
         """Starts writing a checkpoint; returns as soon as the arrays are copied off the devices.
 
         Raises:
-            StorageError: this one cannot be begun, or the one before it failed (then this one is not begun).
+            StorageError: the write cannot start, or the previous one failed (then this one does not start).
         """
         self.wait()
         step = int(jax.device_get(state.step))
@@ -78,17 +78,17 @@ class Checkpoints(Stored):
             )
 
     def _seal(self) -> None:
-        """Writes the digests of a checkpoint whose files are complete: on one process, before the folder is renamed."""
+        """Writes the digests once all files are complete, on one process, before the folder is renamed."""
         (folder,) = self._folder.glob(f"{self._writing}.orbax-checkpoint-tmp*")
         digests.write(folder, besides=_LATE)
 
     @property
     def idle(self) -> bool:
-        """Nothing is being written; `wait` returns, or raises, at once."""
+        """Whether no write is under way, and `wait` returns or raises at once."""
         return self._writing is None or not self._manager.is_saving_in_progress()
 
     def wait(self) -> None:
-        """Until what was started is committed; raises `StorageError` when it is not."""
+        """Waits for the commit of the write under way; raises `StorageError` when it fails."""
         step = self._writing
         if step is not None:
             with self._storage(step):
@@ -104,7 +104,7 @@ class Checkpoints(Stored):
 
     @contextlib.contextmanager
     def _storage(self, step: int) -> Iterator[None]:
-        """Writing of a step: what fails, on any process, fails on all of them, in one sentence."""
+        """Raises a failed write of any process on all of them, as one sentence."""
         failure: Exception | None = None
         try:
             yield
@@ -112,14 +112,14 @@ class Checkpoints(Stored):
             failure = error
         if consensus.anywhere(failure is not None):
             self._writing = None
-            # A manager takes what it meant to delete after this save for deleted, so it is of no more use.
+            # The manager already counts the checkpoints it meant to delete as deleted, so it is replaced.
             with contextlib.suppress(Exception):
                 self._manager.close()
             try:
                 self._manager = retries.call(self._open)
-            except OSError as error:  # the closed manager refuses the next save, which comes here again
+            except OSError as error:  # the closed manager refuses the next save, which leads here again
                 raise StorageError(f"{self._folder} cannot be opened ({_reason(error)})") from error
-            if step not in self.steps:  # else it was committed, and only clearing away older ones failed
+            if step not in self.steps:  # if it is there, only the removal of older ones failed
                 raise StorageError(
                     f"checkpoint {step} could not be written to {self._folder} ({_reason(failure)}); "
                     f"{'checkpoints ' + ', '.join(map(str, self.steps)) + ' are' if self.steps else 'none was'} there"
@@ -131,7 +131,7 @@ class Checkpoints(Stored):
         return f"remove that folder to go on from step {others[-1]}, or {copy}" if others else f"{copy}, or train again"
 
     def close(self) -> None:
-        """Waits, then lets go of the folder."""
+        """Waits for the write under way, then closes the manager."""
         try:
             self.wait()
         finally:

@@ -1,4 +1,4 @@
-"""What all processes of a run must see alike, because each acts on it."""
+"""Values on which all processes of a run must agree, because each acts on them."""
 
 import jax
 import numpy as np
@@ -6,18 +6,18 @@ from jax.experimental import multihost_utils
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether the flag is set on any process. All processes call it, at the same place."""
+    """Whether the flag is set on any process. All processes must call it at the same place."""
     return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 def total(count: int) -> int:
-    """The sum of a count over all processes. All processes call it, at the same place."""
+    """The sum of a count over all processes. All processes must call it at the same place."""
     return count if jax.process_count() == 1 else int(np.sum(multihost_utils.process_allgather(np.asarray(count))))
 
 
 def preempted(call: int) -> bool:
-    """Whether JAX's preemption service heard SIGTERM on any process; all processes get one answer at the same call.
+    """Whether JAX's preemption service caught SIGTERM on any process; the answer is the same on all.
 
-    All processes call it, with the same number of the call.
+    All processes must call it with the same call number.
     """
     return bool(multihost_utils.reached_preemption_sync_point(call))

@@ -1,4 +1,4 @@
-"""Several processes as one run: connected, agreed with each other, and ended together."""
+"""Connects the processes of a run, checks that they agree, and ends them together."""
 
 import contextlib
 import hashlib
@@ -23,28 +23,28 @@ from jointseg_jax.errors import InputError, Interrupted, RunEnded
 from jointseg_jax.training.devices.processes import Processes
 
 AGAIN_STATUS = 75  # EX_TEMPFAIL of sysexits.h: not all is done, start me again
-# What JAX says of a pod whose other hosts are not there yet, rather than of no pod.
+# Messages of JAX when other hosts of a pod are late, as opposed to no pod at all.
 _LATE = re.compile("deadline|timed out|failed to recognize coordinator", re.I)
 
 
 @contextlib.contextmanager
 def together(processes: Processes | None, *, connect: int = 300, heartbeat: int = 100) -> Iterator[None]:
-    """Connects the processes of a run; what ends one of them ends them all, within bounded time.
+    """Connects the processes of a run; if one ends, all end within bounded time.
 
-    Ends the process itself, without waiting for the others, when something is wrong: status 2 after a user's mistake,
-    `AGAIN_STATUS` when another process was lost, 1 after anything else, such as NCCL that fails before the first step.
+    On an error it exits this process without waiting for the others: status 2 after a user's mistake, `AGAIN_STATUS`
+    when another process was lost, 1 after any other error, such as an NCCL failure before the first step.
 
     Args:
-        processes: what `decide` said.
+        processes: the result of `decide`.
         connect: seconds to wait for all processes.
-        heartbeat: seconds without a sign of life after which a process counts as dead, and all others are ended.
+        heartbeat: seconds without a heartbeat after which a process counts as dead, and all others end.
 
     Raises:
-        InputError: (for a process by itself, or before anything is connected) as it came.
-        Interrupted: the others could not be found in time; they may only be late.
+        InputError: unchanged, from a single process or before the processes are connected.
+        Interrupted: the others were not found in time; they may only be late.
     """
     if processes is None:
-        if jax.process_count() > 1:  # a TPU's runtime knows, whatever the environment says
+        if jax.process_count() > 1:  # the TPU runtime knows this even if the environment does not
             raise InputError(f"this host is one of {jax.process_count()} of a TPU pod: say --cluster=tpu")
         yield
         return
@@ -53,7 +53,7 @@ def together(processes: Processes | None, *, connect: int = 300, heartbeat: int 
         multihost_utils.sync_global_devices("connected")  # at once: see `connect_groups`
         yield
         jax.distributed.shutdown()
-    except RunEnded:  # all processes end together, each with the status that says why
+    except RunEnded:  # all processes end together, each with its own status
         jax.distributed.shutdown()
         raise
     except InputError as error:
@@ -103,16 +103,16 @@ def _connect(processes: Processes, connect: int, heartbeat: int) -> None:
 
 
 def _bind_address(coordinator: str) -> str | None:
-    """Where process 0 listens: on loopback where that is the address given; None is JAX's default, all interfaces.
+    """The address on which process 0 listens: loopback if given; otherwise None, JAX's default of all interfaces.
 
-    Another address may be that of a service that forwards to this machine, on which nothing can listen here.
+    Any other address may belong to a service that forwards to this machine, and cannot be bound here.
     """
     host = coordinator.rpartition(":")[0].strip("[]")
     return coordinator if host in ("localhost", "::1") or host.startswith("127.") else None
 
 
 def _wait_for(processes: Processes, seconds: int) -> None:
-    """Until the coordinator listens: JAX would abort the process with a dump of its stack instead of a sentence."""
+    """Waits for the coordinator to listen, because JAX would abort with a stack dump instead of an error."""
     assert processes.coordinator is not None
     host, _, port = processes.coordinator.rpartition(":")
     deadline = time.monotonic() + seconds
@@ -122,7 +122,7 @@ def _wait_for(processes: Processes, seconds: int) -> None:
             return
         except OSError as error:
             if time.monotonic() > deadline:
-                # A machine that starts late looks like an address that is wrong; only the first mends itself.
+                # A late machine looks like a wrong address; only the former is worth a retry.
                 raise Interrupted(
                     f"process {processes.process} of {processes.count} found no coordinator at {processes.coordinator} "
                     f"within {seconds} s ({error}): is the address right, is process 0 running there, and may it be "
@@ -132,10 +132,10 @@ def _wait_for(processes: Processes, seconds: int) -> None:
 
 
 def connect_groups(mesh: Mesh) -> None:
-    """Connects every group of devices that works together, while no process is more than seconds behind another.
+    """Connects every group of devices early, while the processes are only seconds apart.
 
-    Gloo gives up the first meeting of a group after 30 s, and one process may later compile or open its data that much
-    longer than another. Groups that are connected wait for each other without limit.
+    Gloo allows a group 30 s for its first connection. Later, one process may take longer than that to compile or to
+    open its data. Connected groups wait for each other without limit.
     """
     if jax.process_count() == 1:
         return
@@ -154,7 +154,7 @@ def connect_groups(mesh: Mesh) -> None:
 
 
 def stepped() -> None:
-    """Called after each step: the devices of all processes have worked together."""
+    """Records that the devices of all processes have worked together; called after each step."""
     _stepped.set()
 
 
@@ -162,17 +162,17 @@ _stepped = threading.Event()
 
 
 def _is_loss(message: str) -> bool:
-    """Whether an error of JAX's runtime tells of another process rather than of this one."""
+    """Whether an error of JAX's runtime means that another process was lost."""
     if re.search(r"heartbeat|unhealthy|\bby (remote )?peer\b", message, re.I):
         return True
-    # Devices that have never worked together rather lack a driver or a network: starting again would not mend that.
+    # Before the first step, the cause is more likely a missing driver or network, which a restart does not fix.
     if not _stepped.is_set() and re.search("nccl|barrier", message, re.I):
         return False
     return re.search("gloo|nccl|connection|coordination|barrier|unavailable", message, re.I) is not None
 
 
 def _leave(message: str, status: int) -> None:
-    """Ends this process at once: leaving the ordinary way would first wait for the others, which wait for this one."""
+    """Exits at once, because a normal exit would wait for the others, which wait for this process."""
     print(message.rstrip(), file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -181,10 +181,10 @@ def _leave(message: str, status: int) -> None:
 
 @contextlib.contextmanager
 def one_fate() -> Iterator[None]:
-    """A user's mistake that one process finds inside is raised in all of them; nothing inside may need the others.
+    """Raises an `InputError` of one process in all of them; the block must not use collectives.
 
     Raises:
-        InputError: the first that any process found.
+        InputError: this process's own, or the first of the others.
     """
     if jax.process_count() == 1:
         yield
@@ -207,13 +207,13 @@ def one_fate() -> Iterator[None]:
 
 
 def agree(facts: Mapping[str, str]) -> None:
-    """Refuses to go on unless all processes were told the same.
+    """Checks that all processes have the same facts.
 
     Args:
         facts: by name, such as {"config": ..., "dataset": ...}; the same names in all processes.
 
     Raises:
-        InputError: (in all processes) another one differs.
+        InputError: in all processes, if any differs.
     """
     if jax.process_count() == 1:
         return
@@ -229,7 +229,7 @@ def agree(facts: Mapping[str, str]) -> None:
 
 
 def share(folder: str | os.PathLike[str], seconds: float = 30) -> None:
-    """Makes sure that all processes see one and the same folder: checkpoints are written by all of them together.
+    """Checks that all processes see the same folder, because they write checkpoints together.
 
     Raises:
         InputError: they do not.

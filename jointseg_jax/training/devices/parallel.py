@@ -1,8 +1,8 @@
-"""The only room that knows devices: mesh, shardings, host arrays to global arrays and back.
+"""Mesh, shardings, and host arrays to global arrays and back.
 
-The mesh has two axes. Samples of a batch are spread over `data`, the rows of each sample over `space`: images too large
-for one device are trained (or mapped) in slabs, and only the rows next to a slab travel. Parameters, their average and
-the optimiser state are held whole by every device unless a rule table spreads some of them over `data`.
+The mesh has two axes. Samples of a batch are sharded over `data`, the rows of each sample over `space`: images too
+large for one device are trained or mapped in slabs, and devices exchange only the rows next to a slab. Parameters,
+their EMA and the optimiser state are replicated unless a rule table shards some of them over `data`.
 """
 
 import os
@@ -28,16 +28,16 @@ R = TypeVar("R")
 
 
 def use_compilation_cache(shared: pathlib.Path | None = None) -> None:
-    """Keeps compiled programs on disk, so that a second start is seconds.
+    """Caches compiled programs on disk, which reduces a second start to seconds.
 
-    In JAX_COMPILATION_CACHE_DIR; else several processes keep them in `shared`/xla, one by itself in the user's cache.
+    The folder is JAX_COMPILATION_CACHE_DIR if set, `shared`/xla for several processes, or the user's cache for one.
 
     Args:
         shared: a folder that all processes of the run see.
     """
     if not jax.config.values.get("jax_compilation_cache_dir"):
-        # Process 0 alone writes, and on GPUs all processes tune a program together: where one found it in a cache of
-        # its own machine, the others would wait for that one's part.
+        # Process 0 alone writes, and on GPUs all processes autotune a program together: if one found the program in a
+        # local cache, the others would wait for its part.
         if shared is not None and jax.process_count() > 1:
             cache = shared / "xla"
         else:
@@ -51,7 +51,7 @@ def make_mesh(data: int = -1, space: int = 1) -> Mesh:
     """A mesh `data` x `space` over the first devices; `data` -1 takes all.
 
     Raises:
-        InputError: there are too few devices, or some process would hold none or only parts of samples.
+        InputError: there are too few devices, or a process would hold no samples or only parts of samples.
     """
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     count = len(devices)
@@ -69,12 +69,12 @@ def make_mesh(data: int = -1, space: int = 1) -> Mesh:
     shares = [sum(row[0].process_index == p for row in grid) for p in range(jax.process_count())]
     if len(set(shares)) > 1:
         raise InputError(f"mesh {wanted} x {space} leaves the {jax.process_count()} processes {shares} rows: take -1")
-    # Mesh defaults to Auto axes, jax.make_mesh to Explicit ones: always say which.
+    # Explicit, because the defaults differ: Auto axes for Mesh, Explicit ones for jax.make_mesh.
     return Mesh(grid, (DATA, SPACE), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
 def local_mesh(samples: int) -> Mesh:
-    """A mesh over this process's own devices, as many of them as divide `samples`: what maps by itself uses these."""
+    """A mesh over as many of this process's devices as divide `samples`, for mapping without other processes."""
     devices = jax.local_devices()
     count = next(n for n in range(min(len(devices), samples), 0, -1) if samples % n == 0)
     grid = np.asarray(devices[:count], dtype=object).reshape(count, 1)
@@ -87,12 +87,11 @@ def check_fit(mesh: Mesh, batch: int, rows: int, least: int) -> None:
     Args:
         mesh: devices.
         batch: samples.
-        rows: of a sample, at 10 m. Every finer lattice, and every coarser one that a network makes on the way, has a
-            whole multiple or a whole fraction of them per slab whenever these divide.
-        least: rows a slab needs, at 10 m: as far as the widest operator reaches.
+        rows: of a sample, at 10 m. If these divide, so do the rows of every finer or coarser lattice in the network.
+        least: rows that a slab needs at 10 m: the reach of the widest operator.
 
     Raises:
-        InputError: they do not.
+        InputError: samples or rows do not divide.
     """
     data, space = mesh.shape[DATA], mesh.shape[SPACE]
     if batch % data:
@@ -105,15 +104,15 @@ def check_fit(mesh: Mesh, batch: int, rows: int, least: int) -> None:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds everything."""
+    """The sharding that replicates an array on every device."""
     return NamedSharding(mesh, P())
 
 
 def batch_shardings(batch: Any, mesh: Mesh) -> Any:
     """The sharding of each array of a batch.
 
-    Samples (axis 0) lie over `data`; rows over `space`: axis 2 of an input `[b, dates, h, w, ...]`, axis 1 of images
-    and labels `[b, H, W, ...]`. What a sample has one of, or a vector of, lies over `data` only.
+    Samples (axis 0) are sharded over `data`; rows over `space`: axis 2 of an input `[b, dates, h, w, ...]`, axis 1 of
+    images and labels `[b, H, W, ...]`. Scalars and vectors per sample are sharded over `data` only.
     """
 
     def of(path: Any, x: Any) -> NamedSharding:
@@ -126,22 +125,22 @@ def batch_shardings(batch: Any, mesh: Mesh) -> Any:
 
 
 def over_samples(mesh: Mesh) -> NamedSharding:
-    """Axis 0 lies over `data`, all else is whole."""
+    """The sharding of axis 0 over `data`, with all other axes whole."""
     return NamedSharding(mesh, P(DATA))
 
 
 def state_shardings(tree: Any, mesh: Mesh, rules: Rules = ()) -> Any:
-    """The sharding of each array of a state (or of parameters): whole on every device, or spread over `data`.
+    """The sharding of each array of a state (or of parameters): replicated, or sharded over `data`.
 
     Args:
-        tree: of anything with shapes.
+        tree: of arrays or shapes.
         mesh: devices.
         rules: (path pattern, how); the first pattern found in an array's path, such as
-            "opt/generator/1/0/mu/sr/stage1/trunk/kernel1", decides. "largest" spreads the largest axis that divides
-            over `data` (Rajbhandari et al. 2020, ZeRO: what is not in use need not be held whole); "whole" does not.
+            "opt/generator/1/0/mu/sr/stage1/trunk/kernel1", decides. "largest" shards the largest axis that divides
+            over `data` (ZeRO, Rajbhandari et al. 2020: arrays not in use need not be replicated); "whole" replicates.
 
     Raises:
-        InputError: a rule that cannot be read.
+        InputError: a rule is malformed.
     """
     table = []
     for rule in rules:
@@ -166,15 +165,15 @@ def state_shardings(tree: Any, mesh: Mesh, rules: Rules = ()) -> Any:
 
 
 def whole(tree: Any, mesh: Mesh) -> Any:
-    """Inside a jitted function: `tree` gathered onto every device, its gradients scattered back.
+    """Gathers `tree` onto every device and scatters its gradients back, inside a jitted function.
 
-    Said of parameters before they are used; otherwise XLA may prefer to move the much larger activations.
+    Apply it to parameters before use; otherwise XLA may move the much larger activations instead.
     """
     return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, replicated(mesh)), tree)
 
 
 def in_slabs(function: Callable[A, R], mesh: Mesh) -> Callable[A, R]:
-    """`function`, which runs networks, traced for images whose rows lie over `space`."""
+    """Wraps a function that runs networks, to trace it for images with rows sharded over `space`."""
 
     def traced(*args: A.args, **kwargs: A.kwargs) -> R:
         with row_slabs(mesh.shape[SPACE]):
@@ -184,7 +183,7 @@ def in_slabs(function: Callable[A, R], mesh: Mesh) -> Callable[A, R]:
 
 
 def to_global(batch: Any, mesh: Mesh) -> Any:
-    """This process's samples of a batch (a tree of NumPy arrays) as global arrays, sharded by `batch_shardings`."""
+    """Turns this process's samples of a batch (a tree of NumPy arrays) into global arrays; see `batch_shardings`."""
     return jax.tree.map(
         lambda x, sharding: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
         batch,
@@ -193,7 +192,7 @@ def to_global(batch: Any, mesh: Mesh) -> Any:
 
 
 def prefetch(batches: Iterable[Any], mesh: Mesh, ahead: int = 1) -> Iterator[Any]:
-    """Global batches, `ahead` of them already on their way to the devices (transfers are asynchronous)."""
+    """Yields global batches and starts the asynchronous transfer of the next `ahead` ones."""
     queue: list[Any] = []
     for batch in batches:
         queue.append(to_global(batch, mesh))
@@ -203,7 +202,7 @@ def prefetch(batches: Iterable[Any], mesh: Mesh, ahead: int = 1) -> Iterator[Any
 
 
 def abstract(tree: Any, shardings: Any) -> Any:
-    """Shapes, dtypes and shardings of a tree: what a checkpoint is restored onto.
+    """Shapes, dtypes and shardings of a tree, onto which a checkpoint is restored.
 
     shardings: one for all, or a tree of them.
     """
@@ -214,15 +213,15 @@ def abstract(tree: Any, shardings: Any) -> Any:
 
 
 def usable_here(tree: Any) -> Any:
-    """`tree` in a form that this process can compute with by itself; all processes must call it.
+    """Makes `tree` usable by this process without the others; all processes must call it.
 
-    One process keeps its arrays where they are; several get copies in host memory.
+    A single process keeps its arrays in place; several get copies in host memory.
     """
     return tree if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
 
 
 def describe(mesh: Mesh) -> str:
-    """One line: devices, processes, mesh."""
+    """Describes devices, processes and mesh in one line."""
     kind = jax.devices()[0].device_kind
     shape = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
     return f"{jax.device_count()} {kind} device(s) in {jax.process_count()} process(es), mesh {shape}"

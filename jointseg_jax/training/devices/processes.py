@@ -1,7 +1,7 @@
-"""Whether this process is one of several of a run: decided from flags and environment, before JAX is touched.
+"""Decides from flags and environment, before JAX starts, whether this process is one of several of a run.
 
-Never guessed: an environment that says half of what is needed is refused. Believing it to be a process by itself would
-start as many separate trainings as there are processes.
+It never guesses: a half-set environment is refused, because treating each process as a single one would start as many
+separate trainings as there are processes.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from jointseg_jax.errors import InputError
 
 CLUSTERS = ("auto", "none", "environment", "slurm", "tpu")
-_PORTS = 65536 - 4096  # a Slurm job listens on a port of the last 4096 that its number decides
-# Launchers that number their processes without saying where the first one is.
+_PORTS = 65536 - 4096  # a Slurm job uses one of the last 4096 ports, chosen by its number
+# Launchers that number their processes but do not give the address of the first one.
 _OTHER_LAUNCHERS = {
     "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
     "PMI_SIZE": "PMI_RANK",
@@ -22,7 +22,7 @@ _OTHER_LAUNCHERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What the command line says: `--coordinator`, `--processes`, `--process`, `--cluster`; None where nothing."""
+    """The flags `--coordinator`, `--processes`, `--process` and `--cluster`; None where not given."""
 
     coordinator: str | None = None
     processes: int | None = None
@@ -32,13 +32,13 @@ class Flags:
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """A run of several processes, as this one sees it.
+    """A run of several processes, from the view of this one.
 
     Attributes:
-        source: what said so: "flags", "environment", "slurm" or "tpu".
+        source: of this information: "flags", "environment", "slurm" or "tpu".
         coordinator: host:port of process 0; None where JAX finds it ("tpu").
         count: of processes; None likewise.
-        process: number of this one, from 0; None likewise.
+        process: index of this one, from 0; None likewise.
         device: the only local device of this process; None for all.
     """
 
@@ -50,9 +50,9 @@ class Processes:
 
 
 def decide(flags: Flags, environment: Mapping[str, str]) -> Processes | None:
-    """Whether this process belongs to a larger run.
+    """Decides whether this process belongs to a larger run.
 
-    In this order: flags; Slurm (more than one task in the job step); a TPU pod of several hosts;
+    The sources, in this order: flags; Slurm (more than one task in the job step); a TPU pod of several hosts;
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or Kubernetes' JOB_COMPLETION_INDEX for the last.
 
     Args:
@@ -60,10 +60,10 @@ def decide(flags: Flags, environment: Mapping[str, str]) -> Processes | None:
         environment: `os.environ`.
 
     Returns:
-        None for a process by itself.
+        None for a single process.
 
     Raises:
-        InputError: something is missing or contradicts itself.
+        InputError: the information is incomplete or contradicts itself.
     """
     if flags.cluster not in CLUSTERS:
         raise InputError(f"--cluster={flags.cluster} is unknown; known: {', '.join(CLUSTERS)}")
@@ -118,12 +118,12 @@ def _slurm(environment: Mapping[str, str], demanded: bool) -> Processes | None:
 
 
 def _slurm_device(environment: Mapping[str, str], count: int, nodes: int) -> int | None:
-    """The only GPU of a task among those it sees; None for all of them."""
+    """The local index of a task's only GPU; None if it uses all that it sees."""
     if count == nodes:
         return None
     local = _number(environment, "SLURM_LOCALID", 0)
     if "CUDA_VISIBLE_DEVICES" not in environment:
-        # Slurm hands out no GPUs: if there are any, all tasks see all of them; on CPUs the number says nothing.
+        # Slurm assigns no GPUs: if there are any, all tasks see all of them; on CPUs the index has no effect.
         return local
     seen = len(environment["CUDA_VISIBLE_DEVICES"].split(","))
     own = environment.get("SLURM_GPUS_PER_TASK", "").rpartition(":")[2]  # "4", or with the type "a100:4"
@@ -146,7 +146,7 @@ def _tpu(environment: Mapping[str, str], demanded: bool) -> Processes | None:
         if missing:
             raise InputError(f"the environment names several TPU hosts or slices, but {missing[0]} is not set")
         return Processes("tpu")
-    # On a pod without Kubernetes only the metadata server knows the hosts, so that the user has to say it is one.
+    # Without Kubernetes only the metadata server knows the hosts of a pod, so the user must name it.
     return Processes("tpu") if demanded else None
 
 
@@ -163,7 +163,7 @@ def _jax(environment: Mapping[str, str], demanded: bool) -> Processes | None:
 
 
 def _checked(source: str, values: Mapping[str, str | None], where: str) -> Processes:
-    """Address, count and number, in this order, once nothing is missing."""
+    """Checks that address, count and index, in this order, are complete and valid."""
     missing = [k for k, v in values.items() if v is None]
     if missing:
         raise InputError(

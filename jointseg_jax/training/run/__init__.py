@@ -1,4 +1,4 @@
-"""What a run writes and hears: logs, TensorBoard, rates, profiles, stop requests.
+"""Input and output of a run: logs, TensorBoard, rates, profiles, stop requests.
 
 May import: errors, storage. Only this room imports tensorboardX.
 """

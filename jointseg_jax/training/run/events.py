@@ -1,7 +1,7 @@
 """TensorBoard's event file, written in the calling thread.
 
-tensorboardX encodes the records. Its writers are not used: the asynchronous one blocks the run for good once the disk
-is full, and the synchronous one leaves half a record there, which ends TensorBoard's reading.
+tensorboardX encodes the records. Its writers are not used: on a full disk, the asynchronous one blocks the run forever,
+and the synchronous one leaves half a record, at which TensorBoard stops reading.
 """
 
 import math
@@ -24,8 +24,8 @@ class EventFile:
 
     Args:
         folder: of the run's events.
-        first: the step the run begins at; what an earlier, killed session logged after it is hidden by TensorBoard.
-        complain: is told once per outage of storage.
+        first: the first step; TensorBoard hides records of later steps left by an earlier, killed run.
+        complain: called once per storage outage.
     """
 
     def __init__(self, folder: pathlib.Path, first: int, complain: Callable[[str], None]):
@@ -36,15 +36,15 @@ class EventFile:
             self._write(Event(step=first + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """A number."""
+        """Writes a number."""
         self._write(Event(step=step, summary=summary.scalar(name, value)))
 
     def picture(self, name: str, rgb: np.ndarray, step: int) -> None:
-        """A picture, uint8 [h, w, 3]."""
+        """Writes a picture, uint8 [h, w, 3]."""
         self._write(Event(step=step, summary=summary.image(name, rgb, dataformats="HWC")))
 
     def histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, step: int) -> None:
-        """A histogram: counts [bins] between edges [bins + 1], outer bins that are empty left out."""
+        """Writes a histogram: counts [bins] between edges [bins + 1], without empty outer bins."""
         filled = np.flatnonzero(counts)
         if len(filled):
             bins = slice(filled[0], filled[-1] + 1)
@@ -55,7 +55,7 @@ class EventFile:
             self._write(Event(step=step, summary=raw))
 
     def close(self) -> None:
-        """Closes."""
+        """Closes the file."""
         self._journal.close()
 
     def _write(self, event: Event) -> None:
@@ -68,5 +68,5 @@ class EventFile:
 
 
 def printable(value: object) -> object:
-    """JSON has no NaN and no infinity: they become "nan", "inf" and "-inf"."""
+    """Converts NaN and infinities, which JSON lacks, to "nan", "inf" and "-inf"."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,6 +1,6 @@
-"""What a run says: a JSON line per event, TensorBoard, W&B, a progress bar. Only process 0 speaks.
+"""The logs of a run: a JSON line per event, TensorBoard, W&B, a progress bar. Only process 0 writes.
 
-A full disk, a closed pipe or a service that is down never ends a run.
+A full disk, a closed pipe or an unreachable service never ends a run.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ class RunLog:
 
     Args:
         workdir: of the run.
-        first: the step it begins at.
+        first: the first step.
         project: of Weights & Biases; None for none.
-        config: what W&B keeps of the experiment.
+        config: of the experiment, stored by W&B.
 
     Raises:
         InputError: a project is named and `wandb` is not installed.
@@ -46,12 +46,12 @@ class RunLog:
             self._board = EventFile(workdir / "tensorboard", first, self._warn)
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """Prints a line."""
         if self._speaks:
             tqdm.tqdm.write(text, file=_Patient(sys.stdout))
 
     def record(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """A JSON line, and scalars for TensorBoard and W&B under `kind/`."""
+        """Writes a JSON line, and scalars for TensorBoard and W&B under `kind/`."""
         if not self._speaks:
             return
         row = {"kind": kind, "step": step, "time": round(time.time(), 3), **values}
@@ -62,19 +62,19 @@ class RunLog:
         self._send(numbers, step)
 
     def picture(self, name: str, step: int, rgb: np.ndarray) -> None:
-        """A picture, uint8 [h, w, 3]."""
+        """Writes a picture, uint8 [h, w, 3]."""
         if self._speaks:
             self._board.picture(name, rgb, step)
             if self._remote is not None:
                 self._send({name: importlib.import_module("wandb").Image(rgb)}, step)
 
     def histogram(self, name: str, step: int, counts: np.ndarray, edges: np.ndarray) -> None:
-        """A histogram for TensorBoard: counts [bins] between edges [bins + 1]."""
+        """Writes a histogram for TensorBoard: counts [bins] between edges [bins + 1]."""
         if self._speaks:
             self._board.histogram(name, counts, edges, step)
 
     def progress(self, first: int, total: int) -> "tqdm.tqdm":
-        """A progress bar over steps, with the time left; where the output is no terminal, a line every 15 seconds."""
+        """A progress bar over steps, with the time left; a line every 15 seconds if stderr is not a terminal."""
         terminal = sys.stderr.isatty()
         return tqdm.tqdm(
             total=total,
@@ -109,7 +109,7 @@ class RunLog:
 
 
 class _Patient(io.TextIOBase):
-    """A terminal or a file that may be full or gone."""
+    """A text stream that ignores write errors, such as a full disk or a closed pipe."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -137,6 +137,6 @@ def _wandb(workdir: pathlib.Path, project: str, config: dict[str, Any]) -> Any:
         raise InputError(
             f"config.wandb is {project!r}, but wandb is not installed: `pip install wandb`, or leave config.wandb unset"
         ) from error
-    # The same folder is the same run, so that a restart continues its curves.
+    # The id follows from the folder, so a restart continues the curves.
     identity = hashlib.sha256(str(workdir.resolve()).encode()).hexdigest()[:16]
     return wandb.init(project=project, id=identity, name=workdir.name, dir=str(workdir), config=config, resume="allow")

@@ -1,4 +1,4 @@
-"""How fast a run goes."""
+"""Throughput of a run."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ class Meter:
         self.restart(0)
 
     def restart(self, steps: int) -> None:
-        """Forgets what was measured, with `steps` done."""
+        """Restarts the measurement after `steps` steps."""
         self._since, self._started, self._waited = steps, time.perf_counter(), 0.0
 
     @contextlib.contextmanager
@@ -29,7 +29,7 @@ class Meter:
         self._waited += time.perf_counter() - before
 
     def read(self, steps: int) -> dict[str, float]:
-        """Rates since the last reading, with `steps` done now."""
+        """Rates since the last reading, after `steps` steps."""
         elapsed = time.perf_counter() - self._started
         patches = (steps - self._since) * self._batch / elapsed
         found = {

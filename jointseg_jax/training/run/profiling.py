@@ -1,4 +1,4 @@
-"""A trace of some steps, for TensorBoard's profiler or Perfetto."""
+"""Traces some steps for TensorBoard's profiler or Perfetto."""
 
 import contextlib
 import pathlib
@@ -14,7 +14,7 @@ FOLDER = "profile"
 
 
 def parse(text: str | None) -> range | None:
-    """The steps that `--profile=start:stop` means, start included and stop not.
+    """Parses `--profile=start:stop`; start is included, stop is not.
 
     Raises:
         InputError: it is not start:stop with start < stop.
@@ -28,13 +28,13 @@ def parse(text: str | None) -> range | None:
 
 
 class Trace:
-    """Writes WORKDIR/profile over the steps wanted; process 0 only.
+    """Traces the wanted steps into WORKDIR/profile, on process 0 only.
 
     Args:
         workdir: of the run.
         wanted: steps to trace, None for none.
         first: the run's first step.
-        steps: where it ends.
+        steps: the number of steps of the run.
 
     Raises:
         InputError: the run ends before the trace would begin.
@@ -43,7 +43,7 @@ class Trace:
     def __init__(self, workdir: pathlib.Path, wanted: range | None, first: int, steps: int):
         if wanted is not None and wanted.start >= steps:
             raise InputError(f"--profile={wanted.start}:{wanted.stop} begins after the last of {steps} steps")
-        # Steps that are done already are no error: a requeued run is given the same command again.
+        # Steps that are already done are no error, because a requeued run gets the same command.
         left = range(max(wanted.start, first), wanted.stop) if wanted is not None else range(0)
         self._wanted = left if jax.process_index() == 0 else range(0)
         self._folder = workdir / FOLDER
@@ -59,7 +59,7 @@ class Trace:
 
     @contextlib.contextmanager
     def step(self, number: int) -> Iterator[None]:
-        """A step of the run; the block must wait for its results."""
+        """Traces one step; the block must wait for its results."""
         if number in self._wanted and not self._on:
             jax.profiler.start_trace(str(self._folder))
             self._on = True

@@ -1,4 +1,4 @@
-"""Stopping a run from outside: SIGTERM or Ctrl-C ends the step, saves, and the same command goes on later."""
+"""Stops a run on SIGTERM or Ctrl-C: it finishes the step and saves; the same command resumes it."""
 
 import contextlib
 import os
@@ -14,17 +14,17 @@ _NOTICE = b"\nasked to stop: finishing this step and saving a checkpoint (Ctrl-C
 
 
 class StopAsked(Exception):
-    """The run was asked to stop."""
+    """Raised after a stop request."""
 
 
 class Stopping:
     """Listens for SIGTERM and SIGINT while the block runs.
 
-    One process: handlers of our own. Several: JAX's preemption service hears SIGTERM on any of them and lets all of
-    them answer yes at the same call of `check`, so they must all call it at the same places.
+    A single process installs its own handlers. With several, JAX's preemption service catches SIGTERM on any of them
+    and reports it to all at the same call of `check`, so all must call it at the same places.
 
-    Further SIGTERMs change nothing. A second SIGINT ends the process at once, like a kill: checkpoints are committed by
-    a rename, so nothing that was complete is lost.
+    Further SIGTERMs have no effect. A second SIGINT ends the process at once, like a kill; committed checkpoints are
+    safe, because the commit is a rename.
     """
 
     def __enter__(self) -> "Stopping":
@@ -44,7 +44,7 @@ class Stopping:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raises `StopAsked` once the run was asked to stop; on all processes at the same call."""
+        """Raises `StopAsked` once a stop was requested; all processes raise it at the same call."""
         self._calls += 1
         if not self._agreed:
             self._agreed = self._asked if self._alone else consensus.preempted(self._calls)
@@ -57,8 +57,8 @@ class Stopping:
                 os._exit(128 + signal.SIGINT)
             self._interrupted = True
             if not self._alone:
-                os.kill(os.getpid(), signal.SIGTERM)  # the preemption service listens for this one
+                os.kill(os.getpid(), signal.SIGTERM)  # the signal of the preemption service
         if not self._asked:
             with contextlib.suppress(OSError):
-                os.write(2, _NOTICE)  # print might deadlock: the signal may have come in the middle of one
+                os.write(2, _NOTICE)  # print might deadlock inside an interrupted print
         self._asked = True
