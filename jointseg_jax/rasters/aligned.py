@@ -1,4 +1,4 @@
-"""Reading a raster on a lattice that is not its own: shifted by whole pixels, repeated, or (when asked for) warped."""
+"""Reads a raster on another lattice: shifted by whole pixels, repeated, or (on request) warped."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ from jointseg_jax.rasters.reader import alpha_band, dataset_lattice, open_raster
 
 
 class Aligned:
-    """Windows of a raster, counted on another lattice.
+    """Reads windows of a raster on another lattice.
 
     Attributes:
-        source: the raster as it is on disk, for what it says of itself (a warped view would have lost that).
-        collar: its black border, which counts as absent; None where it has none or none was looked for.
+        source: the raster on disk, for its metadata (a warped view loses them).
+        collar: its black border, which counts as absent; None if it has none or was not searched for one.
     """
 
     def __init__(
@@ -38,18 +38,18 @@ class Aligned:
 
         Args:
             source: see above.
-            view: what is read, perhaps a warped view of it.
-            corner: row and column of the lattice's corner, in its pixels from the view's corner.
-            factor: pixels of the lattice on the side of one of the view's.
-            alpha: one-based number of the view's band that is zero where it has no data; None where the view tells
-                by other means.
+            view: the dataset to read, `source` or a warped view of it.
+            corner: row and column of the lattice's corner, in lattice pixels from the view's corner.
+            factor: lattice pixels on the side of a view pixel.
+            alpha: one-based number of the view's band that is zero without data; None if the view marks absence
+                otherwise.
             collar: see above.
         """
         self.source, self.collar = source, collar
         self._view, self._corner, self._factor, self._alpha = view, corner, factor, alpha
 
     def read(self, window: Window, bands: tuple[int, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Stored numbers `[h, w, bands]` and where the raster has data `[h, w]` (its own nodata, alpha or mask).
+        """Reads stored numbers `[h, w, bands]` and where the raster has data `[h, w]` (by its nodata, alpha or mask).
 
         Args:
             window: of the lattice.
@@ -81,17 +81,16 @@ def open_aligned(
     absent: float | None = None,
     collar: bool = False,
 ) -> Iterator[Aligned]:
-    """Opens a raster to be read on `lattice`.
+    """Opens a raster for reading on `lattice`.
 
     Args:
         path: the raster.
-        lattice: whose pixels windows are counted in.
-        warp: resample it onto the lattice, cubic for quantities and nearest for classes; otherwise it must already
-            lie on it, shifted by whole pixels at most.
-        categorical: the raster holds classes: its pixels may be a whole number of times larger, and are repeated.
-        absent: number that marks absent pixels where the raster has no nodata value, so that warping mixes none of
-            them with the ground beside them.
-        collar: look for a black border.
+        lattice: the lattice of the windows.
+        warp: resample onto the lattice, cubic for quantities and nearest for classes. Without it the raster may only
+            be shifted by whole pixels.
+        categorical: the raster holds classes; its pixels may be a whole number of times larger and are repeated.
+        absent: number of absent pixels if the raster has no nodata value; warping then does not mix them in.
+        collar: search for a black border.
 
     Raises:
         InputError: not a raster, another CRS or spacing, or shifted by a fraction of a pixel.
@@ -113,10 +112,10 @@ def open_aligned(
 def _warped(
     dataset: DatasetReader, lattice: GeoBox, categorical: bool, absent: float | None
 ) -> Iterator[tuple[WarpedVRT, int | None]]:
-    """A view of a raster on a lattice, and the number of its alpha band; None where its nodata value tells.
+    """A view of a raster on a lattice, and the number of its alpha band; None if it has a nodata value.
 
-    Beyond the raster a view holds zeros, which are gaps only where it has a nodata value or an alpha band. Of
-    floating-point bands GDAL takes none for alpha, so it is read by its number.
+    A view holds zeros beyond the raster. Only a nodata value or an alpha band marks them as gaps. GDAL does not treat
+    a floating-point band as alpha, so the band is read by number.
     """
     height, width = lattice.shape
     alpha: int | None = None

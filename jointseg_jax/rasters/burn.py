@@ -1,4 +1,4 @@
-"""Vectors into pixels."""
+"""Rasterises vectors."""
 
 from collections.abc import Iterable
 
@@ -21,10 +21,10 @@ def burn(
     """Writes values into `out`, in place, where a pixel's centre lies in a geometry.
 
     Args:
-        shapes: geometry (or GeoJSON dict) and value; empty geometries are passed over, later ones win.
+        shapes: geometry (or GeoJSON dict) and value; empty geometries are skipped, later ones win.
         out: [height, width].
         transform: from pixels of `out` to the coordinates of the geometries.
-        add: add the values up instead.
+        add: sum the values instead.
 
     Returns:
         `out`.

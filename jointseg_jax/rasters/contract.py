@@ -1,7 +1,7 @@
 """The radiometry contract: what the numbers in the rasters mean.
 
-It travels dataset -> checkpoint -> prediction, so that a network never meets values in units it was not trained on.
-This module is plain data and imports without rasterio.
+Dataset, checkpoint and prediction share it, so a network only sees values in the units it was trained on. This module
+is plain data and imports without rasterio.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ import numpy as np
 from jointseg_jax.storage import formats
 
 UNITS = ("reflectance", "display", "dB", "m", "index")
-COARSE_SPACING = 10.0  # metres: the lattice all inputs are brought to
+COARSE_SPACING = 10.0  # metres: the lattice of all inputs
 FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
-BEYOND = 1e6  # no quantity of the ground has such values, in any of the units
-IGNORE = 255  # label value that no loss and no score counts
+BEYOND = 1e6  # larger than any real value, in all units
+IGNORE = 255  # label value that losses and scores skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +31,12 @@ class Statistics:
 
 @dataclasses.dataclass(frozen=True)
 class Modality:
-    """One raster of a site: bands that share a spacing and a way to be read.
+    """One raster of a site: bands that share a spacing and an encoding.
 
-    `value = (stored + offset) * scale`, in `units`. A pixel is invalid where a band equals `nodata`; in `display` units
-    where all bands do (an 8-bit stretch saturates single bands at 0 or 255, which is no absence). Whatever `nodata` is,
-    these are invalid, too: whole numbers that stand for reflectance at 0; floating-point reflectance and backscatter
-    that are exactly 0 in all bands, as warping fills; floating-point values that are not finite or beyond any quantity
-    of the ground (fill such as -3.4e38).
+    `value = (stored + offset) * scale`, in `units`. A pixel is invalid where any band equals `nodata`; in `display`
+    units where all bands do (an 8-bit stretch saturates single valid bands at 0 or 255). Also invalid, for any
+    `nodata`: integer reflectance of 0; floating-point reflectance and backscatter of exactly 0 in all bands, the fill
+    of warping; floating-point values that are not finite or exceed `BEYOND` (fill such as -3.4e38).
 
     Attributes:
         name: of the modality and of its files.
@@ -48,7 +47,7 @@ class Modality:
         nodata: stored number that marks absence.
         scale, offset: see above.
         dates: acquisitions per site.
-        optional: some sites of the training split lack it, so a network has learnt from zero masks in its place.
+        optional: some training sites lack it, so the network was trained with zero masks in its place.
         statistics: over the training split.
     """
 
@@ -69,11 +68,11 @@ class Modality:
             raise ValueError(f"units {self.units!r} of modality {self.name!r} are none of {UNITS}")
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
-        """Stored numbers [..., bands] to float32 values in `units`."""
+        """Converts stored numbers [..., bands] to float32 values in `units`."""
         return (stored.astype(np.float32) + np.float32(self.offset)) * np.float32(self.scale)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """Inverse of `decode`: numbers to store, as floats; whole ones are rounded and kept off 0, which is nodata."""
+        """Inverse of `decode`, as floats; for integer dtypes rounded and at least 1, because 0 is nodata."""
         stored = values / self.scale - self.offset
         if np.issubdtype(np.dtype(self.dtype), np.floating):
             return stored
@@ -105,10 +104,10 @@ class Modality:
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-    """What a dataset holds and a network expects.
+    """The modalities, image bands and label of a dataset, which a network expects.
 
-    `image_bands` are the names of the three bands, found in the first modality, that the 1 m image shows; the image
-    is in that modality's units.
+    `image_bands` names the three bands of the 1 m image. They are bands of the first modality, and the image is in its
+    units.
     """
 
     modalities: tuple[Modality, ...]
@@ -128,12 +127,12 @@ class Contract:
 
     @property
     def primary(self) -> Modality:
-        """The modality that the image bands are taken from."""
+        """The modality that holds the image bands."""
         return self.modalities[0]
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the label's values 0 and 1; the default ones are those of the default label alone."""
+        """Names of the label's values 0 and 1; the default names apply only to the default label."""
         if self.label != Contract.label and self.classes == Contract.classes:
             return "other", self.label
         return self.classes
@@ -145,7 +144,7 @@ class Contract:
 
     @property
     def dates(self) -> int:
-        """Length of the date axis of all inputs: the most acquisitions any modality has."""
+        """Length of the date axis of all inputs: the largest number of acquisitions of any modality."""
         return max(m.dates for m in self.modalities)
 
     def replace(self, **changes: Any) -> "Contract":
@@ -158,14 +157,14 @@ class Contract:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any], where: object = "the contract") -> "Contract":
-        """Inverse of `to_dict`; contracts that state `dates` once, for all modalities, are read as well.
+        """Inverse of `to_dict`; also reads contracts that state `dates` once for all modalities.
 
         Args:
-            fields: as `to_dict` gives them.
-            where: names the file in messages.
+            fields: from `to_dict`.
+            where: the file, for messages.
 
         Raises:
-            Newer: it has fields that this program does not know.
+            Newer: it has unknown fields.
             KeyError, TypeError, ValueError: fields are missing or of other types.
         """
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
@@ -180,7 +179,7 @@ class Contract:
 
 
 def _as_stored(nodata: float, dtype: np.dtype) -> np.generic | None:
-    """A nodata value as stored numbers have it; None where none can be equal to it (NaN, or -9999 of unsigned ones)."""
+    """A nodata value in the dtype of stored numbers; None if no number can equal it (NaN, or -9999 if unsigned)."""
     if np.issubdtype(dtype, np.floating):
         return None if np.isnan(nodata) else dtype.type(nodata)
     bounds = np.iinfo(dtype)
@@ -194,10 +193,10 @@ def common_spacing(modalities: tuple[Modality, ...]) -> float:
 
 
 def differences(trained: Contract, given: Contract) -> list[str]:
-    """Why data under `given` cannot be fed to a network trained under `trained`: one sentence each, none when it can.
+    """Lists, one sentence each, why a network trained under `trained` cannot take data under `given`; empty if it can.
 
-    Names, bands, spacing, units and dates must agree. Statistics may differ (they belong to the training split), and so
-    may dtype, nodata, scale and offset: files are read by their own and compared in units.
+    Names, bands, spacing, units and dates must agree. Statistics may differ because they belong to the training split.
+    Dtype, nodata, scale and offset may differ because each file is decoded with its own.
     """
     found = []
     by_name = {m.name: m for m in given.modalities}

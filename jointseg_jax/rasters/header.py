@@ -1,4 +1,4 @@
-"""What a raster file says of itself, without its pixels."""
+"""The header of a raster file: everything but its pixels."""
 
 import dataclasses
 import os
@@ -14,13 +14,13 @@ Colour = tuple[int, int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """The bands of a raster, which share one type, and their place.
+    """The bands of a raster, which share one dtype, and its lattice.
 
     Attributes:
-        bands: names, empty where there is none.
+        bands: names, empty for unnamed bands.
         scale, offset: GDAL's, of the first band: value = stored * scale + offset.
         block: height and width of the blocks of the first band.
-        colormap: of the first band, red, green, blue, alpha; None where there is none.
+        colormap: of the first band, red, green, blue, alpha; None without one.
         rgb: the first three bands are red, green and blue.
     """
 
@@ -37,12 +37,12 @@ class Header:
 
     @property
     def crs(self) -> str:
-        """In few words."""
+        """A short name of the CRS."""
         return crs_name(self.lattice)
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Reads it; raises `InputError` when the file is missing or no raster."""
+    """Reads a header; raises `InputError` if the file is missing or not a raster."""
     with open_raster(path) as raster:
         try:
             colormap: dict[int, Colour] | None = raster.colormap(1)

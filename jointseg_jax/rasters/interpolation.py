@@ -1,7 +1,6 @@
-"""Bringing a coarser band to the 10 m lattice by absolute coordinates.
+"""Interpolates a coarser band onto the 10 m lattice.
 
-A value never depends on the window it is read through: interpolation weights follow from the pixel's position in the
-whole raster, not from the position in the window.
+Interpolation weights follow from the pixel's position in the whole raster, so a value does not depend on the window.
 """
 
 from collections.abc import Callable
@@ -14,10 +13,10 @@ from jointseg_jax.rasters.lattice import Window
 def interpolate(
     read: Callable[[Window], tuple[np.ndarray, np.ndarray]], window: Window, factor: int, shape: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bilinear values of a raster `factor` times coarser than the lattice `window` is given on.
+    """Interpolates a raster, bilinearly, onto a lattice `factor` times finer.
 
-    Only valid neighbours take part, their weights renormalised; a pixel is valid where the coarse pixel it lies in is.
-    Beyond the raster's edge the edge pixels continue for interpolation, and the pixel is invalid.
+    Only valid neighbours contribute, with renormalised weights. A pixel is valid if its coarse pixel is valid. Pixels
+    beyond the raster's edge are invalid.
 
     Args:
         read: coarse window -> float32 values `[h, w, bands]` and valid `[h, w]`, False outside the raster.
@@ -50,7 +49,7 @@ def interpolate(
 
 
 def _positions(start: int, count: int, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lower neighbour and distance from it, for each fine pixel centre."""
+    """The lower neighbour of each fine pixel centre and the distance from it, in coarse pixels."""
     centre = (np.arange(start, start + count, dtype=np.float64) + 0.5) / factor - 0.5
     lower = np.floor(centre)
     return lower.astype(int), (centre - lower).astype(np.float32)

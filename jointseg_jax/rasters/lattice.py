@@ -1,7 +1,7 @@
-"""Lattices: the pixel grids rasters lie on, and windows on them.
+"""Lattices (the pixel grids of rasters) and windows on them.
 
-A lattice is an `odc.geo.geobox.GeoBox` (CRS, affine transform, shape). All of one site lies on one UTM lattice whose
-origin and size are multiples of the coarsest spacing present, so one 10 m pixel is exactly 10 x 10 pixels at 1 m.
+A lattice is an `odc.geo.geobox.GeoBox` (CRS, affine transform, shape). All rasters of a site lie on one UTM lattice.
+Its origin and size are multiples of the coarsest spacing present, so one 10 m pixel is exactly 10 x 10 pixels at 1 m.
 """
 
 import math
@@ -12,12 +12,12 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
 
-TOLERANCE = 1e-6  # metres; float noise in the transforms that people's tools write
+TOLERANCE = 1e-6  # metres; float noise in the transforms that common tools write
 _PARTNER_TOLERANCE = 0.01  # pixels, at any corner
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels; it may reach beyond the raster it is read from."""
+    """A rectangle of pixels; it may reach beyond the raster."""
 
     row: int
     col: int
@@ -37,7 +37,7 @@ class Window(NamedTuple):
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
 
     def clip(self, height: int, width: int) -> "Window":
-        """The part inside a raster of that size; empty sides come out as zero, never negative."""
+        """The part inside a raster of that size; empty sides are zero, never negative."""
         top, left = min(max(self.row, 0), height), min(max(self.col, 0), width)
         bottom = min(max(self.row + self.height, top), height)
         right = min(max(self.col + self.width, left), width)
@@ -50,14 +50,14 @@ def make_lattice(crs: str, left: float, top: float, spacing: float, height: int,
 
 
 def crs_text(lattice: GeoBox) -> str:
-    """The CRS as `EPSG:n` where it has a number, else as WKT; raises `InputError` where there is none."""
+    """The CRS as `EPSG:n` if it has a number, otherwise as WKT; raises `InputError` without a CRS."""
     if lattice.crs is None:
         raise InputError("a raster without a CRS has no place on the ground: assign one (gdal_edit.py -a_srs EPSG:...)")
     return f"EPSG:{lattice.crs.epsg}" if lattice.crs.epsg else str(lattice.crs.to_wkt())
 
 
 def crs_name(lattice: GeoBox) -> str:
-    """The CRS in few words, for messages."""
+    """A short name of the CRS, for messages."""
     return "no CRS" if lattice.crs is None else f"EPSG:{lattice.crs.epsg}" if lattice.crs.epsg else str(lattice.crs)
 
 
@@ -74,35 +74,35 @@ def coarsen(lattice: GeoBox, factor: int) -> GeoBox:
 
 
 def crop(lattice: GeoBox, window: Window) -> GeoBox:
-    """The lattice of a window (which may reach outside)."""
+    """The lattice of a window, which may reach outside."""
     return GeoBox(
         (window.height, window.width), lattice.affine * Affine.translation(window.col, window.row), lattice.crs
     )
 
 
 def spacing_of(lattice: GeoBox) -> float:
-    """Pixel size in CRS units (of the x axis, where they differ)."""
+    """Pixel size along x, in CRS units."""
     return abs(float(lattice.resolution.x))
 
 
 def is_north_up(lattice: GeoBox) -> bool:
-    """True without rotation or shear, x growing to the right and y upwards."""
+    """True if x grows to the right and y upwards, without rotation or shear."""
     a, b, _, d, e, _ = lattice.affine[:6]
     return b == 0 and d == 0 and a > 0 and e < 0
 
 
 def same_lattice(a: GeoBox, b: GeoBox) -> bool:
-    """Same CRS, same pixels, but for float noise."""
+    """True for the same CRS and the same pixels, up to float noise."""
     close = all(abs(x - y) <= TOLERANCE for x, y in zip(a.affine[:6], b.affine[:6], strict=True))
     return bool(a.crs == b.crs and a.shape == b.shape and close)
 
 
 def check_same_ground(own: GeoBox, expected: GeoBox, where: str) -> None:
-    """Raises `InputError` unless a raster lies, pixel by pixel, where its partner does.
+    """Raises `InputError` unless the pixels of a raster lie on those of its partner.
 
     Args:
         own: lattice of the raster; any CRS, also in degrees.
-        expected: lattice that follows from its partner, see `coarsen`.
+        expected: the partner's lattice at the raster's spacing, see `coarsen`.
         where: path of the raster.
     """
     if own.crs != expected.crs:
@@ -128,9 +128,9 @@ def check_same_ground(own: GeoBox, expected: GeoBox, where: str) -> None:
 
 
 def offset_in(inner: GeoBox, outer: GeoBox, where: str) -> tuple[int, int]:
-    """Row and column, in pixels of `inner`'s spacing, of `inner`'s corner from `outer`'s corner.
+    """Row and column of `inner`'s corner from `outer`'s corner, in pixels of `inner`.
 
-    Raises `InputError` when the CRS differ or the corners are not a whole number of pixels apart.
+    Raises `InputError` if the CRS differ or the corners are not a whole number of pixels apart.
     """
     if inner.crs != outer.crs:
         raise InputError(f"{where} is in {crs_name(outer)} and its partner in {crs_name(inner)}: warp both to one CRS")

@@ -1,4 +1,4 @@
-"""Whether the pixels of a lattice are squares of metres on the ground, and the gdalwarp command that makes them so."""
+"""Checks that the pixels of a lattice are squares in metres on the ground, and suggests the gdalwarp command if not."""
 
 import functools
 import math
@@ -23,21 +23,21 @@ _GEOD = pyproj.Geod(ellps="WGS84")
 
 
 class NotMetric(InputError):
-    """A lattice is fine as a grid, but its pixels are not squares of so many metres."""
+    """The lattice is a valid grid, but its pixels are not squares of the expected size in metres."""
 
 
 def is_placed(lattice: GeoBox) -> bool:
-    """Whether its CRS leads to longitude and latitude."""
+    """Whether its CRS converts to longitude and latitude."""
     return lattice.crs is not None and bool(lattice.crs.geographic or lattice.crs.projected)
 
 
 def check_grid(lattice: GeoBox, where: str, *, spacing: float = 10.0) -> None:
-    """Raises `InputError` unless a lattice is finite and north-up, in whatever CRS or none.
+    """Raises `InputError` unless a lattice is finite and north-up, in any CRS or none.
 
     Args:
         lattice: of a raster.
         where: its path.
-        spacing: of the pixels to advise, metres.
+        spacing: pixel size that the message suggests, metres.
     """
     numbers = lattice.affine[:6]
     if not all(math.isfinite(v) for v in numbers):
@@ -61,7 +61,7 @@ def check_metric(lattice: GeoBox, spacing: float, where: str, *, utm: bool = Fal
         lattice: of a raster.
         spacing: metres.
         where: path of the raster.
-        utm: the projection has to be that of a UTM zone, on any datum.
+        utm: require the projection of a UTM zone, on any datum.
     """
     check_grid(lattice, where, spacing=spacing)
     if lattice.crs is None:
@@ -100,9 +100,9 @@ def check_metric(lattice: GeoBox, spacing: float, where: str, *, utm: bool = Fal
 
 
 def scales_of(lattice: GeoBox) -> np.ndarray:
-    """Length on the lattice by length on the ellipsoid, along rows, columns and diagonals, at corners and centre.
+    """Ratio of lattice to ellipsoid length, along rows, columns and diagonals, at corners and centre.
 
-    The lattice is in metres of a projection. Where that is not defined the result is infinite or NaN.
+    The lattice is in projected metres. Where the projection is undefined the result is infinite or NaN.
     """
     height, width = lattice.shape
     cols, rows = np.array([0.5, 0, 1, 0, 1]) * width, np.array([0.5, 0, 0, 1, 1]) * height
@@ -117,7 +117,7 @@ def scales_of(lattice: GeoBox) -> np.ndarray:
 
 
 def is_utm(crs: pyproj.CRS) -> bool:
-    """Whether a CRS has the projection of a UTM zone, on whatever datum (so that MGA counts, too)."""
+    """Whether a CRS has the projection of a UTM zone, on any datum (MGA counts)."""
     operation = _horizontal(crs).coordinate_operation
     if operation is None or operation.method_name != "Transverse Mercator":
         return False
@@ -131,13 +131,13 @@ def is_utm(crs: pyproj.CRS) -> bool:
 
 
 def warp_command(lon: float, lat: float, spacing: float, where: str, *, options: str = "") -> str:
-    """The gdalwarp command that brings a raster around a place to the lattice of its UTM zone; empty beyond UTM.
+    """The gdalwarp command that warps a raster to the UTM zone of a place; empty outside UTM.
 
     Args:
         lon, lat: degrees.
         spacing: of pixels, metres.
         where: path of the raster.
-        options: further ones.
+        options: further options.
     """
     if not (-180 <= lon <= 180 and abs(lat) <= _HIGHEST):
         return ""
@@ -147,7 +147,7 @@ def warp_command(lon: float, lat: float, spacing: float, where: str, *, options:
 
 
 def without_geotransform(dataset: DatasetReader) -> str:
-    """What is wrong with a raster that only control points or RPCs place, and what to do about it."""
+    """The error message, with advice, for a raster that has control points or RPCs but no geotransform."""
     points, crs = dataset.gcps
     if points and crs is not None:
         lon, lat = pyproj.Transformer.from_crs(crs.to_wkt(), 4326, always_xy=True).transform(
@@ -172,7 +172,7 @@ def without_geotransform(dataset: DatasetReader) -> str:
 
 
 def warp_advice(lattice: GeoBox, where: str, spacing: float) -> str:
-    """What to do about a lattice that is not one of `spacing` metres in UTM, in a few words with a gdalwarp command."""
+    """Advice, with a gdalwarp command, for a lattice that is not in UTM with pixels of `spacing` metres."""
     a, b, _, d, e, _ = lattice.affine[:6]
     flipped = b == d == 0 and not is_north_up(lattice) and abs(abs(a) - spacing) + abs(abs(e) - spacing) < TOLERANCE
     if flipped and lattice.crs is not None and lattice.crs.projected:  # the same pixels in another order
@@ -198,7 +198,7 @@ def _to_degrees(lattice: GeoBox, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
 
 
 def _horizontal(crs: pyproj.CRS) -> pyproj.CRS:
-    """Without heights and shifts of the datum."""
+    """The horizontal part of a CRS, without heights and datum shifts."""
     if crs.is_compound:
         return _horizontal(crs.sub_crs_list[0])
     return _horizontal(crs.source_crs) if crs.is_bound and crs.source_crs is not None else crs

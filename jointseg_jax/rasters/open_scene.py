@@ -1,4 +1,4 @@
-"""Opening a user's scene under a network's contract: refused where it breaks it, adapted where asked to."""
+"""Opens a user's scene under a network's contract: rejects a scene that breaks it, or adapts it on request."""
 
 import dataclasses
 import os
@@ -30,11 +30,11 @@ _SIDE = 512  # pixels on a side of a scene at a glance
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A scene, and what was found while opening it.
+    """A scene and the decisions made while opening it.
 
     Attributes:
-        scene: ready to be read.
-        decisions: how it is read, for the product's tags.
+        scene: ready for reading.
+        decisions: how it is decoded, for the product's tags.
         valid: where its first modality is valid, decimated to at most 512 on a side: bool [h, w].
     """
 
@@ -58,16 +58,16 @@ def open_scene(
 
     Args:
         path: raster file or folder.
-        contract: what the network was trained on.
+        contract: of the network's training data.
         mode: "contract": the scene must be in the contract's units and range; "display": the 8-bit numbers of the
-            first modality are taken as a display stretch, whatever the contract; "harmonise": each band is shifted and
-            scaled to the training mean and deviation.
+            first modality are a display stretch, for any contract; "harmonise": each band is shifted and scaled to
+            the training mean and deviation.
         keep_grid: accept any CRS and pixel size, and produce the map on that grid refined ten times.
-        bands: one-based numbers of the first modality's bands in the file, where names do not tell.
-        files: modality -> one per date, where `path` itself does not tell.
+        bands: one-based numbers of the first modality's bands in the file, if band names do not identify them.
+        files: modality -> one file per date, if `path` does not determine them.
 
     Raises:
-        InputError: the scene breaks the contract, or cannot be read.
+        InputError: the scene breaks the contract or cannot be read.
     """
     path = pathlib.Path(path)
     known = find_files(path, contract) if files is None else {k: [*map(pathlib.Path, v)] for k, v in files.items()}
@@ -86,10 +86,7 @@ def open_files(
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
 ) -> Opened:
-    """Opens a scene whose files are known: modality -> one per date, none where an optional modality is absent.
-
-    Otherwise as `open_scene`.
-    """
+    """As `open_scene`, with known files: modality -> one per date, none for an absent optional modality."""
     if mode not in RADIOMETRY:
         raise InputError(f"--radiometry={mode} is unknown; known: {', '.join(RADIOMETRY)}")
     where = str(files[contract.primary.name][0])
@@ -127,7 +124,7 @@ def open_files(
 
 
 def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
-    """Files by modality, one per date; none for a modality that may be and is absent."""
+    """Finds the files by modality, one per date; none for an absent optional modality."""
     if not path.exists():
         raise InputError(f"{path} does not exist: --input is a raster or a folder with one raster per modality")
     if path.is_file() and not is_raster(path):
@@ -167,7 +164,7 @@ def _dated(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
 def _open_layer(
     path: pathlib.Path, modality: Modality, lattice: GeoBox, *, mode: str, bands: tuple[int, ...], visible: bool
 ) -> tuple[Layer, str, np.ndarray]:
-    """A layer, how it is read in words, and where it is valid at a glance: bool [h, w]."""
+    """A layer, a note on how it is decoded, and where it is valid, decimated: bool [h, w]."""
     with open_raster(path) as raster:
         check_same_ground(
             dataset_lattice(raster), coarsen(lattice, round(modality.spacing / COARSE_SPACING)), str(path)
@@ -180,7 +177,7 @@ def _open_layer(
         picture = modality.units == "display" or (file.dtype == "uint8" and mode != "contract")
         collar = find_collar(raster, indexes) if picture else None
         masked = has_mask(raster, indexes) or (picture and raster.nodata is not None)
-        # How numbers are read is not known yet, but what a file says is absent is.
+        # The encoding is not known yet, but the file's nodata value is.
         units = "display" if picture else modality.units
         unread = Modality(modality.name, modality.bands, modality.spacing, file.dtype, units, file.nodata)
         at_a_glance = Layer(str(path), indexes, unread, own_mask=masked, collar=collar)
@@ -207,7 +204,7 @@ def _open_layer(
 
 
 def _classes(raster: DatasetReader, path: pathlib.Path) -> tuple[pathlib.Path | None, str]:
-    """The scene classification beside a raster, or why one that is there is not used."""
+    """The scene classification beside a raster, or the reason why it is not used."""
     found = classification(path)
     if found is None:
         return None, ""
@@ -216,7 +213,7 @@ def _classes(raster: DatasetReader, path: pathlib.Path) -> tuple[pathlib.Path | 
 
 
 def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tuple[Modality, str]:
-    """How the file's numbers are read, and why: as the contract says, unless the mode puts something else first."""
+    """How the file's numbers are decoded, and why: by the contract, unless the mode overrides it."""
     if mode == "display" and file.dtype != "uint8":
         raise InputError(
             f"{file.path} holds {file.dtype} numbers, but --radiometry=display takes 8-bit ones: leave the flag out, "
@@ -225,7 +222,7 @@ def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tu
     optical = modality.units in ("reflectance", "display")
     if mode == "display" or (mode == "harmonise" and optical and file.dtype == "uint8"):
         return as_display(dataclasses.replace(modality, dtype=file.dtype))
-    if mode == "harmonise":  # a line is fitted to the numbers, so neither scale nor offset matters
+    if mode == "harmonise":  # the fitted line absorbs scale and offset
         plain = dataclasses.replace(modality, dtype=file.dtype, nodata=file.nodata, scale=1.0, offset=0.0)
         return plain, f"{file.dtype} numbers"
     try:

@@ -1,9 +1,9 @@
-"""The one entrance to GDAL for reading: which files it may open, and with which driver.
+"""Opens rasters for reading; every read through GDAL begins here.
 
-Left to itself GDAL tries all of its drivers on a file, whatever its name: a `scene.tif` may be the description of a web
-service that is then asked for pixels. Here the first bytes of a file choose one driver, and every file that GDAL would
-follow (sources of a virtual raster, overviews, masks) has to pass the same test. Set JOINTSEG_REMOTE=1 to let rasters
-and the sources of virtual rasters be remote (`/vsicurl/...`, `s3://...`).
+By default GDAL tries all its drivers on a file, whatever its name: a `scene.tif` may describe a web service that GDAL
+then queries. Here the first bytes of a file select one driver, and every file that GDAL would follow (sources of a
+virtual raster, overviews, masks) must pass the same test. Set JOINTSEG_REMOTE=1 to allow remote rasters and remote
+sources of virtual rasters (`/vsicurl/...`, `s3://...`).
 """
 
 import functools
@@ -22,7 +22,7 @@ from jointseg_jax.rasters import vrt_sources
 from jointseg_jax.storage import retries
 
 REMOTE = "JOINTSEG_REMOTE"
-_HEAD = 1024  # bytes, as many as GDAL looks at
+_HEAD = 1024  # bytes, the number that GDAL reads
 _KINDS = {
     "GTiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "JP2OpenJPEG": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
@@ -30,9 +30,9 @@ _KINDS = {
     "JPEG": (b"\xff\xd8\xff",),
 }
 _SIDE_CARS = (".ovr", ".OVR", ".msk", ".MSK", ".msk.ovr")  # GDAL opens these with any driver
-_DEPTH = 8  # virtual rasters inside virtual rasters
+_DEPTH = 8  # of nested virtual rasters
 
-_trusted: set[tuple[str, int, int]] = set()  # virtual rasters whose sources were looked at: path, bytes, time
+_trusted: set[tuple[str, int, int]] = set()  # virtual rasters with checked sources: path, bytes, time
 _lock = threading.Lock()
 
 
@@ -40,7 +40,7 @@ def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
     """Opens a local raster for reading: GeoTIFF, JPEG 2000, PNG, JPEG, or a virtual raster (VRT) of those.
 
     Raises:
-        InputError: it is missing, is not a file or not such a raster, or leads to what may not be read.
+        InputError: it is missing, is not a file, is not such a raster, or refers to a file that may not be read.
     """
     check_proj()
     try:
@@ -54,7 +54,7 @@ def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
 
 
 def open_dataset(path: str | os.PathLike[str]) -> DatasetReader:
-    """`open_raster` without a second try, and with the exceptions of rasterio and of the operating system."""
+    """`open_raster` without retries; raises the exceptions of rasterio and the operating system."""
     name = _name(path)
     if _remote_allowed() and not pathlib.Path(name).exists():
         return rasterio.open(name, driver=[*_KINDS, "VRT"])
@@ -62,7 +62,7 @@ def open_dataset(path: str | os.PathLike[str]) -> DatasetReader:
 
 
 def is_raster(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's first bytes are those of a raster that `open_raster` reads."""
+    """Whether a file begins like a raster that `open_raster` reads."""
     try:
         return _driver(pathlib.Path(_name(path))) is not None
     except (InputError, OSError):
@@ -71,7 +71,7 @@ def is_raster(path: str | os.PathLike[str]) -> bool:
 
 @functools.cache
 def check_proj() -> None:
-    """Raises `InputError` where PROJ reads the tables of another installation, and so knows no CRS by its number."""
+    """Raises `InputError` if PROJ uses the tables of another installation and so cannot look up EPSG codes."""
     try:
         CRS.from_epsg(4326)
     except CRSError as error:
@@ -89,7 +89,7 @@ def _remote_allowed() -> bool:
 
 
 def _name(path: str | os.PathLike[str]) -> str:
-    """The path as rasterio takes it, whatever the locale; absolute where it could be taken for a scheme."""
+    """The path for rasterio, in any locale; absolute if it could be mistaken for a URL scheme."""
     try:
         name = os.fsencode(path).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -125,7 +125,7 @@ def _open(path: pathlib.Path, depth: int) -> DatasetReader:
 
 
 def _driver(path: pathlib.Path) -> str | None:
-    """GDAL's driver for a local file, by its first bytes; None where it is no raster that is read here."""
+    """GDAL's driver for a local file, by its first bytes; None if the format is not supported."""
     name = str(path)
     try:
         mode = path.stat().st_mode
@@ -148,7 +148,7 @@ def _driver(path: pathlib.Path) -> str | None:
 
 
 def _check_sources(path: pathlib.Path, depth: int) -> None:
-    """Every source of a virtual raster has to be a local raster, which has to pass the same test."""
+    """Checks that every source of a virtual raster is a local raster that passes the same test."""
     state = path.stat()
     key = (str(path.absolute()), state.st_size, state.st_mtime_ns)
     if key in _trusted:
@@ -162,10 +162,10 @@ def _check_sources(path: pathlib.Path, depth: int) -> None:
         try:
             _open(pathlib.Path(source), depth + 1).close()
         except InputError as error:
-            if depth:  # said once, of the raster that was asked for
+            if depth:  # only the outermost raster adds to the message
                 raise
             raise InputError(f"{path} leads to a file that is not read: {error}") from error
-        except FileNotFoundError:  # GDAL says so when it comes to that source
+        except FileNotFoundError:  # GDAL reports it when it reads that source
             complete = False
     if complete:
         with _lock:
@@ -173,7 +173,7 @@ def _check_sources(path: pathlib.Path, depth: int) -> None:
 
 
 def _check_overviews(dataset: DatasetReader, path: pathlib.Path) -> None:
-    """A raster may name the file of its overviews, which GDAL opens with any driver."""
+    """Checks the overview file that a raster may name, because GDAL opens it with any driver."""
     other = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
     if other is None or _remote_allowed():
         return
@@ -191,7 +191,7 @@ def _check_overviews(dataset: DatasetReader, path: pathlib.Path) -> None:
 
 
 def patience(path: str | os.PathLike[str]) -> float:
-    """Seconds that a failure of GDAL is worth: what the operating system cannot read either may come back."""
+    """Seconds to retry after a GDAL error; one that the operating system reports too may be temporary."""
     try:
         with pathlib.Path(path).open("rb") as file:
             file.read(1)
@@ -203,7 +203,7 @@ def patience(path: str | os.PathLike[str]) -> float:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception of rasterio, or its cause, says, in one line."""
+    """The first line of the message of a rasterio exception or of its cause."""
     cause = error.__cause__ or error
     said = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
     return said.splitlines()[0] if said else type(cause).__name__

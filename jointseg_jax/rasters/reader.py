@@ -1,4 +1,4 @@
-"""Reading windows: one GDAL handle per thread and file, windows that may reach beyond the raster."""
+"""Reads windows that may reach beyond the raster, with one GDAL handle per thread and file."""
 
 import collections
 import contextlib
@@ -24,33 +24,33 @@ from jointseg_jax.rasters.opening import first_line, open_dataset, open_raster, 
 from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG
 from jointseg_jax.storage import retries
 
-READ_CACHE = 256 << 20  # bytes of blocks that GDAL keeps
-# Listing a directory at every open dominates on network storage; side-car files are still found by name.
+READ_CACHE = 256 << 20  # bytes of GDAL's block cache
+# Directory listings at every open are slow on network storage; GDAL still finds side-car files by name.
 GDAL_READ_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "GDAL_CACHEMAX": READ_CACHE,  # in bytes: rasterio hands this one to GDAL as it is, not in megabytes
+    "GDAL_CACHEMAX": READ_CACHE,  # in bytes, not megabytes: rasterio passes it to GDAL unchanged
     "NUM_THREADS": "1",
-    "GDAL_HTTP_MAX_RETRY": "6",  # GDAL doubles the delay itself, with jitter
+    "GDAL_HTTP_MAX_RETRY": "6",  # GDAL doubles the delay, with jitter
     "GDAL_HTTP_RETRY_DELAY": "0.5",
 }
 
 
-# A raster without a geotransform is refused in our own words (`lattice.check_metric`).
+# `metric.check_grid` rejects a raster without a geotransform.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-# Four 8-bit bands are taken for RGB + alpha; where there is a nodata value too, it decides, as it should.
+# GDAL treats four 8-bit bands as RGB + alpha; a nodata value takes precedence, which is what we want.
 warnings.filterwarnings("ignore", category=NodataShadowWarning)
 
 
 def lattice_of(path: str | os.PathLike[str]) -> GeoBox:
-    """The lattice a raster file lies on (its CRS may be None)."""
+    """The lattice of a raster file; its CRS may be None."""
     with open_raster(path) as dataset:
         return dataset_lattice(dataset)
 
 
 def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """The files a raster is made of: itself, side-cars, and what a virtual raster (VRT) refers to.
+    """The files of a raster: itself, its side-cars, and the sources of a virtual raster (VRT).
 
-    Overviews are left out: they change no pixel.
+    Overviews are excluded because they change no pixel.
     """
     found: dict[pathlib.Path, None] = {}
     waiting = [pathlib.Path(path)]
@@ -66,12 +66,12 @@ def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
 
 
 def name_of(dataset: DatasetReader) -> str:
-    """The file that messages name: of a virtual raster that this program made, the first one behind it."""
+    """The file name for messages; for a virtual raster that this program wrote, its first source."""
     return dataset.tags().get(SOURCE_TAG) or str(dataset.name)
 
 
 def dataset_lattice(dataset: DatasetReader) -> GeoBox:
-    """The lattice of an open raster; raises `InputError` where only control points or RPCs say where its pixels are."""
+    """The lattice of an open raster; raises `InputError` if it has only control points or RPCs."""
     crs = dataset.crs
     if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
         raise InputError(without_geotransform(dataset))
@@ -81,17 +81,17 @@ def dataset_lattice(dataset: DatasetReader) -> GeoBox:
 def warm_drivers() -> None:
     """Registers GDAL's drivers from the calling thread.
 
-    Call it before starting reader threads: concurrent first calls into GDAL >= 3.11 can deadlock (rasterio issue 3611).
+    Call it before starting reader threads: concurrent first calls to GDAL >= 3.11 can deadlock (rasterio issue 3611).
     """
     with rasterio.Env(**GDAL_READ_OPTIONS):
         pass
 
 
 class Handles:
-    """Open datasets, one set per thread, the least recently used closed beyond `limit`.
+    """A cache of open datasets per thread; closes the least recently used beyond `limit`.
 
-    GDAL handles are neither picklable nor safe to share between threads, so a pickled copy starts empty and each thread
-    opens its own.
+    GDAL handles cannot be pickled or shared between threads. A pickled copy starts empty, and each thread opens its
+    own handles.
     """
 
     def __init__(self, limit: int = 64):
@@ -139,7 +139,7 @@ def read_window(
         Stored numbers `[height, width, bands]` (zero outside the raster) and `inside`, bool `[height, width]`.
 
     Raises:
-        InputError: the file is damaged there, or its bands hold different types of numbers.
+        InputError: the file is damaged there, or its bands differ in dtype.
     """
     indexes = bands or tuple(range(1, dataset.count + 1))
     part = window.clip(*dataset.shape)
@@ -156,10 +156,10 @@ def read_window(
 
 
 def dtype_of(dataset: DatasetReader, indexes: tuple[int, ...]) -> str:
-    """The type of the numbers in some bands (one-based), which is one: what they mean is decided once for all.
+    """The common dtype of some bands (one-based), which are decoded together.
 
     Raises:
-        InputError: they differ, or are complex.
+        InputError: dtypes differ or are complex.
     """
     kinds = [str(dataset.dtypes[i - 1]) for i in indexes]
     if any(kind.startswith("complex") for kind in kinds):
@@ -176,7 +176,7 @@ def dtype_of(dataset: DatasetReader, indexes: tuple[int, ...]) -> str:
 
 
 def read_mask(dataset: DatasetReader, window: Window, indexes: tuple[int, ...] = ()) -> np.ndarray:
-    """`own_mask` for a window that may reach beyond the raster, bool `[height, width]`."""
+    """Like `own_mask`, for a window that may reach beyond the raster, bool `[height, width]`."""
     mask = np.zeros((window.height, window.width), bool)
     part = window.clip(*dataset.shape)
     if part.height and part.width:
@@ -186,20 +186,20 @@ def read_mask(dataset: DatasetReader, window: Window, indexes: tuple[int, ...] =
 
 
 def alpha_band(dataset: DatasetReader, indexes: tuple[int, ...] = ()) -> int | None:
-    """One-based number of the band that says it is alpha, unless it is data; None without one.
+    """One-based number of the band declared as alpha, unless it is data; None without one.
 
-    GDAL's mask flags do not tell: it takes no floating-point band for alpha.
+    GDAL's mask flags are not enough: they ignore floating-point alpha bands.
 
     Args:
         dataset: open raster.
-        indexes: one-based numbers of the bands that are data, whatever GDAL takes them for.
+        indexes: one-based numbers of the data bands, whatever GDAL declares them as.
     """
     others = sorted(set(dataset.indexes) - set(indexes))
     return next((i for i in others if dataset.colorinterp[i - 1] == ColorInterp.alpha), None)
 
 
 def has_mask(dataset: DatasetReader, indexes: tuple[int, ...]) -> bool:
-    """True where a mask or an alpha band, and not only numbers, tells which pixels are absent.
+    """True if a mask or an alpha band marks absent pixels.
 
     Args:
         dataset: open raster.
@@ -218,7 +218,7 @@ def own_mask(
     *,
     indexes: tuple[int, ...] = (),
 ) -> np.ndarray:
-    """Where the raster itself says it has data: alpha, mask band, or not all bands at nodata; bool `[height, width]`.
+    """Where the raster declares data: by alpha, mask band, or not all bands at nodata; bool `[height, width]`.
 
     Args:
         dataset: open raster.
@@ -230,7 +230,7 @@ def own_mask(
     alpha = alpha_band(dataset, indexes)
     with explained_read(dataset, window):
         if dataset.nodata is not None:
-            # Not dataset_mask: where GDAL takes a fourth band for alpha, that would look at the first band alone.
+            # Not dataset_mask: if GDAL treats a fourth band as alpha, that checks only the first band.
             shape = None if out_shape is None else (dataset.count, *out_shape)
             return np.asarray(
                 (persistent(dataset, lambda opened: opened.read_masks(window=at, out_shape=shape)) > 0).any(0)
@@ -246,10 +246,10 @@ def own_mask(
 
 
 def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarray]) -> np.ndarray:
-    """What `read` gets from a dataset; where GDAL fails, once more from fresh handles before it counts as damage.
+    """Calls `read` on a dataset; on a GDAL error, retries with fresh handles before reporting damage.
 
-    A handle that went stale with its server never recovers, and GDAL says the same of a truncated file and of one whose
-    server is away.
+    A handle that its server invalidated never recovers. GDAL reports the same error for a truncated file and for an
+    unreachable server.
     """
     try:
         return read(dataset)
@@ -263,7 +263,7 @@ def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarra
 
 
 def _file_of(dataset: DatasetReader) -> str:
-    """The file that a dataset reads; the name of a warped view is none."""
+    """The file of a dataset; a warped view has no file name, so its source's."""
     return str(dataset.src_dataset.name if isinstance(dataset, WarpedVRT) else dataset.name)
 
 
@@ -287,7 +287,7 @@ def _opened_again(dataset: DatasetReader) -> Iterator[DatasetReader]:
 
 @contextlib.contextmanager
 def explained_read(dataset: DatasetReader, window: Window) -> Iterator[None]:
-    """Turns GDAL's complaint about a damaged block into an `InputError` that names the file and the place."""
+    """Converts a GDAL error into an `InputError` that names the file and the position of the damaged block."""
     try:
         yield
     except RasterioError as error:

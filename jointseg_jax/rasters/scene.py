@@ -1,4 +1,4 @@
-"""A scene: the modalities of one place on one 10 m lattice, read window by window in physical units."""
+"""A scene: the modalities of one place on one 10 m lattice, read by windows in physical units."""
 
 import dataclasses
 import functools
@@ -17,10 +17,7 @@ from jointseg_jax.rasters.reader import Handles, explained_read, own_mask, read_
 
 @dataclasses.dataclass(frozen=True)
 class Adjustment:
-    """A per-band linear change of decoded values.
-
-    `value * gain + offset` (harmonising a scene to the training data).
-    """
+    """A linear change of decoded values per band, `value * gain + offset`, to harmonise a scene with training data."""
 
     gain: tuple[float, ...]
     offset: tuple[float, ...]
@@ -33,11 +30,10 @@ class Layer:
     Attributes:
         path: of the file.
         indexes: one-based numbers of the modality's bands in it.
-        modality: how its numbers are read.
+        modality: how its numbers are decoded.
         adjustment: applied after decoding.
-        own_mask: what the file says of itself (alpha, mask band, all of its bands at nodata) counts besides the
-            modality's rule.
-        collar: black border that counts as absent, too.
+        own_mask: apply the file's own mask (alpha, mask band, all of its bands at nodata) besides the modality's rule.
+        collar: black border that also counts as absent.
     """
 
     path: str
@@ -48,7 +44,7 @@ class Layer:
     collar: Collar | None = None
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
-        """Values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""
+        """Reads values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""
         stored, inside = read_window(handles.get(self.path), window, self.indexes)
         valid = inside & self.modality.valid(stored)
         if self.own_mask:
@@ -58,9 +54,9 @@ class Layer:
         return np.where(valid[..., None], self.decode(stored), np.float32(0)), valid
 
     def glance(self, raster: DatasetReader, window: Window, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """A window of the open file, decimated to `shape`: stored numbers `[h, w, bands]` and valid `[h, w]`.
+        """Reads a window decimated to `shape`: stored numbers `[h, w, bands]` and valid `[h, w]`.
 
-        For pictures and to find one's way: decimation mixes absent ground with its neighbours.
+        For pictures and overviews only: decimation mixes absent ground with its neighbours.
         """
         at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
         with explained_read(raster, window):
@@ -76,7 +72,7 @@ class Layer:
         return stored, valid
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
-        """Stored numbers [..., bands] to the float32 values that the network sees."""
+        """Converts stored numbers [..., bands] to the float32 values that the network sees."""
         values = self.modality.decode(stored)
         if self.adjustment is None:
             return values
@@ -85,13 +81,12 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class ImageLayer:
-    """The 1 m image of a scene, where it has one.
+    """The 1 m image of a scene.
 
     Attributes:
         path: of the file.
         gain, offset: per band, from stored numbers to the units of the input bands.
-        nodata: number that marks a pixel invalid when all bands hold it, or None. Where numbers are floats, those that
-            are not finite mark it.
+        nodata: a pixel is invalid if all bands hold this number; or None. Float pixels are invalid if not finite.
     """
 
     path: str
@@ -100,7 +95,7 @@ class ImageLayer:
     nodata: float | None = None
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
-        """Values `[h, w, 3]` float32, zero where invalid, and valid `[h, w]`, for a window of the 1 m lattice."""
+        """Reads a window of the 1 m lattice: values `[h, w, 3]` float32, zero where invalid, and valid `[h, w]`."""
         stored, valid = read_window(handles.get(self.path), window)
         if np.issubdtype(stored.dtype, np.floating):
             valid &= np.isfinite(stored).all(-1)
@@ -112,14 +107,14 @@ class ImageLayer:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Everything a network reads of one place.
+    """All inputs of a network for one place.
 
     Attributes:
         name: for messages and file names.
-        lattice: the 10 m lattice (or, with `--keep-grid`, the lattice the pixels came on).
-        layers: modality name -> one layer per date; a modality that is absent has no key.
-        contract: what the layers mean.
-        image: the true 1 m image, for training and for the control that segments it.
+        lattice: the 10 m lattice (or, with `--keep-grid`, the file's own lattice).
+        layers: modality name -> one layer per date; an absent modality has no key.
+        contract: of the layers.
+        image: the true 1 m image, for training and for the control experiment that segments it.
     """
 
     name: str
@@ -136,7 +131,7 @@ class Scene:
 
     @property
     def own_units(self) -> bool:
-        """Whether the first modality comes in the contract's units as it is, neither adjusted nor taken as another."""
+        """Whether the first modality is in the contract's units, without adjustment or reinterpretation."""
         primary = self.contract.primary
         return all(
             layer.modality.units == primary.units and layer.adjustment is None for layer in self.layers[primary.name]
@@ -147,7 +142,7 @@ class Scene:
 
         Returns:
             Modality name -> `values` float32 `[dates, h, w, bands]`, zero where invalid, and `valid` bool `[dates, h,
-            w]`. An absent modality or date is a zero mask.
+            w]`. An absent modality or date has an all-False mask.
         """
         return {m.name: self.read_modality(m, window, handles) for m in self.contract.modalities}
 

@@ -1,7 +1,7 @@
-"""The files that a virtual raster (VRT) names, read from its XML before GDAL follows them.
+"""Lists the files that a virtual raster (VRT) names, from its XML, before GDAL opens them.
 
 Format: https://gdal.org/en/stable/drivers/raster/vrt.html. GDAL opens every source with any of its drivers, so a VRT
-may lead to a web service, to raw bytes of any file, or to Python code.
+may point to a web service, to raw bytes of any file, or to Python code.
 """
 
 import pathlib
@@ -10,23 +10,23 @@ from xml.etree import ElementTree as xml
 from jointseg_jax.errors import InputError
 
 MARK = b"<VRTDataset"
-_LARGEST = 128 << 20  # bytes: mosaics of some hundred thousand files stay below
+_LARGEST = 128 << 20  # bytes: more than a mosaic of some hundred thousand files
 _DATASETS = ("", "vrtwarpeddataset")
 _BANDS = ("", "vrtsourcedrasterband", "vrtderivedrasterband", "vrtwarpedrasterband")
 _NAMES = ("sourcefilename", "sourcedataset", "dempath")  # elements whose text GDAL opens
-_OPTIONS = ("overview_level", "num_threads")  # of sources; others change which file is opened, or how
+_OPTIONS = ("overview_level", "num_threads")  # of sources; other options change which file is opened, or how
 _FLATTEN = "copy what it shows into a GeoTIFF first (gdal_translate), if you trust it"
 
 
 def sources_of(path: pathlib.Path) -> list[str]:
-    """The names of the files that a VRT refers to, each once, as GDAL would open them.
+    """The names of the files that a VRT refers to, without repeats, as GDAL would open them.
 
     Raises:
-        InputError: it is not XML, is too large, declares entities, or asks for more than pixels of other rasters.
+        InputError: it is not XML, is too large, declares entities, or needs more than pixels of other rasters.
         OSError: it cannot be read.
     """
     root = _parse(path)
-    # GDAL looks for relative names beside the file that a link leads to.
+    # GDAL resolves relative names beside the target of a symbolic link.
     folder = path.resolve().parent
     found: dict[str, None] = {}
     for element in root.iter():
@@ -69,5 +69,5 @@ def _parse(path: pathlib.Path) -> xml.Element:
 
 
 def _plain(name: str) -> str:
-    """GDAL knows no namespaces and takes capitals and small letters for the same."""
+    """The name in lower case without its namespace: GDAL ignores namespaces and case."""
     return name.rpartition("}")[2].lower()

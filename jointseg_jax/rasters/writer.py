@@ -1,4 +1,4 @@
-"""Writing GeoTIFFs: tiled rasters for datasets, cloud-optimised ones for products; each appears whole or not at all."""
+"""Writes GeoTIFFs atomically: tiled ones for datasets, cloud-optimised ones for products."""
 
 import contextlib
 import dataclasses
@@ -34,7 +34,7 @@ DATASET_PROFILE = {
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What a raster file says of itself besides its pixels."""
+    """The header of a raster file to write."""
 
     lattice: GeoBox
     dtype: str
@@ -58,7 +58,7 @@ class Layout:
             "crs": crs,
             "transform": self.lattice.affine,
             "nodata": self.nodata,
-            "photometric": "RGB" if self.rgb else "MINISBLACK",  # else four 8-bit bands would pass for RGB + alpha
+            "photometric": "RGB" if self.rgb else "MINISBLACK",  # GDAL would treat four 8-bit bands as RGB + alpha
         }
 
     def describe(self, dataset: DatasetWriter) -> None:
@@ -83,17 +83,14 @@ class RasterWriter:
         self._dataset = dataset
 
     def write(self, values: np.ndarray, window: Window) -> None:
-        """Writes `[h, w]` or `[h, w, bands]` at a window that lies inside the raster."""
+        """Writes `[h, w]` or `[h, w, bands]` at a window inside the raster."""
         stack = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
         self._dataset.write(stack, window=rasterio.windows.Window(window.col, window.row, window.width, window.height))
 
 
 @contextlib.contextmanager
 def raster_writer(path: str | os.PathLike[str], layout: Layout) -> Iterator[RasterWriter]:
-    """A writer for a GeoTIFF of 256-pixel tiles, ZSTD level 1.
-
-    The file appears when the block ends without an exception.
-    """
+    """A writer for a GeoTIFF of 256-pixel tiles, ZSTD level 1; the file appears once the block ends without error."""
     kind = np.dtype(layout.dtype).kind
     predictor = 3 if kind == "f" else 1 if layout.dtype == "uint8" else 2
     with _explained(path), atomic_path(path) as temporary:
@@ -115,15 +112,15 @@ def write_raster(path: str | os.PathLike[str], values: np.ndarray, layout: Layou
 def cog_writer(
     path: str | os.PathLike[str], layout: Layout, *, overviews: str, predictor: bool = False
 ) -> Iterator[RasterWriter]:
-    """A writer for a cloud-optimised GeoTIFF, which appears at `path` when the block ends without an exception.
+    """A writer for a cloud-optimised GeoTIFF; the file appears once the block ends without error.
 
-    Windows go into a plain tiled file first, which is then turned into the COG: overviews need the whole raster.
+    Windows go into a plain tiled file, which is then converted, because overviews need the whole raster.
 
     Args:
         path: target.
-        layout: what the file says of itself.
+        layout: header of the file.
         overviews: resampling of the overviews: `mode` for classes, `average` for quantities.
-        predictor: horizontal differencing; good for images, bad for classes.
+        predictor: horizontal differencing; helps images, hurts classes.
     """
     path = pathlib.Path(path)
     plain = partial(path)
@@ -146,17 +143,17 @@ def cog_writer(
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
-    """Makes a folder; raises `Unwritable`, in a sentence, where there can be none."""
+    """Makes a folder; raises `Unwritable` if that fails."""
     path = pathlib.Path(path)
     with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def _check_whole(path: pathlib.Path) -> None:
-    """Raises `OSError` when blocks of a GeoTIFF lie beyond its end.
+    """Raises `OSError` if blocks of a GeoTIFF lie beyond its end.
 
-    Most blocks reach the disk only when the file is closed, and rasterio reports no error from there: on a full disk a
-    file without its tail would pass for a good one.
+    GDAL writes most blocks when the file is closed, and rasterio reports no error then. On a full disk a truncated file
+    would go unnoticed.
     """
     size = path.stat().st_size
     try:
@@ -183,7 +180,7 @@ def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     check_proj()
     try:
         yield
-    except (RasterioError, CPLE_BaseError, OSError, SystemError) as error:  # shutil.copy raises the second and the last
+    except (RasterioError, CPLE_BaseError, OSError, SystemError) as error:  # shutil.copy raises the second and fourth
         raise Unwritable(
             f"{path} cannot be written ({error.__cause__ or error}): check the free space and the permissions there"
         ) from error

@@ -1,4 +1,4 @@
-"""Rasters as pictures for people: decimated reads, stretches, labelled panels, web tiles.
+"""Pictures of rasters: decimated reads, stretches, labelled panels, web tiles.
 
 May import: errors, storage, rasters.
 """

@@ -1,4 +1,4 @@
-"""A whole raster at a glance."""
+"""Reads a whole raster at reduced size."""
 
 import os
 
@@ -11,7 +11,7 @@ from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask
 def read_small(
     path: str | os.PathLike[str], bands: tuple[int, ...], longest: int = 1000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A raster of at most `longest` pixels on a side, decimated: stored numbers [h, w, bands], its own mask [h, w]."""
+    """Reads a raster decimated to at most `longest` pixels on a side: stored numbers [h, w, bands], own mask [h, w]."""
     with open_raster(path) as raster:
         shrink = max(1.0, max(raster.shape) / longest)
         height, width = (max(1, round(n / shrink)) for n in raster.shape)

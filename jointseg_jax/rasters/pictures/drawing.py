@@ -1,4 +1,4 @@
-"""Rasters as pictures for people: stretches, map colours, labelled panels. 8-bit RGB arrays in, PNG files out."""
+"""Draws rasters as 8-bit RGB pictures: stretches, map colours, labelled panels, PNG files."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _GAP = 4
 def stretch_limits(
     values: np.ndarray, valid: np.ndarray | None = None, share: float = 2.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Per band, the percentiles between which a picture is stretched. values: [h, w, bands]."""
+    """The lower and upper percentile per band for `stretch`. values: [h, w, bands]."""
     pixels = values[valid] if valid is not None and valid.any() else values.reshape(-1, values.shape[-1])
     low, high = np.percentile(pixels, (share, 100 - share), axis=0)
     return low, np.maximum(high, low + 1e-6)
@@ -35,21 +35,21 @@ def stretch(values: np.ndarray, limits: tuple[np.ndarray, np.ndarray], valid: np
 
 
 def colour_classes(classes: np.ndarray) -> np.ndarray:
-    """Map colours of 0 / 1 / 255 as uint8 RGB [h, w, 3]."""
+    """Colours classes 0 / 1 / 255 as uint8 RGB [h, w, 3]."""
     table = np.full((256, 3), NODATA_COLOUR, np.uint8)
     table[0], table[1] = PERVIOUS_COLOUR, IMPERVIOUS_COLOUR
     return table[classes]
 
 
 def colour_probability(probability: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """From the colour of class 0 to that of class 1, invalid pixels grey. [h, w] in 0..1 -> uint8 [h, w, 3]."""
+    """Blends the colours of classes 0 and 1, invalid pixels grey. [h, w] in 0..1 -> uint8 [h, w, 3]."""
     p = np.clip(probability, 0, 1)[..., None]
     rgb = np.round((1 - p) * np.array(PERVIOUS_COLOUR) + p * np.array(IMPERVIOUS_COLOUR)).astype(np.uint8)
     return rgb if valid is None else np.where(valid[..., None], rgb, np.array(NODATA_COLOUR, np.uint8))
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A mask [h, w] of the same ground on a finer lattice, which need not be a whole number of times as fine."""
+    """Resizes a mask [h, w] to a finer lattice over the same ground, by any factor."""
     rows, cols = np.arange(height) * mask.shape[0] // height, np.arange(width) * mask.shape[1] // width
     return mask[np.ix_(rows, cols)]
 
@@ -60,7 +60,7 @@ def resize_nearest(rgb: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def shrink(rgb: np.ndarray, longest: int) -> np.ndarray:
-    """A picture no longer than `longest` pixels on a side, area-averaged."""
+    """Shrinks a picture to at most `longest` pixels on a side, area-averaged."""
     height, width = rgb.shape[:2]
     scale = min(1.0, longest / max(height, width))
     if scale == 1.0:
@@ -71,7 +71,7 @@ def shrink(rgb: np.ndarray, longest: int) -> np.ndarray:
 
 
 def panels(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], side: int = 256) -> np.ndarray:
-    """A grid of pictures with a title above each column; every cell is resized to `side` pixels on its longer side.
+    """Draws a grid of pictures with a title above each column; resizes each to `side` pixels on its longer side.
 
     Returns:
         uint8 [height, width, 3].

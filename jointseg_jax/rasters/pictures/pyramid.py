@@ -1,7 +1,7 @@
-"""A pyramid of PNG tiles in Web Mercator, z/x/y.png as the web counts them, from rasters in any CRS.
+"""Renders rasters in any CRS as a pyramid of PNG web tiles, z/x/y.png, in Web Mercator.
 
-Only the deepest level is read from the rasters; every other one is the mean of the four tiles below it, so that a
-picture of classes shows shares when it is zoomed out.
+Only the deepest level is read from the rasters. A tile of another level is the mean of the four tiles below it, so a
+picture of classes shows shares when zoomed out.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def tile_of(lon: float, lat: float, zoom: int) -> tuple[int, int]:
 
 
 def tiles_over(boxes: Sequence[Sequence[float]], zoom: int) -> set[TileNumber]:
-    """The tiles of a level that touch some boxes of west, south, east, north; west > east crosses 180 degrees."""
+    """The tiles of a level that touch some boxes (west, south, east, north); west > east crosses 180 degrees."""
     found: set[TileNumber] = set()
     for west, south, east, north in boxes:
         for w, e in [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]:
@@ -47,7 +47,7 @@ def tiles_over(boxes: Sequence[Sequence[float]], zoom: int) -> set[TileNumber]:
 
 
 def count_over(boxes: Sequence[Sequence[float]], zoom: int) -> int:
-    """At most how many tiles of a level touch some boxes, without listing them."""
+    """An upper bound on the number of tiles of a level that touch some boxes."""
     total = 0
     for west, south, east, north in boxes:
         for w, e in [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]:
@@ -58,7 +58,7 @@ def count_over(boxes: Sequence[Sequence[float]], zoom: int) -> int:
 
 @contextlib.contextmanager
 def _on_level(path: pathlib.Path, zoom: int) -> Iterator[WarpedVRT]:
-    """A raster seen on the pixels of a level of the whole world; nearest, so that numbers stay what they are."""
+    """A raster warped to the pixels of a whole-world level; nearest neighbour, to keep stored numbers."""
     size = SIDE * 2**zoom
     transform = Affine(2 * _HALF / size, 0, -_HALF, 0, -2 * _HALF / size, _HALF)
     with open_raster(path) as raster:
@@ -77,12 +77,12 @@ def write_pyramid(
     zooms: tuple[int, int],
     paint: Paint,
 ) -> int:
-    """Renders rasters, later ones on top; tiles with nothing in them are not written.
+    """Renders rasters, later ones on top; skips empty tiles.
 
     Args:
         folder: gets z/x/y.png.
         rasters: path and one-based bands.
-        boxes: in degrees: where to look for something to show.
+        boxes: areas to render, degrees.
         zooms: first and last level.
         paint: stored numbers [h, w, bands] and where they are valid -> uint8 RGBA [h, w, 4].
 
@@ -117,7 +117,7 @@ def write_pyramid(
 
 
 def tile_path(folder: pathlib.Path, tile: TileNumber) -> pathlib.Path:
-    """Where a tile lies."""
+    """The path of a tile."""
     zoom, x, y = tile
     return folder / str(zoom) / str(x) / f"{y}.png"
 
@@ -128,7 +128,7 @@ def _save(folder: pathlib.Path, tile: TileNumber, picture: np.ndarray) -> None:
 
 
 def _mean_of_four(folder: pathlib.Path, tile: TileNumber) -> np.ndarray:
-    """A tile as the mean of the four below, colours weighted by their opacity."""
+    """A tile as the mean of the four below, colours weighted by opacity."""
     zoom, x, y = tile
     whole = np.zeros((2 * SIDE, 2 * SIDE, 4), np.float32)
     for dx in (0, 1):

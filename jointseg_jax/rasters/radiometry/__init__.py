@@ -1,4 +1,4 @@
-"""What the numbers of a raster mean: offsets and their evidence, units, absent ground, band names.
+"""Radiometry, what the numbers of a raster mean: offsets and their evidence, units, absent ground, band names.
 
 May import: errors, storage, rasters.
 """

@@ -1,7 +1,7 @@
-"""Which bands of a file are meant: by the names that people's files give them.
+"""Finds the bands of a file by their names.
 
-A band is known by its number (`B04`, `B4`), by words (`red`, `Red edge 1`, `NIR narrow`), or by both (`R (B4)`). The
-words are those of Sen2Cor, Google Earth Engine, FORCE, sits, SNAP and of STAC's common names.
+A name gives the band's number (`B04`, `B4`), words (`red`, `Red edge 1`, `NIR narrow`), or both (`R (B4)`). The words
+are those of Sen2Cor, Google Earth Engine, FORCE, sits, SNAP and STAC's common names.
 """
 
 import re
@@ -12,7 +12,7 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 
-# Words, without spaces and signs, and the bands they may stand for. Words of several bands tell none of them apart.
+# Words, without spaces and signs, and the bands they may stand for. A word of several bands is ambiguous.
 _WORDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("COASTAL", "COASTALAEROSOL", "AEROSOL", "ULTRABLUE", "COASTALBLUE"), ("B01",)),
     "BLUE": ("B02",),
@@ -32,19 +32,19 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "SWIR": ("B10", "B11", "B12"),
 }
 _BROAD_NIR = ("BROADNIR", "NIRBROAD", "NIRWIDE", "WIDENIR")
-_LETTERS = {"R": "B04", "G": "B03", "B": "B02"}  # only where they stand alone
+_LETTERS = {"R": "B04", "G": "B03", "B": "B02"}  # only as a whole name
 _NUMBERS = frozenset([*(f"B{n:02d}" for n in range(1, 13)), "B8A"])
 _LONGEST = 4  # words of one name
-# What is derived from a band is not the band.
+# A name with one of these words is a layer derived from a band, not the band.
 _DERIVED = frozenset(("MASK", "QA", "QUALITY", "FLAG", "FLAGS", "ERROR", "UNCERTAINTY", "STD", "STDDEV", "COUNT"))
 
 
 def band_of(text: str, others: Sequence[str] = ()) -> str | None:
-    """The Sentinel-2 band that a name stands for, such as `B8A` for `NIR narrow`; None where it does not tell.
+    """The Sentinel-2 band that a name stands for, such as `B8A` for `NIR narrow`; None if ambiguous or unknown.
 
     Args:
         text: the name.
-        others: names beside it. FORCE calls B8A `NIR` where there is a `BROADNIR`, which everybody else's `NIR` is.
+        others: the other names in the file. FORCE calls B08 `BROADNIR` and B8A `NIR`; elsewhere `NIR` is B08.
     """
     bands = possible_bands(text)
     if bands == _WORDS["NIR"]:
@@ -53,7 +53,7 @@ def band_of(text: str, others: Sequence[str] = ()) -> str | None:
 
 
 def possible_bands(text: str) -> tuple[str, ...]:
-    """The Sentinel-2 bands that a name may stand for: several for `red edge`, none where it says nothing of them."""
+    """The Sentinel-2 bands that a name may stand for: several for `red edge`, none for an unknown name."""
     words = _split(text)
     if len(words) == 1 and words[0] in _LETTERS:
         return (_LETTERS[words[0]],)
@@ -65,18 +65,18 @@ def possible_bands(text: str) -> tuple[str, ...]:
         return ()
     if numbers:
         (number,) = numbers
-        # `b3 red` is the third band of some file, not B03.
+        # `b3 red` is the third band of a file, not B03.
         return (number,) if all(number in _WORDS[name] for name in named) else ()
     return _WORDS[named.pop()] if named else ()
 
 
 def match_names(names: Sequence[str], band: str, *, numbers: bool = True) -> list[int]:
-    """Positions of the names that stand for a band: who is called just so, else by number, else by words.
+    """Positions of the names that stand for a band: by exact name, then by number, then by words.
 
     Args:
-        names: of a file's bands, empty where there is none.
-        band: looked for.
-        numbers: whether `B4` stands for B04. Of another camera it may be the fourth band.
+        names: of a file's bands, empty for unnamed bands.
+        band: to find.
+        numbers: whether `B4` stands for B04. In images of other cameras it may be the fourth band.
     """
     wanted = band.strip().upper()
     exact = [i for i, name in enumerate(names) if name.strip().upper() == wanted]
@@ -89,7 +89,7 @@ def match_names(names: Sequence[str], band: str, *, numbers: bool = True) -> lis
     numbered = [i for i in found if any(_number(w) for w in _split(names[i]))]
     if not numbers:
         return [i for i in found if not all(_number(w) for w in _split(names[i]))]
-    # The name alone goes before the name among other words: `red` before `red-jp2`.
+    # A plain band name takes precedence over one with other words: `red` before `red-jp2`.
     for group in (numbered, [i for i in found if i not in numbered]):
         alone = [i for i in group if is_name(names[i])]
         if alone or group:
@@ -98,7 +98,7 @@ def match_names(names: Sequence[str], band: str, *, numbers: bool = True) -> lis
 
 
 def rgb_order(names: Sequence[str]) -> tuple[int, int, int]:
-    """Positions of red, green and blue among the names of bands; the first three where the names do not tell."""
+    """Positions of red, green and blue among band names; the first three if the names do not identify them."""
     red, green, blue = (match_names(names, band) for band in ("B04", "B03", "B02"))
     if len(red) == len(green) == len(blue) == 1:
         return red[0], green[0], blue[0]
@@ -106,28 +106,28 @@ def rgb_order(names: Sequence[str]) -> tuple[int, int, int]:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is the name of a band and nothing else, but for a pixel size."""
+    """Whether a text is only a band name, apart from a pixel size."""
     words = [w for w in _split(text) if not re.fullmatch(r"\d{2}M", w)]
     return "".join(words) in _WORDS or (len(words) == 1 and (words[0] in _LETTERS or _number(words[0]) is not None))
 
 
 def resolution_of(text: str) -> float | None:
-    """The pixel size in a name such as `B02_10m`, metres; None where there is none."""
+    """The pixel size in a name such as `B02_10m`, metres; None without one."""
     sizes = [w[:-1] for w in _split(text) if re.fullmatch(r"\d{2}M", w)]
     return float(sizes[0]) if len(sizes) == 1 else None
 
 
 def at_spacing(matches: Sequence[int], names: Sequence[str], spacing: float) -> list[int]:
-    """Of names for one band, those that say they have a pixel size (`B05_20m`), or else those that say none."""
+    """Of several names for one band, those with the given pixel size (`B05_20m`); if none, those without a size."""
     said = {i: resolution_of(names[i]) for i in matches}
     return [i for i in matches if said[i] == spacing] or [i for i in matches if said[i] is None] or list(matches)
 
 
 def match_bands(raster: DatasetReader, modality: Modality) -> list[list[int]] | None:
-    """For each band of a modality, the one-based numbers of those bands of a file that bear its name.
+    """For each band of a modality, the one-based numbers of the file's bands with that name.
 
-    None where no band has a description, or where there is nothing to confuse: one band of a quantity that is no colour
-    (a `DSM` is elevation).
+    None if no band has a description, or if file and modality have a single band in m or index units, which needs no
+    name (a `DSM` is elevation).
     """
     names = [d or "" for d in raster.descriptions]
     single = raster.count == len(modality.bands) == 1 and modality.units in ("m", "index")
@@ -137,10 +137,10 @@ def match_bands(raster: DatasetReader, modality: Modality) -> list[list[int]] | 
 
 
 def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
-    """One-based numbers of a modality's bands in a file: by band description, or in order where there are none.
+    """One-based numbers of a modality's bands in a file: by band description, or in file order without descriptions.
 
     Raises:
-        InputError: a band is missing, or the names do not tell.
+        InputError: a band is missing or ambiguous.
     """
     found = match_bands(raster, modality)
     if found is None:
@@ -167,9 +167,9 @@ def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
 
 
 def check_bands(indexes: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
-    """Raises `InputError` unless numbers that the user gave (--bands) can be a modality's bands in a file.
+    """Raises `InputError` unless the band numbers of --bands can be a modality's bands in a file.
 
-    Each names another band that exists, and none contradicts what the file says of its bands.
+    Bands must be distinct, exist, and not contradict the file's band names.
     """
     flag = f"--bands={','.join(map(str, indexes))}"
     if len(indexes) != len(modality.bands) or not all(1 <= i <= raster.count for i in indexes):
@@ -195,7 +195,7 @@ def check_bands(indexes: tuple[int, ...], raster: DatasetReader, modality: Modal
 
 
 def bands_note(indexes: Sequence[int], names: Sequence[str | None], modality: Modality) -> str:
-    """Which band of a file is taken for each of a modality's, in words: `B02: band 1 (blue), B03: band 2`."""
+    """A note on the file band used for each of a modality's bands: `B02: band 1 (blue), B03: band 2`."""
     parts = []
     for band, number in zip(modality.bands, indexes, strict=True):
         name = names[number - 1] if number <= len(names) else None
@@ -216,12 +216,12 @@ def _edit(raster: DatasetReader, band: str, number: int | str = "N") -> str:
 
 
 def _split(text: str) -> list[str]:
-    """The words of a name in capitals."""
+    """The words of a name, upper case."""
     return [w for w in re.split(r"[^A-Z0-9]+", text.upper()) if w]
 
 
 def _number(word: str) -> str | None:
-    """`B4`, `B04` -> `B04`; None for another word."""
+    """`B4`, `B04` -> `B04`; None for any other word."""
     match = re.fullmatch(r"B0?(\d{1,2})(A?)", word)
     if match is None:
         return None
@@ -230,7 +230,7 @@ def _number(word: str) -> str | None:
 
 
 def _named(words: Sequence[str]) -> set[str]:
-    """The names of `_WORDS` among some words, the longest first: `red edge 1` is not `red`."""
+    """The keys of `_WORDS` among some words, longest match first: `red edge 1` is not `red`."""
     found, at = set(), 0
     while at < len(words):
         for count in range(min(_LONGEST, len(words) - at), 0, -1):

@@ -1,8 +1,8 @@
-"""Black borders: imagery whose absent ground is stored as 0 in all bands, and says so nowhere.
+"""Finds black borders: absent ground stored as 0 in all bands, without a nodata value or mask.
 
-Black inside a picture is ground (water and deep shadow clip to 0 in a stretched image), so only runs of black that
-begin at the raster's edge count, along rows and along columns, as in GDAL's nearblack. They are found once, over the
-whole raster, so that no pixel's validity depends on the window it is read through.
+Black inside a picture is ground, because water and deep shadow clip to 0 in a stretched image. So only runs of black
+from the raster's edge count, along rows and columns, as in GDAL's nearblack. They are found once over the whole raster,
+so a pixel's validity does not depend on the window.
 """
 
 import base64
@@ -18,12 +18,12 @@ from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import has_mask, read_window
 
 _STRIP = 256  # rows held at a time
-# Natural black reaches the edge, too: in 30 stretched Sentinel-2 chips with water it takes at most 0.4 % of the raster
-# and 12 % of an edge. A border of absent ground takes more of either.
+# Natural black also reaches the edge: in 30 stretched Sentinel-2 chips with water it covers at most 0.4 % of the raster
+# and 12 % of an edge. A border of absent ground covers more of either.
 _LEAST_SHARE = 0.01
 _LEAST_EDGE = 0.5
-_LARGEST = 10**10  # pixels, some minutes of reading
-_EDGE_HINT = 0.02  # share of an edge from which the whole raster is worth looking at
+_LARGEST = 10**10  # pixels; reading them takes some minutes
+_EDGE_HINT = 0.02  # black share of an edge from which the whole raster is read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Collar:
     Attributes:
         height, width: of the raster.
         share: of the raster that they cover.
-        runs: lengths from the left and the right per row, from the top and the bottom per column, as int32, compressed
-            and in base64: plain text, so that a plan can hold it.
+        runs: lengths from left and right per row, from top and bottom per column: int32, compressed, base64. Plain
+            text, because a plan stores it.
     """
 
     height: int
@@ -43,7 +43,7 @@ class Collar:
     runs: str
 
     def at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-        """Which pixels are absent, bool [rows, cols]; pixels outside the raster are not counted as absent."""
+        """Which pixels are absent, bool [rows, cols]; False outside the raster."""
         left, right, top, bottom = _unpacked(self.runs, self.height, self.width)
         inside = ((rows >= 0) & (rows < self.height))[:, None] & ((cols >= 0) & (cols < self.width))[None]
         r, c = np.clip(rows, 0, self.height - 1), np.clip(cols, 0, self.width - 1)
@@ -57,21 +57,21 @@ class Collar:
 
     @property
     def note(self) -> str:
-        """For the product or the dataset."""
+        """A note for the product or the dataset."""
         return f"black from the edges inwards on {self.share:.1%}, taken as absent"
 
 
 def find_collar(raster: DatasetReader, indexes: tuple[int, ...]) -> Collar | None:
-    """The black border of a raster; None where it has none, or tells by nodata, mask or alpha what is absent.
+    """Finds the black border of a raster; None without one, or if nodata, mask or alpha mark absent pixels.
 
-    The whole raster is read, strip by strip, where one of its edges is black in places.
+    Reads the whole raster by strips if at least one edge is partly black.
 
     Args:
         raster: open.
         indexes: one-based numbers of the bands that must all be 0.
 
     Raises:
-        InputError: the file is damaged, or too large to be searched.
+        InputError: the file is damaged or too large to search.
     """
     if raster.nodata is not None or has_mask(raster, indexes):
         return None
@@ -109,7 +109,7 @@ def _black(raster: DatasetReader, window: Window, indexes: tuple[int, ...]) -> n
 
 
 def _runs(black: np.ndarray) -> np.ndarray:
-    """Length of the run of black at the beginning of each row."""
+    """Length of the black run at the start of each row."""
     return np.where(black.all(1), black.shape[1], black.argmin(1))
 
 

@@ -1,4 +1,4 @@
-"""What the numbers in a file of somebody's stand for: one decision, for preparation and for prediction."""
+"""Decides how the numbers in a user's file are decoded, for preparation and prediction alike."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from jointseg_jax.rasters.reader import name_of
 
 @dataclasses.dataclass(frozen=True)
 class Stated:
-    """What a raster says of its numbers.
+    """What the header of a raster states about its numbers.
 
     Attributes:
-        path: of the file; of a virtual raster that this program made, of the first one behind it.
+        path: of the file; for a virtual raster that this program wrote, of its first source.
         dtype: of its first band in use.
         nodata: the nodata value of all bands in use, or None.
         scale, offset: GDAL's (`value = stored * scale + offset`), the same for all bands in use; 1 and 0 where unset.
@@ -35,10 +35,10 @@ class Stated:
 
 
 def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
-    """Reads what a raster says of some of its bands (one-based).
+    """Reads what a raster's header states about some bands (one-based).
 
     Raises:
-        InputError: they differ in scale, offset or nodata value, or one of these is no number.
+        InputError: bands differ in scale, offset or nodata value, or scale or offset is not finite, or scale is 0.
     """
     name = name_of(raster)
     for what, values in (("scale", raster.scales), ("offset", raster.offsets)):
@@ -57,9 +57,7 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
     if scale == 0:
         raise InputError(f"{name} has a scale of 0, which leaves nothing of its numbers: correct it")
     absent = [raster.nodatavals[i - 1] for i in indexes]
-    marks = [
-        "none" if v is None or np.isnan(v) else f"{v:.17g}" for v in absent
-    ]  # NaN is absent without being said to be
+    marks = ["none" if v is None or np.isnan(v) else f"{v:.17g}" for v in absent]  # NaN always counts as absent
     if len(set(marks)) > 1:
         raise InputError(
             f"{name} marks absence differently in its bands (nodata of bands {list(indexes)}: "
@@ -69,21 +67,21 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
 
 
 def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modality, str]:
-    """How the numbers of a file are read as `modality`, and why.
+    """Decides how the numbers of a file are decoded as `modality`, and why.
 
-    8-bit numbers are a display stretch and nothing else. Whole numbers that stand for reflectance are Sentinel-2's,
-    their offset decided by `radiometry.decide_offset`. For all other quantities the file's own scale holds.
+    8-bit numbers are always a display stretch. Integer reflectance is Sentinel-2's, and `offsets.decide_offset` decides
+    its offset. All other quantities use the file's own scale.
 
     Args:
-        modality: what the numbers should mean.
-        file: what the file says.
-        sample: of its stored numbers, which are held against the offset.
+        modality: the expected modality.
+        file: the file's header.
+        sample: of its stored numbers, to check the offset.
 
     Returns:
         The modality with the file's dtype, nodata, scale and offset, and a note for the product or the dataset.
 
     Raises:
-        InputError: the numbers cannot mean that, or the file does not say enough.
+        InputError: the numbers contradict the modality, or the evidence is not sufficient.
     """
     base = dataclasses.replace(modality, dtype=file.dtype, nodata=file.nodata)
     if modality.units == "display":
@@ -107,7 +105,7 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
             "digital numbers"
         )
     product, notes = product_metadata(file.path, file.tags)
-    # Advice is about the file that can be tagged: a virtual raster of ours is written anew.
+    # Messages name the source file, which a user can tag; our own virtual rasters are rewritten.
     decision = offsets.decide_offset(
         file.tags,
         offsets.look(sample.inner(base)),
@@ -122,6 +120,6 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
 
 
 def as_display(base: Modality) -> tuple[Modality, str]:
-    """8-bit numbers as a display stretch; which of them are absent only the file's own mask can say."""
+    """Decodes 8-bit numbers as a display stretch; only the file's own mask marks absent pixels."""
     stretch = dataclasses.replace(base, units="display", nodata=None, scale=1 / 255, offset=0.0)
     return stretch, "8-bit display stretch, 1/255"

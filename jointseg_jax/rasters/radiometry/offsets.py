@@ -1,11 +1,11 @@
-"""Sentinel-2 radiometry: which offset the digital numbers of an item carry.
+"""Decides which offset the digital numbers (DN) of a Sentinel-2 item carry.
 
-Products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000; some archives take the 1000 off
-again. Skipping it, or taking it off twice, is the most common error of the field, so it is decided per item from
-evidence and the decision is written down. The acquisition date is not evidence: archives were reprocessed.
+Products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000; some archives subtract the 1000.
+To ignore it, or to subtract it twice, is the most common error of the field. So the offset is decided per item from
+evidence, and the decision is recorded. The acquisition date is not evidence, because archives were reprocessed.
 
-Pixels are a check and never the evidence itself. They are judged as a whole, at full resolution and away from absent
-ground, so that a dark tail (water, shadow, Sen2Cor's floor at DN 1, resampled edges) contradicts nothing.
+Pixels are only a check, never evidence. They are judged together, at full resolution and away from absent ground, so a
+dark tail (water, shadow, Sen2Cor's floor at DN 1, resampled edges) is no contradiction.
 """
 
 import dataclasses
@@ -19,26 +19,26 @@ from jointseg_jax.rasters.radiometry.product_metadata import FIRST_WITH_OFFSET, 
 
 ADDED = 1000.0  # DN that baseline >= 04.00 adds; RADIO_ADD_OFFSET of the product's XML is its negative
 QUANTIFICATION = 10000.0
-KNOWN_OFFSETS = (0.0, -ADDED)  # all that Sentinel-2 products have had; another one is added here when it appears
-_ROUNDED = 1.0  # DN by which an offset may miss one of them: scale and offset of a file are divided by each other
-FLOOR = 20  # DN up to here are what processors write for "too dark" (Sen2Cor 1), with the noise of compression on it
+KNOWN_OFFSETS = (0.0, -ADDED)  # all offsets of Sentinel-2 products so far; add new ones here
+_ROUNDED = 1.0  # tolerance in DN: a file's offset divided by its scale is rounded
+FLOOR = 20  # processors write DN up to here for "too dark" (Sen2Cor 1), including compression noise
 
-# Numbers that carry +1000 lie below 800 only where reflectance is below -0.02. Over water and in shadow one band goes
-# there now and then; half of the bands of one pixel together do not on 2 % of a scene. Of 14 real chips without the
-# offset, 13 have 5 % or more of their pixels there, and one, overcast, none; with the offset added, none has any.
+# Numbers with +1000 lie below 800 only where reflectance is below -0.02. Over water and in shadow this happens in one
+# band at times, but not in half of a pixel's bands on 2 % of a scene. Of 14 real chips without the offset, 13 have 5 %
+# or more such pixels, and one, overcast, none; with the offset added, none has any.
 _NEGATIVE = 0.8 * ADDED
 _DARK_SHARE = 0.02
-# The darkest half per cent of a band lies between reflectance -0.005 and 0.16 wherever there is some water, shadow or
+# The darkest half per cent of a band lies between reflectance -0.005 and 0.16 if the scene has some water, shadow or
 # dense vegetation. With +1000, that is 950..1600 in every band at once, and at most 1350 in the darkest. Without it,
 # deserts, snow and cloud reach such numbers in some bands but not in all.
 _LIFTED = (0.95 * ADDED, 1.35 * ADDED, 1.6 * ADDED)
 _LIFTED_PERCENTILE = 0.5
-_FEWEST = 200  # pixels below which nothing is concluded
+_FEWEST = 200  # pixels needed for a conclusion
 
 
 @dataclasses.dataclass(frozen=True)
 class OffsetDecision:
-    """The offset to add to the DN (0 or -1000), and the sentence that justifies it."""
+    """The offset to add to the DN (0 or -1000), and its evidence in words."""
 
     offset: float
     evidence: str
@@ -46,7 +46,7 @@ class OffsetDecision:
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """What the stored numbers of real ground show.
+    """Measures of the stored numbers of real ground.
 
     Attributes:
         dark: share of the pixels that lie below 800 in at least half of their bands.
@@ -58,7 +58,7 @@ class Pixels:
 
     @property
     def offset(self) -> float | None:
-        """The offset that they speak for; None where they fit either."""
+        """The offset that they support; None if both fit."""
         low, darkest, highest = _LIFTED
         if self.dark > _DARK_SHARE:
             return 0.0
@@ -74,13 +74,13 @@ class Pixels:
 
 @dataclasses.dataclass(frozen=True)
 class _Claim:
-    """An offset that something gives.
+    """An offset from one piece of evidence.
 
     Attributes:
         offset: in DN.
         said: the evidence in words.
-        source: where it stands, for messages.
-        doubtful: a 0 has to stand before the pixels.
+        source: where it was found, for messages.
+        doubtful: check an offset of 0 against the pixels.
     """
 
     offset: float
@@ -93,9 +93,9 @@ class _Claim:
 
 
 def look(dn: np.ndarray) -> Pixels | None:
-    """What digital numbers [n, bands] show; absent ground and its neighbourhood are left out by the caller.
+    """Measures digital numbers [n, bands]; the caller excludes absent ground and its neighbourhood.
 
-    Pixels at the processor's floor are left out here. None where too few are left.
+    Excludes pixels at the processor's floor. None if too few remain.
     """
     ground = dn[(dn > FLOOR).all(-1)]
     if len(ground) < _FEWEST:
@@ -114,22 +114,22 @@ def decide_offset(
     file_offset: float | None = None,
     notes: Sequence[str] = (),
 ) -> OffsetDecision:
-    """The offset of one Sentinel-2 item.
+    """Decides the offset of one Sentinel-2 item.
 
-    In order: a RADIO_ADD_OFFSET or BOA_ADD_OFFSET tag of the raster, the product's own XML, the archive's
+    Evidence in order: a RADIO_ADD_OFFSET or BOA_ADD_OFFSET tag of the raster, the product's own XML, the archive's
     `earthsearch:boa_offset_applied` flag, the processing baseline, the raster's own scale and offset. The tag comes
-    first because it is the one statement about these very numbers, which may have been changed since the product was
-    made; against the XML it holds only where the pixels speak for it. A flag that says no does not tell whether there
-    was anything to take off: a baseline before 04.00 tells that there was not.
+    first because it describes these very numbers, which may have changed since the product was made. It overrides the
+    XML only if the pixels support it. A false flag does not say whether the product had an offset; a baseline before
+    04.00 says that it had none.
 
     Args:
         tags: metadata of the raster or of its STAC item.
-        pixels: result of `look`, None where there is nothing to see.
+        pixels: result of `look`, None without enough pixels.
         where: path, for messages.
         product: metadata of the raster's own product, see `product_metadata`.
-        file_offset: what the raster's GDAL scale and offset come to, in DN; None where it has neither. 0 is also what
-            an offset nobody set reads as, so only another number can contradict the other evidence.
-        notes: on evidence that was found and is not used, for the message that there is none.
+        file_offset: the raster's GDAL offset divided by its scale, in DN; None if it has neither. An unset offset also
+            reads as 0, so only another number can contradict the other evidence.
+        notes: on evidence that was found but not used, for the message that there is none.
 
     Raises:
         InputError: no evidence, an offset that no product has, or two pieces of evidence that disagree.
@@ -160,7 +160,7 @@ def decide_offset(
 
 
 def check_floats(values: np.ndarray, where: str) -> None:
-    """Raises `InputError` where floating-point reflectance [n, bands] looks as if +1000 were still in it."""
+    """Raises `InputError` if floating-point reflectance [n, bands] appears to include the +1000."""
     pixels = look(values * QUANTIFICATION)
     if pixels is not None and pixels.offset == -ADDED:
         low, high = min(pixels.floors) / QUANTIFICATION, max(pixels.floors) / QUANTIFICATION
@@ -209,8 +209,8 @@ def _from_archive(lower: Mapping[str, str], where: str) -> _Claim | None:
     flagged = "" if flag is None else f"boa_offset_applied is {flag}"
     applied = flag is not None and flag.strip().lower() in ("true", "1", "yes")
     if applied and (value is None or value >= FIRST_WITH_OFFSET):
-        return _Claim(0.0, flagged, "the archive's flag")  # known to be wrong on some items
-    if value is not None:  # archives write the flag as false on items that never had an offset, too
+        return _Claim(0.0, flagged, "the archive's flag")  # wrong on some items
+    if value is not None:  # archives also set the flag to false on items that never had an offset
         said = f"processing baseline is {baseline}" + (f", {flagged}" if flagged else "")
         had = value >= FIRST_WITH_OFFSET
         return _Claim(-ADDED if had else 0.0, said, "the item's metadata", doubtful=False)
@@ -224,7 +224,7 @@ def _from_file(file_offset: float | None, where: str) -> _Claim | None:
 
 
 def _agreed(tagged: _Claim, xml: _Claim, pixels: Pixels | None, where: str) -> _Claim:
-    """What holds of a raster's tag and its product's XML."""
+    """Decides between a raster's tag and its product's XML."""
     if tagged.offset == xml.offset:
         return xml
     if pixels is not None and pixels.offset == tagged.offset:

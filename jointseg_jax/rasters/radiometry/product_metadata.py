@@ -1,4 +1,4 @@
-"""The metadata file of a Sentinel-2 product (MTD_MSIL1C.xml, MTD_MSIL2A.xml), and which rasters it speaks of."""
+"""Reads the metadata file of a Sentinel-2 product (MTD_MSIL1C.xml, MTD_MSIL2A.xml) and matches it to rasters."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from jointseg_jax.errors import InputError
 
 FIRST_WITH_OFFSET = 4.0  # products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000
-SOURCE_TAG = "JOINTSEG_FIRST_FILE"  # a virtual raster that this program makes names the file of its first band here
+SOURCE_TAG = "JOINTSEG_FIRST_FILE"  # tag of this program's virtual rasters: the file of the first band
 
 _TILE = re.compile(r"(?<![A-Z0-9])(?:T|MGRS-)?(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
 _TILE_IN_NAME = re.compile(r"(?<![A-Z0-9])T(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
@@ -20,7 +20,7 @@ _BASELINE_IN_NAME = re.compile(r"_N(\d{2})(\d{2})_")
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What tells one product from another; a field is empty (or None) where nothing tells it.
+    """Identifies a product; unknown fields are empty (or None).
 
     Attributes:
         tile: MGRS tile without its T, such as `50RKV`.
@@ -33,7 +33,7 @@ class Identity:
     baseline: float | None = None
 
     def differences(self, other: "Identity") -> list[str]:
-        """`what mine, not theirs` for each field that both know and that differs."""
+        """`what mine, not theirs` for each field known to both that differs."""
         found = []
         for what, mine, theirs in (
             ("tile", self.tile, other.tile),
@@ -48,12 +48,11 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class ProductMetadata:
-    """What a metadata file says.
+    """The content of a metadata file.
 
     Attributes:
         path: of the file.
-        offset: RADIO_ADD_OFFSET or BOA_ADD_OFFSET. 0 where the file has none and its baseline is before 04.00; None
-            where it does not tell.
+        offset: RADIO_ADD_OFFSET or BOA_ADD_OFFSET. 0 without one if the baseline is before 04.00; None if unknown.
         identity: of its product.
     """
 
@@ -63,7 +62,7 @@ class ProductMetadata:
 
 
 def metadata_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """The Sentinel-2 metadata files beside a raster, or above it in a .SAFE folder; none in most folders."""
+    """The Sentinel-2 metadata files beside a raster, or above it in a .SAFE folder; often none."""
     parents = pathlib.Path(path).absolute().parents
     safes = [folder for folder in parents[1:] if folder.suffix.upper() == ".SAFE"]
     return sorted(file for folder in (parents[0], *safes) for file in folder.glob("MTD_MSI*.xml") if file.is_file())
@@ -102,16 +101,16 @@ def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
 
 
 def product_metadata(path: str | os.PathLike[str], tags: Mapping[str, str]) -> tuple[ProductMetadata | None, list[str]]:
-    """The metadata of the product that a raster is of, where it lies beside the raster.
+    """Finds the metadata of a raster's product beside the raster.
 
-    A file whose tile, date or baseline contradicts those of the raster belongs to another product and is not used.
+    A file that contradicts the raster's tile, date or baseline belongs to another product and is not used.
 
     Args:
         path: the raster.
-        tags: its metadata. For a virtual raster made by this program, the file named there is looked beside instead.
+        tags: its metadata. For a virtual raster of this program, they name the source file to search beside.
 
     Returns:
-        The metadata that gives an offset, or None; and one note per file that is not used.
+        The metadata that gives an offset, or None; and one note per unused file.
 
     Raises:
         InputError: a file cannot be read, or two files of the product give differing offsets.
@@ -136,7 +135,7 @@ def product_metadata(path: str | os.PathLike[str], tags: Mapping[str, str]) -> t
 
 
 def raster_identity(path: pathlib.Path, tags: Mapping[str, str]) -> Identity:
-    """What a raster's tags tell of its product, and its name where the tags do not."""
+    """Identifies a raster's product by its tags, or by its file name where the tags are silent."""
     lower = {k.lower(): v for k, v in tags.items()}
 
     def tag(*endings: str) -> str:
@@ -155,13 +154,13 @@ def raster_identity(path: pathlib.Path, tags: Mapping[str, str]) -> Identity:
 
 
 def parse_baseline(text: str, where: str) -> float:
-    """A processing baseline such as `05.09`, `N0509` or `0509` as a number; raises `InputError` where it is none."""
+    """Parses a processing baseline such as `05.09`, `N0509` or `0509`; raises `InputError` if it is not a number."""
     value = number(text.strip().lstrip("Nn"), "the processing baseline", where)
     return value / 100 if value >= 100 else value
 
 
 def number(text: str, what: str, where: str) -> float:
-    """A number from a file's metadata; raises `InputError` where it is none."""
+    """Parses a number from a file's metadata; raises `InputError` if it is not one."""
     try:
         return float(text)
     except ValueError as error:

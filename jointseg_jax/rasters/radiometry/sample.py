@@ -1,6 +1,6 @@
-"""Pixels of a raster as they are stored, to judge it by: windows at full resolution, spread over its ground.
+"""Samples the stored numbers of a raster: windows at full resolution, spread over its ground.
 
-Overviews and decimated reads are no evidence: their resampling mixes absent ground with what lies beside it.
+Overviews and decimated reads are not used, because their resampling mixes absent ground with its neighbours.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ from jointseg_jax.rasters.radiometry.collar import Collar
 from jointseg_jax.rasters.reader import dataset_lattice, own_mask, read_window
 
 CLEAR_CLASSES = (4, 5, 6, 7)  # of the scene classification: vegetation, bare, water, unclassified
-_WHOLE = 2048  # rasters of at most so many pixels squared are read whole
+_WHOLE = 2048  # rasters of at most this many pixels squared are read whole
 _SIDE = 256  # pixels on a side of a window
 _WINDOWS = 16
-_CANDIDATES = 64  # windows along a side, however large the raster is
-_MARGIN = 3  # pixels from absent ground that resampling and compression reach
+_CANDIDATES = 64  # windows along a side, for any size of raster
+_MARGIN = 3  # pixels from absent ground that resampling and compression affect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Sample:
 
     Attributes:
         stored: numbers, one array [h, w, bands] per window.
-        seen: where the raster's own mask, alpha or black border does not say absent; bool [h, w] each.
-        clear: where the scene classification says clear; bool [h, w] each.
+        seen: False where the raster's own mask, alpha or black border marks absence; bool [h, w] each.
+        clear: where the scene classification is clear; bool [h, w] each.
     """
 
     stored: tuple[np.ndarray, ...]
@@ -42,13 +42,13 @@ class Sample:
     clear: tuple[np.ndarray, ...]
 
     def ground(self, modality: Modality) -> np.ndarray:
-        """Stored numbers [n, bands] of valid pixels without cloud; cloud counts where there is nothing else."""
+        """Stored numbers [n, bands] of valid cloud-free pixels; of all valid pixels if none is cloud-free."""
         valid = [seen & modality.valid(stored) for seen, stored in zip(self.seen, self.stored, strict=True)]
         clear = [v & c for v, c in zip(valid, self.clear, strict=True)]
         return self._of(clear if any(c.any() for c in clear) else valid)
 
     def inner(self, modality: Modality) -> np.ndarray:
-        """Stored numbers [n, bands] of valid pixels that lie some pixels away from absent ground and the edges."""
+        """Stored numbers [n, bands] of valid pixels, some pixels away from absent ground and the edges."""
         square = np.ones((3, 3), bool)
         return self._of(
             [
@@ -70,12 +70,12 @@ def take_sample(
     collar: Collar | None = None,
     classes: pathlib.Path | None = None,
 ) -> Sample:
-    """Reads windows of a raster: all of it where it is small, else some that are spread over its valid ground.
+    """Reads a sample: a small raster whole, otherwise windows spread over its valid ground.
 
     Args:
         raster: open.
         indexes: one-based numbers of the bands.
-        masked: what the raster says of itself (`own_mask`) counts, besides numbers.
+        masked: also apply the raster's own mask (`own_mask`).
         likely: where it probably holds ground, decimated, bool [h, w]; None for anywhere.
         collar: its black border.
         classes: scene classification on a lattice that nests with the raster's; see `classification`.
@@ -111,7 +111,7 @@ def _clear(raster: DatasetReader, window: Window, classes: pathlib.Path) -> np.n
 
 
 def nests(raster: DatasetReader, classes: pathlib.Path) -> str:
-    """Empty where a scene classification lies on the ground of a raster; else why it is of no use."""
+    """Why a scene classification does not fit a raster's lattice; empty if it does."""
     try:
         with open_aligned(classes, dataset_lattice(raster), categorical=True):
             return ""

@@ -1,4 +1,4 @@
-"""Whether values are in the units they are said to be in: against the training data, and against nature."""
+"""Checks the units of values, against the training data and against the physical range."""
 
 import numpy as np
 
@@ -6,32 +6,32 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.scene import Adjustment
 
-# A scene is refused where its units are wrong, not where its ground is new. Errors of units are factors of 10 and more,
-# so the limits lie well beyond what real ground does. Level: the median, which a third of cloud does not move, may lie
-# beyond the training range (0.1 to 99.9 percentile) by the whole of that range: deserts and snow-free fields stay
-# inside, reflectance times 10 does not. Spread: open water, the flattest scene there is, has 1/20 of the training
-# deviation between its 2 and 98 percentile in the infrared; values scaled twice have 1/2500.
+# The limits reject wrong units, not new kinds of ground. Unit errors are factors of 10 and more, so the limits lie well
+# beyond real ground. Level: the median, which a third of cloud does not move, may lie beyond the training range (0.1 to
+# 99.9 percentile) by the width of that range: deserts and snow-free fields stay inside, reflectance times 10 does not.
+# Spread: open water, the flattest kind of scene, has 1/20 of the training deviation between its 2 and 98 percentile in
+# the infrared; values scaled twice have 1/2500.
 _ABOVE = 1.0
-_FLATTEST = {"reflectance": 1 / 200, "display": 1 / 200, "dB": 1 / 5}  # speckle is never flat; a plain, in metres, is
+_FLATTEST = {"reflectance": 1 / 200, "display": 1 / 200, "dB": 1 / 5}  # no limit for metres: a plain is flat
 _WIDEST = 3.0  # times the training range, between the 10 and 90 percentile
-# Reflectance whose median is below zero had an offset taken off twice. Correction over water goes to -0.03 in one band,
-# and to -0.01 in several.
+# A median reflectance below these limits had its offset subtracted twice. Atmospheric correction over water yields
+# -0.03 in one band, and -0.01 in several.
 _NEGATIVE, _NEGATIVE_IN_HALF = -0.05, -0.015
-# No ground has a median below a tenth of the training mean in all bands of the modality that holds the visible ones:
-# open water is dark in the infrared, and not in the blue.
+# No ground has a median below a tenth of the training mean in all bands of the modality with the visible bands: open
+# water is dark in the infrared, but not in the blue.
 _DARKEST = 0.1
-# Interquartile ranges from the median, beyond which a pixel is cloud or damage: bright roofs stay within 13.
+# Beyond this many interquartile ranges from the median a pixel is cloud or damage; bright roofs stay within 13.
 _FARTHEST = 15.0
 
 
 def check_against_training(values: np.ndarray, modality: Modality, where: str, *, visible: bool, scale: float) -> None:
-    """Refuses a scene whose level or spread is far from the training data's.
+    """Rejects a scene with a level or spread far from the training data's.
 
     Args:
         values: [n, bands] of valid, cloud-free ground, in the modality's units.
         modality: with the training statistics; without them nothing is checked.
         where: path, for messages.
-        visible: whether visible bands are among its bands. Where they are not, water is black in all of them.
+        visible: whether the modality has visible bands. Without them, water is black in all bands.
         scale: the raster's own GDAL scale, for messages.
 
     Raises:
@@ -62,11 +62,11 @@ def check_against_training(values: np.ndarray, modality: Modality, where: str, *
 
 
 def check_nature(values: np.ndarray, modality: Modality, where: str, *, scale: float) -> None:
-    """Refuses values that no ground has, whatever the training data: what preparation can know of units.
+    """Rejects values that no ground has; used by preparation, which has no training statistics.
 
     Args:
         values: [n, bands] of valid ground, in the modality's units.
-        modality: what they should be.
+        modality: the expected modality.
         where: path, for messages.
         scale: the raster's own GDAL scale, for messages.
 
@@ -90,9 +90,9 @@ def check_nature(values: np.ndarray, modality: Modality, where: str, *, scale: f
 
 
 def harmonise(values: np.ndarray, modality: Modality) -> Adjustment:
-    """The gain and offset per band that bring values to the training mean and deviation.
+    """Fits the gain and offset per band that bring values to the training mean and deviation.
 
-    Pixels far from the bulk of their band (cloud that no classification marks, damage) are left out of the fit.
+    The fit excludes pixels far from the bulk of their band (unclassified cloud, damage).
 
     Args:
         values: [n, bands] of valid, cloud-free ground.
@@ -108,7 +108,7 @@ def harmonise(values: np.ndarray, modality: Modality) -> Adjustment:
 
 
 def _negative(median: np.ndarray) -> np.ndarray:
-    """Which bands of reflectance are below zero as no correction makes them, bool [bands]."""
+    """Which bands of reflectance are more negative than atmospheric correction makes them, bool [bands]."""
     several = median < _NEGATIVE_IN_HALF
     return np.asarray((median < _NEGATIVE) | (several & (several.mean() >= 0.5)))
 

@@ -1,4 +1,4 @@
-"""Bands of several files as one raster, without copying a pixel: a small VRT."""
+"""Stacks bands of several files into one virtual raster (VRT), without copying pixels."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ _TYPES = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt
 
 
 class Band(NamedTuple):
-    """A band of a file: one-based number, and the name it gets."""
+    """A band of a file: its one-based number, and its name in the stack."""
 
     path: pathlib.Path
     number: int
@@ -25,17 +25,17 @@ class Band(NamedTuple):
 
 
 def stack_bands(path: str | os.PathLike[str], bands: Sequence[Band], tags: Mapping[str, str]) -> None:
-    """Writes a VRT that shows `bands` in order; a file that says the same already is left as it is.
+    """Writes a VRT of `bands` in order, unless `path` has this content already.
 
     Nodata, scale, offset and mask are those of the files.
 
     Args:
         path: target.
         bands: at least one; all on one lattice.
-        tags: metadata of the whole.
+        tags: metadata of the stack.
 
     Raises:
-        InputError: a file cannot be read, lies on another lattice, or holds numbers of a kind VRT does not know.
+        InputError: a file cannot be read, lies on another lattice, or has an unsupported dtype.
     """
     path, text = pathlib.Path(path), _text(bands, tags)
     if not (path.exists() and path.read_text(encoding="utf-8") == text):
@@ -43,7 +43,7 @@ def stack_bands(path: str | os.PathLike[str], bands: Sequence[Band], tags: Mappi
 
 
 def stack_beside(path: pathlib.Path, bands: Sequence[Band], tags: Mapping[str, str]) -> pathlib.Path:
-    """As `stack_bands`; where the file says something else, which another run may read, the VRT gets another name.
+    """As `stack_bands`, but never overwrites: a VRT of other content may be in use, so the new one gets another name.
 
     Returns:
         The VRT.

@@ -1,4 +1,4 @@
-"""Virtual rasters (VRT): many tiles of one lattice seen as one raster, without copying a pixel.
+"""Writes mosaics as virtual rasters (VRT): many tiles of one lattice as one raster, without copying pixels.
 
 Format: https://gdal.org/en/stable/drivers/raster/vrt.html. Overviews are those of the tiles.
 """
@@ -20,7 +20,7 @@ _TYPES = {
     "float32": "Float32", "float64": "Float64",
 }  # fmt: skip
 _RGB = ("Red", "Green", "Blue")
-_LARGEST = 2**31 - 1  # pixels on a side that GDAL counts to
+_LARGEST = 2**31 - 1  # pixels on a side, GDAL's limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Source:
 
 
 def write_vrt(path: str | os.PathLike[str], sources: Sequence[Source]) -> None:
-    """Writes the mosaic of some rasters; where they overlap, the later ones lie on top with what is not nodata.
+    """Writes the mosaic of some rasters; where they overlap, valid pixels of later ones lie on top.
 
-    Paths are stored relative to the mosaic, so the folder can be moved as a whole.
+    Paths are relative to the mosaic, so its folder can be moved as a whole.
 
     Args:
         path: of the VRT.
         sources: rasters of one lattice, type, band list, nodata value and scale.
 
     Raises:
-        InputError: there is none, or they do not fit together.
+        InputError: `sources` is empty, or its rasters differ in lattice, type, bands, nodata or scale.
     """
     path = pathlib.Path(path)
     if not sources:
@@ -88,7 +88,7 @@ def _check_alike(first: Source, other: Source) -> None:
 
 
 def _describe(band: xml.Element, header: Header, number: int, name: str) -> None:
-    """Children in the order in which GDAL writes them."""
+    """Adds the children of a band, in GDAL's order."""
     if name:
         xml.SubElement(band, "Description").text = name
     if header.nodata is not None:
@@ -113,7 +113,7 @@ def _add_source(band: xml.Element, source: Source, number: int, row: int, col: i
     xml.SubElement(element, "SourceFilename", relativeToVRT="1").text = relative
     xml.SubElement(element, "SourceBand").text = str(number)
     rows, cols = source.header.block
-    xml.SubElement(  # spares GDAL from opening every tile to learn this
+    xml.SubElement(  # without this GDAL opens every tile
         element, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
         DataType=_TYPES[source.header.dtype], BlockXSize=str(cols), BlockYSize=str(rows),
     )  # fmt: skip
