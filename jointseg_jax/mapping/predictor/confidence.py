@@ -1,8 +1,8 @@
-"""Confidence in the map's class at a pixel: how far the eight flips and quarter turns of the input agree.
+"""The confidence of a pixel's class: the agreement over the eight flips and quarter turns of the input.
 
-A number between 0 and 1 persuades, whether or not it says where a map errs. So it is delivered only with what it was
-found to be worth: how well it ranks wrong pixels below right ones, measured by `evaluate.py --augment` on reference
-data and kept beside the checkpoint for exactly these weights, this calibration and this arithmetic.
+A score from 0 to 1 looks convincing even if it does not rank errors. A product includes it only after its AUROC for
+wrong against right pixels was measured by `evaluate.py --augment` on reference data. The record beside the checkpoint
+holds for these weights, this calibration and this arithmetic only.
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ from jointseg_jax.training.trained import Trained
 
 FILE = "confidence.json"
 LEVELS = 200  # the product stores round(200 c)
-_TAGGED = 10  # points of the risk-coverage curve that stand in the tags; the record has them all
+_TAGGED = 10  # points of the risk-coverage curve in the raster's tags; the record holds all of them
 
 
 def levels(spread: np.ndarray) -> np.ndarray:
-    """round(200 c) of c = 1 - 2 spread, 0 to 200: the spread of numbers between 0 and 1 is at most 1/2. uint8."""
+    """round(200 c) with c = 1 - 2 spread, 0 to 200; the spread of values in [0, 1] is at most 1/2. uint8."""
     return np.round(LEVELS * np.clip(1 - 2 * spread, 0, 1)).astype(np.uint8)
 
 
 def key(trained: Trained, dtype: str) -> dict[str, Any]:
-    """What a measurement holds for, and nothing else."""
+    """The conditions that a measurement holds for."""
     calibration = trained.meta.calibration
     return {
         "step": trained.step,
@@ -36,10 +36,10 @@ def key(trained: Trained, dtype: str) -> dict[str, Any]:
 
 
 def measured(trained: Trained, dtype: str) -> dict[str, Any]:
-    """The record kept beside the checkpoint: what `evaluation.confidence` found.
+    """Reads the record beside the checkpoint, which `evaluation.evaluate` writes.
 
     Raises:
-        InputError: there is none, or one of other weights or another arithmetic.
+        InputError: there is no record, or it belongs to other weights or another arithmetic.
     """
     path = trained.workdir / FILE
     ask = (
@@ -66,7 +66,7 @@ def measured(trained: Trained, dtype: str) -> dict[str, Any]:
 
 
 def tags(record: dict[str, Any]) -> dict[str, str]:
-    """What a confidence raster says of itself: what is stored, what it is worth, and where that was measured."""
+    """The tags of a confidence raster: its encoding, its measured quality, and where that was measured."""
     curve = record["curve"]
     shown = [curve[round(i * (len(curve) - 1) / (_TAGGED - 1))] for i in range(_TAGGED)]
     points = dict.fromkeys(f"{p['coverage']:.3f}:{p['risk']:.4f}" for p in shown)

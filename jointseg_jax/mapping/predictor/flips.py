@@ -1,7 +1,7 @@
-"""The eight flips and quarter turns of a square, and what eight maps of the same ground agree on.
+"""The eight flips and quarter turns of a square, and the mean and spread of the eight maps.
 
-No direction is special on the ground, but a trained network is not quite indifferent to it. The mean over all eight
-(test-time augmentation) is: flipping the scene flips the map. How far the eight disagree is a cue to where it errs.
+No direction is special on the ground, but a trained network is not fully equivariant. The mean over all eight
+(test-time augmentation) is: flipping the scene flips the map. The spread indicates where the network errs.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ _EXCHANGES = (
 
 
 def turn(x: Array, member: int, axis: int) -> Array:
-    """One of the eight, 0 being the identity: transposed (4), then rows (1) and columns (2) reversed.
+    """Applies one of the eight; 0 is the identity: transposes (4), then reverses rows (1) and columns (2).
 
     Args:
-        x: rows on `axis`, as many columns on the next.
+        x: rows on `axis`, an equal number of columns on the next.
         member: 0 to 7.
         axis: of the rows.
     """
@@ -43,7 +43,7 @@ def _reverse(x: Array, member: int, axis: int) -> Array:
 
 
 def in_order(values: Sequence[jax.Array]) -> list[jax.Array]:
-    """Eight arrays, sorted value by value."""
+    """Sorts eight arrays elementwise."""
     ordered = list(values)
     for low, high in _EXCHANGES:
         a, b = ordered[low], ordered[high]
@@ -52,7 +52,7 @@ def in_order(values: Sequence[jax.Array]) -> list[jax.Array]:
 
 
 def mean_and_spread(values: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Mean and standard deviation of eight arrays, to the bit the same in whatever order they come."""
+    """Mean and standard deviation of eight arrays, bit-identical for any order of the arrays."""
     ordered = in_order(values)
     mean = sum(ordered[1:], ordered[0]) / MEMBERS
     squares = [jnp.square(x - mean) for x in ordered]

@@ -1,7 +1,7 @@
-"""How much context a tile needs: measured on the trained weights, to a stated tolerance on the probability.
+"""Measures the context that a tile needs: on the trained weights, to a stated tolerance on the probability.
 
-The theoretical reach of a deep trunk is hundreds of pixels, the effective one some tens. Guessing it wrong is what
-makes seams in other people's maps, so it is measured on crops of a real scene and kept beside the checkpoint.
+The theoretical reach of a deep trunk is hundreds of pixels, the effective reach some tens. Too small a halo causes
+seams, so it is measured on crops of a real scene and stored beside the checkpoint.
 """
 
 import dataclasses
@@ -25,19 +25,19 @@ from jointseg_jax.training.trained import Trained
 
 TOLERANCE = 0.0025  # half a step of the probability product
 _CANDIDATES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
-_REFERENCES = (48, 96, 192)  # coarse pixels of context that stand for "all of it", where theory does not say less
+_REFERENCES = (48, 96, 192)  # coarse pixels that serve as full context, unless the theoretical reach is smaller
 _CORE = 16  # coarse pixels whose probability is compared
 _CROPS = 8
 _CONTRAST = 0.2  # training standard deviations by which a crop must vary: flat ground would hide an influence
-_IN_HAND = 4.0  # the crops see a part of the ground: on them, the change must be this much smaller than the tolerance
+_IN_HAND = 4.0  # safety factor: crops sample the ground, so their change must be this much below the tolerance
 
 
-# What was measured and could not be written, by file, weights and tolerance.
+# Measurements that could not be written to disk, by file, weights digest and tolerance.
 _unwritten: dict[tuple[pathlib.Path, str, float], dict[str, Any]] = {}
 
 
 def theoretical_reach(model: JointSeg) -> int:
-    """Coarse pixels beyond which no input can change an output pixel, an upper bound from the layers' sizes."""
+    """An upper bound, from the layers' sizes, of the coarse pixels within which input can change an output pixel."""
     metres = 0.0
     if model.has_sr:
         before = 10.0
@@ -46,27 +46,27 @@ def theoretical_reach(model: JointSeg) -> int:
             convs = 2 + stage.blocks * DENSE_BLOCKS * DENSE_CONVS
             metres += 2 * 10.0 + trunk * (convs + 1)  # bicubic of the input, then conv_first, blocks, conv_body
             before = before / float(stage.factor)
-            metres += 4 * trunk  # the tail's convolutions lie on lattices at most half as coarse, one after the other
+            metres += 4 * trunk  # the tail's convolutions follow each other on lattices at most half as coarse
     else:
         metres += 10.0
     for spacing in model.lattices:
         metres += float(spacing) * (2 * (2 + 2 * model.segmenter_blocks) + SpatialAttention.size // 2)
-        metres += 10.0 * ((3**ChannelAttention.levels) // 2 + 2)  # windows lie at 10 m
+        metres += 10.0 * ((3**ChannelAttention.levels) // 2 + 2)  # the attention windows lie at 10 m
     return math.ceil(metres / 10.0) + 1
 
 
 def kept_at(trained: Trained) -> pathlib.Path:
-    """The file with the halo of these weights; other checkpoints of the run have files of their own."""
+    """The file with the halo of these weights; each checkpoint of a run has its own."""
     return trained.workdir / f"halo_{trained.step}_{trained.weights}.json"
 
 
 def kept(trained: Trained, tolerance: float = TOLERANCE) -> dict[str, Any] | None:
-    """What was measured on these weights, to this tolerance; None where nothing was, or nothing that can be used."""
+    """The measurement for these weights and this tolerance; None without a usable one."""
     return _find(trained, tolerance)[0]
 
 
 def _find(trained: Trained, tolerance: float) -> tuple[dict[str, Any] | None, str]:
-    """What was measured, and why what is on disk does not count: empty where it does, or nothing is there."""
+    """The measurement, and why the file on disk is rejected; that is empty if it is accepted or missing."""
     path, key = kept_at(trained), _key(trained, tolerance)
     if (path, key["sha256"], tolerance) in _unwritten:
         return _unwritten[path, key["sha256"], tolerance], ""
@@ -82,7 +82,7 @@ def _find(trained: Trained, tolerance: float) -> tuple[dict[str, Any] | None, st
 
 
 def _plausible(known: dict[str, Any], trained: Trained, tolerance: float) -> bool:
-    """Whether a record could have been measured: within the reach of the network, and what its own errors show."""
+    """Whether a record is consistent: the halo lies within the network's reach, and its errors support it."""
     halo, errors, met = known.get("halo"), known.get("errors"), known.get("met")
     theory = theoretical_reach(trained.model)
     if type(halo) is not int or type(met) is not bool or not isinstance(errors, dict):
@@ -94,22 +94,22 @@ def _plausible(known: dict[str, Any], trained: Trained, tolerance: float) -> boo
 
 
 def _key(trained: Trained, tolerance: float) -> dict[str, Any]:
-    # With a digest: a run that is trained anew in the same folder comes by the same steps.
+    # Retraining in the same folder reaches the same steps; the digest tells the weights apart.
     digest = weights_digest(trained.params)
     return {"step": trained.step, "weights": trained.weights, "sha256": digest, "tolerance": tolerance}
 
 
 def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: Callable[[str], None] = print) -> int:
-    """The halo kept beside the checkpoint, or measured on `scene` and kept.
+    """The halo stored beside the checkpoint; if there is none, measures it on `scene` and stores it.
 
-    A scene too small or too flat to measure on gets a generous halo of its own, which is not kept.
+    A scene too small or too flat to measure on gets a generous halo, which is not stored.
 
     Args:
         trained: the network.
         scene: any scene of the kind to be mapped.
         tolerance: on the probability.
-        say: told when what is kept cannot be used or written, and when even the largest halo tried leaves more than
-            the tolerance.
+        say: receives a line if the stored halo is unusable, if the new one cannot be written, or if the largest
+            candidate exceeds the tolerance.
 
     Returns:
         Coarse pixels.
@@ -135,7 +135,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
 
 
 def _keep(path: pathlib.Path, known: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Keeps a halo on disk, or for this process alone where the work directory cannot be written."""
+    """Stores a halo on disk, or in this process only if the work directory is not writable."""
     try:
         formats.write_record(path, known, formats.HALO)
     except OSError as error:
@@ -145,9 +145,9 @@ def _keep(path: pathlib.Path, known: dict[str, Any], say: Callable[[str], None])
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A halo, and the largest change of the probability that it (and each smaller candidate) leaves.
+    """A halo, and the largest change of the probability that it and each smaller candidate leave.
 
-    `reference` is the context taken for "all of it"; `met` says whether the halo keeps the tolerance.
+    `reference` is the context used as full context; `met` says whether the halo meets the tolerance.
     """
 
     halo: int
@@ -157,10 +157,10 @@ class Measured:
 
 
 def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None:
-    """The smallest candidate whose probabilities, on some crops, hardly differ from those under full context.
+    """Finds the smallest candidate that changes the crops' probabilities little from those under full context.
 
-    What is compared with counts as full only when half of it would do, or when theory says that nothing lies beyond;
-    otherwise it is doubled. None where the scene offers too few crops.
+    The reference counts as full if half of it suffices, or if it is the theoretical reach; otherwise it is doubled.
+    None if the scene has too few crops.
     """
     theory = theoretical_reach(trained.model)
     windows = _crops(scene)
@@ -182,9 +182,9 @@ def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None
 
 
 def _crops(scene: Scene) -> list[Window]:
-    """The cores with the most contrast, of those spread over the scene.
+    """The cores with the most contrast, sampled over the whole scene.
 
-    Fewer than `_CROPS` where there are not enough.
+    Fewer than `_CROPS` if too few have enough contrast.
     """
     handles = Handles()
     height, width = scene.shape
@@ -205,8 +205,8 @@ def _crops(scene: Scene) -> list[Window]:
 
 
 def _probabilities(trained: Trained, scene: Scene, windows: Sequence[Window], halo: int) -> np.ndarray:
-    """[crops, fine, fine] over the cores."""
-    # The reach is the weights'. Shorter numbers are rounded otherwise in larger windows, which looks like reach.
-    # Contexts may be large: one at a time.
+    """Probabilities of the cores: [crops, fine, fine]."""
+    # In float32, because bfloat16 rounding depends on the window, which looks like reach.
+    # Contexts may be large, so the batch is 1.
     predictor = Predictor(trained, halo, tile=_CORE, batch=1, images=False, dtype="float32", precision="highest")
     return np.stack([tile.probability for tile in predictor.run_windows(scene, windows)])

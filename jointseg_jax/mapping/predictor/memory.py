@@ -1,4 +1,4 @@
-"""How much memory mapping takes: known before it begins, and the same whatever the size of the scene."""
+"""Bounds the memory of mapping before it starts; the bound does not depend on the scene's size."""
 
 import dataclasses
 import math
@@ -15,31 +15,31 @@ from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.reader import READ_CACHE
 from jointseg_jax.training.devices import parallel
 
-_SURELY_FITS = 20e6  # bytes of input and output of windows that fit into any machine; the default's are 4e6
+_SURELY_FITS = 20e6  # bytes of input and output of windows that fit any machine; the default windows need 4e6
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """An upper bound of what mapping holds at once, in bytes; it does not grow with the scene.
+    """An upper bound, in bytes, of the memory that mapping uses at once; it does not grow with the scene.
 
     Attributes:
         device: on each device: weights, inputs and outputs of the batches in flight, and the network's own buffers.
-        host: arrays read and fetched, and GDAL's cache of blocks. On CPUs the devices' share comes on top, and always
-            what the consumer makes of a tile.
+        host: arrays read and fetched, and GDAL's block cache. On CPUs the devices' memory adds to it. The memory of
+            the consumer of the tiles is not included.
     """
 
     device: int
     host: int
 
     def __str__(self) -> str:
-        """In words, for the devices of this process."""
+        """Formats the bound for the devices of this process."""
         if jax.default_backend() == "cpu":
             return f"{(self.device + self.host) / 1e9:.2g} GB of memory"
         return f"{self.device / 1e9:.2g} GB on each of its devices and {self.host / 1e9:.2g} GB of memory"
 
 
 def memory(predictor: Predictor) -> Memory:
-    """What mapping holds at most, whatever the size of the scene; it compiles the network to know."""
+    """Computes the bound for a predictor; compiles the network to measure its buffers."""
     inputs, fine = _inputs(predictor)
     spread_out = parallel.over_samples(predictor.mesh)
     forward = predict_tiles.lower(
@@ -59,7 +59,7 @@ def memory(predictor: Predictor) -> Memory:
         networks.append(agree.lower([outputs] * MEMBERS).compile().memory_analysis())
     buffers = max(0 if found is None else found.temp_size_in_bytes for found in networks)
     devices = predictor.mesh.size
-    # In flight: a batch being read, one waiting, one computed; of results one in the making, one waiting, one used.
+    # Batches in flight: one being read, one waiting, one computed; results: one computed, one waiting, one consumed.
     return Memory(
         device=_bytes(predictor.params) + buffers + 3 * (read + made) // devices,
         host=3 * read + 2 * _bytes(outputs) + READ_CACHE,
@@ -67,14 +67,14 @@ def memory(predictor: Predictor) -> Memory:
 
 
 def check_room(predictor: Predictor, limit: int | None = None) -> None:
-    """Refuses windows that do not fit into this machine's memory.
+    """Checks that the windows fit into this machine's memory.
 
     Args:
         predictor: of the mapping.
         limit: bytes of memory; by default what this process may use.
 
     Raises:
-        InputError: they do not fit; it is known before anything is compiled where even what is read would not.
+        InputError: they do not fit. If the input alone is too large, this is raised before anything is compiled.
     """
     members, core = MEMBERS if predictor.augment else 1, predictor.tile * FINE_FACTOR
     least = 3 * members * _bytes(_inputs(predictor)) + 8 * predictor.batch * core**2  # see `memory`
@@ -82,7 +82,7 @@ def check_room(predictor: Predictor, limit: int | None = None) -> None:
         return
     limit = memory_limit() if limit is None else limit
     need = least
-    if least <= limit and jax.default_backend() == "cpu":  # other devices say themselves what does not fit
+    if least <= limit and jax.default_backend() == "cpu":  # other devices raise their own out-of-memory error
         found = memory(predictor)
         need = found.device + found.host
     if need > limit:
@@ -93,7 +93,7 @@ def check_room(predictor: Predictor, limit: int | None = None) -> None:
 
 
 def _inputs(predictor: Predictor) -> tuple[Any, Any]:
-    """Shapes of a batch's input, and of its 1 m image where the network segments one."""
+    """Shapes of a batch's input, and of its 1 m image if the network segments one."""
     side, contract = predictor.tile + 2 * predictor.halo, predictor.trained.meta.contract
     spread_out = parallel.over_samples(predictor.mesh)
 

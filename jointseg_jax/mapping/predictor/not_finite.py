@@ -1,4 +1,4 @@
-"""Who is to blame where a network gives numbers that are not finite: the scene, or the weights."""
+"""Explains non-finite output of a network: bad input values, or bad weights."""
 
 from collections.abc import Mapping
 
@@ -14,14 +14,14 @@ _FAR = 1e4  # training deviations from the mean; bright roofs and clouds lie wit
 def explain(
     name: str, inputs: Mapping[str, Mapping[str, np.ndarray]], contract: Contract, window: Window, network: str
 ) -> InputError:
-    """The error to raise.
+    """Builds the error to raise.
 
     Args:
         name: of the scene.
-        inputs: what the network saw around the window, modality -> `values` and `valid`.
+        inputs: the network's input around the window, modality -> `values` and `valid`.
         contract: with the training statistics.
         window: of the result.
-        network: work directory and step, in words.
+        network: work directory and step, as text.
     """
     place = f"near row {window.row}, column {window.col}"
     for modality in contract.modalities:

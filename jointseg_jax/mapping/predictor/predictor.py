@@ -1,8 +1,8 @@
 """The predictor: one jitted function of fixed shape, run over a scene tile by tile.
 
 A tile is read with a halo, run, and cropped. Beyond the scene's edge and in nodata holes the input is invalid, which
-the network sees as the training mean: exactly what it would see of the whole scene extended by the halo and run at
-once. Reading, computing and what the caller does with the tiles happen side by side, each in a thread of its own.
+the network sees as the training mean. The result equals one run over the whole scene extended by the halo. Reading,
+computing and the caller's work on tiles overlap, each in its own thread.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ Fine = tuple[np.ndarray, np.ndarray] | None
 
 
 class Readable(Protocol):
-    """What can be mapped: a `Scene`, or what is described and read like one. See there."""
+    """An input for mapping: a `Scene`, or an object with the same interface; see there."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -68,10 +68,10 @@ class Tile:
     Attributes:
         window: its core on the 10 m lattice, inside the scene.
         probability: calibrated probability of the impervious class, float32 `[10h, 10w]`.
-        valid: bool `[h, w]`: the first modality is valid there.
+        valid: bool `[h, w]`: whether the first modality is valid.
         images: one per stage, float32 `[h_k, w_k, 3]` in the units of the input; empty without an SR branch.
         spread: with augmentation, the standard deviation of the probability over its eight members, float32 `[10h,
-            10w]`; it is at most 1/2.
+            10w]`; at most 1/2.
     """
 
     window: Window
@@ -88,12 +88,12 @@ class Tile:
 
 @dataclasses.dataclass
 class Clock:
-    """Seconds spent on each part of mapping; they overlap, so the whole takes less than their sum.
+    """Seconds spent on each part of mapping; the parts overlap, so the total is less than their sum.
 
     Attributes:
-        read: reading and bringing the input to the devices.
+        read: reading the input and copying it to the devices.
         compute: running the network.
-        write: bringing the result back, and whatever its consumer adds.
+        write: copying the result back; the consumer may add its own time.
     """
 
     read: float = 0.0
@@ -102,7 +102,7 @@ class Clock:
 
     @contextmanager
     def time(self, part: str) -> Generator[None, None, None]:
-        """Adds the time of the block to a part. A part belongs to one thread at a time."""
+        """Adds the time of the block to a part; one thread at a time may time a part."""
         begin = time.perf_counter()
         try:
             yield
@@ -120,7 +120,7 @@ def cores(height: int, width: int, tile: int) -> list[Window]:
 
 
 def fitted(tile: int, batch: int | None, height: int, width: int) -> tuple[int, int | None]:
-    """Tile and batch, no larger than a scene of height x width has use for; they do not change the map."""
+    """Limits tile and batch to the size of a scene of height x width; this does not change the map."""
     tile = min(tile, max(height, width))
     count = -(-height // tile) * -(-width // tile)
     return tile, None if batch is None else min(batch, count)
@@ -137,19 +137,19 @@ def predict_tiles(
     halo: int,
     images: bool,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """Probabilities and stage images of a batch of tiles, cropped of their halo.
+    """Computes probabilities and stage images of a batch of tiles, with the halo cropped.
 
     Args:
         model: the network.
         params: its weights.
         temperature: of the calibration, scalar.
         modalities: name -> values `[b, dates, h, w, bands]`, valid `[b, dates, h, w]`.
-        image: for the control "fine" its values `[b, 10h, 10w, 3]` and valid `[b, 10h, 10w]`, else None.
+        image: for the control "fine" its values `[b, 10h, 10w, 3]` and valid `[b, 10h, 10w]`, otherwise None.
         halo: coarse pixels to crop on every side.
-        images: whether stage images are wanted.
+        images: whether to return stage images.
 
     Returns:
-        Probability `[b, 10(h - 2 halo), 10(w - 2 halo)]` float32, and the images likewise.
+        Probability `[b, 10(h - 2 halo), 10(w - 2 halo)]` float32, and the images, cropped to the same ground.
     """
     outputs = run(model, params, modalities, *(image or ()))
     probability = jax.nn.sigmoid((outputs.logits[..., 1] - outputs.logits[..., 0]) / temperature)
@@ -168,7 +168,7 @@ Outcome = tuple[jax.Array, jax.Array | None, tuple[jax.Array, ...]]  # probabili
 
 @jax.jit
 def agree(members: Sequence[tuple[jax.Array, tuple[jax.Array, ...]]]) -> Outcome:
-    """Mean and spread of the probabilities, and mean images, of the eight members in the order of `dihedral.turn`."""
+    """Mean and spread of the probabilities, and mean images, of the eight members in the order of `flips.turn`."""
     upright = [jax.tree.map(lambda x, k=k: turn_back(x, k, 1), member) for k, member in enumerate(members)]
     probability, spread = mean_and_spread([p for p, _ in upright])
     images = tuple(mean_and_spread(pictures)[0] for pictures in zip(*(i for _, i in upright), strict=True))
@@ -182,15 +182,15 @@ class Predictor:
         trained: the network.
         halo: coarse pixels read around each tile.
         tile: side of a tile's core in coarse pixels; it changes speed and memory, not the map.
-        batch: tiles run at once, spread over as many of this process's devices as divide it. None is one tile for each
-            accelerator, or one on CPUs, whose cores share one tile anyway.
+        batch: tiles per run, sharded over the largest number of this process's devices that divides it. None means one
+            tile per accelerator, or one on CPUs, whose cores share a tile.
         images: whether to return the super-resolved images.
         augment: average over the eight flips and quarter turns of the input, at eight times the computation.
-        dtype: "float32" or "bfloat16" to compute in; None for what the network was trained in.
-        precision: of products of matrices, as `jax.default_matmul_precision` names it; None for the default.
+        dtype: "float32" or "bfloat16" for the computation; None for the type used in training.
+        precision: of matrix products, as in `jax.default_matmul_precision`; None for the default.
         mesh: the devices it runs on.
-        params: the weights, on them.
-        temperature: of the calibration, on them.
+        params: the weights, on these devices.
+        temperature: of the calibration, on these devices.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class Predictor:
         self.temperature = jax.device_put(np.float32(trained.meta.calibration.temperature), whole)
 
     def run(self, scene: Readable, clock: Clock | None = None) -> Generator[Tile, None, None]:
-        """The tiles of a scene, row by row.
+        """Yields the tiles of a scene, row by row.
 
         Raises:
             InputError: a file is damaged, or the control "fine" meets a scene without a 1 m image.
@@ -232,7 +232,7 @@ class Predictor:
     def run_windows(
         self, scene: Readable, windows: Sequence[Window], clock: Clock | None = None
     ) -> Generator[Tile, None, None]:
-        """Chosen cores of a scene, none larger than `tile`; see `run`."""
+        """Yields the tiles of chosen cores, none larger than `tile`; see `run`."""
         clock = clock or Clock()
         warm_drivers()
         with closing(ahead(self._computed(scene, windows, clock))) as batches:
@@ -264,14 +264,14 @@ class Predictor:
             for at, valid, members in batches:
                 with clock.time("compute"):
                     outcome = jax.block_until_ready(self._outcome(members))
-                del members  # device memory that must not be held while this batch waits
+                del members  # frees device memory while this batch waits
                 yield at, valid, outcome
                 del outcome
 
     def _loaded(
         self, scene: Readable, windows: Sequence[Window], clock: Clock
     ) -> Generator[tuple[Sequence[Window], np.ndarray, list[tuple[Any, Any]]], None, None]:
-        """The batches on the devices, each as it is or in its eight members, and where their cores are valid."""
+        """Yields batches on the devices, each as one input or as eight members, and the validity of their cores."""
         handles = Handles()
         primary, core = scene.contract.primary.name, slice(self.halo, self.halo + self.tile)
         spread_out = parallel.over_samples(self.mesh)
@@ -298,14 +298,14 @@ class Predictor:
         return probability, None, images
 
     def _forward(self, inputs: Any, fine: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        # Here, for it holds in its own thread alone.
+        # Set here, because this setting is thread-local.
         with jax.default_matmul_precision(self.precision) if self.precision else nullcontext():
             return predict_tiles(
                 self.model, self.params, self.temperature, inputs, fine, halo=self.halo, images=self.images
             )
 
     def read(self, scene: Readable, windows: Sequence[Window], handles: Handles) -> tuple[Inputs, Fine]:
-        """The network's input for some tiles, always `batch` of them.
+        """Reads the network's input for some tiles, always `batch` of them.
 
         A short last batch is filled with invalid input.
         """
@@ -335,7 +335,7 @@ class Predictor:
 
 
 def _turned(inputs: Inputs, fine: Fine, member: int) -> tuple[Inputs, Fine]:
-    """One of the eight members of a batch: rows lie on axis 2 of inputs, on axis 1 of the 1 m image."""
+    """One of the eight members of a batch; rows are axis 2 of the inputs and axis 1 of the 1 m image."""
     turned = jax.tree.map(lambda x: np.ascontiguousarray(turn(x, member, 2)), inputs)
     return turned, jax.tree.map(lambda x: np.ascontiguousarray(turn(x, member, 1)), fine)
 

@@ -1,4 +1,4 @@
-"""Scenes that come as one file per band: `T50RKV_20210601T032541_B02_10m.tif`, cubes of sits, products as .SAFE."""
+"""Scenes with one file per band: `T50RKV_20210601T032541_B02_10m.tif`, cubes of sits, products as .SAFE."""
 
 import dataclasses
 import pathlib
@@ -13,7 +13,7 @@ from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.virtual.band_stack import Band, stack_beside
 from jointseg_jax.storage.files import file_name
 
-# A band's number between the signs that part a name, and the pixel size that products write behind it.
+# A band's number between the separators of a name, and the pixel size that products append.
 _NUMBER = re.compile(r"(?:^|[_\-. ])(B0?\d{1,2}A?)(?=$|[_\-. ])", re.IGNORECASE)
 _SIZE = re.compile(r"[_\-. ](\d{2}m)(?=$|[_\-. ])", re.IGNORECASE)
 _PART = re.compile(r"[_\-. ]")
@@ -24,15 +24,15 @@ class BandFiles:
     """The files of one scene.
 
     Attributes:
-        id: what their names share.
-        files: what tells them apart (`B02_10m`), and the file.
+        id: the common part of their names.
+        files: the part of the name that differs (`B02_10m`) -> the file.
     """
 
     id: str
     files: Mapping[str, pathlib.Path]
 
     def stack(self, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-        """Virtual rasters in a folder of its own, one per modality; none for an optional modality that is not there.
+        """Writes virtual rasters to a new sub-folder, one per modality; none for a missing optional modality.
 
         Raises:
             InputError: a band is missing, ambiguous, or lies on another lattice.
@@ -51,7 +51,7 @@ class BandFiles:
         return files
 
     def has(self, modality: Modality) -> bool:
-        """Whether there is a file for every band, by its name."""
+        """Whether every band has a file, judged by name."""
         return all(match_names(list(self.files), band) for band in modality.bands)
 
     def _bands(self, modality: Modality) -> list[Band]:
@@ -74,10 +74,10 @@ class BandFiles:
 
 
 def group(rasters: Iterable[pathlib.Path], contract: Contract) -> tuple[list[BandFiles], list[pathlib.Path]]:
-    """Scenes of one file per band among some rasters, and the rasters that belong to none.
+    """Splits rasters into scenes of one file per band and the remaining rasters.
 
-    Files belong together when their names differ in the band alone. They are a scene where they have every band of the
-    contract's first modality.
+    Files whose names differ only in the band form a group; a group with every band of the contract's first modality is
+    a scene.
     """
     rasters = list(rasters)
     scenes: dict[tuple[pathlib.Path, str], dict[str, pathlib.Path]] = {}
@@ -93,12 +93,12 @@ def group(rasters: Iterable[pathlib.Path], contract: Contract) -> tuple[list[Ban
 
 
 def is_safe(folder: pathlib.Path) -> bool:
-    """Whether a folder is a Sentinel-2 product as the archives hand it out."""
+    """Whether a folder is a Sentinel-2 product in the .SAFE format."""
     return folder.is_dir() and (folder / "GRANULE").is_dir()
 
 
 def from_safe(folder: pathlib.Path) -> BandFiles:
-    """The bands of a product; raises `InputError` where it has none."""
+    """Lists the bands of a product; raises `InputError` if it has none."""
     files = {}
     for path in sorted(folder.glob("GRANULE/*/IMG_DATA/**/*.jp2")):
         told = None if path.name.startswith(".") else _told(path.stem)
@@ -110,7 +110,7 @@ def from_safe(folder: pathlib.Path) -> BandFiles:
 
 
 def _told(stem: str) -> tuple[str, str] | None:
-    """What a file's name shares with those of the other bands, and what it says of its own; None where it says none."""
+    """Splits a file's name into the part common to all bands and the band; None without a band."""
     numbers = list(_NUMBER.finditer(stem))
     if numbers:
         number, size = numbers[-1], _SIZE.search(stem)

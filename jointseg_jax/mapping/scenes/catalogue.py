@@ -1,7 +1,7 @@
-"""The scenes that --input names: found, opened under the network's contract, and kept as a list that workers read.
+"""Opens the scenes of --input under the network's contract, and lists them for the workers.
 
-Opening decides how a scene's numbers are read. It is done once, by the process that plans: every worker then reads the
-same numbers, whatever it is asked to map.
+Opening decides how a scene's values are interpreted. The planning process does this once, so every worker reads the
+same values.
 """
 
 import base64
@@ -37,17 +37,17 @@ _TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattic
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A scene that was opened.
+    """An opened scene.
 
     Attributes:
         id: unique in the catalogue.
         scene: with absolute paths.
-        decisions: how its numbers are read.
+        decisions: how its values are interpreted.
         valid: where its first modality has data, decimated: bool [h, w].
-        date: see `dates.iso_moment`, as precisely as it is known; empty where it is not.
+        date: see `dates.iso_moment`, as precise as known; empty if unknown.
         cloud: per cent, or None.
-        stamps: path, bytes and time of change (ns) of every file it is made of, the product's metadata among them.
-        contents: digest of samples of these files' bytes; empty where a list of before there was one is read.
+        stamps: path, bytes and modification time (ns) of every file of the scene, the product's metadata included.
+        contents: digest of samples of these files' bytes; empty in catalogues from before it existed.
     """
 
     id: str
@@ -61,9 +61,9 @@ class Entry:
 
     @property
     def epsg(self) -> int:
-        """Of its UTM zone."""
+        """EPSG code of its UTM zone."""
         epsg = _epsg(self.scene.lattice)
-        assert epsg is not None, self.id  # was checked when it was opened
+        assert epsg is not None, self.id  # checked on opening
         return epsg
 
     @property
@@ -73,13 +73,13 @@ class Entry:
 
     @property
     def datetime(self) -> str | None:
-        """RFC 3339, where the day is known."""
+        """RFC 3339; None unless the day is known."""
         found = interval_of(self.date)
         return _rfc3339(found[0]) if found and found[0] == found[1] else None
 
     @property
     def interval(self) -> tuple[str, str] | None:
-        """First and last second, RFC 3339; None where nothing of its date is known."""
+        """First and last second, RFC 3339; None if the date is unknown."""
         found = interval_of(self.date)
         return (_rfc3339(found[0]), _rfc3339(found[1])) if found else None
 
@@ -90,7 +90,7 @@ def _rfc3339(time: datetime.datetime) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Refused:
-    """A scene that cannot be used, and why, in one sentence."""
+    """A scene that cannot be used, and the reason in one sentence."""
 
     id: str
     reason: str
@@ -108,15 +108,15 @@ def open_all(
     """Opens scenes under a contract.
 
     Args:
-        found: where they are.
-        contract: what the network was trained on.
+        found: the scenes to open.
+        contract: of the network's training.
         mode: see `rasters.open_scene`.
         bands: see `rasters.open_scene`.
-        known: entries of an earlier run with the same contract, mode and bands: taken over where no file has changed.
-        on_scene: called with scenes opened and scenes in all.
+        known: entries of an earlier run with the same contract, mode and bands; reused if no file has changed.
+        on_scene: called with the number of opened scenes and of all scenes.
 
     Returns:
-        The scenes that can be used, in the order given, and those that cannot.
+        The usable scenes in the given order, and the refused ones.
     """
     entries, refused = [], []
     for number, item in enumerate(found, start=1):
@@ -142,7 +142,7 @@ def _open(item: Found, contract: Contract, mode: str, bands: tuple[int, ...], kn
 
 
 def stamps_of(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
-    """Path, bytes and time of change (ns) of every file that a scene is made of; see `Entry`."""
+    """Path, bytes and modification time (ns) of every file of a scene; see `Entry`."""
     rasters = [path for paths in files.values() for path in paths]
     behind = {file for raster in rasters for file in files_behind(raster)}
     behind |= {xml for file in {f.parent: f for f in behind}.values() for xml in metadata_files(file)}
@@ -151,7 +151,7 @@ def stamps_of(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, i
 
 
 def contents_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    """Tells changed files from those that were only copied or touched; whole scenes would take too long to read."""
+    """A digest that changes with the files' bytes, not with their times; it samples, as whole scenes are too large."""
     return hashlib.sha256("".join(sampled_sha256(path) for path, _, _ in stamps).encode()).hexdigest()
 
 
@@ -175,7 +175,7 @@ def _epsg(lattice: GeoBox) -> int | None:
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
-    """A JSON-ready form, without the contract."""
+    """Converts an entry to JSON types, without the contract."""
     scene = entry.scene
     height, width = scene.shape
     return {
@@ -222,11 +222,11 @@ def from_json(fields: Mapping[str, Any], contract: Contract) -> Entry:
 
 def _layer_to_json(layer: Layer) -> dict[str, Any]:
     modality = dataclasses.asdict(layer.modality)
-    # JSON has no NaN; that a nodata value is NaN says the same as none: what is not finite is absent.
+    # JSON has no NaN. Non-finite values are invalid anyway, so a NaN nodata value equals none.
     if layer.modality.nodata is not None and not np.isfinite(layer.modality.nodata):
         modality["nodata"] = None
     fields = {**dataclasses.asdict(layer), "modality": {k: v for k, v in modality.items() if k != "statistics"}}
-    return {k: v for k, v in fields.items() if (k, v) != ("collar", None)}  # plans of before there were collars match
+    return {k: v for k, v in fields.items() if (k, v) != ("collar", None)}  # matches plans from before collars
 
 
 def _layer_from_json(fields: Mapping[str, Any]) -> Layer:

@@ -1,4 +1,4 @@
-"""What --input can be: a raster, a scene, a folder of those, a prepared dataset; STAC is in `stac_input.py`."""
+"""Finds the scenes of --input: a raster, a scene, a folder of those, a prepared dataset; STAC is in `stac.py`."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from jointseg_jax.rasters.radiometry.band_names import bands_note
 from jointseg_jax.rasters.reader import open_raster
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
-# Words in the names of files that products and their processors lay beside a scene.
+# Words in the names of files that products and processors write beside a scene.
 _COMPANIONS = frozenset(
     (
         "SCL",
@@ -41,7 +41,7 @@ _COMPANIONS = frozenset(
     )
 )
 _STAC_NAMES = ("collection.json", "catalog.json", "item-collection.json")
-# Dates in file names, as Sentinel-2 products and most people write them: 20210601, 20210601T032541, 2021-06-01.
+# Dates in file names, in the forms of Sentinel-2 products and common use: 20210601, 20210601T032541, 2021-06-01.
 _DATE = re.compile(r"(?<!\d)(20\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?:T(\d\d)(\d\d)(\d\d))?(?!\d)")
 _DATE_TAGS = ("datetime", "acquisition_date", "acquisition_datetime", "datatake_sensing_start", "product_start_time")
 _CLOUD_TAGS = ("eo:cloud_cover", "cloud_cover", "cloud_coverage_assessment", "cloudy_pixel_percentage")
@@ -49,14 +49,14 @@ _CLOUD_TAGS = ("eo:cloud_cover", "cloud_cover", "cloud_coverage_assessment", "cl
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A scene that is there, not opened yet.
+    """A scene that was found but not opened yet.
 
     Attributes:
-        id: unique among what was found.
-        files: finds modality -> one file per date; raises `InputError` where one is missing.
-        date: ISO, as precisely as it is known; empty where it is not.
+        id: unique among the found scenes.
+        files: finds modality -> one file per date; raises `InputError` if one is missing.
+        date: ISO, as precise as known; empty if unknown.
         cloud: per cent, or None.
-        opened: opens it where that takes more than its files (a site of a dataset); None otherwise.
+        opened: opens a scene that needs more than its files (a site of a dataset); None otherwise.
     """
 
     id: str
@@ -73,18 +73,18 @@ def find(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Found]:
-    """The scenes that a path names.
+    """Finds the scenes of a path.
 
     Args:
         path: a raster; a folder that is a scene (one raster per modality, or one file per band); a folder of scenes or
             rasters; a product as .SAFE; a STAC item, item collection, catalogue or collection (or a folder with
             `collection.json`); a prepared dataset.
-        contract: what the network was trained on.
-        inputs: folder for what has to be made of them: bands in files of their own are stacked in virtual rasters.
-        say: receives a line for what is left out.
+        contract: of the network's training.
+        inputs: folder for the virtual rasters that stack separate band files.
+        say: receives a line for each skipped file.
 
     Raises:
-        InputError: nothing there that could be a scene.
+        InputError: the path holds no scene.
     """
     path = pathlib.Path(path)
     inputs = pathlib.Path(inputs)
@@ -115,7 +115,7 @@ def find(
 
 
 def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
-    """Whether a path names one scene by its files.
+    """Whether a path is one scene.
 
     A raster, a folder with one raster per modality or one file per band, or a product as .SAFE.
     """
@@ -129,14 +129,14 @@ def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
 
 
 def single_files(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
-    """The files of a scene of one file per band, stacked in a folder; None where `open_scene` finds files itself."""
+    """Stacks the band files of a scene in a folder; None if `open_scene` finds the files itself."""
     if not path.is_dir() or _is_scene(path, contract):
         return None
     return next((scene.stack(contract, inputs) for scene in _one(path, contract)), None)
 
 
 def _one(folder: pathlib.Path, contract: Contract) -> list[BandFiles]:
-    """The only scene of a folder, where it is one of one file per band; else none."""
+    """The scene of a folder that holds exactly one, with one file per band; otherwise none."""
     if is_safe(folder):
         return [from_safe(folder)]
     if _is_scene(folder, contract):
@@ -146,7 +146,7 @@ def _one(folder: pathlib.Path, contract: Contract) -> list[BandFiles]:
 
 
 def _inside(folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, say: Callable[[str], None]) -> list[Found]:
-    """The scenes of a folder: sub-folders, rasters, and groups of rasters."""
+    """Finds the scenes in a folder: sub-folders, rasters, and groups of rasters."""
     if _is_scene(folder, contract):
         return [_folder(folder, contract)]
     folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
@@ -163,7 +163,7 @@ def _inside(folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, say:
 
 
 def _rasters(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Files with a raster's suffix; hidden ones, such as the `._scene.tif` of macOS, are none."""
+    """Lists files with a raster suffix; hidden files, such as the `._scene.tif` of macOS, are skipped."""
     return [
         p
         for p in sorted(folder.iterdir())
@@ -201,11 +201,11 @@ def _raster(path: pathlib.Path, contract: Contract) -> Found:
 
 
 def _said(path: pathlib.Path, name: str) -> tuple[str, float | None]:
-    """Date and cloud cover that a raster's tags or its name tell."""
+    """Reads date and cloud cover from a raster's tags or its name."""
     try:
         with open_raster(path) as raster:
             tags = {k.lower(): v for k, v in raster.tags().items()}
-    except InputError:  # is said when it is opened
+    except InputError:  # opening reports it later
         tags = {}
     dates = [d for d in (*(_when(tags.get(k, "")) for k in _DATE_TAGS), iso_date(name)) if d]
     date = next((d for d in dates if len(d) >= len("2021-06-01")), dates[0] if dates else "")
@@ -213,7 +213,7 @@ def _said(path: pathlib.Path, name: str) -> tuple[str, float | None]:
 
 
 def iso_date(text: str) -> str:
-    """The first date in a text as `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ssZ` (UTC); empty where there is none."""
+    """The first date in a text as `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ssZ` (UTC); empty without one."""
     match = _DATE.search(text.replace(":", ""))
     if match is None:
         return ""
@@ -222,7 +222,7 @@ def iso_date(text: str) -> str:
 
 
 def _when(text: str) -> str:
-    """What a record gives as its date; empty where it is none, so that the map's records say it is not known."""
+    """Normalises the date of a record; empty if it is no date, so the map's records call it unknown."""
     return iso_moment(text) or iso_date(text)
 
 
@@ -266,7 +266,7 @@ def _site_files(data: Dataset, name: str, wanted: set[str]) -> dict[str, list[pa
 
 
 def _open_site(data: Dataset, name: str, contract: Contract) -> Opened:
-    """Its numbers are known: preparation decided how they are read."""
+    """Opens a site; preparation has already decided how its values are interpreted."""
     site_record.insist(data, [data.sites[name]], deep=False)
     scene = data.scene(name, contract)
     layers = {

@@ -1,4 +1,4 @@
-"""JSON that others may have written or damaged: values of the type that is asked for, or one sentence."""
+"""Type-checked access to JSON that may be foreign or damaged."""
 
 import dataclasses
 import pathlib
@@ -10,7 +10,7 @@ from jointseg_jax.storage.files import read_json
 
 
 def read_document(path: pathlib.Path, advice: str) -> Any:
-    """Reads a JSON file; raises `InputError`, with what to do, where there is none or it cannot be read."""
+    """Reads a JSON file; raises `InputError`, with advice, if it is missing or unreadable."""
     try:
         return read_json(path)
     except OSError as error:
@@ -21,15 +21,15 @@ def read_document(path: pathlib.Path, advice: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-    """A JSON object in a file; what is read of it has the type that is asked for, or is absent (as null is).
+    """A JSON object in a file; each value has the requested type or is absent (null counts as absent).
 
-    Every method raises `InputError` where a value is of another type.
+    Every method raises `InputError` on a value of another type.
 
     Attributes:
         values: the object.
-        what: it is, in a message.
+        what: its description in messages.
         path: of the file.
-        advice: what to do about a value of a wrong type.
+        advice: how to correct a value of a wrong type.
     """
 
     values: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Fields:
     advice: str = "correct it"
 
     def text(self, key: str) -> str:
-        """A text; empty where it is absent."""
+        """A text; empty if absent."""
         value = self.values.get(key)
         if value is None:
             return ""
@@ -47,7 +47,7 @@ class Fields:
         raise self._wrong(key, value, "text")
 
     def table(self, key: str) -> Mapping[str, Any]:
-        """An object; empty where it is absent."""
+        """An object; empty if absent."""
         value = self.values.get(key)
         if value is None:
             return {}
@@ -56,7 +56,7 @@ class Fields:
         raise self._wrong(key, value, "an object")
 
     def objects(self, key: str) -> list[Mapping[str, Any]]:
-        """A list of objects; empty where it is absent."""
+        """A list of objects; empty if absent."""
         found = self._list(key)
         wrong = next((value for value in found if not isinstance(value, dict)), None)
         if wrong is not None or None in found:
@@ -64,7 +64,7 @@ class Fields:
         return found
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Some texts, or one that stands for a list of one; none where it is absent."""
+        """A list of texts; a single text counts as a list of one; empty if absent."""
         found = [self.values[key]] if isinstance(self.values.get(key), str) else self._list(key)
         if not all(isinstance(value, str) for value in found):
             raise self._wrong(key, found, "a list of texts")
@@ -83,6 +83,6 @@ class Fields:
 
 
 def shown(value: Any) -> str:
-    """A value in a message, cut where it is long."""
+    """Formats a value for a message, truncated if long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,4 +1,4 @@
-"""Several scenes as one: per pixel the first, in order of preference, that has data there."""
+"""Merges several scenes: each pixel comes from the first scene, in order of preference, with data there."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from jointseg_jax.rasters.lattice import Window, offset_in
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.scene import Scene
 
-MOST = IGNORE  # scenes a tile can choose from: their numbers are stored beside the number for "none"
+MOST = IGNORE  # scenes per tile: their numbers are stored beside the number for "none"
 
 
 @dataclasses.dataclass(frozen=True)
 class Mosaic(Scene):
-    """A tile's ground as a scene: what `Predictor` reads.
+    """A tile's ground as a scene, which `Predictor` reads.
 
-    A window may reach beyond the tile: there, neighbouring ground is read by the same rule. All modalities of a pixel
-    come from one scene, the first whose first modality is valid there on any date; where there is none, the first whose
-    rectangle holds the pixel, so that a mosaic of one scene reads as that scene.
+    A window may extend beyond the tile; neighbouring ground is read by the same rule. All modalities of a pixel come
+    from one scene: the first whose first modality is valid there on any date. Without one, it is the first scene whose
+    rectangle holds the pixel, so a mosaic of one scene reads like that scene.
 
     Attributes:
-        parts: the scenes, in order, all on the tile's 10 m lattice but for whole pixels.
+        parts: the scenes, in order, on the tile's 10 m lattice up to an offset of whole pixels.
         corners: per scene, row and column of the tile's corner in its pixels.
     """
 
@@ -32,15 +32,15 @@ class Mosaic(Scene):
 
     @property
     def own_units(self) -> bool:
-        """As of `Scene`, of all of them."""
+        """See `Scene`; true if it holds for all parts."""
         return all(part.own_units for part in self.parts)
 
     def read(self, window: Window, handles: Handles) -> dict[str, dict[str, np.ndarray]]:
-        """As `Scene.read`."""
+        """See `Scene.read`."""
         return self.read_chosen(window, handles)[0]
 
     def read_chosen(self, window: Window, handles: Handles) -> tuple[dict[str, dict[str, np.ndarray]], np.ndarray]:
-        """`read`, and the number of the scene that each pixel is from: uint8 `[h, w]`, 255 for none."""
+        """Like `read`; also returns the number of each pixel's scene: uint8 `[h, w]`, 255 for none."""
         size = (self.contract.dates, window.height, window.width)
         result = {
             m.name: {"values": np.zeros((*size, len(m.bands)), np.float32), "valid": np.zeros(size, bool)}
@@ -71,7 +71,7 @@ class Mosaic(Scene):
     def _fill(
         self, result: dict[str, dict[str, np.ndarray]], left: np.ndarray, window: Window, handles: Handles
     ) -> None:
-        """What other modalities know of pixels where the first is invalid in every scene."""
+        """Fills in the other modalities of pixels whose first modality is invalid in every scene."""
         for scene, (row, col) in zip(self.parts, self.corners, strict=True):
             own = Window(window.row + row, window.col + col, window.height, window.width)
             part = own.clip(*scene.shape)
@@ -86,7 +86,7 @@ class Mosaic(Scene):
             left = left & ~inside
 
     def valid_of(self, number: int, window: Window, handles: Handles) -> np.ndarray:
-        """Where one of the scenes has data: bool `[h, w]`."""
+        """Where a scene has data: bool `[h, w]`."""
         (row, col), scene = self.corners[number], self.parts[number]
         own = Window(window.row + row, window.col + col, window.height, window.width)
         part = own.clip(*scene.shape)
@@ -95,22 +95,22 @@ class Mosaic(Scene):
         return np.asarray(scene.read_modality(self.contract.primary, own, handles)["valid"].any(0))
 
     def preferring(self, number: int) -> "Mosaic":
-        """The same ground with one of the scenes first."""
+        """The same ground with the given scene first."""
         order = (number, *(k for k in range(len(self.parts)) if k != number))
         return mosaic(self.name, self.lattice, [self.parts[k] for k in order], self.contract)
 
 
 def mosaic(name: str, lattice: GeoBox, scenes: Sequence[Scene], contract: Contract) -> Mosaic:
-    """Scenes as one, over a tile's lattice.
+    """Merges scenes over a tile's lattice.
 
     Args:
         name: of the tile.
         lattice: its 10 m lattice.
-        scenes: at least one, in order of preference, in the tile's CRS; beyond `MOST` they are left out.
-        contract: what they mean.
+        scenes: at least one, in order of preference, in the tile's CRS; those after the first `MOST` are ignored.
+        contract: of all scenes.
 
     Raises:
-        InputError: a scene lies between the pixels of the lattice.
+        InputError: a scene is offset by a fraction of a pixel.
     """
     parts = tuple(scenes[:MOST])
     corners = tuple(offset_in(lattice, s.lattice, s.name) for s in parts)

@@ -1,4 +1,4 @@
-"""The assets of STAC items as one raster per modality."""
+"""Turns the assets of STAC items into one raster per modality."""
 
 import pathlib
 import re
@@ -17,10 +17,10 @@ _BASELINE = "PROCESSING_BASELINE"
 
 
 def stack(item: Item, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """Virtual rasters, one per modality, in a folder of its own; none for an optional modality that the item lacks.
+    """Writes virtual rasters to a new sub-folder, one per modality; none for a missing optional modality.
 
     An asset whose key is the modality's name is that modality; otherwise there is one asset per band, found by its key
-    or the band names recorded with it. What the item says of its radiometry goes into the rasters' tags.
+    or its recorded band names. The item's radiometric properties go into the rasters' tags.
 
     Raises:
         InputError: a band is missing, ambiguous, remote, or lies on another lattice.
@@ -66,7 +66,7 @@ def _bands(item: Item, modality: Modality) -> list[Band]:
 
 
 def _matches(assets: Mapping[str, Asset], band: str, spacing: float) -> list[tuple[Asset, int]]:
-    """Assets that could be a band, with the band's number in each: by their keys, else by the names recorded."""
+    """Assets that match a band, with the band's number in each: by key, or if none matches, by recorded names."""
     measured = [a for a in assets.values() if not a.roles or {"data", "reflectance"} & set(a.roles)]
     keys = [asset.key for asset in measured]
     by_key = at_spacing(match_names(keys, band), keys, spacing)
@@ -102,10 +102,10 @@ def _local(item: Item, asset: Asset) -> pathlib.Path:
 def _tags(item: Item, first: pathlib.Path) -> dict[str, str]:
     with open_raster(first) as raster:
         tags = {k: v for k, v in raster.tags().items() if k != "AREA_OR_POINT"}
-    # GDAL takes a colon in a key for the sign that ends it.
+    # GDAL ends a key at a colon.
     said = {k.replace(":", "_"): v for k, v in item.properties.items()}
     version = item.properties.get("processing:version", "")
-    if re.fullmatch(r"\d\d\.\d\d", version):  # so the Copernicus catalogue calls the processing baseline
+    if re.fullmatch(r"\d\d\.\d\d", version):  # the Copernicus catalogue's name for the processing baseline
         said.setdefault(_BASELINE, version)
     # The product's own XML lies beside the file, not beside the virtual raster.
     return {**tags, **said, SOURCE_TAG: str(first.absolute())}

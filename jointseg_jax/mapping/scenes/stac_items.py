@@ -1,4 +1,4 @@
-"""STAC files as they are given: items, item collections, catalogues, read into plain records whose types are known."""
+"""Reads STAC files (items, item collections, catalogues) into typed records."""
 
 import dataclasses
 import pathlib
@@ -9,8 +9,8 @@ from typing import Any
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.scenes.json_fields import Fields, read_document, shown
 
-_DEPTH = 8  # catalogues inside catalogues
-_LARGEST = 1e18  # of a number in a tag; infinities and NaN are no numbers
+_DEPTH = 8  # nesting of catalogues
+_LARGEST = 1e18  # of a number in a tag; excludes infinities and NaN
 _LINKS = ("item", "items", "child")
 _BAND_NAMES = ("name", "common_name", "eo:common_name")
 
@@ -21,9 +21,9 @@ class Asset:
 
     Attributes:
         key: its name in the item.
-        href: as recorded; empty where there is none.
+        href: as recorded; empty if missing.
         roles: may be empty.
-        bands: the names recorded for each of its bands, of STAC 1.1 (`bands`) or the eo extension (`eo:bands`).
+        bands: the recorded names of each band, from STAC 1.1 (`bands`) or the eo extension (`eo:bands`).
     """
 
     key: str
@@ -38,10 +38,10 @@ class Item:
 
     Attributes:
         id: its identifier.
-        path: of the file it stands in; relative hrefs start there.
-        date: `datetime`, or `START/END` where that is null and both ends are given; empty where neither is.
-        cloud: `eo:cloud_cover` in per cent; None where it is not known.
-        properties: those that are text, true or false, or finite numbers, as text.
+        path: of the item's file; relative hrefs start there.
+        date: `datetime`, or `START/END` if that is null and both ends are given; empty without either.
+        cloud: `eo:cloud_cover` in per cent; None if unknown.
+        properties: those that are text, booleans or finite numbers, as text.
         assets: by key.
     """
 
@@ -54,10 +54,10 @@ class Item:
 
 
 def read_items(path: pathlib.Path) -> list[Item]:
-    """The items of a STAC file: an item, an item collection, or a collection or catalogue with links to items.
+    """Reads the items of a STAC file: an item, an item collection, or a collection or catalogue with links to items.
 
     Raises:
-        InputError: no STAC, a value of a wrong type, a link leads nowhere, or there is no item.
+        InputError: the file is not STAC, a value has a wrong type, a link is broken, or there is no item.
     """
     items = list(_items(path, (), set()))
     if not items:
@@ -66,7 +66,7 @@ def read_items(path: pathlib.Path) -> list[Item]:
 
 
 def percentage(value: Any) -> float | None:
-    """A number or its text between 0 and 100; None where it is neither, such as NaN: then it is not known."""
+    """A number or numeric text between 0 and 100; None for anything else, such as NaN."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -75,10 +75,10 @@ def percentage(value: Any) -> float | None:
 
 
 def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:
-    """A file that a href names, relative to the file it stands in; None where it is not on this machine.
+    """Resolves a href relative to the file that contains it; None if it is remote.
 
     Raises:
-        InputError: it is no address.
+        InputError: the href is malformed.
     """
     try:
         parts = urllib.parse.urlsplit(href)
@@ -90,7 +90,7 @@ def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:
 
 
 def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathlib.Path]) -> Iterator[Item]:
-    """The items of a file and of what it links to, each file once."""
+    """Yields the items of a file and of its links, each file once."""
     own = path.absolute()
     if own in above:
         raise InputError(f"{path} links to itself, through {len(above)} catalogues: take that link out")
@@ -160,7 +160,7 @@ def _date(properties: Fields) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value can stand in a raster's tag."""
+    """Whether a value fits a raster's tag."""
     if isinstance(value, str):
         return value.isprintable()
     return isinstance(value, int | float) and abs(value) <= _LARGEST
