@@ -1,12 +1,12 @@
-"""What the command-line programs share: flags, one-sentence errors, exit status.
+"""Flags, one-sentence errors and exit statuses that all command-line programs share.
 
 0   the work is done
 1   a defect of the program, with a traceback
-2   something the user gave cannot be used (`InputError`)
+2   an input cannot be used (`InputError`)
 3   training diverged (`Diverged`)
 4   some units of work kept failing and were set aside, the others are done (`Unfinished`)
-74  something could not be written (`StorageError`, a full disk)
-75  asked to stop by SIGTERM or Ctrl-C, or other processes not found in time: run the same command again (`Interrupted`)
+74  a write failed (`StorageError`, a full disk)
+75  stopped by SIGTERM or Ctrl-C, or other processes not found in time: run the same command again (`Interrupted`)
 130 Ctrl-C twice
 
 Programs with absl flags call `run`; commands of modules (`python -m ...`) parse with `Arguments` and call `status_of`.
@@ -33,18 +33,18 @@ from jointseg_jax.storage.lasting_output import lasting_output
 
 INPUT_ERROR_STATUS = 2
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
-_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory", re.I)  # how JAX begins to say that a device is full
+_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory", re.I)  # JAX's messages for a full device
 
 
 def define_config() -> Any:
-    """The `--config=FILE[:key=value,...]` flag."""
+    """Defines the `--config=FILE[:key=value,...]` flag."""
     from jointseg_jax.config_file import define
 
     return define()
 
 
 def define_number(name: str, default: float | None, words: str, kind: Number) -> Any:
-    """A flag for a number whose bounds are those of a kind of `bounds.flags`."""
+    """Defines a numeric flag with the bounds of a kind in `bounds.flags`."""
     return flags.DEFINE(_NumberParser(kind), name, default, words)
 
 
@@ -64,7 +64,7 @@ class _NumberParser(flags.ArgumentParser):
 
 
 class Arguments(argparse.ArgumentParser):
-    """The parser of a `python -m` command: what cannot be parsed is an `InputError`."""
+    """The parser of a `python -m` command; it raises `InputError` for arguments that it cannot parse."""
 
     def error(self, message: str) -> NoReturn:
         """Raises `InputError`."""
@@ -73,7 +73,7 @@ class Arguments(argparse.ArgumentParser):
 
 
 def number(kind: Number) -> Callable[[str], Any]:
-    """The `type` of an `Arguments` option whose bounds are those of a kind of `bounds.flags`."""
+    """The `type` of an `Arguments` option, with the bounds of a kind in `bounds.flags`."""
 
     def parse(text: str) -> Any:
         try:
@@ -91,7 +91,7 @@ def run(main: Callable[[], None]) -> None:
         app.run(parsed, flags_parser=_parse)
 
     def parsed(arguments: list[str]) -> None:
-        logging.set_verbosity(logging.ERROR)  # Orbax warns of what is meant, some 25 lines per save
+        logging.set_verbosity(logging.ERROR)  # Orbax prints some 25 warnings per save about intended behaviour
         if len(arguments) > 1:
             raise InputError(f"unexpected argument {arguments[1]!r}: every option begins with --")
         main()
@@ -102,15 +102,15 @@ def run(main: Callable[[], None]) -> None:
 
 
 def status_of(work: Callable[[], int | None]) -> int:
-    """Runs the work of a program; what ends it early becomes one line on stderr. Returns the exit status.
+    """Runs the work of a program and returns the exit status; an early end prints one line on stderr.
 
-    Output that nobody reads any more (`| head -1`) is dropped, and the work goes on. Letters that the terminal's
-    encoding lacks are written as escapes.
+    If the reader of the output has gone (`| head -1`), the output is dropped and the work continues. Characters that
+    the terminal's encoding lacks are written as escapes.
     """
     with lasting_output() as streams, _stoppable():
         try:
             status = _outcome(work)
-        except SystemExit as ended:  # of absl, whose runs end so, and of --help
+        except SystemExit as ended:  # absl ends every run with it, and so does --help
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         sys.stdout.flush()
         lost = next((raw.lost for raw in streams if raw.lost), None)
@@ -126,7 +126,7 @@ def _outcome(work: Callable[[], int | None]) -> int:
         return _say(str(ended), ended.status)
     except RunEnded as ended:
         return _say(f"error: {ended}", ended.status)
-    except InputError as error:  # after those that are both, see `errors.Unwritable`
+    except InputError as error:  # after RunEnded: `errors.Unwritable` is both
         return _say(f"error: {error}", INPUT_ERROR_STATUS)
     except _Stopped:
         return _say(
@@ -153,7 +153,7 @@ def _outcome(work: Callable[[], int | None]) -> int:
 
 
 def _unwritable_name(error: UnicodeEncodeError) -> str:
-    """What to do about a name that cannot be handed to a library or to the system."""
+    """Says what to do about a file name that a library or the system cannot encode."""
     name, encoding = error.object.split("\n")[0], sys.getfilesystemencoding()
     if encoding != "utf-8":
         name = name.encode(errors="surrogateescape").decode(errors="replace")
@@ -174,19 +174,19 @@ def _say(sentence: str, status: int) -> int:
 
 
 def _settle(status: int) -> None:
-    """What comes from now on must not hide how it ended: SIGTERM is ignored, Ctrl-C ends without waiting."""
-    with contextlib.suppress(ValueError):  # not the main thread, which alone hears signals
+    """Protects the exit status from later signals: ignores SIGTERM, and Ctrl-C exits at once with `status`."""
+    with contextlib.suppress(ValueError):  # signals can only be set in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, lambda *_: os._exit(status))
 
 
 class _Stopped(KeyboardInterrupt):
-    """SIGTERM or Ctrl-C, where nothing of the program's own listens for them."""
+    """SIGTERM or Ctrl-C, in a program that has no handler for them."""
 
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Lets SIGTERM and Ctrl-C raise `_Stopped`; a second Ctrl-C ends the process at once."""
+    """Makes SIGTERM and Ctrl-C raise `_Stopped`; a second Ctrl-C ends the process at once."""
     interrupted = False
 
     def hear(signum: int, frame: FrameType | None) -> None:
@@ -195,11 +195,11 @@ def _stoppable() -> Iterator[None]:
             if interrupted:
                 os._exit(128 + signal.SIGINT)
             interrupted = True
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: cleaning up is not interrupted again
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM must not interrupt the cleanup
         raise _Stopped
 
     before = {}
-    with contextlib.suppress(ValueError):  # not the main thread, which alone hears signals
+    with contextlib.suppress(ValueError):  # signals can only be set in the main thread
         before = {n: signal.signal(n, hear) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -209,10 +209,10 @@ def _stoppable() -> Iterator[None]:
 
 
 def _parse(arguments: list[str]) -> list[str]:
-    """Parses flags and checks the config; an error becomes one sentence."""
+    """Parses flags and checks the config; raises `InputError`."""
     try:
         rest = list(flags.FLAGS(arguments))
-    except Exception as error:  # a config of the user's own may raise anything
+    except Exception as error:  # a user's config may raise anything
         raise InputError(_explain(error)) from error
     if "config" in flags.FLAGS:
         check_present(flags.FLAGS.config)
@@ -220,9 +220,9 @@ def _parse(arguments: list[str]) -> list[str]:
 
 
 def _explain(error: BaseException) -> str:
-    """What absl says over several lines, sometimes with a traceback, in one sentence."""
+    """Shortens absl's error message, which may have several lines and a traceback, to one sentence."""
     at: BaseException | None = error
-    while at is not None:  # absl wraps what it catches
+    while at is not None:  # absl wraps the exceptions that it catches
         if isinstance(at, InputError):
             return str(at)
         at = at.__cause__ or at.__context__

@@ -1,4 +1,4 @@
-"""The flag `--config=FILE[:argument]` and its overrides `--config.field=value`: errors name the file and the field."""
+"""The flag `--config=FILE[:argument]` and its overrides `--config.field=value`; errors name the file and the field."""
 
 import difflib
 import pathlib
@@ -27,7 +27,7 @@ def define() -> Any:
 
 
 class _File(config_flags.ConfigFileFlagParser):
-    """Loads the file; what is wrong with it, or with an override of its fields, is an `InputError`."""
+    """Loads the config file; raises `InputError` if the file or an override of a field is wrong."""
 
     def parse(self, path: str) -> ConfigDict:
         file = pathlib.Path(path.partition(":")[0])
@@ -35,7 +35,7 @@ class _File(config_flags.ConfigFileFlagParser):
             raise InputError(f"--config={path}: there is no file {str(file)!r}: give one such as configs/demo.py")
         try:
             config = super().parse(path)
-        except InputError as error:  # of get_config, with a traceback added to its message
+        except InputError as error:  # from get_config; ml_collections added a traceback to its message
             raise error.__context__ if isinstance(error.__context__, InputError) else error from None
         except Exception as error:
             raise InputError(_failure(file, error)) from error
@@ -49,13 +49,13 @@ class _File(config_flags.ConfigFileFlagParser):
 
 
 def _failure(file: pathlib.Path, error: Exception) -> str:
-    """Where in the file an exception came from, and what it says."""
+    """Says where in the file an exception was raised, with its message."""
     if isinstance(error, SyntaxError):
         place = f"{error.filename}, line {error.lineno}"
         return f"{place}, is no Python ({error.msg}): a config is a file such as configs/demo.py"
     at: BaseException = error
     frames = traceback.extract_tb(at.__traceback__)
-    while at.__context__ is not None:  # the first that was raised knows the place
+    while at.__context__ is not None:  # the first exception has the place
         at = at.__context__
         frames = traceback.extract_tb(at.__traceback__)
     own = [frame for frame in frames if pathlib.Path(frame.filename).resolve() == file.resolve()]
@@ -68,15 +68,15 @@ def _failure(file: pathlib.Path, error: Exception) -> str:
 
 
 def _overrides(arguments: list[str]) -> list[str]:
-    """Fields that the command line changes, dotted."""
+    """Dotted names of the fields that the command line changes."""
     found = (re.match(r"--?(?:no)?config\.([^=]+)", argument) for argument in arguments)
     return [match[1] for match in found if match]
 
 
 def _check_known(config: ConfigDict, field: str) -> None:
-    """Refuses to override a field that is not there."""
+    """Raises `InputError` if an overridden field does not exist."""
     at: Any = config
-    parts = [part.partition("[")[0] for part in field.split(".")]  # an entry of a tuple may be named: blocks[0]
+    parts = [part.partition("[")[0] for part in field.split(".")]  # an override may name an entry of a tuple: blocks[0]
     for number, part in enumerate(parts):
         if isinstance(at, ConfigDict) and part in at:
             at = at[part]

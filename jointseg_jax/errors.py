@@ -1,4 +1,4 @@
-"""The exceptions that are meant for the user's eyes: their messages are one sentence, printed without a traceback."""
+"""Exceptions that users read: each message is one sentence, printed without a traceback."""
 
 import re
 
@@ -7,10 +7,10 @@ _ENDLESS = re.compile(r"\S{401,}")
 
 
 class _Sentence(Exception):
-    """Its message stays on one line, whatever stands in it.
+    """An exception with a one-line message.
 
-    A file's name may hold line breaks and the text of a record may hold thousands of letters: control characters are
-    written as escapes, and the middle of a word of more than 400 letters is left out.
+    File names may contain line breaks, and records may contain very long words. Control characters are written as
+    escapes, and words of more than 400 characters are shortened in the middle.
     """
 
     def __init__(self, sentence: str = ""):
@@ -19,51 +19,51 @@ class _Sentence(Exception):
 
 
 class InputError(_Sentence, ValueError):
-    """Something the user gave cannot be used.
+    """An input of the user cannot be used.
 
-    The message is one sentence that says what is wrong, where, and what to do about it. The doors print it without a
+    The message is one sentence: what is wrong, where, and what to do about it. The programs print it without a
     traceback and end with exit status 2.
     """
 
 
 class RunEnded(_Sentence):
-    """A run ended before its work was done, through no mistake in what the user gave.
+    """A run ended before its work was done, and no input was at fault.
 
     Attributes:
-        status: exit status of the door.
+        status: exit status of the program.
     """
 
     status = 1
 
 
 class Diverged(RunEnded):
-    """Too many updates in a row were not finite; running again would end the same way."""
+    """Too many consecutive updates were not finite; running again would end the same way."""
 
     status = 3
 
 
 class Unfinished(RunEnded):
-    """All that could be done is done; some units kept failing and were set aside."""
+    """Some units kept failing and were set aside; all others are done."""
 
     status = 4
 
 
 class StorageError(RunEnded):
-    """Something could not be written, and nothing older was touched. The status is EX_IOERR of sysexits.h."""
+    """A write failed, and older files are unchanged. The status is EX_IOERR of sysexits.h."""
 
     status = 74
 
 
 class Unwritable(StorageError, InputError):
-    """A file of the output cannot be written: a full disk, a disk that fails, a permission that was taken away.
+    """An output file cannot be written: the disk is full or failing, or a permission was removed.
 
-    A run of many units takes it for the end of the run, not for a fault of the unit. It is an `InputError` too: whoever
-    gave the folder can mend it.
+    It ends a run of many units; it does not count as a failure of the unit. It is also an `InputError`, because the
+    user can choose another folder.
     """
 
 
 class Interrupted(RunEnded):
-    """The run was asked to stop and saved its state, or could not begin yet; the same command goes on.
+    """The run was asked to stop and saved its state, or could not begin yet; the same command continues it.
 
     The status is EX_TEMPFAIL of sysexits.h.
     """

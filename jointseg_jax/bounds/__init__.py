@@ -1,1 +1,1 @@
-"""Bounds of every flag and config field, in one place: `kinds` of values, then the tables `config` and `flags`."""
+"""Bounds of every flag and config field: `kinds` of values, and the tables `config` and `flags`."""

@@ -1,4 +1,4 @@
-"""Bounds of the fields of a config, see configs/common.py for what they mean. A `*` stands for a name of the user's."""
+"""Bounds of the config fields; configs/common.py explains the fields. A `*` stands for a name that the user chooses."""
 
 import difflib
 import re
@@ -109,7 +109,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.source.vectors": Many(Inside(), distinct=True),
     "dataset.source.cloud": Inside(empty=True),
     "dataset.source.layers.*": Many(Inside(), least=1),
-    "dataset.source.landscape.sites": whole(1, 250),  # more would reach beyond their zone
+    "dataset.source.landscape.sites": whole(1, 250),  # more would not fit into one UTM zone
     "dataset.source.landscape.side": whole(60, 12_000, multiple=60, unit="metres"),  # larger ones would overlap
     "dataset.source.landscape.years": Many(Choice((2017, 2019, 2021, 2023)), least=1, distinct=True),
     "dataset.source.landscape.seed": _SEED,
@@ -144,29 +144,29 @@ DATASET: Mapping[str, Kind] = {
 
 FIELDS: Mapping[str, Kind] = {**EXPERIMENT, **DATASET}
 OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that may be unset or absent
-_USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # sections whose keys are the user's
-_KEY = re.compile(r"\w[\w-]*")  # files are called by such a key
+_USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
+_KEY = re.compile(r"\w[\w-]*")  # the key becomes part of a file name
 
 
 def check_experiment(config: Any) -> None:
-    """Refuses a config with a field out of its bounds, an unknown field or a missing one.
+    """Checks all fields of an experiment's config.
 
     Args:
-        config: of an experiment, its dataset included.
+        config: of an experiment, with its dataset.
 
     Raises:
-        InputError: the first such field, with its value and what it must be.
+        InputError: a field is out of its bounds, unknown or missing; names the first one, its value and its bounds.
     """
     _check(config, "", FIELDS)
 
 
 def check_dataset(config: Any) -> None:
-    """The same for `config.dataset` alone."""
+    """Checks `config.dataset` like `check_experiment`."""
     _check(config, "dataset.", DATASET)
 
 
 def check_present(config: Any) -> None:
-    """The same for what is there: a config that is only to be prepared may lack the rest."""
+    """Checks the fields that are present: a config for preparation may lack the others."""
     for path, value in _leaves(config, ""):
         _check_field(path, value, FIELDS)
 
@@ -207,7 +207,7 @@ def _check_field(path: str, value: Any, table: Mapping[str, Kind]) -> None:
     kind = table.get(path) or table.get(_pattern(path))
     if kind is not None:
         if path.startswith("dataset.split.table.") and value is None:
-            return  # the same as no site
+            return  # None means no sites
         kind.insist(f"--config.{path}", value)
         return
     below = sorted({known[len(path) + 1 :].split(".")[0] for known in table if known.startswith(f"{path}.")})
@@ -220,7 +220,7 @@ def _check_field(path: str, value: Any, table: Mapping[str, Kind]) -> None:
 
 
 def _pattern(path: str) -> str:
-    """The path with `*` for a name of the user's; raises `InputError` where no file can be called by that."""
+    """The path with `*` for the user's name; raises `InputError` if that name cannot be part of a file name."""
     for section, what in _USERS.items():
         if path.startswith(f"{section}."):
             key, *rest = path.removeprefix(f"{section}.").split(".")
@@ -231,7 +231,7 @@ def _pattern(path: str) -> str:
 
 
 def _leaves(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Dotted paths and values of the fields of a config; an empty section is a leaf."""
+    """Yields dotted paths and values of the fields of a config; an empty section yields nothing."""
     for key, value in config.items():
         path = f"{prefix}{key}"
         if hasattr(value, "items"):

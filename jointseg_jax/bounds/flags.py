@@ -1,11 +1,11 @@
-"""Bounds of the numeric flags of the programs; functions that take the same values check them by the same kinds."""
+"""Bounds of the programs' numeric flags; functions that take the same values check them with the same kinds."""
 
 from jointseg_jax.bounds.kinds import Many, whole
 
-TILE = whole(1, unit="input pixels")  # what does not fit into memory is refused when the network is known
+TILE = whole(1, unit="input pixels")  # too large a tile is refused once the network is known
 BATCH = whole(1, unit="windows", optional=True)
 HALO = whole(0, unit="input pixels")
-GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: the pixel of the coarser bands
+GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: pixel of the coarser bands
 WORKERS = whole(0, 10_000, unit="processes")
 BAND = whole(1, 65_535)
 BANDS = Many(BAND)

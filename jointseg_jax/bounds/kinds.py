@@ -1,4 +1,4 @@
-"""Kinds of values that a flag or a config field may have, each with its bounds."""
+"""Kinds of values of flags and config fields, with their bounds."""
 
 import dataclasses
 import math
@@ -19,30 +19,30 @@ class Kind:
     """A kind of values.
 
     Attributes:
-        optional: the field may be left unset (None).
+        optional: the value may be None.
     """
 
     optional: bool = False
 
     def fault(self, value: Any) -> str:
-        """What is wrong with a value, to be read after `name=value`; empty where nothing is."""
+        """What is wrong with a value, to follow `name=value` in a message; empty if the value is valid."""
         if value is None:
             return "" if self.optional else f"must be {self.wanted()}"
         return self._fault(value)
 
     def insist(self, name: str, value: Any) -> None:
-        """Raises `InputError` where the value is not of this kind.
+        """Raises `InputError` if a value is not of this kind.
 
         Args:
             name: of the flag or field, as the user writes it: `--tile`, `--config.steps`.
-            value: of it.
+            value: of the flag or field.
         """
         fault = self.fault(value)
         if fault:
             raise InputError(f"{name}={shown(value)} {fault}")
 
     def wanted(self) -> str:
-        """The values in words, such as "a whole number of at least 1"."""
+        """Describes the valid values, such as "a whole number of at least 1"."""
         raise NotImplementedError
 
     def _fault(self, value: Any) -> str:
@@ -50,7 +50,7 @@ class Kind:
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a message: on one line and short."""
+    """Formats a value for a message: short and on one line."""
     text = _CONTROL.sub("?", value if isinstance(value, str) else repr(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
@@ -60,13 +60,13 @@ class Number(Kind):
     """A finite number between bounds.
 
     Attributes:
-        whole: only whole numbers.
-        least, most: smallest and largest value.
-        above, below: the value is strictly above, strictly below.
-        multiple: the value is a multiple of this.
-        also: values beside the range.
-        infinite: infinity is a value, too.
-        unit: in words.
+        whole: only integers are valid.
+        least, most: inclusive bounds.
+        above, below: exclusive bounds.
+        multiple: the value must be a multiple of this; 0 for no such rule.
+        also: valid values outside the range.
+        infinite: infinity is valid.
+        unit: name of the unit, for messages.
         optional: see `Kind`.
     """
 
@@ -95,10 +95,10 @@ class Number(Kind):
         return " ".join(word for word in words if word) + multiple + "".join(f", or {value}" for value in self.also)
 
     def parse(self, text: str) -> Any:
-        """The number that a text says, within the bounds.
+        """Parses a number and checks its bounds.
 
         Raises:
-            ValueError: it says another thing; the message is that of `fault`.
+            ValueError: the text is no valid number; the message is that of `fault`.
         """
         try:
             value = int(text) if self.whole else float(text)
@@ -117,7 +117,7 @@ class Number(Kind):
         # A whole number may be too long for a float.
         if not self.whole and not math.isfinite(value):
             return f"must be {self.wanted()}"
-        # Only the bound that is broken is named.
+        # The message names only the broken bound.
         if self.least is not None and value < self.least:
             return f"must be {self._phrase(f'of at least {_plain(self.least)}')}"
         if self.above is not None and value <= self.above:
@@ -143,7 +143,7 @@ def real(least: float | None = None, most: float | None = None, **more: Any) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Ratio(Kind):
-    """A positive number that may be written as text, such as "2.5": it is taken exactly, not as a float.
+    """A positive number, which may be text such as "2.5"; it is read exactly, not as a float.
 
     Attributes:
         least: smallest value.
@@ -158,7 +158,7 @@ class Ratio(Kind):
         return f"a number from {_plain(self.least)} to {_plain(self.most)}, as text such as '2.5'"
 
     def _fault(self, value: Any) -> str:
-        # The pattern keeps out 1e999999999, which would be written out digit by digit.
+        # The pattern rejects 1e999999999, which Fraction would expand to all its digits.
         fits = _DECIMAL.fullmatch(str(value)) and self.least <= Fraction(str(value)) <= self.most
         return "" if fits else f"must be {self.wanted()}"
 
@@ -207,9 +207,9 @@ class Text(Kind):
     """Text without control characters.
 
     Attributes:
-        empty: empty text is allowed.
+        empty: empty text is valid.
         optional: see `Kind`.
-        longest: characters.
+        longest: maximum number of characters.
     """
 
     empty: bool = False
@@ -268,8 +268,8 @@ class Many(Kind):
 
     Attributes:
         of: kind of each entry.
-        least, most: how many entries.
-        distinct: no entry comes twice.
+        least, most: bounds of the number of entries.
+        distinct: no entry occurs twice.
     """
 
     of: Kind

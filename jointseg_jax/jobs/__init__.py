@@ -1,4 +1,4 @@
-"""Units of work: ledger, executors, Dask clusters, GPUs. Survives kills, full disks and lost workers.
+"""Units of work: ledger, executors, Dask clusters, GPUs. Runs survive kills, full disks and lost workers.
 
 May import: errors, storage. Only this room imports Dask.
 """

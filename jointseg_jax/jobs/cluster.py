@@ -1,14 +1,14 @@
-"""Units of work over the processes of a Dask cluster: one of our own, one that is there, or one of Slurm jobs.
+"""Runs units of work on a Dask cluster: local processes, an existing cluster, or Slurm jobs.
 
-Dask is used as a runner of single calls, no more. What was found to matter (dask.distributed 2026.8):
+Dask only runs single calls. These rules come from tests with dask.distributed 2026.8:
 
-- no more calls are handed over than there are workers of one thread each: what waits on a worker dies with it, and is
-  then blamed for the death;
-- no `resources=`: with it a call that kills its worker takes others down;
-- workers are spawned, never forked: GDAL and JAX have threads;
-- a cluster gives up a worker that is away for 15 s; loading a network may take longer.
+- At most one call per worker is submitted, and each worker has one thread: a call that waits on a worker dies with it
+  and is blamed for the death.
+- `resources=` is not used: with it, a call that kills its worker takes down others.
+- Workers are spawned, never forked, because GDAL and JAX have threads.
+- Workers are never given up as lost: the default limit is 15 s, and loading a network may take longer.
 
-The scheduler keeps nothing on disk and need not: workers write the ledger's rows themselves.
+The scheduler keeps nothing on disk, because workers write the ledger's rows themselves.
 """
 
 import collections
@@ -26,31 +26,31 @@ from jointseg_jax.jobs import workers
 from jointseg_jax.jobs.executors import End, Session, Task, sentence
 from jointseg_jax.jobs.interruption import Stopping
 
-_MOMENT = 0.02  # seconds between looks
+_MOMENT = 0.02  # seconds between polls
 _COUNT_EVERY = 1.0  # seconds between counts of the workers
-_NO_WORKERS = 600.0  # seconds without any: a cluster of our own is given up, of others it is said
-_ANSWER = 10.0  # seconds for the answer of a call that has ended; what is late is asked for again
+_NO_WORKERS = 600.0  # seconds without workers after which a local cluster is given up, and others get a message
+_ANSWER = 10.0  # seconds to fetch the result of an ended call, or to count workers; late ones are tried again
 _TOGETHER = 30.0  # seconds to connect
 
 
 class Dask:
-    """A Dask cluster. Every worker is a process with one thread that does one unit at a time."""
+    """A Dask cluster; every worker is a process with one thread and does one unit at a time."""
 
     shard = (0, 1)
 
     def __init__(self, workers: int = 0, *, scheduler: str = "", slurm: Mapping[str, Any] | None = None):
-        """Does nothing yet.
+        """Starts nothing yet.
 
         Args:
-            workers: processes, or Slurm jobs; 0 means one per GPU, or one where there is none. Of a cluster that is
-                there all workers are used, whenever they come.
-            scheduler: address of a cluster that is there: "tcp://host:8786". Its workers must see the same files under
-                the same paths and have been started with `--nthreads 1`.
+            workers: number of processes or Slurm jobs; 0 means one per GPU, or one without GPUs. All workers of an
+                existing cluster are used, including those that join later.
+            scheduler: address of an existing cluster: "tcp://host:8786". Its workers must see the same files under the
+                same paths and must have been started with `--nthreads 1`.
             slurm: keyword arguments of `dask_jobqueue.SLURMCluster`: `queue`, `account`, `memory`, `walltime`,
                 `job_cpu`, `job_extra_directives`, ...; see `slurm_options`.
 
         Raises:
-            InputError: these do not go together.
+            InputError: the arguments contradict each other.
         """
         if scheduler and (slurm is not None or workers):
             raise InputError("a cluster that is there has its own workers: give a scheduler, or workers to start")
@@ -67,7 +67,7 @@ class Dask:
 
     @contextlib.contextmanager
     def session(self, task: Task, say: Callable[[str], None], stopping: Stopping) -> Iterator[Session]:
-        """Starts or joins the cluster; a cluster of our own ends with the block."""
+        """Starts or joins the cluster; a cluster started here ends with the block."""
         import dask
         import distributed
 
@@ -77,7 +77,7 @@ class Dask:
                 "distributed.deploy.lost-worker-timeout": "1000 days",
                 "distributed.scheduler.worker-saturation": 1.0,
                 "distributed.worker.multiprocessing-method": "spawn",
-                # Dask would give the threads of numerical libraries to its own; ours shall see what a serial run sees.
+                # Dask's default limits numerical libraries to one thread; workers need the settings of a serial run.
                 "distributed.nanny.pre-spawn-environ": {
                     "MALLOC_TRIM_THRESHOLD_": 65536,
                     "DASK_LOGGING__DISTRIBUTED": "critical",
@@ -91,8 +91,8 @@ class Dask:
                 if self._slurm is not None:
                     started = workers.slurm(self._workers, self._slurm, task.folder)
                 address = stack.enter_context(started)
-            # A client that could not connect is finalised here: were it collected while the next one starts, its
-            # finaliser would wait for a lock of Dask's that this very thread holds.
+            # Collects clients that could not connect: a finaliser that runs while the next client starts would wait
+            # for a Dask lock that this thread holds.
             gc.collect()
             try:
                 client = stack.enter_context(
@@ -104,7 +104,7 @@ class Dask:
 
 
 class _OnACluster:
-    """Hands units over as workers become free."""
+    """Submits units as workers become free."""
 
     def __init__(self, client: Any, blob: bytes, say: Callable[[str], None], own: Any):
         self._client, self._blob, self._say, self._own = client, blob, say, own
@@ -150,7 +150,7 @@ class _OnACluster:
         return None
 
     def _wait_for_the_scheduler(self) -> None:
-        """Gives back what was in hand; the client tries to connect again for a while, then closes itself."""
+        """Returns the pending units as dropped; the client tries to reconnect for a while, then closes itself."""
         for unit in self._pending.values():
             self._ends.append(End(unit, dropped=True))
         if self._pending:
@@ -164,12 +164,12 @@ class _OnACluster:
             )
 
     def _count(self) -> int:
-        """Workers there now, counted every second."""
+        """The number of workers now, counted every second."""
         now = time.monotonic()
         if self._client.status == "running" and now - self._counted >= _COUNT_EVERY:
             self._counted = now
             with contextlib.suppress(OSError, TimeoutError):
-                # With a limit: a scheduler that is stopped keeps its connections and does not answer.
+                # With a timeout, because a suspended scheduler keeps its connections and does not answer.
                 threads = self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER)
                 wide = [address for address, number in threads.items() if number != 1]
                 if wide:
@@ -192,7 +192,7 @@ class _OnACluster:
 
 
 def _revive(cluster: Any) -> None:
-    """Starts those workers anew whose keepers gave up: Dask's do when a process dies while it is starting."""
+    """Restarts workers whose nanny gave up: Dask's nanny does so when a process dies during its start."""
     from distributed.core import Status
 
     given_up = [n for n, nanny in list(cluster.workers.items()) if nanny.status in (Status.closed, Status.failed)]
@@ -203,12 +203,12 @@ def _revive(cluster: Any) -> None:
 
 
 async def _start_missing(cluster: Any) -> None:
-    with contextlib.suppress(Exception):  # it died at its start again: the next look tries again
+    with contextlib.suppress(Exception):  # it died at its start again; the next poll retries
         await cluster._correct_state()
 
 
 def _end_of(future: Any, unit: str) -> tuple[End, bool]:
-    """How a call ended, and whether its worker is known to have died of it."""
+    """How a call ended, and whether it is known to have killed its worker."""
     import distributed
 
     if future.status in ("cancelled", "lost"):
@@ -217,9 +217,9 @@ def _end_of(future: Any, unit: str) -> tuple[End, bool]:
         return future.result(timeout=_ANSWER), False
     except distributed.KilledWorker as error:
         return End(unit, error=f"its process died ({error.last_worker.address})", details=str(error)), True
-    except (OSError, TimeoutError):  # the worker died with the answer, or the scheduler did: the row is in the ledger
+    except (OSError, TimeoutError):  # worker or scheduler died with the result; the ledger has the row
         return End(unit, dropped=True), False
-    except Exception as error:  # raised outside the work: the worker cannot load it
+    except Exception as error:  # raised outside the work, which the worker cannot load
         return End(unit, error=f"a worker cannot begin it: {sentence(error)}", details=repr(error)), False
 
 
@@ -234,7 +234,7 @@ def _pickled(task: Task) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Dask's log says in many lines what the run says in one."""
+    """Silences Dask's log, because the run reports the same events in one line each."""
     logger = logging.getLogger("distributed")
     before, environment = logger.level, dict(os.environ)
     logger.setLevel(logging.CRITICAL)
@@ -242,5 +242,5 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-        for name in set(os.environ) - set(environment):  # a nanny leaves here what its workers shall have
+        for name in set(os.environ) - set(environment):  # a nanny leaves its workers' variables here
             del os.environ[name]

@@ -1,7 +1,7 @@
-"""Who does the units of work: this process, one of n shards of it; a cluster of processes is in `cluster.py`.
+"""Executors of units of work: the interface, and `Serial` for this process or one shard; `cluster.py` has Dask.
 
-An executor takes units in and gives ends out, one after another. What is to be done, how often, and what is done with
-the ends is the business of `units.run_units`, which is the same for all of them.
+An executor accepts units and yields their results. `units.run_units` selects the units, retries them and handles the
+results, in the same way for all executors.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from jointseg_jax.jobs.interruption import Stopping
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.storage import retries
 
-_SEEN_WITHIN = 90.0  # seconds in which what one machine wrote is seen by the others, caches of network disks included
+_SEEN_WITHIN = 90.0  # seconds until other machines see a new file, including caches of network disks
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a piece of work came to.
+    """The result of one unit.
 
     Attributes:
-        row: for the ledger; whatever JSON can hold.
-        files: by name; renamed into place inside the product.
+        row: for the ledger; JSON values.
+        files: by name; already renamed into place inside the product.
     """
 
     row: dict[str, Any]
@@ -34,11 +34,11 @@ class Result:
 
 
 class Work(Protocol):
-    """Does one unit: renames its files into place, whole, then returns.
+    """Does one unit: renames its whole files into place, then returns.
 
-    It is pickled once per run and unpickled once per worker process, so what it builds lazily and keeps in itself (a
-    network) is built once per process; such state must not be pickled along. The same unit may be done more than once,
-    and by two processes at a time where one was given up for lost: then both must write the same bits.
+    It is pickled once per run and unpickled once per worker process. State that it builds lazily (a network) is built
+    once per process and must not be pickled. A unit may be done more than once, and by two processes at a time if one
+    was given up as lost; both must write the same bits.
     """
 
     def __call__(self, unit: str, /) -> Result:
@@ -52,11 +52,11 @@ class End:
 
     Attributes:
         unit: its name.
-        row: as the ledger has it, when it was done.
-        error: one sentence, when it was not.
+        row: as in the ledger, if the unit is done.
+        error: one sentence, if it failed.
         details: a traceback.
-        full: storage takes no more.
-        dropped: it was given back through no fault of its own, to be done again.
+        full: storage is full.
+        dropped: the unit was not at fault and is to be done again.
     """
 
     unit: str
@@ -69,13 +69,13 @@ class End:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One attempt at a unit, up to its row in the ledger, in whatever process; picklable if its work is.
+    """Does units and writes their rows to the ledger, in any process; picklable if its work is.
 
     Attributes:
-        work: does a unit.
+        work: does one unit.
         folder: of the ledger.
-        product: what paths in the ledger are relative to.
-        identity: of the ledger's folder, where the process may be on another machine.
+        product: folder to which paths in the ledger are relative.
+        identity: of the ledger's folder, if the process may be on another machine; otherwise empty.
     """
 
     work: Work
@@ -85,16 +85,16 @@ class Task:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger; it says nothing, because whoever runs the units has said it."""
+        """The ledger; it prints nothing, because `run_units` has already reported faulty rows."""
         return Ledger(self.folder, self.product, say=lambda sentence: None)
 
     def __call__(self, unit: str) -> End:
-        """Does the unit, unless its row is there already; what goes wrong is in the answer."""
+        """Does the unit unless it is already done; the returned `End` holds any error."""
         try:
             if self.identity:
                 self._same_disk()
             ledger = self.ledger
-            row = ledger.row(unit)  # of an attempt whose answer was lost on the way
+            row = ledger.row(unit)  # of an earlier attempt whose result was lost
             if row is None or not ledger.check_row(row):
                 result = self.work(unit)
                 row = ledger.add(unit, result.row, result.files)
@@ -117,38 +117,38 @@ class Task:
 
 
 def sentence(error: BaseException) -> str:
-    """An error in one line: what is meant for the user's eyes as it is, others with their kind before them."""
+    """An error in one line; the name of its type precedes messages that were not written for users."""
     text = " ".join(str(error).split())
     return text if isinstance(error, InputError | RunEnded) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 class Session(Protocol):
-    """An executor at work."""
+    """A running executor."""
 
     def room(self) -> int:
-        """How many units it would take in now."""
+        """The number of units that it can accept now."""
         ...
 
     def submit(self, unit: str) -> None:
-        """Takes a unit in."""
+        """Accepts a unit."""
         ...
 
     def next(self) -> End | None:
-        """The end of one of the units taken in; None when a moment went by without one."""
+        """The end of an accepted unit; None if none ended within a moment."""
         ...
 
 
 class Executor(Protocol):
-    """A way of getting units done.
+    """Runs units of work.
 
     Attributes:
-        shard: (i, n): it does every n-th unit only, from the i-th on. (0, 1) does all.
+        shard: (i, n): it does only every n-th unit, from the i-th on. (0, 1) does all.
         distant: whether its processes may be on other machines.
     """
 
     @property
     def shard(self) -> tuple[int, int]:
-        """Which units are its own."""
+        """The shard (i, n) of units that it does."""
         ...
 
     @property
@@ -159,23 +159,26 @@ class Executor(Protocol):
     def session(
         self, task: Task, say: Callable[[str], None], stopping: Stopping
     ) -> contextlib.AbstractContextManager[Session]:
-        """Gets to work; what is in hand when the block ends is dropped."""
+        """Starts the executor; units still running when the block ends are dropped."""
         ...
 
 
 class Serial:
-    """One unit after another in this process; with a shard, every n-th unit only.
+    """Does one unit after another in this process; with a shard, only every n-th unit.
 
-    `Serial(shard=(2, 16))` is one of 16 processes, on any machines, that divide a product's units between them.
+    `Serial(shard=(2, 16))` is one of 16 processes, on any machines, that share a product's units.
     """
 
     distant = False
 
     def __init__(self, shard: tuple[int, int] = (0, 1)):
-        """Does nothing yet.
+        """Starts nothing yet.
 
         Args:
             shard: (i, n), 0 <= i < n.
+
+        Raises:
+            InputError: the shard is out of range.
         """
         i, n = shard
         if not 0 <= i < n:
@@ -213,10 +216,10 @@ class _InThisProcess:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """(2, 16) for "2/16".
+    """Parses a shard: (2, 16) for "2/16".
 
     Raises:
-        InputError: it is none.
+        InputError: the text is not i/n.
     """
     parts = text.split("/")
     if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):

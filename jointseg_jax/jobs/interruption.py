@@ -1,4 +1,4 @@
-"""Stopping a run of units from outside: SIGTERM or Ctrl-C lets the unit in hand end for a while, then drops it."""
+"""Stops a run of units on SIGTERM or Ctrl-C: the current unit may finish within a grace period, then is dropped."""
 
 import contextlib
 import os
@@ -9,31 +9,31 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 _MAIN = threading.main_thread().ident or 0
-_AGAIN = 10.0  # seconds after which a drop that something swallowed is tried again
+_AGAIN = 10.0  # seconds after which `Dropped` is raised again if other code caught it
 
 
 _NOTICE = b"\nasked to stop: what is in hand has %d s to end (Ctrl-C again stops at once)\n"
 
 
 class Dropped(BaseException):
-    """The unit in hand was dropped. Like KeyboardInterrupt it is no Exception: nothing that mends errors catches it."""
+    """The current unit was dropped; subclasses BaseException so that `except Exception` misses it."""
 
 
 class Stopping:
-    """Listens for SIGTERM and SIGINT while the block runs; the main thread only, elsewhere it hears nothing.
+    """Handles SIGTERM and SIGINT while the block runs; works only in the main thread.
 
-    Further SIGTERMs change nothing. A second SIGINT ends the process at once, like a kill: what is done is in the
-    ledger.
+    Further SIGTERMs change nothing. A second SIGINT ends the process at once, like a kill; the ledger keeps the units
+    that are done.
 
     Attributes:
         asked: whether the run was asked to stop.
     """
 
     def __init__(self, grace: float):
-        """Does nothing yet.
+        """Installs no handlers yet.
 
         Args:
-            grace: seconds that a unit in hand is given to end.
+            grace: seconds for the current unit to finish.
         """
         self.asked = False
         self._grace, self._deadline = grace, float("inf")
@@ -55,12 +55,12 @@ class Stopping:
 
     @property
     def late(self) -> bool:
-        """Whether the grace is over."""
+        """Whether the grace period is over."""
         return time.monotonic() >= self._deadline
 
     @contextlib.contextmanager
     def droppable(self) -> Iterator[None]:
-        """Raises `Dropped` in the block once the grace is over."""
+        """Raises `Dropped` in the block once the grace period is over."""
         self._in_hand = True
         try:
             yield
@@ -74,15 +74,15 @@ class Stopping:
             self._interrupted = True
         if not self.asked:
             self.asked, self._deadline = True, time.monotonic() + self._grace
-            with contextlib.suppress(OSError):  # print might deadlock: the signal may have come in the middle of one
+            with contextlib.suppress(OSError):  # print might deadlock if the signal interrupted another print
                 os.write(2, _NOTICE % self._grace)
             threading.Thread(target=self._remind, daemon=True).start()
         if self.late and self._in_hand:
             raise Dropped
 
     def _remind(self) -> None:
-        """Brings the main thread back to `_hear` when the grace is over."""
+        """Makes the main thread run `_hear` again when the grace period is over."""
         wait = self._grace
         while not self._left.wait(wait):
-            signal.pthread_kill(_MAIN, signal.SIGTERM)  # wakes it from a sleep, too
+            signal.pthread_kill(_MAIN, signal.SIGTERM)  # also interrupts a sleep
             wait = _AGAIN

@@ -1,4 +1,4 @@
-"""What is done: one small file per unit of work, which any number of processes may write without a lock."""
+"""The ledger of finished units: one small file per unit, which any number of processes may write without a lock."""
 
 import contextlib
 import json
@@ -18,17 +18,17 @@ _OWN_KEYS = ("unit", "files", "format", "checksum")
 
 
 class Ledger:
-    """The units of a product that are done, and those set aside.
+    """Records which units of a product are done and which were set aside.
 
-    A unit is done when its files have been renamed into place and its row, `FOLDER/UNIT.json`, stands here. A row is
-    what the caller says of the unit, and
+    A unit is done when its files have been renamed into place and its row, `FOLDER/UNIT.json`, exists. A row holds the
+    caller's values and
 
     - `unit`: its name;
     - `files`: per file `path` (relative to the product, with `/`), `sha256` and `bytes`;
     - `format` and `checksum`: see `formats`.
 
-    Rows appear whole or not at all and belong to one unit each, so writers on several machines need no lock. A row that
-    is torn, was edited, or was copied from another unit does not count.
+    Rows are written atomically, one per unit, so writers on several machines need no lock. Rows that are torn, edited,
+    or copied from another unit are invalid.
     """
 
     def __init__(
@@ -38,39 +38,39 @@ class Ledger:
         *,
         say: Callable[[str], None] = print,
     ):
-        """Touches nothing yet.
+        """Reads and writes nothing yet.
 
         Args:
             folder: of the rows; made at the first write.
-            product: folder that paths of files are relative to; by default the parent of `folder`.
-            say: takes a sentence for people.
+            product: folder to which paths of files are relative; by default the parent of `folder`.
+            say: prints a message.
         """
         self.folder = _resolved(folder)
         self.product = self.folder.parent if product is None else pathlib.Path(product).resolve()
         self._say = say
 
     def done(self) -> dict[str, dict[str, Any]]:
-        """The rows that count, by unit, sorted; one that does not is said. Files are not looked at: see `check`."""
+        """The valid rows by unit, sorted; reports invalid ones. Files are not checked: see `check`."""
         return self._rows(self.folder)
 
     def row(self, unit: str) -> dict[str, Any] | None:
-        """The row of one unit, or None where there is none that counts."""
+        """The row of one unit; None if there is no valid one."""
         return self._read(self._path(unit))
 
     def add(self, unit: str, row: Mapping[str, Any], files: Mapping[str, str | os.PathLike[str]]) -> dict[str, Any]:
-        """Writes the row of a unit whose files lie in place; what was said of its failures goes.
+        """Writes the row of a unit whose files are in place, and removes its quarantine record.
 
         Args:
             unit: name.
-            row: whatever JSON can hold; numbers must be finite.
+            row: JSON values; numbers must be finite.
             files: by name; inside the product.
 
         Returns:
             The row as written.
 
         Raises:
-            ValueError: a file lies outside the product, or the row uses a key of the ledger's own.
-            FileNotFoundError: a file is not there.
+            ValueError: a file lies outside the product, or the row uses a reserved key.
+            FileNotFoundError: a file is missing.
         """
         path = self._path(unit)
         taken = [key for key in _OWN_KEYS if key in row]
@@ -91,10 +91,10 @@ class Ledger:
                     for name, place in places.items()
                 },
             }
-            complete = json.loads(json.dumps(complete, allow_nan=False))  # as a reader will see it: lists for tuples
+            complete = json.loads(json.dumps(complete, allow_nan=False))  # as a reader sees it: lists for tuples
             complete = formats.seal(complete, formats.LEDGER)
             whole.write_json(path, complete)
-            # Another writer of this unit may have put its files over ours meanwhile: the last row tells of the last.
+            # Another writer of this unit may have replaced the files meanwhile: the row must describe the last files.
             if _stamps(places) == before:
                 break
         with contextlib.suppress(FileNotFoundError):
@@ -102,17 +102,17 @@ class Ledger:
         return complete
 
     def check(self, unit: str, deep: bool = False) -> bool:
-        """Whether a unit is done and its files are there, in the size that its row tells; what is amiss is said.
+        """Whether a unit is done and its files have the sizes in its row; reports the first fault.
 
         Args:
             unit: name.
-            deep: compares their SHA-256 too.
+            deep: also compares their SHA-256.
         """
         row = self.row(unit)
         return row is not None and self.check_row(row, deep)
 
     def check_row(self, row: Mapping[str, Any], deep: bool = False) -> bool:
-        """`check` for a row that was read before."""
+        """Checks a row that is already read; see `check`."""
         for file in row["files"].values():
             amiss = self._amiss(self.product / file["path"], file, deep)
             if amiss:
@@ -121,7 +121,7 @@ class Ledger:
         return True
 
     def quarantine(self, unit: str, error: str, details: str = "") -> None:
-        """Sets a unit aside, in `FOLDER/quarantine/UNIT.json`, until it is done after all.
+        """Sets a unit aside in `FOLDER/quarantine/UNIT.json`; `add` removes the record.
 
         Args:
             unit: name.
@@ -132,39 +132,39 @@ class Ledger:
         formats.write_record(self._quarantine_path(unit), record, formats.LEDGER)
 
     def quarantined(self) -> dict[str, dict[str, Any]]:
-        """What was set aside, by unit, sorted: `error` and `details`."""
+        """The records of quarantined units, by unit, sorted: `error` and `details`."""
         return self._rows(self.folder / "quarantine", files=False)
 
     def forget(self, unit: str) -> None:
-        """Takes back the row of a unit that is to be done again."""
+        """Removes the row of a unit that is to be done again."""
         self._path(unit).unlink(missing_ok=True)
 
     def begin(self, unit: str) -> None:
-        """Notes that a process has a unit in hand, for those that come after it should it be killed."""
+        """Marks a unit as started, to count crashes."""
         path = self._begun_path(unit)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(b"x")
 
     def end(self, unit: str) -> None:
-        """Notes that the unit is no longer in hand, however it ended."""
+        """Removes the marks of `begin`, after success or failure."""
         self._begun_path(unit).unlink(missing_ok=True)
 
     def kills(self, unit: str) -> int:
-        """How often a process was killed with the unit in hand, since it last ended in any way."""
+        """How often a process was killed during the unit since its last `end`."""
         try:
             return self._begun_path(unit).stat().st_size
         except FileNotFoundError:
             return 0
 
     def identity(self, create: bool = False) -> str:
-        """A name of this very folder, by which processes elsewhere know that they see the same disk.
+        """A random name of this folder, by which processes on other machines check that they see the same disk.
 
         Args:
-            create: gives it one where it has none; for one process at a time.
+            create: makes the name if there is none; for one process at a time.
 
         Raises:
-            FileNotFoundError: it has none.
+            FileNotFoundError: the folder has no name.
         """
         path = self.folder / _IDENTITY
         if create and not path.exists():
@@ -204,7 +204,7 @@ class Ledger:
             return {}
         found = {}
         for path in paths:
-            if path.suffix == ".json" and _NAME.fullmatch(path.stem):  # not what killed writers left
+            if path.suffix == ".json" and _NAME.fullmatch(path.stem):  # skips files that killed writers left
                 row = self._read(path, files)
                 if row is not None:
                     found[row["unit"]] = row
@@ -239,12 +239,12 @@ class Ledger:
 
 
 def _resolved(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Without symbolic links on the way; the last part may be one."""
+    """Resolves symbolic links in all but the last part of a path."""
     path = pathlib.Path(path).absolute()
     return path.parent.resolve() / path.name
 
 
 def _stamps(places: Mapping[str, pathlib.Path]) -> list[tuple[int, int, int]]:
-    """What changes when a file is replaced."""
+    """Inode, size and modification time of each file, which change when a file is replaced."""
     found = [place.stat() for place in places.values()]
     return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in found]

@@ -1,4 +1,4 @@
-"""Units of work, done once each: done ones are skipped, failures tried again, what keeps failing is set aside."""
+"""Runs units of work once each: skips finished units, retries failures, sets aside units that keep failing."""
 
 import collections
 import contextlib
@@ -13,20 +13,20 @@ from jointseg_jax.jobs.interruption import Dropped, Stopping
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.storage import files, locks, retries
 
-_LISTED = 20  # units named in a sentence
+_LISTED = 20  # units named in a message
 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """Something that happened.
+    """A change in the state of a unit.
 
     Attributes:
         kind: "skipped" (done before), "done", "failed" (will be tried again) or "quarantined".
         unit: its name.
-        row: as the ledger has it, when it is done.
-        error: one sentence, when it is not.
-        settled: units done or set aside so far, those done before included.
-        total: units of this run (of this shard).
+        row: as in the ledger, if the unit is done.
+        error: one sentence, if it is not.
+        settled: number of units done or set aside so far, including those done before this run.
+        total: number of units of this run (of this shard).
     """
 
     kind: str
@@ -39,12 +39,12 @@ class Event:
 
 @dataclasses.dataclass
 class Outcome:
-    """How a run ended; of a shard, of its own units.
+    """The outcome of a run; for a shard, of its units only.
 
     Attributes:
         done: rows of the units done by this run.
         skipped: rows of the units done before it.
-        quarantined: by unit, why it was set aside.
+        quarantined: reason by unit set aside.
     """
 
     done: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
@@ -53,11 +53,11 @@ class Outcome:
 
     @property
     def settled(self) -> int:
-        """Units that need nothing more in this run."""
+        """Number of units that are done or set aside."""
         return len(self.done) + len(self.skipped) + len(self.quarantined)
 
     def insist(self) -> None:
-        """Raises `Unfinished`, with the list, where units were set aside."""
+        """Raises `Unfinished` if units were set aside; the message lists them."""
         if self.quarantined:
             named = [f"{unit} ({error.rstrip('.')})" for unit, error in list(self.quarantined.items())[:_LISTED]]
             more = len(self.quarantined) - len(named)
@@ -80,26 +80,26 @@ def run_units(
     deep: bool = False,
     grace: float = 20.0,
 ) -> Outcome:
-    """Does the units that the ledger does not hold yet.
+    """Does the units that the ledger does not list as done.
 
     Units that an earlier run set aside are tried again.
 
     Args:
-        units: all units of the product, whatever the shard; their order does not matter.
-        work: does one.
+        units: all units of the product, for every shard; their order does not matter.
+        work: does one unit.
         ledger: of the product.
-        executor: who does them.
-        attempts: after so many failures a unit is set aside. The death of its process is one.
-        on_event: is told of every unit.
-        say: takes a sentence for people.
-        deep: compares the SHA-256 of what is there with the ledger, not only sizes.
-        grace: seconds that a unit in hand is given to end when the run is asked to stop (SIGTERM, Ctrl-C).
+        executor: runs the units.
+        attempts: number of failures after which a unit is set aside. The death of its process counts as a failure.
+        on_event: receives the events of every unit.
+        say: prints a message.
+        deep: compares the SHA-256 of existing files with the ledger, not only their sizes.
+        grace: seconds for running units to finish when the run is asked to stop (SIGTERM, Ctrl-C).
 
     Raises:
-        InputError: another run has the product, or it is being made in another number of shards or of other units.
-        StorageError: nothing more can be written. What is done stays done.
-        Interrupted: asked to stop, or the cluster is gone. The same call goes on.
-        Unfinished: no worker process of a cluster of our own lives.
+        InputError: another run holds the product, or its shards use another number of shards or other units.
+        StorageError: storage is full. Finished units stay done.
+        Interrupted: asked to stop, or the cluster is gone. The same call continues the run.
+        Unfinished: no worker process of a local cluster survives.
     """
     units = sorted(set(units))
     i, n = executor.shard
@@ -121,7 +121,7 @@ def run_units(
 
 
 class _Run:
-    """What a run has before it and behind it."""
+    """The state of a run: its queue, the units being done, failures and outcome."""
 
     def __init__(
         self,
@@ -139,12 +139,12 @@ class _Run:
         self._in_hand: set[str] = set()
 
     def stopped(self, why: str) -> str:
-        """The sentence of a run that ends early."""
+        """The message of a run that ends early."""
         done = len(self.outcome.done) + len(self.outcome.skipped)
         return f"{why}: {done} of {len(self._units)} units are done and stay done; run the same command again to go on"
 
     def look(self, deep: bool) -> None:
-        """Parts what is done from what is to be done; a unit that a process was killed over comes last."""
+        """Fills the queue with the units that are not done; units during which a process was killed come last."""
         suspects = []
         for unit in self._units:
             if self._stopping.asked:
@@ -168,13 +168,13 @@ class _Run:
                 self._set_aside(unit, f"its process was killed {self._failures[unit]} times (out of memory?)")
 
     def work_off(self, session: Session) -> None:
-        """Keeps the session busy until every unit is done or set aside."""
+        """Feeds the session until every unit is done or set aside."""
         while self.queue or self._in_hand:
             if self._stopping.asked:
                 if not self._in_hand or self._stopping.late:
                     raise Dropped
             else:
-                for _ in range(min(session.room(), len(self.queue))):  # none where it is below 0
+                for _ in range(min(session.room(), len(self.queue))):  # none if room is negative
                     unit = self.queue.popleft()
                     self._in_hand.add(unit)
                     session.submit(unit)
@@ -194,14 +194,14 @@ class _Run:
         else:
             self._failures[end.unit] += 1
             if self._failures[end.unit] < self._attempts:
-                self.queue.append(end.unit)  # behind the others: what fails in passing has time to pass
+                self.queue.append(end.unit)  # last, to give a passing failure time
                 self._tell("failed", end.unit, error=end.error)
             else:
                 self._set_aside(end.unit, end.error, end.details)
 
     def _set_aside(self, unit: str, error: str, details: str = "") -> None:
         self._ledger.quarantine(unit, error, details)
-        self._ledger.end(unit)  # the next run begins anew with it
+        self._ledger.end(unit)  # the next run counts from zero
         self.outcome.quarantined[unit] = error
         self._tell("quarantined", unit, error=error)
 
@@ -211,7 +211,7 @@ class _Run:
 
 @contextlib.contextmanager
 def _hold(ledger: Ledger, shard: tuple[int, int], units: Sequence[str]) -> Iterator[None]:
-    """Keeps other runs off the units of this one: off all of them, or off those of its shard."""
+    """Locks other runs out of all units, or out of those of this shard."""
     i, n = shard
     if n == 1:
         with locks.exclusive(ledger.folder, "run"):
@@ -219,7 +219,7 @@ def _hold(ledger: Ledger, shard: tuple[int, int], units: Sequence[str]) -> Itera
         return
     folder = ledger.folder / "shards"
     with locks.shared(ledger.folder, "run"):
-        with locks.exclusive(folder, "run", wait=True):  # for as long as it takes to look and write
+        with locks.exclusive(folder, "run", wait=True):  # only while the plan is read and written
             _agree(folder / "plan.json", {"shards": n, "units": hashlib.sha256("\n".join(units).encode()).hexdigest()})
         with locks.exclusive(folder / f"{i}-of-{n}", "run"):
             yield

@@ -1,4 +1,4 @@
-"""What runs in the worker processes of a Dask cluster."""
+"""Code that runs in the worker processes of a Dask cluster."""
 
 import pickle
 import signal
@@ -12,19 +12,19 @@ _tasks: dict[bytes, Task] = {}
 
 
 def perform(pickled: bytes, unit: str) -> End:
-    """Does a unit. The task is unpickled once, so what its work builds it keeps."""
+    """Does a unit. The task is unpickled once per process, to keep the state that its work builds."""
     if pickled not in _tasks:
-        _tasks.clear()  # that of a run before this one
+        _tasks.clear()  # removes the task of an earlier run
         _tasks[pickled] = pickle.loads(pickled)
     return _tasks[pickled](unit)
 
 
 class DeafToCtrlC(distributed.WorkerPlugin):
-    """Leaves Ctrl-C, which a terminal sends to all processes, to the one that started the workers."""
+    """Makes workers ignore Ctrl-C: a terminal sends it to all processes, and the parent process handles it."""
 
     name = "jointseg-deaf"
 
     def setup(self, worker: distributed.Worker) -> None:
-        """Runs first in every worker process."""
+        """Ignores SIGINT; runs first in every worker process."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,8 +1,8 @@
 """Starts worker processes for `cluster.Dask`: on this machine, or as Slurm jobs.
 
-Whoever reaches a port of Dask's can run code in its processes. So all that is started here speaks TLS with a
-certificate made for this run, which both sides must show; on this machine it also listens on loopback alone. The HTTP
-servers, which Dask starts in any case, listen on loopback.
+Anyone who reaches a port of Dask can run code in its processes. Therefore all connections use TLS with a certificate
+made for this run, which both sides must show. Local clusters listen only on loopback. Dask always starts HTTP servers;
+they listen on loopback too.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ from jointseg_jax.errors import InputError, Unfinished
 from jointseg_jax.jobs.gpus import visible_gpus, worker_environment
 
 _LOOPBACK = "127.0.0.1"
-_HTTP = f"{_LOOPBACK}:0"  # any port: 8787 may be another run's
+_HTTP = f"{_LOOPBACK}:0"  # any free port, because another run may use 8787
 
 
 @contextlib.contextmanager
 def local(workers: int) -> Iterator[Any]:
-    """A cluster of processes on this machine, which ends with this process, however it ends.
+    """A cluster of processes on this machine; it ends with this process, even if this process is killed.
 
     Args:
-        workers: processes; 0 means one per GPU, or one where there is none.
+        workers: number of processes; 0 means one per GPU, or one without GPUs.
 
     Raises:
         InputError: there are fewer GPUs than workers.
-        Unfinished: they did not start.
+        Unfinished: the workers did not start.
     """
     import distributed
 
@@ -47,7 +47,7 @@ def local(workers: int) -> Iterator[Any]:
                 "protocol": "tls",
                 "security": security,
                 "nthreads": 1,
-                "memory_limit": 0,  # Dask would kill at a share of the memory that it thinks is its own
+                "memory_limit": 0,  # no limit: Dask would kill workers at a share of memory that it guesses
                 "env": worker_environment(number, gpus),
                 "plugins": [DeafToCtrlC()],
                 "dashboard": False,
@@ -65,7 +65,7 @@ def local(workers: int) -> Iterator[Any]:
             "port": 0,
             "dashboard": False,
             "dashboard_address": _HTTP,
-            # Each death is reported, once, for the one call that the worker had: Dask shall not count them.
+            # Every death is reported for the worker's one call; `run_units` counts deaths, Dask must not.
             "allowed_failures": 0,
         },
     }
@@ -77,12 +77,12 @@ def local(workers: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def slurm(workers: int, given: Mapping[str, Any], shared: pathlib.Path) -> Iterator[Any]:
-    """A cluster whose workers are Slurm jobs; its scheduler is in this process and listens on the network.
+    """A cluster of Slurm jobs; its scheduler runs in this process and listens on the network.
 
     Args:
-        workers: jobs.
+        workers: number of jobs.
         given: keyword arguments of `dask_jobqueue.SLURMCluster`.
-        shared: folder that all machines see: the certificate lies there, readable by this user alone, while it runs.
+        shared: folder that all machines see; holds the certificate during the run, readable only by this user.
 
     Raises:
         InputError: the options cannot be used, or dask-jobqueue is missing.
@@ -93,7 +93,7 @@ def slurm(workers: int, given: Mapping[str, Any], shared: pathlib.Path) -> Itera
     except ImportError as error:
         raise InputError("dask-jobqueue is missing: pip install 'jointseg-jax[slurm]'") from error
     exports = [f"export {name}={value}" for name, value in worker_environment(0, ()).items()]
-    # One thread is Dask's; the processor cores that XLA and GDAL use are asked for by job_cpu.
+    # Dask uses one thread; job_cpu requests the cores for XLA and GDAL.
     options = {
         **given,
         "cores": 1,
@@ -101,7 +101,7 @@ def slurm(workers: int, given: Mapping[str, Any], shared: pathlib.Path) -> Itera
         "job_script_prologue": [*exports, *given.get("job_script_prologue", ())],
         "worker_extra_args": ["--no-dashboard", "--dashboard-address", _HTTP, *given.get("worker_extra_args", ())],
     }
-    try:  # a job that nobody submits: a cluster with wrong options would be left half made
+    try:  # on a job that is never submitted, because wrong options would leave a half-made cluster
         of_cluster = inspect.signature(dask_jobqueue.core.JobQueueCluster.__init__).parameters
         of_job = {k: v for k, v in options.items() if k not in of_cluster}
         dask_jobqueue.SLURMCluster.job_cls(scheduler="tcp://127.0.0.1:1", name="none", **of_job)
@@ -117,7 +117,7 @@ def slurm(workers: int, given: Mapping[str, Any], shared: pathlib.Path) -> Itera
 
 @contextlib.contextmanager
 def _certificate(shared: pathlib.Path) -> Iterator[Any]:
-    """A certificate in files that this user alone may read, for as long as the block runs."""
+    """Writes a certificate to files that only this user may read, and removes them when the block ends."""
     import distributed
 
     made = distributed.Security.temporary().get_tls_config_for_role("scheduler")
@@ -132,9 +132,9 @@ def _certificate(shared: pathlib.Path) -> Iterator[Any]:
 
 
 def slurm_options(given: Sequence[str]) -> dict[str, Any]:
-    """Options of Slurm jobs from a command line: `["queue=gpu", "job_cpu=8", "job_extra_directives=--gres=gpu:1"]`.
+    """Parses Slurm options such as `["queue=gpu", "job_cpu=8", "job_extra_directives=--gres=gpu:1"]`.
 
-    Those that are lists have semicolons between their items.
+    Semicolons separate the items of lists.
     """
     options: dict[str, Any] = {}
     for key, _, value in (option.partition("=") for option in given):

@@ -1,4 +1,4 @@
-"""Digests of all files of a folder, kept in it: what is there is what was written."""
+"""Digests of all files of a folder, stored in the folder to detect changed files."""
 
 import pathlib
 from collections.abc import Collection
@@ -11,11 +11,11 @@ _FORMAT = formats.Format("digests", 1, "restore it from a copy")
 
 
 def write(folder: pathlib.Path, *, besides: Collection[str] = ()) -> None:
-    """Writes `digests.json`, with size and SHA-256 of every file below a folder.
+    """Writes `digests.json` with the size and SHA-256 of every file below a folder.
 
     Args:
-        folder: whose files are complete.
-        besides: names of files, directly in it, that may change afterwards.
+        folder: its files must be complete.
+        besides: names of files directly in the folder to leave out, because they may change later.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
@@ -26,15 +26,15 @@ def write(folder: pathlib.Path, *, besides: Collection[str] = ()) -> None:
 
 
 def amiss(folder: pathlib.Path, below: str = "") -> str:
-    """What is wrong with a folder, in words; empty where all files are as they were written.
+    """Describes the first missing or changed file of a folder; empty if all files are as written.
 
     Args:
         folder: with its `digests.json`.
-        below: only files whose name begins so: "meta/".
+        below: checks only files with this prefix, such as "meta/".
 
     Raises:
-        FileNotFoundError: it has no digests.
-        Newer: its digests were written by a newer version.
+        FileNotFoundError: the folder has no digests.
+        Newer: a newer version wrote the digests.
     """
     try:
         known = formats.read_record(folder / FILE, _FORMAT)["files"]

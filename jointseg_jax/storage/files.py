@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic writes: a file is either whole or absent."""
 
 import contextlib
 import errno
@@ -19,24 +19,24 @@ from typing import Any
 
 from jointseg_jax.storage import retries
 
-_SAMPLES, _SAMPLE = 64, 16 << 10  # blocks of a file, and bytes of each, that stand for the whole
-_ABANDONED = 24 * 3600.0  # seconds without a write, after which a partial file of another machine is a killed writer's
+_SAMPLES, _SAMPLE = 64, 16 << 10  # number of sampled blocks of a file, and bytes per block
+_ABANDONED = 24 * 3600.0  # seconds without a write after which the writer of a partial file counts as killed
 _PARTIAL = re.compile(r"\.partial-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-")
-_swept: set[pathlib.Path] = set()  # folders that this process has looked through
+_swept: set[pathlib.Path] = set()  # folders that this process has swept
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Yields a temporary path beside `path`; renames it into place when the block ends without an exception.
+    """Yields a temporary path beside `path` and renames it to `path` when the block ends without an exception.
 
-    The temporary name keeps the suffix of `path`, because raster drivers are chosen by it. A reader sees the old file
-    or the new one, never a half-written one; a killed writer leaves only a `.partial-*` file behind. An `OSError` of
-    the block names `path`.
+    The temporary name keeps the suffix of `path`, because it selects the raster driver. A reader sees the old file or
+    the new one, never a half-written one; a killed writer leaves only a `.partial-*` file. An `OSError` of the block
+    names `path`.
     """
     path = pathlib.Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:  # in every other place the system says that this is no folder
+    except FileExistsError as error:  # all other calls raise NotADirectoryError here
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from error
     sweep(path.parent)
     temporary = partial(path)
@@ -46,7 +46,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        for left in path.parent.glob(f"{glob.escape(temporary.name)}*"):  # GDAL writes overviews to files of their own
+        for left in path.parent.glob(f"{glob.escape(temporary.name)}*"):  # GDAL writes separate overview files
             with contextlib.suppress(OSError):
                 left.unlink()
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary), temporary):
@@ -55,14 +55,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def partial(path: pathlib.Path) -> pathlib.Path:
-    """A name for what will become `path`, that no other writer takes and that tells who writes it."""
+    """A unique temporary name for `path` that identifies the writing process."""
     return path.with_name(f".partial-{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
 
 
 def sweep(folder: pathlib.Path) -> None:
-    """Removes the partial files that killed writers left in a folder; once per process and folder.
+    """Removes the partial files that killed writers left in a folder, once per process and folder.
 
-    A file is a killed writer's when its process is gone from this machine, or when nobody wrote to it for a day.
+    A writer counts as killed if its process on this machine has ended, or if the file has not changed for a day.
     """
     if folder in _swept:
         return
@@ -74,7 +74,7 @@ def sweep(folder: pathlib.Path) -> None:
 
 
 def clear_partial_folders(folder: pathlib.Path) -> None:
-    """Removes the partial folders in a folder; for the only process that makes any there."""
+    """Removes the partial folders in a folder; only for the sole process that makes such folders there."""
     for left in folder.glob(".partial-*"):
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)
@@ -92,14 +92,14 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
+    except OSError:  # the process of another user
         return True
     return True
 
 
 @functools.cache
 def _machine() -> str:
-    """Eight digits for the processes among which a process number is unique: a host, and on it a container."""
+    """Eight hexadecimal digits for host and container, in which process numbers are unique."""
     try:
         space = str(pathlib.Path("/proc/self/ns/pid").readlink())
     except OSError:  # not Linux
@@ -108,7 +108,7 @@ def _machine() -> str:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file atomically; tries for a minute where storage fails in passing."""
+    """Writes a file atomically; retries for a minute on passing storage failures."""
 
     def write() -> None:
         with atomic_path(path) as temporary:
@@ -118,20 +118,20 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file in UTF-8, see `write_bytes`."""
+    """Writes a text file in UTF-8; see `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes JSON atomically, keys in the order given."""
+    """Writes JSON atomically and keeps the order of keys."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def plain(path: str | os.PathLike[str]) -> pathlib.Path:
-    """The path of a regular file or of a link to one; reading a pipe or a device may never end.
+    """Returns a path if it is a regular file or a link to one, because reading a pipe or a device may never end.
 
     Raises:
-        OSError: it is something else, or not there.
+        OSError: the path is something else or does not exist.
     """
     path = pathlib.Path(path)
     mode = path.stat().st_mode
@@ -148,7 +148,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def file_name(text: str) -> str:
-    """Any text, such as a scene's id, as the name of a file: itself where it can be, else with a digest of its own."""
+    """Makes a file name from any text, such as a scene's id; adds a digest if characters had to be replaced."""
     kept = re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip(".")[:100]
     return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -160,10 +160,10 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def sampled_sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's size and of 64 blocks of 16 KiB spread evenly over it, in hexadecimal.
+    """The SHA-256 of a file's size and of 64 evenly spread blocks of 16 KiB, in hexadecimal.
 
-    The first and the last block are among them; a file of up to 1 MiB is read whole. It costs the same for a file of
-    any size, and does not see a change that leaves out all of these blocks.
+    The first and last blocks are included; a file of up to 1 MiB is read whole. The cost does not grow with the file.
+    A change outside these blocks goes undetected.
     """
     with plain(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)

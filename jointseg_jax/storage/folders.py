@@ -1,9 +1,8 @@
-"""Whose an output folder is: it must be empty, new, or made by this program for the same run.
+"""Ownership of output folders: a folder must be new, empty, or made by this program for the same run.
 
-    FOLDER/MADE_BY   what made the folder: the kind of output, the run, and the files where they are listed
+    FOLDER/MADE_BY   the kind of output, the run, and the files that this program wrote, if listed
 
-Nothing that this program did not write is removed or replaced, and no input is. Hidden files and logs are left alone
-and do not count.
+The program never removes or replaces inputs or files that it did not write. It ignores hidden files and logs.
 """
 
 import contextlib
@@ -19,21 +18,21 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.storage import files, formats, locks, retries
 
 MARKER = "MADE_BY"
-_LISTED = 3  # names in a sentence
-# A file system or a desktop makes the first three; a shell or Slurm opens a log before the program starts.
+_LISTED = 3  # names in a message
+# File systems and desktops make the first three; a shell or Slurm opens a log before the program starts.
 _IGNORED = ("lost+found", "Thumbs.db", "desktop.ini", "*.log", "*.out", "*.err")
 
 Path = str | os.PathLike[str]
 
 
 class Claim:
-    """A folder that this run may write to, and the files in it that this program wrote."""
+    """An output folder of this run, with the list of files that this program wrote there."""
 
     def __init__(self, folder: pathlib.Path, record: Mapping[str, Any]):
-        """Touches nothing.
+        """Reads and writes nothing yet.
 
         Args:
-            folder: has a marker.
+            folder: with a marker.
             record: the marker's contents.
         """
         self.folder = folder
@@ -41,22 +40,22 @@ class Claim:
 
     @property
     def files(self) -> set[str]:
-        """Files that this program wrote or is about to write, relative to the folder, with `/`."""
+        """Paths of files that this program wrote or is about to write, relative to the folder, with `/`."""
         return set(self._record["files"])
 
     def announce(self, names: Iterable[str]) -> None:
-        """Lists files before they are written, so that a later run knows them as ours.
+        """Lists files in the marker before they are written, to let a later run recognise them.
 
         Args:
             names: relative to the folder, with `/`.
 
         Raises:
-            InputError: one of them is there and was not written by this program.
+            InputError: one of the files exists and was not written by this program.
         """
         names = set(names)
         if names <= self.files:
             return
-        with locks.exclusive(self.folder, "run", wait=True):  # for as long as it takes to read and write the list
+        with locks.exclusive(self.folder, "run", wait=True):  # only while the list is read and written
             self._record = _read(self.folder) or self._record
             for name in sorted(names - self.files):
                 if os.path.lexists(self.folder / name):
@@ -67,11 +66,11 @@ class Claim:
             self._save(self.files | names)
 
     def sweep(self, keep: Iterable[str], under: str = "") -> None:
-        """Removes the files that this program wrote earlier and that are no longer part of the output.
+        """Removes files that this program wrote earlier and that no longer belong to the output.
 
         Args:
-            keep: names that stay.
-            under: only names that begin with this.
+            keep: names to keep.
+            under: removes only names with this prefix.
         """
         spent = {name for name in self.files - set(keep) if name.startswith(under)}
         for name in spent:
@@ -97,23 +96,23 @@ def claim(
     beside: Collection[str] | None = None,
     older: Callable[[pathlib.Path], Iterable[str] | None] = lambda folder: None,
 ) -> Iterator[Claim]:
-    """Takes a folder for the output of a run, for as long as the block runs; makes it where it is not there.
+    """Claims a folder for the output of a run while the block runs; makes the folder if needed.
 
-    A run that ends by an exception before it wrote anything leaves the folder as it was.
+    A run that fails before its first write leaves the folder unchanged.
 
     Args:
         folder: for the output.
         kind: of output, as in "the folder holds a training run": "training run".
-        run: what the folder belongs to, part by part (network, scene, settings), in words; the same run may write
-            again, another is refused. Nothing where any run of the kind may go on in the folder.
-        names: files that will be written, where that is known, see `Claim.announce`.
+        run: describes the run part by part (network, scene, settings); the same run may write again, another is
+            refused. None if any run of this kind may continue in the folder.
+        names: files that will be written, if known; see `Claim.announce`.
         inputs: files and folders that are read.
-        beside: names in the folder that are written; inputs may lie beside them, in the folder. By default no input
-            may lie in the folder.
-        older: recognises what versions without a marker made: the files it wrote, or None where it is not ours.
+        beside: names in the folder that the run writes; inputs may lie in the folder under other names. By default no
+            input may lie in the folder.
+        older: recognises output of versions without a marker: returns the files written, or None for a foreign folder.
 
     Raises:
-        InputError: the folder cannot be used; the message says why, and what to do.
+        InputError: the folder cannot be used; the message says why and what to do.
     """
     folder, inputs = pathlib.Path(folder), list(inputs)
     check_apart(folder, inputs, beside)
@@ -143,9 +142,9 @@ def claim(
 
 
 def check_apart(folder: Path, inputs: Iterable[Path], beside: Collection[str] | None = None) -> None:
-    """Raises `InputError` where an input lies where output is written; see `claim` for the arguments.
+    """Raises `InputError` if an input lies where output is written; see `claim` for the arguments.
 
-    Links are followed. Output may lie in a folder that is read, as a folder of its own.
+    Links are followed. The output folder may lie inside an input folder.
     """
     own = pathlib.Path(os.path.realpath(folder))
     for given in inputs:
@@ -157,12 +156,12 @@ def check_apart(folder: Path, inputs: Iterable[Path], beside: Collection[str] | 
 
 
 def check_file(path: Path, what: str, ours: Callable[[pathlib.Path], bool], inputs: Iterable[Path] = ()) -> None:
-    """Raises `InputError` where an output file must not be written.
+    """Raises `InputError` if an output file must not be written.
 
     Args:
         path: of the output.
-        what: it is: "table".
-        ours: whether a file that is there is an earlier output of the same kind, which may be replaced.
+        what: kind of output, for messages: "table".
+        ours: whether an existing file is an earlier output of this kind, which may be replaced.
         inputs: files that are read.
     """
     path = pathlib.Path(path)
@@ -175,7 +174,7 @@ def check_file(path: Path, what: str, ours: Callable[[pathlib.Path], bool], inpu
 
 
 def _places(path: Path) -> set[pathlib.Path]:
-    """Where a path leads, and where itself lies when it is a link."""
+    """The target of a path, and the place of the link if it is one."""
     path = pathlib.Path(path).absolute()
     return {pathlib.Path(os.path.realpath(path)), pathlib.Path(os.path.realpath(path.parent), path.name)}
 
@@ -186,11 +185,11 @@ def _take(
     guests: Iterable[Path],
     older: Callable[[pathlib.Path], Iterable[str] | None],
 ) -> tuple[bool, dict[str, Any]]:
-    """Writes the marker, or checks the one that is there: whether the folder was empty, and the marker's contents."""
+    """Writes the marker or checks the existing one; returns whether the folder was empty, and the marker's contents."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, and the output is a folder: choose another name")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):  # raises where nothing can be written
+    with tempfile.TemporaryFile(dir=folder):  # raises if the folder is not writable
         pass
     record = _read(folder)
     if record is None:
@@ -224,12 +223,12 @@ def _check_owner(folder: pathlib.Path, theirs: Mapping[str, Any], mine: Mapping[
 
 
 def _create(folder: pathlib.Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Writes a marker unless there is one; the contents of the one that is there then."""
+    """Writes a marker unless one exists; returns the contents of the marker in the folder."""
     temporary = files.partial(folder / MARKER)
     try:
         formats.write_record(temporary, record, formats.FOLDER)
         try:
-            os.link(temporary, folder / MARKER)  # of several processes, one succeeds
+            os.link(temporary, folder / MARKER)  # only one of several processes succeeds
         except FileExistsError:
             return _read(folder) or record
         except OSError:  # a file system without hard links
@@ -240,7 +239,7 @@ def _create(folder: pathlib.Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(folder: pathlib.Path) -> dict[str, Any] | None:
-    """The contents of a folder's marker; None where there is none."""
+    """Reads a folder's marker; None if there is none."""
     path = folder / MARKER
     try:
         record = formats.read_record(path, formats.FOLDER)
@@ -252,7 +251,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 def _contents(folder: pathlib.Path, guests: Iterable[Path]) -> list[str]:
-    """Names in a folder that count: not the marker, hidden files, logs, nor what leads to `guests`."""
+    """Names in a folder, without the marker, hidden files, logs and paths to `guests`."""
     own = pathlib.Path(os.path.realpath(folder))
     leading = {p.relative_to(own).parts[0] for g in guests for p in _places(g) if p != own and p.is_relative_to(own)}
     return sorted(
@@ -267,7 +266,7 @@ def _contents(folder: pathlib.Path, guests: Iterable[Path]) -> list[str]:
 
 
 def _is_our_output(entry: os.DirEntry[str]) -> bool:
-    """Whether a file is where this process prints to."""
+    """Whether this process's stdout or stderr goes to a file."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if os.path.samestat(entry.stat(), os.fstat(stream.fileno())):

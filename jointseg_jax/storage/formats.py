@@ -1,12 +1,11 @@
-"""Versions of everything this program writes to disk and reads again, in one place.
+"""Versions of all records that this program writes to disk and reads again.
 
 A record is a JSON object with two more keys: `format` (name, version, and the version of the program that wrote it) and
-`checksum` (SHA-256 of all other keys). These two mean the same in all versions. A record of an older version is read:
-whoever reads it supplies what that version lacked. A record of a newer version is refused with a sentence that names
-both versions of the program.
+`checksum` (SHA-256 of all other keys). Both mean the same in all versions. Older records are read: the reader supplies
+the fields that they lack. Newer records are refused with a sentence that names both versions of the program.
 
-Raise a version here whenever an older program could not read, or would misread, what is written now; keep the code that
-reads the older versions, and add a folder to `tests/data_files/formats`.
+Raise a version here if an older program cannot read, or misreads, a new record. Keep the code that reads the older
+versions, and add a folder to `tests/data_files/formats`.
 """
 
 import dataclasses
@@ -26,12 +25,12 @@ _FORMAT, _CHECKSUM = "format", "checksum"
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One kind of record.
+    """A kind of record.
 
     Attributes:
-        name: in the record, and in messages.
+        name: in the record and in messages.
         version: that this program writes.
-        again: what to do about a record that is damaged.
+        again: what the user does about a damaged record.
     """
 
     name: str
@@ -55,7 +54,7 @@ EXPORT = Format("export", 1, "export the network again with `python -m jointseg_
 
 
 class Damaged(InputError):
-    """A record cannot be read, or is not what was written."""
+    """A record cannot be read, or changed since it was written."""
 
 
 class Newer(InputError):
@@ -63,33 +62,33 @@ class Newer(InputError):
 
 
 def checksum(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a record but for its `checksum`: of its JSON with sorted keys, no spaces, in UTF-8."""
+    """SHA-256 of a record without its `checksum`, as JSON with sorted keys and no spaces, in UTF-8."""
     rest = {k: v for k, v in record.items() if k != _CHECKSUM}
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def seal(record: Mapping[str, Any], kind: Format) -> dict[str, Any]:
-    """A record with its format and checksum; it holds what JSON can hold."""
+    """Adds format and checksum to a record of JSON values."""
     about = {"name": kind.name, "version": kind.version, "software": __version__}
     sealed = {_FORMAT: about, **record}
     return {**sealed, _CHECKSUM: checksum(sealed)}
 
 
 def unseal(record: Any, kind: Format, where: object) -> dict[str, Any]:
-    """The inverse of `seal`.
+    """Checks and removes the format and checksum that `seal` added.
 
     Args:
-        record: as read; version 1 had neither `format` nor, in most kinds, `checksum`.
-        kind: what it should be.
-        where: names it in messages: a path.
+        record: as read; version 1 had no `format` and, in most kinds, no `checksum`.
+        kind: the expected kind.
+        where: path of the record, for messages.
 
     Returns:
         The record without `format` and `checksum`.
 
     Raises:
-        Damaged: it is no record of this kind, or its checksum does not fit.
-        Newer: a newer version of the program wrote it.
+        Damaged: this is no record of this kind, or the checksum does not match.
+        Newer: a newer version of the program wrote the record.
     """
     if not isinstance(record, dict):
         raise damaged(where, kind, "it is no JSON object")
@@ -101,14 +100,14 @@ def unseal(record: Any, kind: Format, where: object) -> dict[str, Any]:
 
 
 def version(record: Mapping[str, Any]) -> int:
-    """The version of a record's format; 1 where it says nothing."""
+    """The version of a record's format; 1 if the record has none."""
     about = record.get(_FORMAT)
     found = about.get("version") if isinstance(about, dict) else None
     return found if isinstance(found, int) else 1
 
 
 def check_version(record: Mapping[str, Any], kind: Format, where: object) -> None:
-    """Raises `Newer` or `Damaged` where a record is of a newer version, or of another kind."""
+    """Raises `Newer` for a record of a newer version, `Damaged` for one of another kind."""
     about = record.get(_FORMAT, {})
     if not isinstance(about, dict) or about.get("name", kind.name) != kind.name:
         raise damaged(where, kind, f"it is no {kind.name}")
@@ -120,12 +119,12 @@ def check_version(record: Mapping[str, Any], kind: Format, where: object) -> Non
 
 
 def damaged(where: object, kind: Format, reason: str) -> Damaged:
-    """The sentence for a damaged record, to be raised."""
+    """Makes the exception for a damaged record."""
     return Damaged(f"{where} is damaged ({reason}): {kind.again}")
 
 
 def check_fields(fields: Mapping[str, Any], known: type, where: object) -> None:
-    """Raises `Newer` where a record has fields that a dataclass lacks: a program that knows them wrote it."""
+    """Raises `Newer` if a record has fields that a dataclass lacks: a newer version wrote it."""
     strange = sorted(set(fields) - {field.name for field in dataclasses.fields(known)})
     if strange:
         raise Newer(
@@ -143,7 +142,7 @@ def read_record(path: str | os.PathLike[str], kind: Format) -> dict[str, Any]:
     """Reads a record.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file does not exist.
         Damaged, Newer: see `unseal`.
     """
     path = pathlib.Path(path)
@@ -153,6 +152,6 @@ def read_record(path: str | os.PathLike[str], kind: Format) -> dict[str, Any]:
         raise
     except OSError as error:
         raise Damaged(f"{path} cannot be read ({error.strerror}): {kind.again}") from error
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested too deeply
         raise damaged(path, kind, str(error) or type(error).__name__) from error
     return unseal(record, kind, path)

@@ -1,4 +1,4 @@
-"""Append-only files that outlast a full disk."""
+"""Append-only files that survive a full disk."""
 
 import os
 import pathlib
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 
 class Journal:
-    """A file that records are appended to, whole and in order.
+    """A file to which whole records are appended in order.
 
-    A record that cannot be written (disk full, storage away) waits in memory and is tried again with the next one; the
-    caller goes on. Beyond `limit` waiting bytes new records are dropped.
+    A record that cannot be written (full disk, lost storage) waits in memory; the next append tries again. The caller
+    continues. Beyond `limit` waiting bytes new records are dropped.
 
     Attributes:
-        lost: number of records dropped.
+        lost: number of dropped records.
     """
 
     def __init__(
@@ -26,10 +26,10 @@ class Journal:
         """Opens nothing yet.
 
         Args:
-            path: of the file; continued if it is there.
-            lines: records are lines; a line that a killed writer left half-written is ended first.
-            complain: is told once per outage.
-            limit: bytes.
+            path: of the file; an existing file is continued.
+            lines: records are lines; a line that a killed writer left unfinished gets a line break first.
+            complain: receives one message when an outage begins and one when it ends.
+            limit: in bytes.
         """
         self._path, self._lines, self._complain, self._limit = pathlib.Path(path), lines, complain, limit
         self._descriptor: int | None = None
@@ -46,7 +46,7 @@ class Journal:
         self.flush()
 
     def flush(self) -> None:
-        """Writes what waits, as far as storage allows."""
+        """Writes the waiting records, as far as storage allows."""
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
@@ -64,7 +64,7 @@ class Journal:
         self._failing = False
 
     def close(self) -> None:
-        """A last try, then closes."""
+        """Flushes once more, then closes the file."""
         self.flush()
         if self._descriptor is not None:
             os.close(self._descriptor)

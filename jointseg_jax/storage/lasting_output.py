@@ -1,4 +1,4 @@
-"""Standard output and standard error that last as long as the work: a closed pipe or a full disk does not end it."""
+"""Standard output and standard error that survive a closed pipe and a full disk."""
 
 import contextlib
 import io
@@ -10,16 +10,16 @@ from jointseg_jax.storage import retries
 
 
 class Lasting(io.FileIO):
-    """A file descriptor whose bytes are dropped once nobody reads them, or once its disk is full.
+    """A file descriptor that drops bytes if its reader has gone or its disk is full.
 
     Attributes:
-        lost: what the disk said when it took no more; what is lost then must not pass for written.
+        lost: error of a full disk; the program must report that output was lost.
     """
 
     lost: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Writes, or drops, all of the bytes."""
+        """Writes the bytes or drops them all."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -33,9 +33,10 @@ class Lasting(io.FileIO):
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[list[Lasting]]:
-    """Lets stdout and stderr outlive their reader and a full disk, and write every letter in some form.
+    """Makes stdout and stderr survive a lost reader and a full disk, and escape characters that they cannot encode.
 
-    Yields what may have lost something. Streams of somebody who collects the output are left alone.
+    Yields the raw streams, with their `lost` errors. Streams that a caller has replaced, to capture output, are left
+    alone.
     """
     before: tuple[Any, Any] = (sys.stdout, sys.stderr)
     raws: list[Lasting] = []
@@ -45,7 +46,7 @@ def lasting_output() -> Iterator[list[Lasting]]:
         stream.flush()
         raw = Lasting(stream.fileno(), "wb", closefd=False)
         raws.append(raw)
-        # By lines, so that a log file shows at once how far a long job is.
+        # Line buffering shows the progress of a long job in its log file at once.
         text = io.TextIOWrapper(
             io.BufferedWriter(raw), encoding=stream.encoding, errors="backslashreplace", line_buffering=True
         )

@@ -1,4 +1,4 @@
-"""One process at a time per folder, or several that agree to share it; readers, and those who remove what they read."""
+"""Locks on folders: exclusive or shared use, and marks that keep files from removal while they are read."""
 
 import contextlib
 import errno
@@ -17,15 +17,15 @@ _READERS = ".readers"
 
 @contextlib.contextmanager
 def exclusive(folder: str | os.PathLike[str], what: str, *, wait: bool = False) -> Iterator[None]:
-    """Holds a folder while the block runs; the operating system lets go of it when the process ends, however it ends.
+    """Locks a folder while the block runs; the operating system releases the lock even if the process is killed.
 
     Args:
-        folder: is made if it is not there; a file `.lock` stays in it.
-        what: the work, for the message: "training".
-        wait: until it is free.
+        folder: made if needed; a file `.lock` stays in it.
+        what: the work, for messages: "training".
+        wait: waits until the folder is free.
 
     Raises:
-        InputError: another process holds it, or it cannot be made.
+        InputError: another process holds the folder, or it cannot be made.
     """
     with _held(folder, what, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB):
         yield
@@ -33,7 +33,7 @@ def exclusive(folder: str | os.PathLike[str], what: str, *, wait: bool = False) 
 
 @contextlib.contextmanager
 def shared(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
-    """Holds a folder together with others that share it, against those who want it exclusively; see `exclusive`."""
+    """Locks a folder for shared use, which excludes `exclusive` locks; see `exclusive`."""
     with _held(folder, what, fcntl.LOCK_SH | fcntl.LOCK_NB):
         yield
 
@@ -62,21 +62,21 @@ def _held(folder: str | os.PathLike[str], what: str, how: int) -> Iterator[None]
             raise InputError(
                 f"{folder} is in use by another {what} (process {holder}): wait for it, or take another folder"
             ) from error
-        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+        with contextlib.suppress(OSError):  # the lock also holds on a full disk
             file.truncate(0)
             file.write(f"{os.getpid()} on {socket.gethostname()}".encode())
         yield
 
 
 class Mark:
-    """Says that files of a folder are being read, until it is closed or collected, or the process ends."""
+    """Marks files of a folder as being read, until it is closed or garbage-collected or the process ends."""
 
     def __init__(self, descriptor: int):
         """Takes an open file that holds a shared lock."""
         self._descriptor: int | None = descriptor
 
     def close(self) -> None:
-        """Takes the mark away."""
+        """Removes the mark."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -85,10 +85,10 @@ class Mark:
 
 
 def reading(folder: str | os.PathLike[str]) -> Mark | None:
-    """Marks files of a folder as being read; waits while another process removes what is spent, see `unread`.
+    """Marks files of a folder as being read; waits while another process removes old files, see `unread`.
 
     Returns:
-        The mark; None where there can be none: a folder that is not there or cannot be written, or no locks.
+        The mark; None if the folder is missing or not writable, or its file system has no locks.
     """
     path = pathlib.Path(folder) / _READERS
     try:
@@ -105,7 +105,7 @@ def reading(folder: str | os.PathLike[str]) -> Mark | None:
 
 @contextlib.contextmanager
 def unread(folder: str | os.PathLike[str]) -> Iterator[bool]:
-    """Whether nobody reads in a folder; if so, readers wait until the block ends."""
+    """Yields whether no process reads files of a folder; if so, new readers wait until the block ends."""
     with (pathlib.Path(folder) / _READERS).open("a+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

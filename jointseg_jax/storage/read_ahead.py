@@ -1,4 +1,4 @@
-"""Work done ahead: what an iterator makes, made in a thread of its own while its consumer is busy."""
+"""Prefetching: runs a generator in a thread while its consumer is busy."""
 
 import contextlib
 import queue
@@ -7,18 +7,18 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_PATIENCE = 0.1  # seconds after which a maker that waits for room looks whether anyone still wants its work
+_PATIENCE = 0.1  # seconds after which a maker that waits for room checks that its consumer still exists
 
 
 def ahead(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None, None]:
-    """The items of a generator, in order; it runs in a thread of its own.
+    """Yields the items of a generator in order, and runs that generator in a separate thread.
 
-    At most `depth` items wait, besides one in the maker's and one in the consumer's hand. What the maker raises is
-    raised here, after the items before it. When this generator is closed, or ends for any reason, the other is closed
-    in its own thread (so that what it opened there is closed there), and the thread has ended.
+    At most `depth` items wait, besides one held by the maker and one by the consumer. An exception of the maker is
+    raised here, after the items before it. When this generator is closed or ends, the other is closed in its own
+    thread, because its resources were opened there, and the thread ends.
 
     Args:
-        items: not started yet; nothing of it runs before the first item is asked for.
+        items: not started yet; starts when the first item is requested.
         depth: at least 1.
     """
     waiting: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(depth)
@@ -52,8 +52,8 @@ def ahead(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None,
             if last:
                 return
             yield item  # type: ignore[misc]
-            del item  # it must not live on while the next one is waited for
+            del item  # frees its memory while the next one is awaited
     finally:
         unwanted.set()
-        if maker is not threading.current_thread():  # which may collect what its forgetful consumer left
+        if maker is not threading.current_thread():  # the thread may garbage-collect this generator itself
             maker.join()

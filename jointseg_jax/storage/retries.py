@@ -1,4 +1,4 @@
-"""Retries where storage fails for a while."""
+"""Retries on passing storage failures."""
 
 import errno
 import random
@@ -12,7 +12,7 @@ from jointseg_jax.errors import StorageError
 
 T = TypeVar("T")
 
-# Network file systems say these while a server restarts. A full disk is not among them: it needs a person.
+# Errors of network file systems while a server restarts. A full disk is not among them: the user must make room.
 _PASSING = (
     "EIO",
     "ESTALE",
@@ -30,12 +30,12 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def storage_patience(error: Exception) -> float:
-    """Seconds that a failure of this kind is worth: a minute where the storage may come back, none otherwise."""
+    """Seconds to retry after an error: 60 if the storage may come back, otherwise 0."""
     return 60.0 if isinstance(error, OSError) and error.errno in PASSING else 0.0
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error, or what led to it, is that storage takes no more."""
+    """Whether an error or one of its causes says that storage is full."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, StorageError) or (isinstance(at, OSError) and at.errno in FULL):
@@ -53,18 +53,18 @@ def call(
     longest: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """The result of `action`, retried with growing pauses while it fails.
+    """Returns the result of `action`; retries it with growing pauses while it fails.
 
-    Pauses double from `first` to `longest` seconds and are spread by half to one and a half, so that many readers do
-    not come back at once.
+    Pauses double from `first` to `longest` seconds. A random factor of 0.5 to 1.5 keeps many readers from returning at
+    once.
 
     Args:
         action: may be called several times.
-        errors: exceptions that may pass; any other is raised at once.
+        errors: exceptions to retry on; others are raised at once.
         patience: seconds since the first attempt after which an error is raised.
-        first: seconds.
-        longest: seconds.
-        sleep: waits.
+        first: first pause in seconds.
+        longest: longest pause in seconds.
+        sleep: waits for some seconds.
     """
 
     def is_over(attempt: tenacity.RetryCallState) -> bool:
