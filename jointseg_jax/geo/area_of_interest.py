@@ -1,4 +1,4 @@
-"""The area of interest: polygons of a vector file, in degrees."""
+"""Reads the area of interest: the polygons of a vector file, in degrees."""
 
 import os
 import pathlib
@@ -15,16 +15,16 @@ from jointseg_jax.geo.vectors import AREAL, VectorLayer, layers_with
 
 
 def read_area(path: str | os.PathLike[str], *, say: Callable[[str], None] = print) -> shapely.Geometry:
-    """The union of the polygons in all layers of a file, in longitude and latitude.
+    """Reads the union of the polygons in all layers of a file, in longitude and latitude.
 
-    Lines and points are passed over where there are polygons.
+    Lines and points are skipped in a file with polygons.
 
     Args:
         path: GeoJSON, GeoPackage, shapefile, KML, GeoParquet: see `vectors.read_layers`.
-        say: receives a line where several layers are taken together, or features are passed over.
+        say: receives a line if several layers are merged or features are skipped.
 
     Raises:
-        InputError: not there, not readable, without a place on the Earth, or without an area.
+        InputError: the file is missing, unreadable, without a CRS on the Earth, or without an area.
     """
     path = pathlib.Path(path)
     layers = layers_with(path)
@@ -36,18 +36,18 @@ def read_area(path: str | os.PathLike[str], *, say: Callable[[str], None] = prin
 
 
 def _in_degrees(layer: VectorLayer) -> shapely.Geometry:
-    # Made valid in their own CRS: in degrees, what crosses 180 degrees is not whole before it is cut there.
+    # Repaired in the layer's CRS, because a polygon across 180 degrees is invalid in degrees until it is cut there.
     crs = layer.table.crs
     shapes = [polygonal(s) for s in layer.table.geometry if s is not None and not s.is_empty]
     ground = geopandas.GeoSeries(shapes, crs=crs)
-    if crs.is_projected:  # only vertices are moved, and what is straight there bends in degrees
+    if crs.is_projected:  # only vertices are transformed, and straight sides bend in degrees
         ground = ground.segmentize(longest_side(crs))
     ground = ground.to_crs(4326)
     if not np.isfinite(shapely.get_coordinates(ground.values)).all():
         raise InputError(
             f"layer {layer.name!r} of {layer.path} lies outside what its CRS {crs.name!r} can express: correct its CRS"
         )
-    if crs.is_projected:  # while what is drawn in degrees may well go round the world
+    if crs.is_projected:  # polygons drawn in degrees may span the whole world
         ground = ground.map(lambda s: polygonal(cut_at_180(s)))
     return shapely.union_all(list(ground))
 

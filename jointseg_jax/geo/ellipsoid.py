@@ -1,4 +1,4 @@
-"""Areas on the ellipsoid: a pixel of a UTM zone is not one square metre, but 0.9992 to 1.002 of it."""
+"""Areas on the ellipsoid: a 1 m pixel of a UTM zone covers 0.9992 to 1.002 square metres."""
 
 import numpy as np
 import pyproj
@@ -7,17 +7,17 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window, crs_name
 
-_STEPS = 8  # vertices on each side of a window's outline: its sides are no geodesics
+_STEPS = 8  # vertices per side of a window's outline, because its sides are not geodesics
 
 
 class PixelAreas:
-    """Geodesic areas of the pixels of a lattice (Karney 2013, by pyproj's Geod on the CRS's own ellipsoid).
+    """Geodesic areas of the pixels of a lattice (Karney 2013, with pyproj's Geod on the CRS's ellipsoid).
 
-    Within a window of some kilometres pixels differ by millionths, so a window's pixels share their mean.
+    Pixels within a window of some kilometres differ by millionths; all pixels of a window get their mean.
     """
 
     def __init__(self, lattice: GeoBox):
-        """Raises `InputError` where the lattice has no CRS that knows an ellipsoid."""
+        """Raises `InputError` if the lattice has no CRS with an ellipsoid."""
         crs = None if lattice.crs is None else pyproj.CRS.from_user_input(lattice.crs.to_wkt())
         geod = None if crs is None else crs.get_geod()
         if crs is None or geod is None or crs.geodetic_crs is None:
@@ -39,5 +39,5 @@ class PixelAreas:
         return abs(float(self._geod.polygon_area_perimeter(lon, lat)[0]))
 
     def pixel(self, window: Window) -> float:
-        """Square metres of one pixel, the mean over a window that holds at least one."""
+        """Mean area of a pixel in square metres, over a window of at least one pixel."""
         return self.window(window) / (window.height * window.width)

@@ -1,4 +1,4 @@
-"""The ground of a tile in degrees: its sides bend there, and where it crosses 180 degrees it is cut in two."""
+"""Footprints of tiles in degrees, with curved sides, cut in two at 180 degrees."""
 
 import functools
 
@@ -8,8 +8,8 @@ import shapely
 
 from jointseg_jax.geo.utm_zones import cut_at_180
 
-_POINTS = 16  # per side: of 10 km, chords stay within centimetres of the arc
-_DIGITS = 7  # a centimetre
+_POINTS = 16  # per side: chords of a 10 km side stay within centimetres of the arc
+_DIGITS = 7  # decimal places of a degree: a centimetre
 
 
 @functools.cache
@@ -18,7 +18,7 @@ def _to_degrees(epsg: int) -> pyproj.Transformer:
 
 
 def ring(bounds: tuple[float, float, float, float], points: int) -> tuple[np.ndarray, np.ndarray]:
-    """The x and y along the sides of a rectangle, counter-clockwise from its lower left corner."""
+    """The x and y along the sides of a rectangle, counter-clockwise from its lower left corner: [4 * points] each."""
     west, south, east, north = bounds
     along = np.linspace(0, 1, points + 1)[:-1]
     x = [west + along * (east - west), np.full(points, east), east - along * (east - west), np.full(points, west)]
@@ -27,13 +27,13 @@ def ring(bounds: tuple[float, float, float, float], points: int) -> tuple[np.nda
 
 
 def footprint(epsg: int, bounds: tuple[float, float, float, float]) -> shapely.Geometry:
-    """A rectangle of a CRS in longitude and latitude: a polygon, of two parts where it crosses the antimeridian."""
+    """Transforms a rectangle of a CRS to degrees: a polygon, or two parts if it crosses the antimeridian."""
     lon, lat = _to_degrees(epsg).transform(*ring(bounds, _POINTS))
     return shapely.orient_polygons(cut_at_180(shapely.Polygon(np.round(np.column_stack([lon, lat]), _DIGITS))))
 
 
 def bbox(geometry: shapely.Geometry) -> list[float]:
-    """West, south, east, north of a footprint; west > east where it crosses the antimeridian (RFC 7946, 5.2)."""
+    """West, south, east, north of a footprint; west > east if it crosses the antimeridian (RFC 7946, 5.2)."""
     west, south, east, north = (float(v) for v in geometry.bounds)
     if geometry.geom_type == "MultiPolygon" and east - west > 180:
         boxes = [part.bounds for part in geometry.geoms]

@@ -1,4 +1,4 @@
-"""The ground of sites, compared across UTM zones: their sides bend there, and longitude jumps at 180 degrees."""
+"""Finds overlapping sites across UTM zones; sides bend between zones, and longitude jumps at 180 degrees."""
 
 import functools
 from collections.abc import Mapping
@@ -11,32 +11,32 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import crs_name, crs_text
 
-TOUCHING = -0.5  # metres: sites whose sides are one line have nothing in common
-_CHORD = 1_000.0  # metres of a side; its middle leaves the arc by centimetres
+TOUCHING = -0.5  # metres: sites that only share a side do not overlap
+_CHORD = 1_000.0  # metres: longest chord of a side; its middle is centimetres off the arc
 
 
 def near(lattices: Mapping[str, GeoBox], margin: float) -> list[tuple[str, str]]:
-    """Pairs of sites, in the order given, of which the second has ground in the first one grown by a margin.
+    """Pairs of sites, in the order given, of which the second overlaps the first one grown by a margin.
 
     Args:
         lattices: by site; any projected CRS.
-        margin: metres; `TOUCHING` asks for ground that both have.
+        margin: metres; `TOUCHING` finds pairs that overlap.
 
     Raises:
-        InputError: a site lies where its CRS has no degrees.
+        InputError: a site lies outside the area that its CRS can transform to degrees.
     """
     names = list(lattices)
     grown = np.array([_in_degrees(name, lattices[name], margin) for name in names], object)
     tree = shapely.STRtree([_in_degrees(name, lattices[name], TOUCHING) for name in names])
     found: set[tuple[int, int]] = set()
-    for turn in (-360.0, 0.0, 360.0):  # beyond 180 degrees a site is known by another longitude
+    for turn in (-360.0, 0.0, 360.0):  # beyond 180 degrees a site has another longitude
         moved = shapely.transform(grown, lambda points, by=turn: points + np.array([by, 0.0]))
         found |= {(int(i), int(j)) for i, j in tree.query(moved, "intersects").T if i < j}
     return [(names[i], names[j]) for i, j in sorted(found)]
 
 
 def seen_from(lattice: GeoBox, other: GeoBox, margin: float) -> shapely.Polygon:
-    """The ground of another site, grown by a margin in metres, in a lattice's CRS."""
+    """The outline of another lattice, grown by a margin in metres, in a lattice's CRS."""
     x, y = _ring(other, margin)
     if other.crs != lattice.crs:
         x, y = _between(crs_text(other), crs_text(lattice)).transform(x, y)
@@ -49,7 +49,7 @@ def _between(source: str, target: str) -> pyproj.Transformer:
 
 
 def _in_degrees(name: str, lattice: GeoBox, margin: float) -> shapely.Polygon:
-    """In one piece, perhaps beyond 180 degrees."""
+    """The outline of a site in degrees, in one piece; it may extend beyond 180 degrees."""
     lon, lat = _between(crs_text(lattice), "EPSG:4326").transform(*_ring(lattice, margin))
     if not np.isfinite([lon, lat]).all():
         raise InputError(f"site {name!r} lies where {crs_name(lattice)} ends: check the CRS and origin of its rasters")

@@ -1,6 +1,6 @@
-"""UTM zones: strips of six degrees and a hemisphere, each with a lattice of its own; areas on the ellipsoid.
+"""UTM zones: strips of six degrees in one hemisphere, each with its lattice; areas on the ellipsoid.
 
-The plain strips, without the exceptions over Norway and Svalbard: what counts is that every point has one zone.
+The exceptions over Norway and Svalbard are left out; each point only needs a unique zone.
 """
 
 import functools
@@ -15,53 +15,53 @@ import shapely
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.polygons import flat, polygonal
 
-SOUTH, NORTH = -80.0, 84.0  # degrees, where UTM ends
-_STEP = 0.005  # degrees: a straight edge of this length leaves its image on the other map by some millimetres
+SOUTH, NORTH = -80.0, 84.0  # limits of UTM in degrees
+_STEP = 0.005  # degrees: the image of a straight edge of this length differs from a straight line by millimetres
 _STEP_METRES = 500.0
-_SLIVER = 1e-12  # square degrees, a hundredth of a square metre: what rounding leaves on the other side of 180 degrees
-_CHORD = 1000.0  # metres: sides in any CRS are followed this closely, which leaves centimetres
-_DEGREE = 111_320.0  # metres
+_SLIVER = 1e-12  # square degrees, 0.01 square metres: smaller parts beyond 180 degrees come from rounding
+_CHORD = 1000.0  # metres: longest side that is transformed by its ends; the error is centimetres
+_DEGREE = 111_320.0  # metres per degree
 _GEOD = pyproj.Geod(ellps="WGS84")
 
 
 class Zone(NamedTuple):
-    """A UTM zone: number from 1 to 60, and its hemisphere."""
+    """A UTM zone: its number from 1 to 60, and its hemisphere."""
 
     number: int
     north: bool
 
     @property
     def name(self) -> str:
-        """Such as `50N`."""
+        """The name, such as `50N`."""
         return f"{self.number:02d}{'N' if self.north else 'S'}"
 
     @property
     def epsg(self) -> int:
-        """Of WGS 84 / UTM."""
+        """The EPSG code of WGS 84 / UTM."""
         return (32600 if self.north else 32700) + self.number
 
     @property
     def strip(self) -> shapely.Polygon:
-        """The ground that is this zone's, in degrees."""
+        """The extent of the zone in degrees."""
         west = 6.0 * self.number - 186.0
         return shapely.box(west, *((0.0, west + 6.0, NORTH) if self.north else (SOUTH, west + 6.0, 0.0)))
 
 
 def zone_of_epsg(epsg: int | None) -> Zone | None:
-    """The zone of a CRS number; None where it is no UTM zone of WGS 84."""
+    """The zone of an EPSG code; None if it is no UTM zone of WGS 84."""
     if epsg is None or not (32601 <= epsg <= 32660 or 32701 <= epsg <= 32760):
         return None
     return Zone(epsg % 100, epsg < 32700)
 
 
 def zones_of(ground: shapely.Geometry) -> Iterator[tuple[Zone, shapely.Geometry]]:
-    """The zones that some ground touches, west to east and south to north, and the part of it that lies in each.
+    """Yields the zones that polygons touch, west to east and south to north, with the part inside each zone.
 
     Args:
         ground: polygons in degrees.
 
     Raises:
-        InputError: it reaches beyond UTM.
+        InputError: the polygons reach beyond UTM.
     """
     west, south, east, north = ground.bounds
     if west < -180 or east > 180 or south < SOUTH or north > NORTH:
@@ -78,20 +78,20 @@ def zones_of(ground: shapely.Geometry) -> Iterator[tuple[Zone, shapely.Geometry]
 
 
 def longest_side(crs: pyproj.CRS) -> float:
-    """How long, in units of a CRS, a side may be whose ends alone are brought into another CRS."""
+    """The longest side, in units of a CRS, that may be transformed by its two ends alone."""
     if crs.is_geographic:
         return _CHORD / _DEGREE
     return _CHORD / float(crs.axis_info[0].unit_conversion_factor)
 
 
 def cut_at_180(ground: shapely.Geometry) -> shapely.Geometry:
-    """Polygons whose rings may step from 180 to -180 between two vertices: cut there, whole on either side.
+    """Cuts polygons at 180 degrees; their rings may step from 180 to -180 between two vertices.
 
     Args:
-        ground: polygons brought into degrees, without true sides longer than 180 degrees.
+        ground: polygons transformed to degrees, without true sides longer than 180 degrees.
 
     Raises:
-        InputError: it goes around a pole.
+        InputError: a polygon goes around a pole.
     """
     if not any(_steps_over(ring) for p in flat(ground) for ring in (p.exterior, *p.interiors)):
         return ground
@@ -107,9 +107,9 @@ def _steps_over(ring: shapely.LinearRing) -> bool:
 
 
 def _cut(ring: shapely.LinearRing) -> shapely.Geometry:
-    """What a ring encloses, between -180 and 180 degrees."""
+    """The polygons enclosed by a ring, between -180 and 180 degrees."""
     points = shapely.get_coordinates(ring)
-    points[:, 0] = np.unwrap(points[:, 0], period=360)  # in one piece, perhaps beyond 180 degrees
+    points[:, 0] = np.unwrap(points[:, 0], period=360)  # in one piece; may extend beyond 180 degrees
     if abs(points[-1, 0] - points[0, 0]) > 180:
         raise InputError(
             f"the area of interest goes around a pole, but UTM covers {SOUTH:g} to {NORTH:g} degrees: cut it"
@@ -124,12 +124,12 @@ def _cut(ring: shapely.LinearRing) -> shapely.Geometry:
 
 
 def to_zone(ground: shapely.Geometry, zone: Zone) -> shapely.Geometry:
-    """From degrees to metres of a zone; edges are straight in degrees, as GeoJSON has them."""
+    """Transforms degrees to metres of a zone; edges are straight in degrees, as in GeoJSON."""
     return _transformed(shapely.segmentize(ground, _STEP), zone.epsg, forward=True)
 
 
 def to_degrees(geometry: shapely.Geometry, zone: Zone, step: float = _STEP_METRES) -> shapely.Geometry:
-    """From metres of a zone to degrees; edges are straight in metres, and get a vertex every `step` metres."""
+    """Transforms metres of a zone to degrees; edges are straight in metres and get a vertex every `step` metres."""
     return _transformed(shapely.segmentize(geometry, step), zone.epsg, forward=False)
 
 
@@ -145,7 +145,7 @@ def _transformer(epsg: int) -> pyproj.Transformer:
 
 
 def area(ground: shapely.Geometry) -> float:
-    """Square metres on the WGS 84 ellipsoid (Karney 2013) of polygons in degrees with edges straight there."""
+    """Square metres on the WGS 84 ellipsoid (Karney 2013) of polygons with straight edges in degrees."""
     dense = shapely.segmentize(ground, _STEP)
     return sum(abs(_GEOD.geometry_area_perimeter(shapely.orient_polygons(p))[0]) for p in flat(dense))
 

@@ -1,4 +1,4 @@
-"""Vector files: every layer with geometries, with finite coordinates and a CRS on the Earth. Nothing remote is read."""
+"""Reads and writes vector files, and checks coordinates and CRS of their layers. Remote data are never read."""
 
 import contextlib
 import dataclasses
@@ -18,10 +18,10 @@ from jointseg_jax.geo.polygons import is_tangled
 from jointseg_jax.storage.files import write_bytes
 
 AREAL = ("Polygon", "MultiPolygon", "GeometryCollection")
-_HEAD = 4096  # bytes that say what a text file is
-# Files that only point at other data, perhaps on another machine: GDAL would follow them.
+_HEAD = 4096  # bytes in which a text file's format shows
+# Files that point at other data, perhaps on another machine; GDAL would follow them.
 _POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"gdal_streamed_alg")
-# GDAL has no switch that turns HTTP off: a GeoJSON may name its CRS by an address, a GML its schema.
+# GDAL cannot switch HTTP off, and a GeoJSON may give its CRS, or a GML its schema, as an address.
 _OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
 
 
@@ -32,8 +32,8 @@ class VectorLayer:
     Attributes:
         path: of the file.
         name: of the layer.
-        table: fields and two-dimensional geometries, in the layer's own CRS; rings are closed, geometries may be
-            missing or invalid.
+        table: fields and two-dimensional geometries, in the layer's CRS; rings are closed, geometries may be missing
+            or invalid.
     """
 
     path: pathlib.Path
@@ -42,11 +42,11 @@ class VectorLayer:
 
     @property
     def kinds(self) -> list[str]:
-        """The types of its geometries."""
+        """The geometry types of the layer, sorted."""
         return sorted(set(self.table.geom_type.dropna()))
 
     def check(self) -> None:
-        """Raises `InputError` unless the layer has a place on the Earth, and coordinates that can be worked with."""
+        """Raises `InputError` unless the layer has a CRS on the Earth and usable coordinates."""
         crs, geometries = self.table.crs, self.table.geometry.values
         self._check_crs(crs)
         points, owner = shapely.get_coordinates(geometries, return_index=True)
@@ -74,7 +74,7 @@ class VectorLayer:
                 )
 
     def where(self, number: int | np.integer) -> str:
-        """The words for one feature, counted from 0, in a message."""
+        """Names a feature, counted from 0, in a message."""
         return f"feature {int(number) + 1} of layer {self.name!r} of {self.path}"
 
     def _check_crs(self, crs: pyproj.CRS | None) -> None:
@@ -96,18 +96,18 @@ class VectorLayer:
 
 
 def read_layers(path: pathlib.Path) -> list[VectorLayer]:
-    """Every layer with geometries of a vector file, unchecked: see `VectorLayer.check`.
+    """Reads every layer with geometries of a vector file, unchecked: see `VectorLayer.check`.
 
     Args:
         path: GeoPackage, GeoJSON, shapefile, KML or another format that GDAL reads; or GeoParquet.
 
     Raises:
-        InputError: it is not there or no file, cannot be read, points at other data, or has no layer with geometries.
+        InputError: the file is missing, unreadable, only points at other data, or has no layer with geometries.
     """
     _check_file(path)
     try:
         with warnings.catch_warnings(), _offline():
-            warnings.simplefilter("ignore")  # what they tell is looked at here: open rings, NaN, several layers
+            warnings.simplefilter("ignore")  # the checks here cover open rings, NaN and several layers
             if path.suffix.lower() == ".parquet":
                 return [VectorLayer(path, path.stem, _flat(geopandas.read_parquet(path)))]
             listed = geopandas.list_layers(path)
@@ -130,10 +130,10 @@ def read_layers(path: pathlib.Path) -> list[VectorLayer]:
 
 
 def layers_with(path: pathlib.Path, kinds: Collection[str] = AREAL) -> list[VectorLayer]:
-    """The checked layers of a file that hold geometries of some types.
+    """Reads and checks the layers of a file that hold geometries of some types.
 
     Raises:
-        InputError: see `read_layers` and `VectorLayer.check`; or no layer holds any.
+        InputError: see `read_layers` and `VectorLayer.check`; or no layer holds such geometries.
     """
     layers = read_layers(path)
     wanted = [layer for layer in layers if set(layer.kinds) & set(kinds)]
@@ -148,9 +148,9 @@ def layers_with(path: pathlib.Path, kinds: Collection[str] = AREAL) -> list[Vect
 
 
 def write_vectors(path: pathlib.Path, frame: geopandas.GeoDataFrame, layer: str | None = None) -> None:
-    """Writes a layer as GeoPackage or GeoJSON (in longitude and latitude), by the suffix.
+    """Writes a layer as GeoPackage or as GeoJSON (in longitude and latitude), by the suffix.
 
-    It is made in memory: GDAL's drivers hide that a disk is full, or leave half a file.
+    The file is built in memory, because GDAL's drivers hide a full disk or leave half a file.
 
     Raises:
         ValueError, RuntimeError: the format cannot hold the fields.
@@ -165,7 +165,7 @@ def write_vectors(path: pathlib.Path, frame: geopandas.GeoDataFrame, layer: str 
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
+    """The first line of an exception's message."""
     return next(iter(str(error).split("; It might help")[0].splitlines()), "") or type(error).__name__
 
 
@@ -206,7 +206,7 @@ def _bad_crs(path: pathlib.Path, error: Exception) -> InputError:
 
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """While it is open GDAL's vector drivers reach no other machine."""
+    """Keeps GDAL's vector drivers from reaching other machines while the block runs."""
     before = {name: pyogrio.get_gdal_config_option(name) for name in _OFFLINE}
     pyogrio.set_gdal_config_options(_OFFLINE)
     try:
