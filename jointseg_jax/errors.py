@@ -19,7 +19,7 @@ class _Sentence(Exception):
 
 
 class InputError(_Sentence, ValueError):
-    """An input of the user cannot be used.
+    """The user's input cannot be used.
 
     The message is one sentence: what is wrong, where, and what to do about it. The programs print it without a
     traceback and end with exit status 2.

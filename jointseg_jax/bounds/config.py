@@ -15,7 +15,7 @@ _SEED = whole(0, 2**32 - 1)
 _WEIGHT = real(0)
 _RATE = real(above=0)
 _NAMES = Many(Text(), distinct=True)
-_PER_STAGE = 8  # stages, at most
+_PER_STAGE = 8  # maximum number of stages
 
 EXPERIMENT: Mapping[str, Kind] = {
     "name": Name(),
@@ -220,7 +220,7 @@ def _check_field(path: str, value: Any, table: Mapping[str, Kind]) -> None:
 
 
 def _pattern(path: str) -> str:
-    """The path with `*` for the user's name; raises `InputError` if that name cannot be part of a file name."""
+    """The path with `*` for a key that the user chose; raises `InputError` if it cannot be part of a file name."""
     for section, what in _USERS.items():
         if path.startswith(f"{section}."):
             key, *rest = path.removeprefix(f"{section}.").split(".")

@@ -65,7 +65,7 @@ def local(workers: int) -> Iterator[Any]:
             "port": 0,
             "dashboard": False,
             "dashboard_address": _HTTP,
-            # Every death is reported for the worker's one call; `run_units` counts deaths, Dask must not.
+            # Dask reports every death, for the worker's one call; `run_units` counts them, so Dask must not.
             "allowed_failures": 0,
         },
     }
