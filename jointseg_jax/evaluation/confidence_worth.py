@@ -92,6 +92,6 @@ class Ranking:
 
 
 def margin_levels(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """A free baseline score: the distance of the probability from the threshold, 0 to 200."""
+    """A baseline score without extra computation: the distance of the probability from the threshold, 0 to 200."""
     room = np.where(probability >= threshold, 1 - threshold, threshold)
     return np.round(LEVELS * np.abs(probability - threshold) / room).astype(np.uint8)

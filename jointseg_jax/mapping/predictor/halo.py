@@ -109,7 +109,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
         scene: any scene of the kind to be mapped.
         tolerance: on the probability.
         say: receives a line if the stored halo is unusable, if the new one cannot be written, or if the largest
-            candidate exceeds the tolerance.
+            halo tried misses the tolerance.
 
     Returns:
         Coarse pixels.

@@ -1,4 +1,4 @@
-"""The files of one map: classes, probability, super-resolved image, quick-look, and the record of a tile.
+"""Writes the files of one map: classes, probability, super-resolved image, quick-look, and the record of a tile.
 
 May import: errors, storage, geo, rasters, mapping.predictor.
 """

@@ -1,4 +1,4 @@
-"""What a network maps, in the words of records, pages and tables."""
+"""The mapped label, as named in records, pages and tables."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from jointseg_jax.storage.files import file_name
 class Label:
     """The label of the training data.
 
-    Names of files (`impervious.tif`) and keys of records (`impervious_m2`) are a format: they are the same for every
+    File names (`impervious.tif`) and record keys (`impervious_m2`) are part of the format: they are the same for every
     label.
 
     Attributes:
-        name: as the dataset's config gives it.
+        name: from the dataset's config.
         classes: names of its values 0 and 1.
     """
 
@@ -25,12 +25,12 @@ class Label:
 
     @classmethod
     def of(cls, contract: Contract) -> "Label":
-        """That of a network."""
+        """The label of a network."""
         return cls(contract.label, contract.class_names)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Label":
-        """That of a model card's properties or of a collection; where they do not say it, it is the default one."""
+        """The label in a model card's properties or in a collection; the default label if they do not name one."""
         name = str(record.get("jointseg:label", Contract.label))
         classes = record.get("jointseg:classes")
         if isinstance(classes, list) and len(classes) == 2:
@@ -39,18 +39,18 @@ class Label:
 
     @property
     def words(self) -> str:
-        """The name inside a sentence."""
+        """The name for use in a sentence."""
         return "impervious surface" if self.name == Contract.label else self.name
 
     @property
     def title(self) -> str:
-        """Of a map."""
+        """The title of a map."""
         return (
             f"{self.words[0].upper()}{self.words[1:]} at 1 m" if self.name == Contract.label else f"{self.name} at 1 m"
         )
 
     def of_layer(self, layer: str) -> str:
-        """Of one layer of a product."""
+        """The title of one layer of a product."""
         titles = {
             "impervious": f"{self.words}, 1 m",
             "probability": f"probability of {self.words}, 1 m",
@@ -62,10 +62,10 @@ class Label:
 
     @property
     def collection_id(self) -> str:
-        """Of a product."""
+        """The identifier of a product's collection."""
         return f"{file_name(self.name)}-1m"
 
     @property
     def column(self) -> str:
-        """Of a table: square kilometres."""
+        """The column of a table, in square kilometres."""
         return f"{self.name}_km2"

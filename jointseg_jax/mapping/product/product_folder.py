@@ -1,4 +1,4 @@
-"""Whose the folder of a mapped area is, and which files in it are records that may be written anew."""
+"""Claims the folder of a mapped area, and lists its records, which may be rewritten."""
 
 import pathlib
 import posixpath
@@ -15,12 +15,12 @@ KIND = "map of an area"
 def claim_product(
     product: pathlib.Path, *, inputs: Iterable[pathlib.Path] = (), mapped: bool = False
 ) -> AbstractContextManager[folders.Claim]:
-    """Takes the folder of a product, see `folders.claim`.
+    """Claims the folder of a product, see `folders.claim`.
 
     Args:
         product: folder.
         inputs: files and folders that are read.
-        mapped: the caller knows that tiles of ours lie there.
+        mapped: the caller knows that the folder holds tiles of this program.
     """
 
     def older(folder: pathlib.Path) -> list[str] | None:
@@ -35,7 +35,7 @@ def claim_product(
 
 
 def _listed(product: pathlib.Path) -> Iterator[str]:
-    """Records of a product of before folders were marked: those that its collection leads to, and of its tiles."""
+    """Lists the records of a product older than folder markers: those linked from its collection, and of its tiles."""
     return (name for name in _linked(product) if not name.startswith(("..", "/")))
 
 
@@ -44,7 +44,7 @@ def _linked(product: pathlib.Path) -> Iterator[str]:
         yield f"items/{row.name}"
     collection = _read(product / "collection.json")
     if "index" not in (collection.get("assets") or {}):
-        return  # not ours
+        return  # not written by this program
     yield "collection.json"
     yield "model.json"
     yield from (_inside("", asset) for asset in collection["assets"].values())
@@ -57,7 +57,7 @@ def _linked(product: pathlib.Path) -> Iterator[str]:
 
 
 def _inside(base: str, link: Mapping[str, Any]) -> str:
-    """Where a relative link leads, relative to the product."""
+    """Resolves a relative link to a path relative to the product."""
     return posixpath.normpath(posixpath.join(base, str(link.get("href", ""))))
 
 

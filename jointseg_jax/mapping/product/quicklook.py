@@ -1,4 +1,4 @@
-"""A picture to look at: input, super-resolved image and map of a scene, the whole and a detail."""
+"""Draws the quick-look: input, super-resolved image and map of a scene, whole and in detail."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ _DETAIL = 40  # coarse pixels on the side of the detail
 
 
 def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
-    """Input, super-resolved image and map: the whole scene above, a detail of it below. uint8 [h, w, 3]."""
+    """Draws input, super-resolved image and map: the whole scene above, a detail below. uint8 [h, w, 3]."""
     height, width = scene.shape
     whole = Window(0, 0, height, width)
     rows, titles = [], ["input 10 m"] + (["super-resolved 1 m"] if "image" in files else [])
@@ -51,7 +51,7 @@ def _small(window: Window) -> tuple[int, int]:
 
 
 def _read_small(path: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """A window of a product's raster, decimated: stored numbers [h, w, bands] and the file's own mask [h, w]."""
+    """Reads a decimated window of a product's raster: stored values [h, w, bands] and the file's own mask [h, w]."""
     with open_raster(path) as raster:
         shape = _small(window)
         at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
@@ -67,7 +67,7 @@ def _decoded(path: pathlib.Path, stored: np.ndarray) -> np.ndarray:
 
 
 def _detail(scene: Scene, path: pathlib.Path) -> Window:
-    """A square of `_DETAIL` coarse pixels where the map is most mixed."""
+    """A square of `_DETAIL` coarse pixels where the classes are most mixed."""
     height, width = scene.shape
     side = min(_DETAIL, height, width)
     rows, cols = -(-height // side), -(-width // side)

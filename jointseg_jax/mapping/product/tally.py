@@ -1,4 +1,4 @@
-"""What a map holds: statistics of the numbers stored, pixels and square metres of what is owned, valid, impervious."""
+"""Statistics of a map: of the stored values, and of owned, valid and impervious ground in pixels and square metres."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from jointseg_jax.rasters.metric import is_placed
 
 @dataclasses.dataclass(frozen=True)
 class BandStatistics:
-    """Of the numbers stored in one band, nodata left out; None where all is nodata.
+    """Statistics of the values stored in one band, without nodata; None if all is nodata.
 
     Attributes:
         valid_share: of the raster's pixels.
@@ -26,7 +26,7 @@ class BandStatistics:
 
 
 class Sums:
-    """Adds up what `BandStatistics` are made of."""
+    """Accumulates the sums behind `BandStatistics`."""
 
     def __init__(self, bands: int):
         self._valid = 0
@@ -34,7 +34,7 @@ class Sums:
         self._sum, self._squares = np.zeros(bands), np.zeros(bands)
 
     def add(self, stored: np.ndarray, known: np.ndarray) -> None:
-        """stored: [h, w, bands] or [h, w]; known: bool [h, w]."""
+        """Adds values: stored [h, w, bands] or [h, w]; known: bool [h, w]."""
         values = stored.reshape(known.size, -1)[known.reshape(-1)].astype(np.float64)
         if len(values):
             self._valid += len(values)
@@ -42,7 +42,7 @@ class Sums:
             self._sum, self._squares = self._sum + values.sum(0), self._squares + np.square(values).sum(0)
 
     def figures(self, pixels: int) -> tuple[BandStatistics, ...]:
-        """One per band of a raster of so many pixels."""
+        """The statistics of each band; `pixels` is the size of the raster."""
         share = self._valid / pixels
         if not self._valid:
             return (BandStatistics(None, None, None, None, share),) * len(self._sum)
@@ -54,29 +54,29 @@ class Sums:
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """Pixels of 1 m, and their geodesic area where the lattice has a place on the ellipsoid."""
+    """Pixels of 1 m, and their geodesic area if the lattice has a place on the ellipsoid."""
 
     pixels: int
     square_metres: float | None
 
 
 class Tally:
-    """Adds up ground: owned, valid, impervious."""
+    """Accumulates owned, valid and impervious ground."""
 
     def __init__(self, lattice: GeoBox):
-        """lattice: of 1 m; where no CRS places it on the Earth (`--keep-grid` takes such rasters) only pixels count."""
+        """lattice: of 1 m; without a CRS that places it on the Earth (with `--keep-grid`), only pixels count."""
         self._areas = PixelAreas(lattice) if is_placed(lattice) else None
         self._pixels, self._metres = np.zeros(3, np.int64), np.zeros(3)
 
     def add(self, window: Window, owned: int, valid: int, impervious: int) -> None:
-        """The counts of a window of the lattice."""
+        """Adds the counts of a window of the lattice."""
         counts = np.array((owned, valid, impervious), np.int64)
         self._pixels += counts
         if self._areas is not None and owned:
             self._metres += counts * self._areas.pixel(window)
 
     def figures(self) -> tuple[Ground, Ground, Ground]:
-        """Owned, valid, impervious."""
+        """The totals: owned, valid, impervious."""
         owned, valid, impervious = (
             Ground(int(pixels), None if self._areas is None else float(metres))
             for pixels, metres in zip(self._pixels, self._metres, strict=True)

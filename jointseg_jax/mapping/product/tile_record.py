@@ -1,4 +1,4 @@
-"""Rows of a product's ledger, one per finished tile, checked before anything is said or drawn from them."""
+"""Rows of a product's ledger, one per finished tile, validated before use."""
 
 import dataclasses
 import datetime as dates
@@ -32,20 +32,19 @@ class TileFile:
 
 @dataclasses.dataclass(frozen=True)
 class TileRow:
-    """What the ledger says of a tile that is done.
+    """The ledger's row of a finished tile.
 
     Attributes:
         tile: its name.
         epsg: of its lattice.
         bounds: west, south, east, north in that CRS, metres.
-        datetime: of the acquisition it shows, or None where scenes of several dates or of none meet.
-        scenes: {"id", "datetime", "share", perhaps "interval" and "href"} of every scene it was made of; a scene whose
-            day is not known has no datetime, and an interval of two times where its month, its year or both its ends
-            are.
+        datetime: of the acquisition; None for scenes of several or unknown dates.
+        scenes: {"id", "datetime", "share", perhaps "interval" and "href"} of every scene used; a scene of unknown day
+            has no datetime, and an interval of two times if its month, its year or both its ends are known.
         files: layer name -> file.
-        owned_m2, valid_m2, impervious_m2: geodesic areas: of the tile's own ground, of what of it was mapped, of
-            what of that is impervious.
-        decisions: how the scenes' numbers were read.
+        owned_m2, valid_m2, impervious_m2: geodesic areas: of the tile's owned ground, of its mapped part, and of the
+            impervious part of that.
+        decisions: how the scenes' values were interpreted.
         agreement: of the maps of two scenes where they overlap.
         model: {"name", "step", "weights", "sha256"}.
         seconds: {"read", "compute", "write"}.
@@ -67,12 +66,12 @@ class TileRow:
 
     @property
     def share(self) -> float | None:
-        """Impervious share of the mapped ground; None where nothing was mapped."""
+        """Impervious share of the mapped ground; None if nothing was mapped."""
         return self.impervious_m2 / self.valid_m2 if self.valid_m2 > 0 else None
 
     @property
     def interval(self) -> tuple[dates.datetime, dates.datetime] | None:
-        """First and last acquisition it was made of; None where a scene's date is not known."""
+        """First and last acquisition used; None if a scene's date is unknown."""
         if self.datetime is not None:
             return self.datetime, self.datetime
         known = [i for s in self.scenes if (i := scene_interval(s, self.tile)) is not None]
@@ -81,7 +80,7 @@ class TileRow:
         return min(first for first, _ in known), max(last for _, last in known)
 
     def lattice(self, layer: str) -> GeoBox:
-        """Where the pixels of one of its files lie."""
+        """The lattice of one of its files."""
         spacing = SPACING.get(layer, 1.0)
         west, south, east, north = self.bounds
         return make_lattice(
@@ -90,10 +89,10 @@ class TileRow:
 
 
 def parse_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[TileRow]:
-    """The rows of a ledger, by tile name.
+    """Validates the rows of a ledger; returns them in order of tile name.
 
     Raises:
-        InputError: a row lacks something or says what cannot be, or there is none.
+        InputError: there are no rows, or one lacks a field or holds an impossible value.
     """
     if not rows:
         raise InputError("the product has no finished tile yet: run predict.py until its ledger has one")
@@ -106,7 +105,7 @@ def parse_row(
     where: str = "the ledger's row of",
     advice: str = "remove that row and run predict.py again",
 ) -> TileRow:
-    """One row; raises `InputError`, with where it stands and what to do, unless a finished tile can leave it."""
+    """Validates one row; raises `InputError`, with location and advice, if no finished tile could have written it."""
 
     def refuse(what: str) -> InputError:
         return InputError(f"{where} tile {name!r} {what}: {advice}")
@@ -165,7 +164,7 @@ def parse_row(
 
 
 def parse_time(text: Any, name: str) -> dates.datetime | None:
-    """An ISO time, taken for UTC where it does not say; raises `InputError` where it is none."""
+    """Parses an ISO time, as UTC if it has no zone; raises `InputError` if it is malformed."""
     if text is None:
         return None
     try:
@@ -178,10 +177,10 @@ def parse_time(text: Any, name: str) -> dates.datetime | None:
 
 
 def scene_interval(scene: Mapping[str, Any], name: str) -> tuple[dates.datetime, dates.datetime] | None:
-    """First and last time of a tile's scene, the same where its day is known; None where nothing of it is.
+    """First and last time of a tile's scene, equal if its day is known; None if nothing is known.
 
     Raises:
-        InputError: it is given and is none.
+        InputError: a time or interval is given but malformed.
     """
     time = parse_time(scene.get("datetime"), name)
     given = scene.get("interval")

@@ -1,4 +1,4 @@
-"""The map of a scene as files: classes, probability, super-resolved image, and a picture to look at."""
+"""Writes the map of a scene: classes, probability, super-resolved image, confidence and quick-look."""
 
 import dataclasses
 import os
@@ -30,14 +30,14 @@ FILES = ("impervious.tif", "probability.tif", "image.tif", "confidence.tif", "qu
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """What was written, and how much of it is what.
+    """The written files and the figures of the map.
 
     Attributes:
-        files: what -> path.
+        files: name -> path.
         statistics: of each raster among the files, one per band.
-        owned_pixels: 1 m pixels that the map was asked for.
-        valid_pixels: those of them whose input is valid.
-        impervious_pixels: those of them that are impervious.
+        owned_pixels: 1 m pixels that the caller asked for.
+        valid_pixels: owned pixels with valid input.
+        impervious_pixels: valid pixels mapped as impervious.
         owned_m2, valid_m2, impervious_m2: the same as areas on the ellipsoid; None on a lattice without a CRS.
         seconds: spent on "read", "compute" and "write", which overlap.
     """
@@ -60,7 +60,7 @@ def classes_of(tile: Tile, threshold: float) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Raster:
-    """One raster of a product: its layout, how its overviews are made, and its numbers of a tile [h, w, ...]."""
+    """One raster of a product: its layout, the resampling of its overviews, and its values for a tile [h, w, ...]."""
 
     layout: Layout
     overviews: str
@@ -69,11 +69,11 @@ class _Raster:
 
     @property
     def nodata(self) -> float:
-        """What stands where nothing is known."""
+        """The value of unknown pixels."""
         return 0 if self.layout.nodata is None else self.layout.nodata
 
     def of(self, tile: Tile, known: np.ndarray) -> np.ndarray:
-        """What is written of a tile: its numbers where `known` [h, w], nodata elsewhere."""
+        """The values to write for a tile: its own where `known` [h, w], nodata elsewhere."""
         stored = self.stored(tile)
         mask = known if stored.ndim == 2 else known[..., None]
         return np.where(mask, stored, self.nodata).astype(self.layout.dtype)
@@ -90,27 +90,27 @@ def write_product(
     quick: bool = True,
     confidence: bool = False,
 ) -> Product:
-    """Maps a scene.
+    """Maps a scene and writes its files.
 
     Writes `impervious.tif` (uint8: 0, 1, 255 nodata), `probability.tif` (uint8: round(200 p), 255 nodata),
-    `image.tif` (where the network has an SR branch; encoded as the input's image bands) and `quicklook.png`. Each file
-    appears only when it is whole.
+    `image.tif` (if the network has an SR branch; encoded like the input's image bands) and `quicklook.png`. Each file
+    appears only when it is complete.
 
     Args:
         predictor: the network and its tiling.
-        scene: to map; anything that is described and read like a `Scene`.
+        scene: to map; a `Scene` or an object with the same interface.
         folder: for the files.
-        decisions: how the scene was read; written into the tags.
-        on_tile: called with tiles done and tiles in all.
-        owned: bool `[10h, 10w]`: the 1 m pixels that are asked for; all others become nodata in every raster, and
-            tiles without any are not computed. None for all.
+        decisions: how the scene was interpreted; written into the tags.
+        on_tile: called with the number of finished tiles and of all tiles.
+        owned: bool `[10h, 10w]`: the 1 m pixels to map; all others become nodata in every raster, and tiles without
+            any are not computed. None for all.
         quick: whether to draw the quick-look, of a `Scene` only: it shows the files of the layers.
-        confidence: whether to write `confidence.tif` (uint8: round(200 c), 255 nodata), see `mapping.confidence`.
+        confidence: whether to write `confidence.tif` (uint8: round(200 c), 255 nodata), see `predictor.confidence`.
 
     Raises:
-        InputError: the scene cannot be read, the product cannot be written, or it was never measured what the
-            confidence is worth.
-        ValueError: `owned` is not of that type and shape.
+        InputError: the scene is unreadable, the product cannot be written, or the quality of the confidence was never
+            measured.
+        ValueError: `owned` has another type or shape.
     """
     folder = pathlib.Path(folder)
     fine = refine(scene.lattice, FINE_FACTOR)
@@ -171,7 +171,7 @@ def _confidence(tile: Tile) -> np.ndarray:
 
 
 def _rasters(predictor: Predictor, scene: Readable, decisions: dict[str, str], confidence: bool) -> dict[str, _Raster]:
-    """The rasters of a product."""
+    """Builds the rasters of a product."""
     trained = predictor.trained
     primary, calibration = trained.meta.contract.primary, trained.meta.calibration
     fine, classes = refine(scene.lattice, FINE_FACTOR), trained.meta.contract.class_names

@@ -1,6 +1,6 @@
-"""The model card: what a network takes, gives and was trained on, as a STAC item of the MLM extension and as text.
+"""The model card: a network's inputs, outputs and training data, as a STAC item of the MLM extension and as text.
 
-Fields after https://github.com/stac-extensions/mlm, version 1.5.0. What is not known is left out, never guessed.
+Fields follow https://github.com/stac-extensions/mlm, version 1.5.0. Unknown values are left out, never guessed.
 """
 
 import datetime as dates
@@ -20,16 +20,16 @@ from jointseg_jax.training.trained import Trained
 MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
 CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
 ARCHITECTURE = "JointSeg"
-SENTINEL2_BEGAN = "2015-06-23T00:00:00+00:00"  # launch of 2A: nothing here can be older
+SENTINEL2_BEGAN = "2015-06-23T00:00:00+00:00"  # launch of Sentinel-2A: no scene is older
 _PAPER = "https://arxiv.org/abs/2505.05367"
 
 
 def model_item(trained: Trained, assets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The card as a STAC 1.1 item, without links.
+    """Builds the card as a STAC 1.1 item, without links.
 
     Args:
         trained: the network.
-        assets: name -> STAC asset; one at least must have the role `mlm:model` and say its `mlm:artifact_type`.
+        assets: name -> STAC asset; at least one needs the role `mlm:model` and an `mlm:artifact_type`.
     """
     meta, contract = trained.meta, trained.meta.contract
     bands = [
@@ -76,7 +76,7 @@ def model_item(trained: Trained, assets: Mapping[str, Mapping[str, Any]]) -> dic
         "geometry": None,
         "properties": properties,
         "links": [],
-        # STAC allows bands in the properties, where MLM wants them, only if an asset has some as well.
+        # STAC allows bands in the properties, where MLM requires them, only if an asset has bands too.
         "assets": {
             name: {**asset, **({"bands": bands} if "mlm:model" in asset["roles"] else {})}
             for name, asset in assets.items()
@@ -85,7 +85,7 @@ def model_item(trained: Trained, assets: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def checkpoint_asset(trained: Trained, href: str) -> dict[str, Any]:
-    """The checkpoint as the card's model."""
+    """The asset of the checkpoint, the card's model."""
     return {
         "href": href,
         "title": f"checkpoint {trained.step}, of which the {trained.weights} weights are used",
@@ -95,20 +95,20 @@ def checkpoint_asset(trained: Trained, href: str) -> dict[str, Any]:
 
 
 def known_halo(trained: Trained) -> int | None:
-    """The halo measured for these weights, input pixels, where it was."""
+    """The halo measured for these weights, in input pixels; None if it was not measured."""
     known = kept(trained)
     return None if known is None else int(known["halo"])
 
 
 def mlm_name(name: str) -> str:
-    """A name in the letters that the extension allows."""
+    """Reduces a name to the characters that the extension allows."""
     kept = re.sub(r"[^A-Za-z0-9_.\- ]+", "-", name).strip("-_. ")
     kept = kept if kept[:1].isalpha() else f"model-{kept}".strip("-")
     return kept if len(kept) > 2 else f"model-{kept}"
 
 
 def describe(trained: Trained) -> str:
-    """The card in a paragraph."""
+    """Describes the network in one paragraph."""
     contract = trained.meta.contract
     takes = "; ".join(f"{m.name} ({', '.join(m.bands)}; {m.units} at {m.spacing:g} m)" for m in contract.modalities)
     return (
@@ -119,7 +119,7 @@ def describe(trained: Trained) -> str:
 
 
 def _moment(trained: Trained) -> dict[str, Any]:
-    """When the checkpoint was written; where its folder is gone, the years in which it must have been."""
+    """When the checkpoint was written; if its folder is missing, the interval in which it must have been."""
     folder = trained.workdir / FOLDER / str(trained.step)
     if folder.exists():
         written = dates.datetime.fromtimestamp(folder.stat().st_mtime, dates.UTC)

@@ -1,4 +1,4 @@
-"""A product as its records describe it: what the tools that come after mapping read."""
+"""Reads a product from its records, for the tools that run after mapping."""
 
 import dataclasses
 import math
@@ -21,11 +21,11 @@ _KEPT = ("owned_m2", "valid_m2", "impervious_m2", "scenes", "decisions", "agreem
 
 @dataclasses.dataclass(frozen=True)
 class ProductRecord:
-    """What the collection of a product and its items say.
+    """The content of a product's collection and items.
 
     Attributes:
         title, description: of the collection.
-        label: what was mapped.
+        label: the mapped label.
         tiles: one per item.
     """
 
@@ -39,7 +39,7 @@ def read_product(product: str | os.PathLike[str]) -> ProductRecord:
     """Reads the records of a product.
 
     Raises:
-        InputError: there are none, or they are damaged.
+        InputError: there are no records, or they are damaged.
     """
     product = pathlib.Path(product)
     path = product / COLLECTION_FILE
@@ -59,7 +59,7 @@ def read_product(product: str | os.PathLike[str]) -> ProductRecord:
 
 
 def _check_complete(tiles: Sequence[TileRow], stated: Any, path: pathlib.Path) -> None:
-    """Compares the ground of the tiles with what the collection says of all of them."""
+    """Compares the total ground of the tiles with the collection's figure."""
     owned = sum(tile.owned_m2 for tile in tiles)
     if not isinstance(stated, int | float) or not math.isclose(owned, stated, rel_tol=1e-6, abs_tol=1.0):
         raise InputError(
@@ -86,7 +86,7 @@ def _tile(path: pathlib.Path) -> TileRow:
 
 
 def _row(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of the ledger that an item was written from."""
+    """Restores the ledger's row that an item was written from."""
     p = item["properties"]
     files = {
         layer: {"path": a["href"].removeprefix("../"), "sha256": a["file:checksum"][4:], "bytes": a["file:size"]}

@@ -1,13 +1,13 @@
-"""STAC records of a product: an item per tile, a collection over all, and the model card.
+"""Writes the STAC records of a product: an item per tile, a collection over all, and the model card.
 
     PRODUCT/collection.json      the collection, self-contained: all links are relative
     PRODUCT/items/TILE.json      one item per finished tile
-    PRODUCT/sources/SCENE.json   one item per scene whose own record is not known, for `derived_from` to point at
+    PRODUCT/sources/SCENE.json   one item per scene without a known STAC record, as target of `derived_from`
     PRODUCT/model.json           the model card (MLM)
-    PRODUCT/mosaics, index.*     see `mapping.mosaics`
+    PRODUCT/mosaics, index.*     see `records.zone_mosaics`
 
-STAC 1.1 with projection 2, raster 2, classification 2, file 2.1, processing 1.2. They are written from the ledger alone
-(and from the headers of the files it names), so they can be written again at any time, with the same content.
+STAC 1.1 with projection 2, raster 2, classification 2, file 2.1, processing 1.2. They are written from the ledger and
+the headers of its files only, so they can be rewritten at any time with the same content.
 """
 
 import collections
@@ -50,24 +50,24 @@ def write_records(
 
     Args:
         product: its folder.
-        rows: the ledger's, by tile.
-        card: see `card.model_item`.
-        title: of the collection; by default it says what the network maps.
-        licence: of the product, an SPDX identifier or `other`; it follows from the imagery's, so it is not guessed.
+        rows: the ledger's rows, by tile.
+        card: see `model_card.model_item`.
+        title: of the collection; by default it names the mapped label.
+        licence: of the product, an SPDX identifier or `other`; it depends on the imagery, so it is not guessed.
         say: receives what was written.
 
     Returns:
         The collection as written.
 
     Raises:
-        InputError: a row or a file it names is not what it should be, or a file that this program did not write has a
-            record's name.
+        InputError: a row or one of its files is invalid, or a file that this program did not write has a record's
+            name.
     """
     product = pathlib.Path(product)
     tiles = parse_rows(rows)
     check_one_network(tiles, card)
     label = Label.of_record(card["properties"])
-    items = [tile_item(product, tile, label) for tile in tiles]  # every file is looked at before anything is written
+    items = [tile_item(product, tile, label) for tile in tiles]  # checks every file before anything is written
     unknown = {name: scene for name, scene in scenes_of(tiles).items() if not scene.get("href")}
     names = {f"{SOURCES}/{file_name(name)}.json" for name in unknown} | {f"{ITEMS}/{item.id}.json" for item in items}
     names |= {*mosaic_names(tiles), MODEL_FILE, COLLECTION_FILE}
@@ -82,18 +82,18 @@ def write_records(
     write_json(product / MODEL_FILE, {**card, "links": [related]})
     collection = _collection(tiles, items, card, title or label.title, licence, assets)
     write_json(product / COLLECTION_FILE, collection.to_dict(include_self_link=False, transform_hrefs=False))
-    claim.sweep(names)  # records of tiles and scenes that the ledger no longer has
+    claim.sweep(names)  # removes records of tiles and scenes that are no longer in the ledger
     say(f"records {product / COLLECTION_FILE}: {len(items)} tiles, {len(scenes_of(tiles))} scenes, model {card['id']}")
     return collection
 
 
 def scenes_of(tiles: Sequence[TileRow]) -> dict[str, Mapping[str, Any]]:
-    """Every scene that the tiles were made of, by id."""
+    """Every scene that the tiles were made from, by id."""
     return {s["id"]: s for tile in tiles for s in tile.scenes}
 
 
 def check_one_network(tiles: Sequence[TileRow], card: Mapping[str, Any]) -> None:
-    """Raises `InputError` where tiles of another network, or of other weights of it, lie in the product."""
+    """Raises `InputError` if the product holds tiles of another network or of other weights."""
     wanted = {k: card["properties"]["mlm:hyperparameters"][k] for k in ("step", "weights")}
     digests = collections.Counter(str(t.model.get("sha256")) for t in tiles)
     usual = digests.most_common(1)[0][0]
@@ -111,14 +111,14 @@ def _newest(items: Sequence[pystac.Item]) -> dates.datetime:
 
 
 def _times(first: dates.datetime, last: dates.datetime) -> dict[str, Any]:
-    """The properties of STAC that say when: a time, or an interval."""
+    """The time properties of STAC: a time, or an interval."""
     if first == last:
         return {"datetime": first.isoformat()}
     return {"datetime": None, "start_datetime": first.isoformat(), "end_datetime": last.isoformat()}
 
 
 def _source_item(name: str, scene: Mapping[str, Any], newest: dates.datetime) -> dict[str, Any]:
-    """A scene of which the product knows the name, perhaps the date, and not the footprint: so it has none."""
+    """The item of a scene that is known by name and perhaps date, not by footprint; its geometry is null."""
     known = scene_interval(scene, name)
     return {
         "type": "Feature",
@@ -188,13 +188,13 @@ def _item_times(item: pystac.Item) -> tuple[dates.datetime, dates.datetime]:
 
 
 def _definition(asset: pystac.Asset) -> dict[str, Any]:
-    """What all assets of a layer have in common."""
+    """The fields that all assets of a layer share."""
     own = ("proj:shape", "proj:transform", "file:checksum", "file:size", "classification:classes", "href")
     return {k: v for k, v in asset.to_dict().items() if k not in own}
 
 
 def union_bbox(boxes: Sequence[Sequence[float]]) -> list[float]:
-    """The smallest box around some, across the antimeridian where one of them is."""
+    """The smallest box around several boxes; it crosses the antimeridian if one of them does."""
     south, north = min(b[1] for b in boxes), max(b[3] for b in boxes)
     if all(b[0] <= b[2] for b in boxes):
         return [min(b[0] for b in boxes), south, max(b[2] for b in boxes), north]

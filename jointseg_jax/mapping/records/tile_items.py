@@ -1,4 +1,4 @@
-"""The STAC item of a tile: its files, when and of what it was made."""
+"""Builds the STAC item of a tile: its files, times and sources."""
 
 import datetime as dates
 import pathlib
@@ -33,15 +33,15 @@ _SHA256 = "1220"  # multihash: SHA-256, 32 bytes
 
 
 def tile_item(product: pathlib.Path, tile: TileRow, label: Label) -> pystac.Item:
-    """The item of a tile, whose links and assets are relative to PRODUCT/items.
+    """Builds the item of a tile; its links and assets are relative to PRODUCT/items.
 
     Args:
         product: folder.
         tile: its row.
-        label: what was mapped.
+        label: the mapped label.
 
     Raises:
-        InputError: a file is missing, is not on the tile's lattice, or has another size than the ledger says.
+        InputError: a file is missing, lies off the tile's lattice, or differs in size from the ledger's row.
     """
     ground = footprint(tile.epsg, tile.bounds)
     headers = {layer: checked_header(product, tile, layer) for layer in tile.files}
@@ -89,7 +89,7 @@ def tile_item(product: pathlib.Path, tile: TileRow, label: Label) -> pystac.Item
 
 
 def checked_header(product: pathlib.Path, tile: TileRow, layer: str) -> Header:
-    """What a tile's file says of itself; raises `InputError` unless it is the file that the ledger means."""
+    """Reads the header of a tile's file; raises `InputError` unless the file matches the ledger."""
     path = product / tile.files[layer].path
     again = f"run predict.py again, which makes tile {tile.tile!r} anew"
     if not path.is_file():
@@ -161,7 +161,7 @@ def _percent(share: float | None) -> str:
 
 
 def _when(tile: TileRow, created: dates.datetime) -> dict[str, Any]:
-    """Times of an item: STAC asks for a date, or for an interval that holds it."""
+    """The times of an item: STAC requires a date, or an interval that contains it."""
     if tile.datetime is not None:
         return {}
     if tile.interval is not None:

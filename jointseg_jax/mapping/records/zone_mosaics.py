@@ -1,8 +1,8 @@
-"""One raster per UTM zone and layer, and one table of all tiles over all zones.
+"""Writes one raster per UTM zone and layer, and one table of all tiles in all zones.
 
-PRODUCT/mosaics/LAYER_EPSG.vrt   seen as one raster: open it in QGIS
+PRODUCT/mosaics/LAYER_EPSG.vrt   the tiles as one raster, for QGIS
 PRODUCT/index.parquet            GeoParquet, longitude and latitude: one row per tile
-PRODUCT/index.geojson            the same, for what reads no Parquet
+PRODUCT/index.geojson            the same as GeoJSON, for programs without Parquet
 """
 
 import collections
@@ -25,14 +25,14 @@ MOSAICS, INDEX = "mosaics", "index"
 
 
 def mosaic_path(product: pathlib.Path, layer: str, epsg: int) -> pathlib.Path:
-    """Where the mosaic of a layer in a zone lies."""
+    """The path of a layer's mosaic in a zone."""
     return product / MOSAICS / f"{layer}_{epsg}.vrt"
 
 
 def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow], label: Label) -> dict[str, pystac.Asset]:
     """Writes a VRT per zone and layer; returns them as assets of the collection.
 
-    The layer `scene` numbers the scenes of its own tile, so a mosaic of it would say nothing and is not made.
+    The layer `scene` numbers the scenes of its own tile, so a mosaic of it would be meaningless and is not written.
 
     Raises:
         InputError: files do not fit together.
@@ -59,7 +59,7 @@ def mosaic_names(tiles: Sequence[TileRow]) -> set[str]:
 
 
 def _groups(tiles: Sequence[TileRow]) -> dict[tuple[str, int], list[TileRow]]:
-    """Tiles by layer and zone."""
+    """Groups tiles by layer and zone."""
     groups: dict[tuple[str, int], list[TileRow]] = collections.defaultdict(list)
     for tile in tiles:
         for layer in tile.files:
@@ -86,7 +86,7 @@ def write_index(product: pathlib.Path, tiles: Sequence[TileRow]) -> dict[str, py
 
 
 def index_table(tiles: Sequence[TileRow]) -> geopandas.GeoDataFrame:
-    """One row per tile: name, zone, date, areas, share, paths of its files, footprint in degrees."""
+    """Builds one row per tile: name, zone, date, areas, share, paths of its files, footprint in degrees."""
     rows: list[dict[str, Any]] = []
     for tile in tiles:
         first, last = tile.interval or (None, None)

@@ -32,7 +32,7 @@ class BandFiles:
     files: Mapping[str, pathlib.Path]
 
     def stack(self, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-        """Writes virtual rasters to a new sub-folder, one per modality; none for a missing optional modality.
+        """Writes virtual rasters to the scene's sub-folder, one per modality; none for a missing optional modality.
 
         Raises:
             InputError: a band is missing, ambiguous, or lies on another lattice.

@@ -222,7 +222,7 @@ def from_json(fields: Mapping[str, Any], contract: Contract) -> Entry:
 
 def _layer_to_json(layer: Layer) -> dict[str, Any]:
     modality = dataclasses.asdict(layer.modality)
-    # JSON has no NaN. Non-finite values are invalid anyway, so a NaN nodata value equals none.
+    # JSON has no NaN. Non-finite values are invalid anyway, so NaN as the nodata value is equivalent to None.
     if layer.modality.nodata is not None and not np.isfinite(layer.modality.nodata):
         modality["nodata"] = None
     fields = {**dataclasses.asdict(layer), "modality": {k: v for k, v in modality.items() if k != "statistics"}}

@@ -17,7 +17,7 @@ _BASELINE = "PROCESSING_BASELINE"
 
 
 def stack(item: Item, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """Writes virtual rasters to a new sub-folder, one per modality; none for a missing optional modality.
+    """Writes virtual rasters to the item's sub-folder, one per modality; none for a missing optional modality.
 
     An asset whose key is the modality's name is that modality; otherwise there is one asset per band, found by its key
     or its recorded band names. The item's radiometric properties go into the rasters' tags.

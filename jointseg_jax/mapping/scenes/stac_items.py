@@ -39,7 +39,7 @@ class Item:
     Attributes:
         id: its identifier.
         path: of the item's file; relative hrefs start there.
-        date: `datetime`, or `START/END` if that is null and both ends are given; empty without either.
+        date: `datetime`; if that is null `START/END`, or the start alone; empty without a start.
         cloud: `eo:cloud_cover` in per cent; None if unknown.
         properties: those that are text, booleans or finite numbers, as text.
         assets: by key.

@@ -1,12 +1,12 @@
-"""A trained network as files that jax alone can run.
+"""Exports a trained network as files that run with jax alone.
 
 python -m jointseg_jax.mapping.tools.export --workdir=RUN --output=DIR
 
     DIR/model.stablehlo        the function, for any batch, height and width, on CPU, CUDA and TPU (jax.export);
                                normalisation and calibration are inside
     DIR/weights.safetensors    its parameters
-    DIR/load.py                some thirty lines that check the two and put them together
-    DIR/model.json, README.md  the model card: as a STAC item (MLM) and in words; with the radiometry contract
+    DIR/load.py                some thirty lines that verify both files and build the function
+    DIR/model.json, README.md  the model card as a STAC item (MLM) and as text, with the radiometry contract
 """
 
 import os
@@ -37,13 +37,13 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export_function(trained: Trained) -> jax_export.Exported:
-    """The network as StableHLO: (weights by name, inputs) -> {"probability": [b, 10h, 10w], perhaps "image"}.
+    """Exports the network as StableHLO: (weights by name, inputs) -> {"probability": [b, 10h, 10w], perhaps "image"}.
 
-    Inputs are what `predictor.predict_tiles` takes: modality -> values `[b, dates, h, w, bands]` float32 in its units
+    Inputs are those of `predictor.predict_tiles`: modality -> values `[b, dates, h, w, bands]` float32 in its units
     and valid `[b, dates, h, w]` bool.
 
     Raises:
-        InputError: the control needs the true 1 m image, so it is no product.
+        InputError: the control "fine" needs the true 1 m image, so it cannot map scenes.
     """
     if trained.model.control == "fine":
         raise InputError(
@@ -88,10 +88,10 @@ def _shapes(contract: Contract, batch: Any, height: Any, width: Any) -> dict[str
 
 
 def export(trained: Trained, folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
-    """Writes all files; the card, which has the checksums of the others, comes last.
+    """Writes all files; the card comes last, because it holds the checksums of the others.
 
     Raises:
-        InputError: see `export_function`; or the folder is not ours, or cannot be written.
+        InputError: see `export_function`; or the folder holds other files, or is not writable.
     """
     folder = pathlib.Path(folder)
     names = (FUNCTION, WEIGHTS, LOADER, README, CARD)
@@ -107,7 +107,7 @@ def _export(trained: Trained, files: Mapping[str, pathlib.Path]) -> dict[str, pa
     with atomic_path(files[WEIGHTS]) as temporary:
         about = {"name": trained.name, "step": str(trained.step), "weights": trained.weights}
         arrays = {k: np.ascontiguousarray(v) for k, v in weights.items()}
-        temporary.write_bytes(safetensors.numpy.save(arrays, about))  # its own writer hides that a disk is full
+        temporary.write_bytes(safetensors.numpy.save(arrays, about))  # its own file writer hides a full disk
     loader = resources.files("jointseg_jax.mapping.tools").joinpath("portable", LOADER).read_text(encoding="utf-8")
     write_text(files[LOADER], loader)
     write_text(files[README], readme(trained))
@@ -141,7 +141,7 @@ def _assets(files: Mapping[str, pathlib.Path]) -> dict[str, dict[str, Any]]:
 
 
 def readme(trained: Trained) -> str:
-    """The card in words."""
+    """The model card as Markdown."""
     contract, calibration = trained.meta.contract, trained.meta.calibration
     halo = known_halo(trained)
     rows = "\n".join(
@@ -178,7 +178,7 @@ SHA-256 over the weights: `{weights_digest(trained.params)}`.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints what was written; returns the exit status."""
+    """Exports a network and prints the written files; returns the exit status."""
     parser = cli.Arguments(
         prog="python -m jointseg_jax.mapping.tools.export",
         description="A trained network as files that jax alone can run.",

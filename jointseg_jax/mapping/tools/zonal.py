@@ -43,7 +43,7 @@ _DEFAULT = Label.of_record({})
 
 @dataclasses.dataclass
 class _Sums:
-    """Over polygons: m2 mapped, m2 impervious, pixels mapped."""
+    """Sums per polygon: m2 mapped, m2 impervious, pixels mapped."""
 
     mapped: np.ndarray
     impervious: np.ndarray
@@ -51,21 +51,21 @@ class _Sums:
 
 
 def columns(label: Label) -> tuple[str, ...]:
-    """The table's own columns."""
+    """The columns that `zonal` adds."""
     return ("area_km2", "mapped_km2", label.column, "share", "coverage", "pixels", *_BOX)
 
 
 def read_polygons(path: str | os.PathLike[str], name: str | None, label: Label = _DEFAULT) -> geopandas.GeoDataFrame:
-    """The polygons in all layers of a file with their names, made valid, in the CRS of the first of these layers.
+    """Reads the polygons of all layers of a file, with names, made valid, in the CRS of the first such layer.
 
     Args:
         path: see `vectors.read_layers`.
-        name: the column that names them; by default all columns but the geometry are kept, and where several layers
-            hold polygons the column `layer` says which.
-        label: of the product: no column may have the name of one of the table's own.
+        name: the column that names them; by default all columns but the geometry are kept, and with several layers of
+            polygons the column `layer` names the layer.
+        label: of the product: no column may have the name of one that `zonal` adds.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: the file is unreadable, or holds other geometries.
     """
     path = pathlib.Path(path)
     layers = layers_with(path)
@@ -96,7 +96,7 @@ def read_polygons(path: str | os.PathLike[str], name: str | None, label: Label =
 def zonal(
     product: str | os.PathLike[str], tiles: Sequence[TileRow], polygons: geopandas.GeoDataFrame, label: Label = _DEFAULT
 ) -> pd.DataFrame:
-    """Area and share of the label in every polygon.
+    """Computes area and share of the label in every polygon.
 
     Args:
         product: folder of the product.
@@ -106,11 +106,11 @@ def zonal(
 
     Returns:
         The polygons' own columns, then `area_km2` of the polygon, `mapped_km2` of valid pixels in it, the label's area
-        such as `impervious_km2`, `share` = its share of what is mapped (nothing where nothing was mapped),
-        `coverage` = mapped / area, `pixels` mapped, and the polygon's box in degrees.
+        such as `impervious_km2`, `share` = its share of the mapped area (NaN if nothing was mapped), `coverage` =
+        mapped / area, `pixels` mapped, and the polygon's box in degrees.
 
     Raises:
-        InputError: a tile cannot be read.
+        InputError: a tile is unreadable.
     """
     product = pathlib.Path(product)
     count = len(polygons)
@@ -147,9 +147,9 @@ def zonal(
 def _in_zone(
     dense: geopandas.GeoSeries, tiles: Sequence[TileRow], epsg: int
 ) -> tuple[np.ndarray, list[shapely.Geometry]]:
-    """Numbers and shapes of the polygons near some tiles, cut there, in the tiles' CRS.
+    """Numbers and shapes of the polygons near some tiles, clipped there, in the tiles' CRS.
 
-    They are cut before they are transformed: far outside its zone a projection has no meaning.
+    They are clipped before the transformation: a projection is undefined far outside its zone.
     """
     west, south = min(t.bounds[0] for t in tiles) - _MARGIN, min(t.bounds[1] for t in tiles) - _MARGIN
     east, north = max(t.bounds[2] for t in tiles) + _MARGIN, max(t.bounds[3] for t in tiles) + _MARGIN
@@ -164,12 +164,12 @@ def _in_zone(
             if not part.is_empty:
                 numbers.append(number)
                 moved = shapely.transform(part, lambda xy: np.column_stack(forth.transform(xy[:, 0], xy[:, 1])))
-                shapes.append(polygonal(moved))  # sides that all but touch may cross by a hair now
+                shapes.append(polygonal(moved))  # rounding may make nearly touching sides cross
     return np.asarray(numbers, int), shapes
 
 
 def _within(shape: shapely.Geometry, box: shapely.Polygon) -> shapely.Geometry:
-    """What of polygons lies in a box; `clip_by_rect` may give what does not where a side runs through a corner."""
+    """Clips polygons to a box; `clip_by_rect` may return parts outside it if a side runs through a corner."""
     return polygonal(shapely.intersection(shape, box))
 
 
@@ -185,7 +185,7 @@ def _add_tile(
     west, south, east, north = tile.bounds
     near = tree.query(shapely.box(west, south, east, north))
     around = shapely.box(west - 2, south - 2, east + 2, north + 2)
-    parts = [(int(numbers[i]), _within(shapes[i], around)) for i in near]  # once: they may be a country's
+    parts = [(int(numbers[i]), _within(shapes[i], around)) for i in near]  # once, because polygons may be large
     lattice = tile.lattice("impervious")
     height, width = lattice.shape
     for top in range(0, height, _ROWS) if len(near) else ():
@@ -200,7 +200,7 @@ def _add_tile(
 def _add_strip(
     classes: np.ndarray, strip: GeoBox, area: np.ndarray, shape: shapely.Geometry, number: int, sums: _Sums
 ) -> None:
-    """Adds what of a strip lies in a polygon; burns only the part of the strip that the polygon touches."""
+    """Adds the part of a strip inside a polygon; burns only the pixels that the polygon touches."""
     box = strip.boundingbox
     part = _within(shape, shapely.box(box.left - 2, box.bottom - 2, box.right + 2, box.top + 2))
     if part.is_empty:
@@ -222,7 +222,7 @@ def _add_strip(
 
 
 def column_areas(strip: GeoBox) -> np.ndarray:
-    """Geodesic area, m2, of the pixels of each column of a low strip: 1 / areal scale of the projection at its middle.
+    """Geodesic area, m2, of the pixels in each column of a low strip: 1 / areal scale of the projection at mid-height.
 
     Along a column of a UTM lattice the area hardly changes (by less than 1e-8 over 512 m).
     """
@@ -238,7 +238,7 @@ def column_areas(strip: GeoBox) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints what was written; returns the exit status."""
+    """Writes the table and prints a summary; returns the exit status."""
     parser = cli.Arguments(prog="python -m jointseg_jax.mapping.tools.zonal", description=__doc__)
     parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
     parser.add_argument("--polygons", type=pathlib.Path, required=True, help="GeoPackage, GeoJSON, Shapefile, ...")

@@ -1,4 +1,4 @@
-"""The table of shares by polygon as a file: CSV, or with the polygons as GeoPackage, GeoJSON or GeoParquet."""
+"""Writes the table of shares by polygon: CSV, or with the polygons as GeoPackage, GeoJSON or GeoParquet."""
 
 import csv
 import io
@@ -18,12 +18,12 @@ from jointseg_jax.storage.folders import check_file
 FORMATS = (".csv", ".gpkg", ".geojson", ".parquet")
 _FIGURES = {"area_km2", "mapped_km2", "share", "coverage", "pixels", "west", "south", "east", "north"}
 _ROUNDED = {"share": 5, "coverage": 5, "west": 6, "south": 6, "east": 6, "north": 6}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that begins so for a formula
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet reads a cell that begins with one as a formula
 _TEXT_MARK = "'"
 
 
 def check_suffix(path: pathlib.Path) -> None:
-    """Raises `InputError` where the name of a table names no format."""
+    """Raises `InputError` if the suffix of a table names no format."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(
             f"--output={path} ends with {path.suffix or 'no suffix'!r}, which names no format: take one of "
@@ -32,7 +32,7 @@ def check_suffix(path: pathlib.Path) -> None:
 
 
 def check_output(path: pathlib.Path, inputs: Iterable[pathlib.Path]) -> None:
-    """Raises `InputError` unless a table may be written: to a new file, or in place of an earlier table.
+    """Raises `InputError` unless the table is a new file or replaces an earlier table.
 
     Args:
         path: of the table.
@@ -43,7 +43,7 @@ def check_output(path: pathlib.Path, inputs: Iterable[pathlib.Path]) -> None:
 
 
 def _columns(path: pathlib.Path) -> list[str]:
-    """Columns of a file of one table, by the format of its suffix; none where it is something else."""
+    """Columns of a file with one table, by the format of its suffix; empty for anything else."""
     try:
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8", newline="") as file:
@@ -55,7 +55,7 @@ def _columns(path: pathlib.Path) -> list[str]:
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame, polygons: geopandas.GeoDataFrame) -> None:
-    """Writes a table in the format that its suffix names; figures with as many digits as they are good for.
+    """Writes a table in the format of its suffix; figures are rounded to their significant digits.
 
     Args:
         path: of the file; see `FORMATS`. GeoJSON is in longitude and latitude, other formats keep the polygons' CRS.
@@ -92,19 +92,19 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame, polygons: geo
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """The table as CSV; text that a spreadsheet would take for a formula gets a `'` in front, numbers do not."""
+    """Formats the table as CSV; text that a spreadsheet would read as a formula gets a leading `'`, numbers do not."""
     safe = pd.DataFrame({column: table[column].map(_safe) for column in table}, columns=table.columns)
     safe.columns = [_safe(str(column)) for column in safe.columns]
     return str(safe.to_csv(index=False, lineterminator="\n"))
 
 
 def as_written(cell: str) -> str:
-    """The text of a cell of `as_csv`."""
+    """The original text of a cell of `as_csv`."""
     return cell[1:] if cell.startswith(_TEXT_MARK) and cell[1:].startswith(_FORMULA) else cell
 
 
 def _safe(value: object) -> object:
-    """One line, and no formula."""
+    """Makes text one line that no spreadsheet reads as a formula."""
     if not isinstance(value, str):
         return value
     text = _TEXT_MARK + value if value.startswith(_FORMULA) and not _is_number(value) else value

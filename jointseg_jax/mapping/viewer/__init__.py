@@ -1,1 +1,1 @@
-"""A page to look at a product with: static files that any browser opens, from disk or from any web server."""
+"""Builds a page that shows a product: static files for any browser, from disk or a web server."""

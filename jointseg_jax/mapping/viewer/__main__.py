@@ -1,4 +1,4 @@
-"""python -m jointseg_jax.mapping.viewer: see `build`."""
+"""Runs `build.main`: python -m jointseg_jax.mapping.viewer."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Builds the page: python -m jointseg_jax.mapping.viewer --product=DIR [--input=RASTER ...] [--table=TABLE.csv].
 
-PRODUCT/viewer/index.html    open it; everything it needs lies beside it, and it asks for nothing else
+PRODUCT/viewer/index.html    the page; all its files lie beside it, and it requests nothing else
 PRODUCT/viewer/layers/       PNG pyramids: the 10 m input, the classes, the probability, the super-resolved image
 """
 
@@ -28,7 +28,7 @@ from jointseg_jax.storage.files import write_text
 FOLDER = "viewer"
 _DEEPEST = 17  # about 1 m
 _MOST_TILES = 20_000  # per layer at the last level, unless a level is asked for
-_LEVELS = 9  # below which a product is a dot
+_LEVELS = 9  # zoom levels below the last; at a lower level a product is a dot
 _BOX = ("west", "south", "east", "north")
 
 
@@ -41,21 +41,21 @@ def build(
     deepest: int | None = None,
     say: Callable[[str], None] = print,
 ) -> pathlib.Path:
-    """Builds the page of a product; an older one is replaced when the new one is whole.
+    """Builds the page of a product; replaces an older page once the new one is complete.
 
     Args:
         product: folder with records.
-        inputs: the 10 m rasters it was made of, in any CRS; the left side of the slider.
+        inputs: the 10 m rasters that it was made from, in any CRS; the left side of the slider.
         bands: red, green and blue in them, one-based; by default they are found by name.
-        table: of `mapping.zonal`.
+        table: of `tools.zonal`.
         deepest: last zoom level; by default 17, or less for a large product.
-        say: receives what was written.
+        say: receives a line for each written part.
 
     Returns:
         The page.
 
     Raises:
-        InputError: something is missing or cannot be read, or the page's folder is not ours.
+        InputError: an input is missing or unreadable, or the page's folder holds other files.
     """
     product = pathlib.Path(product)
     table = None if table is None else pathlib.Path(table)
@@ -94,7 +94,7 @@ def _last_level(boxes: Sequence[Sequence[float]], say: Callable[[str], None]) ->
 
 
 def _table(path: pathlib.Path) -> dict[str, Any]:
-    """Columns, rows and boxes of a table of `mapping.zonal`; a row without a box has None."""
+    """Reads columns, rows and boxes of a table of `tools.zonal`; a row without a box has None."""
     rows = read_table(path, _BOX)
     try:
         boxes = [[float(row[k]) for k in _BOX] if any(row[k] for k in _BOX) else None for row in rows]
@@ -137,7 +137,7 @@ def _about(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints what was written; returns the exit status."""
+    """Builds the page and prints the written files; returns the exit status."""
     parser = cli.Arguments(prog="python -m jointseg_jax.mapping.viewer", description="A page for a product.")
     parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
     parser.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="the 10 m rasters it was made of")

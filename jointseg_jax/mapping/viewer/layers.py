@@ -1,4 +1,4 @@
-"""What the page shows of a product: the rasters of each layer, the bands that are its colours, how it is painted."""
+"""The layers of the page: their rasters, the bands used as colours, and the painting of values."""
 
 import pathlib
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Source = tuple[pathlib.Path, tuple[int, ...]]
 
 
 class Layer(NamedTuple):
-    """A layer of the page: identifier, title, rasters with their one-based bands, and how these become RGBA."""
+    """A layer of the page: identifier, title, rasters with their one-based bands, and their conversion to RGBA."""
 
     id: str
     title: str
@@ -38,18 +38,18 @@ def layers_of(
     bands: tuple[int, int, int] | None,
     say: Callable[[str], None],
 ) -> list[Layer]:
-    """Every layer that there is.
+    """Lists every available layer.
 
     Args:
         product: folder.
-        zones: EPSG numbers of its tiles.
-        label: what it maps.
-        inputs: rasters it was made of.
+        zones: EPSG codes of its tiles.
+        label: the mapped label.
+        inputs: rasters that the product was made from.
         bands: red, green and blue in them, one-based; None to find them by name.
-        say: receives which bands were taken.
+        say: receives the choice of bands.
 
     Raises:
-        InputError: the map is not there, or a raster has no such bands.
+        InputError: the map is missing, or a raster lacks the bands.
     """
     found = []
     if inputs:
@@ -68,7 +68,7 @@ def layers_of(
 
 
 def _by_name(path: pathlib.Path, say: Callable[[str], None]) -> tuple[int, ...]:
-    """Red, green and blue by the names that a raster gives its bands; the first three where it gives none."""
+    """Red, green and blue by the names of a raster's bands; the first three bands if they have no names."""
     with open_raster(path) as raster:
         found = match_bands(raster, _COLOURS)
         names, count = list(raster.descriptions), raster.count
@@ -99,7 +99,7 @@ def _paint_probability(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def _stretched(sources: Sequence[Source]) -> Paint:
-    """One stretch for all rasters of a layer, so that no border shows between them."""
+    """Uses one stretch for all rasters of a layer, so that no border shows between them."""
     pixels = []
     for path, bands in sources:
         with open_raster(path) as raster:

@@ -1,4 +1,4 @@
-"""The folder of a page: built beside the former page, which is replaced only where all of it is ours."""
+"""The folder of a page: a new page is built beside it, and replaces it only if this program wrote all its files."""
 
 import contextlib
 import pathlib
@@ -18,14 +18,14 @@ _OF_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 @contextlib.contextmanager
 def page_folder(target: pathlib.Path, inputs: Iterable[pathlib.Path]) -> Iterator[pathlib.Path]:
-    """A folder to build a page in, which becomes `target` when the block ends without an exception.
+    """Yields a folder to build a page in; it becomes `target` if the block ends without an exception.
 
     Args:
-        target: for the page; a former page there is replaced as a whole.
+        target: for the page; an earlier page there is replaced as a whole.
         inputs: files that are read.
 
     Raises:
-        InputError: `target` is no page of this program, or holds files that are none of the page's.
+        InputError: `target` is no page of this program, or holds other files.
     """
     static = _static()
     ours = [*static, CONTENT]
@@ -37,7 +37,7 @@ def page_folder(target: pathlib.Path, inputs: Iterable[pathlib.Path]) -> Iterato
             raise InputError(f"{foreign} was not written by this program, and the page is replaced: move it away")
         with locks.exclusive(place, "build of the page"):
             try:
-                shutil.rmtree(place / "page", ignore_errors=True)  # of a run that was killed
+                shutil.rmtree(place / "page", ignore_errors=True)  # left by a killed run
                 for name, content in static.items():
                     with atomic_path(place / "page" / name) as temporary:
                         temporary.write_bytes(content)
@@ -50,13 +50,13 @@ def page_folder(target: pathlib.Path, inputs: Iterable[pathlib.Path]) -> Iterato
 
 
 def _static() -> dict[str, bytes]:
-    """The files that every page has, by name."""
+    """Reads the static files of every page, by name."""
     with resources.as_file(resources.files("jointseg_jax.mapping.viewer").joinpath("static")) as folder:
         return {f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
 def _foreign(page: pathlib.Path, ours: Collection[str]) -> pathlib.Path | None:
-    """The first file in a page's folder that is none of the page's."""
+    """Finds the first file in a page's folder that does not belong to the page."""
     for path in sorted(page.rglob("*")):
         name = path.relative_to(page).as_posix()
         known = name in ours or name == folders.MARKER or _PICTURE.fullmatch(name) or path.name in _OF_DESKTOPS

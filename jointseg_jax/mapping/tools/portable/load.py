@@ -10,7 +10,7 @@ import numpy as np
 
 
 def load(folder):
-    """A function of {modality: {"values": [b, dates, h, w, bands], "valid": [b, dates, h, w]}}."""
+    """Loads a function of {modality: {"values": [b, dates, h, w, bands], "valid": [b, dates, h, w]}}."""
     folder = pathlib.Path(folder)
     assets = json.loads((folder / "model.json").read_text(encoding="utf-8"))["assets"]
     exported = jax.export.deserialize(bytearray(_checked(folder / "model.stablehlo", assets["model"])))
@@ -27,7 +27,7 @@ def load(folder):
 
 
 def _checked(path, asset):
-    """The bytes of a file, if they are those that were exported."""
+    """Reads a file whose digest must match the model card."""
     content = path.read_bytes()
     if "1220" + hashlib.sha256(content).hexdigest() != asset["file:checksum"]:
         raise ValueError(f"{path} is not what was exported (SHA-256): copy it again, or export the network again")
