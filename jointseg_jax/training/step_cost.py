@@ -4,6 +4,7 @@ It trains nothing and reads no patches; bands and class shares come from the dat
 """
 
 import dataclasses
+import functools
 import math
 import pathlib
 import re
@@ -30,7 +31,7 @@ from jointseg_jax.training.state import Method, init_state
 from jointseg_jax.training.step import abstract_batch, make_step
 
 _SHARE = 0.9  # of a device's memory for a step; the allocator and batches in transfer take the rest
-_TRIES = 4
+_AIM = 0.98  # of that, because memory grows a little faster than a line
 _FULL = re.compile("RESOURCE_EXHAUSTED|out of memory|failed to allocate", re.I)  # messages of compilers
 
 
@@ -144,9 +145,9 @@ def step_memory(program: Program, config: Any, method: Method, mesh: parallel.Me
 
 
 def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int, limit: int) -> tuple[int, float]:
-    """The largest multiple of `unit` samples that fits, and its bytes: extrapolates linearly, then compiles.
+    """The largest multiple of `unit` samples that is found to fit, and its bytes; 0 where not even `unit` fits.
 
-    If the extrapolated size is at or above one that the compiler refused, it tries half-way to that size instead.
+    Halves `batch` until it fits. Compiles the size that a line through two sizes predicts, and halves it until it fits.
 
     Args:
         measure: bytes for a batch of this many samples; infinite if the compiler refuses it.
@@ -155,40 +156,23 @@ def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int
         unit: samples.
         limit: available bytes.
     """
-    room = int(_SHARE * limit)
-    known = {batch: need}
-
-    def look(size: int) -> float:
-        if size not in known:
-            known[size] = measure(size)
-        return known[size]
-
-    def half(size: int) -> int:
-        return max(unit, size // 2 // unit * unit)
-
-    size = batch
-    while look(size) == math.inf:
-        if size == unit:
+    measure, room, beyond = functools.cache(measure), int(_SHARE * limit), math.inf
+    while need > room:
+        if batch == unit:
             return 0, 0
-        size = half(size)
-    look(half(size) if size > unit else 2 * unit)
-    for _ in range(_TRIES):
-        compiled = sorted((size, bytes_) for size, bytes_ in known.items() if bytes_ < math.inf)
-        refused = min((size for size, bytes_ in known.items() if bytes_ == math.inf), default=0)
-        if len(compiled) == 1:
-            break
-        (a, need_a), (b, need_b) = compiled[-2:]
-        slope = max((need_b - need_a) / (b - a), 1.0)
-        guess = int((room - need_b) / slope + b) // unit * unit
-        beyond = 0 < refused <= guess
-        if beyond:
-            guess = (b + refused) // 2 // unit * unit
-        if guess < unit or guess == b:
-            break
-        if look(guess) <= room and not beyond:
-            break
-    fitting = [size for size, bytes_ in known.items() if bytes_ <= room]
-    return (max(fitting), known[max(fitting)]) if fitting else (0, 0)
+        beyond, batch = batch, max(unit, batch // 2 // unit * unit)
+        need = measure(batch)
+    other = batch // 2 // unit * unit or 2 * unit
+    per_sample = (need - measure(other)) / (batch - other) if other < beyond else math.inf
+    if not math.isfinite(per_sample):
+        return batch, need
+    predicted = batch + (_AIM * room - need) / max(per_sample, 1.0)
+    guess = int(min(predicted, beyond - unit)) // unit * unit
+    while guess > batch:
+        if (more := measure(guess)) <= room:
+            return guess, more
+        guess = guess // 2 // unit * unit
+    return batch, need
 
 
 def _limit() -> tuple[int, str]:

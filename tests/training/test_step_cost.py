@@ -102,7 +102,7 @@ def test_other_failures_of_the_compiler_are_no_lack_of_memory(single):
         (64, 8, 16, 1000, 8),
         (8, 8, 8, 1000, 0),
         (64, 8, 8, 1000, 0),
-        (8, 8, 200, 1000, 136),  # the line leads far beyond, and four tries half the way back
+        (8, 8, 200, 1000, 120),  # the line leads far beyond, and halving leads back
         (8, 8, 16, 1000, 8),
         (24, 8, 16, 1000, 8),
         (64, 8, 10**9, 100, 96),
