@@ -1,1 +1,1 @@
-"""Networks: plain arguments in, arrays out; they know neither data nor devices nor config objects."""
+"""Networks: plain arguments in, arrays out. They do not depend on datasets, devices or config objects."""

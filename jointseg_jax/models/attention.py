@@ -1,8 +1,7 @@
-"""Channel and spatial attention that see a bounded neighbourhood (after CBAM, Woo et al. 2018, arXiv 1807.06521).
+"""Channel and spatial attention over a bounded neighbourhood (after CBAM, Woo et al. 2018, arXiv 1807.06521).
 
-CBAM pools over the whole feature map, which would make a map depend on how it is cut into tiles. Here the channel gate
-is computed from means over sliding windows of the 10 m lattice: moving a tile by any number of 10 m pixels moves the
-gate with it and changes nothing else.
+CBAM pools over the whole feature map, so a map would depend on its division into tiles. Here the channel gate comes
+from means over sliding windows of the 10 m lattice: shifting a tile by whole 10 m pixels only shifts the gate.
 """
 
 from fractions import Fraction
@@ -23,7 +22,7 @@ class ChannelAttention(nn.Module):
     """Scales channels by a gate computed from the neighbourhood's mean activations.
 
     Attributes:
-        scale: 10 m lattice / this lattice, at most 1 (1/10 at 1 m): pooling happens at 10 m.
+        scale: 10 m lattice / this lattice, at most 1 (1/10 at 1 m), for pooling at 10 m.
         levels: the window is 3**levels coarse pixels wide.
         dtype: of the computation.
     """

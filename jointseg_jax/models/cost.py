@@ -1,6 +1,6 @@
-"""What a network costs: parameters and floating-point operations, counted from the traced program.
+"""Cost of a network: parameters and FLOPs, counted from the traced program.
 
-The compiled program's own cost analysis counts the body of a scan once; the trace knows the length.
+XLA's cost analysis counts the body of a scan once; the trace knows its length.
 """
 
 import math
@@ -19,7 +19,7 @@ def parameters(tree: Any) -> int:
 def flops(function: Callable[..., Any], *args: Any) -> int:
     """Floating-point operations of `function(*args)` in convolutions and matrix products, two per multiply-add.
 
-    Elementwise work is left out, as is customary. Arguments may be `jax.ShapeDtypeStruct`s: nothing is run.
+    Elementwise operations are left out, as usual. Arguments may be `jax.ShapeDtypeStruct`s, because nothing runs.
     """
     return _count(jax.make_jaxpr(function)(*args).jaxpr)
 

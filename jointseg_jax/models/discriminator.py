@@ -1,8 +1,8 @@
 """The U-Net discriminator of Real-ESRGAN (Wang et al. 2021, arXiv 2107.10833), and its spectral normalisation.
 
 Spectral normalisation (Miyato et al. 2018, arXiv 1802.05957) divides a kernel by its largest singular value, which
-power iteration follows from step to step. The iteration's vectors are no parameters: no gradient moves them and no
-optimiser sees them, so they are a tree of their own, advanced once per training step by `power_iteration`.
+power iteration tracks from step to step. The vectors of the iteration receive no gradient and are not parameters of the
+optimiser. They form a separate tree, which `power_iteration` advances once per training step.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from jointseg_jax.models.resampling import resample
 SIDE_MULTIPLE = 8  # three halvings
 _COLLECTION = "spectral"
 _FIRST_ITERATIONS = 15  # as PyTorch's torch.nn.utils.parametrizations.spectral_norm does before the first step
-_EPSILON = 1e-12  # PyTorch's guard against the norm of a zero vector
+_EPSILON = 1e-12  # PyTorch's lower bound of a vector norm
 
 Params = dict[str, dict[str, jax.Array]]
 Vectors = dict[str, dict[str, jax.Array]]
 
 
 class UNetDiscriminator(nn.Module):
-    """One logit per pixel: is this pixel of a real image?
+    """Gives one logit per pixel for "this pixel is real".
 
     4,376,897 parameters for 64 features and 3 channels.
 
@@ -42,14 +42,14 @@ class UNetDiscriminator(nn.Module):
         """Runs the network.
 
         Args:
-            x: [b, h, w, channels], an image or an image and whatever it is conditioned on; sides divisible by 8.
+            x: [b, h, w, channels], an image, or an image with its condition; sides divisible by 8.
 
         Returns:
-            Logits [b, h, w, 1] float32, and what each convolution but the last made of its input (after LeakyReLU and
-            before skips), for feature matching: nine arrays, on lattices of 1, 2, 4, 8, 4, 2, 1, 1, 1 pixels.
+            Logits [b, h, w, 1] float32, and for feature matching the output of each convolution but the last, after
+            LeakyReLU and before skips: nine arrays, on lattices of 1, 2, 4, 8, 4, 2, 1, 1, 1 pixels.
 
         Raises:
-            ValueError: the sides are no multiples of 8.
+            ValueError: the sides are not multiples of 8.
         """
         height, width = x.shape[1:3]
         if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
@@ -77,9 +77,9 @@ class UNetDiscriminator(nn.Module):
 
 
 class SpectralConv(nn.Module):
-    """A convolution without bias whose kernel is divided by its largest singular value, in float32.
+    """A convolution without bias; its kernel is divided by its largest singular value, in float32.
 
-    Its vectors u [features] and v [size * size * c] are the variables of the collection "spectral".
+    Its vectors u [features] and v [size * size * c] are variables of the collection "spectral".
     """
 
     features: int
@@ -98,17 +98,17 @@ class SpectralConv(nn.Module):
 
 
 def spectral_norm(kernel: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
-    """The largest singular value of a kernel [h, w, in, out] as its singular vectors u [out], v [h * w * in] see it.
+    """The largest singular value of a kernel [h, w, in, out], from its singular vectors u [out] and v [h * w * in].
 
-    The kernel is taken as the matrix output channels x rest, as PyTorch does (whose v differs by a permutation: its
-    input channels come first). The gradient goes through the kernel, the vectors count as constants.
+    The kernel is reshaped to the matrix output channels x rest, as in PyTorch, where v is permuted because input
+    channels come first. The gradient passes through the kernel; the vectors are constants.
     """
     u, v = jax.lax.stop_gradient(u), jax.lax.stop_gradient(v)
     return _product(_product(v, _matrix(kernel)), u)
 
 
 def power_iteration(params: Mapping[str, Any], vectors: Mapping[str, Mapping[str, jax.Array]]) -> Vectors:
-    """One step towards the singular vectors of every normalised kernel, in float32; called once per training step.
+    """One step towards the singular vectors of all normalised kernels, in float32; called once per training step.
 
     Args:
         params: of the discriminator.
@@ -123,12 +123,12 @@ def power_iteration(params: Mapping[str, Any], vectors: Mapping[str, Mapping[str
 
 
 def init_discriminator(net: UNetDiscriminator, key: jax.Array, channels: int = 3) -> tuple[Params, Vectors]:
-    """Parameters, and vectors already near the singular vectors of the fresh kernels.
+    """Fresh parameters, and vectors already close to the singular vectors of the kernels.
 
     Args:
         net: the discriminator.
-        key: of the randomness.
-        channels: of its input: 3, or more where it is conditioned.
+        key: for the parameters.
+        channels: of its input: 3, or more if it is conditioned.
     """
     variables = net.init(key, jnp.zeros((1, SIDE_MULTIPLE, SIDE_MULTIPLE, channels)))
     params, vectors = variables["params"], variables[_COLLECTION]
@@ -139,7 +139,7 @@ def init_discriminator(net: UNetDiscriminator, key: jax.Array, channels: int = 3
 def discriminate(
     net: UNetDiscriminator, params: Mapping[str, Any], vectors: Mapping[str, Any], x: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """The discriminator as a pure function; see `UNetDiscriminator.__call__`. The vectors are used as they are."""
+    """The discriminator as a pure function; see `UNetDiscriminator.__call__`. It does not change the vectors."""
     return cast(
         tuple[jax.Array, tuple[jax.Array, ...]],
         net.apply({"params": params, _COLLECTION: vectors}, x),
@@ -157,7 +157,7 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _level(length: int) -> jax.Array:
-    # The kernels are random, so a fixed vector is as good a start as a drawn one; XLA takes seconds over every draw.
+    # Kernels are random, so a fixed start is as good as a random one, and XLA takes seconds for every draw.
     return jnp.full((length,), length**-0.5, jnp.float32)
 
 
@@ -166,7 +166,7 @@ def _unit(x: jax.Array) -> jax.Array:
 
 
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """One row of zeros around: keeps the size with a 3 x 3 kernel, halves it with 4 x 4 and stride 2."""
+    """Convolution with padding 1: a 3 x 3 kernel keeps the size, a 4 x 4 kernel with stride 2 halves it."""
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

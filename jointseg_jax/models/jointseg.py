@@ -1,6 +1,6 @@
-"""The composition: normalise, super-resolve, segment. Training, evaluation and mapping all run this one object.
+"""The whole network: normalise, super-resolve, segment. Training, evaluation and mapping all run this one object.
 
-Normalisation is inside, so that the three cannot disagree about units.
+It includes normalisation, so all three use the same units.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ CONTROLS: tuple[str, ...] = get_args(Control)
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """One modality as the network needs to know it: name, mean and standard deviation per band."""
+    """One input modality: its name, and mean and standard deviation per band."""
 
     name: str
     mean: tuple[float, ...]
@@ -32,13 +32,13 @@ class InputSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What a network returns.
+    """The outputs of the network.
 
     Attributes:
         logits: [b, 10h, 10w, classes] float32.
         images: one per stage, [b, h_k, w_k, 3] float32, in the units of the input; empty without an SR branch.
         spacings: of the images, metres.
-        features: where asked for, the last features of the SR branch and of the segmenter, [b, 10h, 10w, any].
+        features: on request, the last features of the SR branch and of the segmenter, [b, 10h, 10w, any].
     """
 
     logits: jax.Array
@@ -51,7 +51,7 @@ jax.tree_util.register_dataclass(Outputs, data_fields=["logits", "images", "feat
 
 
 class JointSeg(nn.Module):
-    """Joint super-resolution and segmentation, and its controls, which are other inputs to the same segmenter.
+    """Joint super-resolution and segmentation, and controls that feed other inputs to the same segmenter.
 
     Attributes:
         inputs: the modalities, the first holding the image bands.
@@ -61,10 +61,10 @@ class JointSeg(nn.Module):
         lattices, widths, classes, segmenter_blocks: see `Segmenter`.
         control: what the segmenter sees:
             "joint": the last stage's image and the SR branch's features;
-            "sequential": that image alone, gradients stopped, so that SR learns from its own loss only;
+            "sequential": that image alone, gradients stopped, so SR learns only from its own loss;
             "bilinear": the input enlarged bilinearly; no SR branch;
             "fine": the true 1 m image (an upper bound, not a product); no SR branch;
-            "coarse": the input repeated, and logits averaged back to 10 m: segmentation at 10 m. No SR branch.
+            "coarse": the input repeated, and logits averaged to 10 m: segmentation at 10 m; no SR branch.
         scan, remat, dtype: see `rrdb.Trunk`.
     """
 
@@ -109,11 +109,11 @@ class JointSeg(nn.Module):
         Args:
             modalities: name -> {"values": [b, dates, h, w, bands], "valid": [b, dates, h, w]} in physical units.
             image: [b, 10h, 10w, 3], read by the control "fine" only.
-            image_valid: [b, 10h, 10w], where the image is a measurement; None for everywhere.
+            image_valid: [b, 10h, 10w], true where the image is measured; None for everywhere.
             with_features: whether to return the branches' features; needs an SR branch.
 
         Raises:
-            ValueError: the control needs an image and none is given, or lacks the features asked for.
+            ValueError: the control needs an image and none is given, or it has no SR branch for `with_features`.
         """
         if with_features and not self.has_sr:
             raise ValueError(f"the control {self.control!r} has no SR branch whose features could be returned")
@@ -154,10 +154,10 @@ class JointSeg(nn.Module):
         return Outputs(logits, images, self.spacings, tuple(hidden) if with_features else ())
 
     def normalise(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """What the branches see.
+        """Normalises the inputs of the branches.
 
         Returns:
-            All inputs [b, h, w, dates * bands], the image bands' mean over valid dates [b, h, w, 3], and where any
+            All inputs [b, h, w, dates * bands], the image bands' mean over valid dates [b, h, w, 3], and 1 where any
             input is valid [b, h, w, 1].
         """
         channels, anywhere = [], []

@@ -1,7 +1,7 @@
-"""Convolutions, normalisation and window statistics that every network of the project is made of.
+"""Convolutions, normalisation and window statistics, shared by all networks.
 
-All images are `[batch, height, width, channels]`. Every operator here reaches a bounded distance, so that a tiled map
-equals an untiled one.
+All images are `[batch, height, width, channels]`. Every operator has a bounded reach, so a tiled map equals an untiled
+one.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def leaky_relu(x: jax.Array) -> jax.Array:
 def conv2d(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     """Same-size convolution, zeros beyond the edges. x: [b, h, w, c], kernel: [kh, kw, c, f], bias: [f]."""
     if kernel.shape[:2] == (1, 1):
-        y = x @ kernel[0, 0]  # several times faster than a 1 x 1 convolution on CPUs, and the same on accelerators
+        y = x @ kernel[0, 0]  # several times faster than a 1 x 1 convolution on CPUs, equal on accelerators
         return y if bias is None else y + bias
     y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return y if bias is None else y + bias
@@ -51,7 +51,7 @@ class Conv(nn.Module):
 class ChannelNorm(nn.Module):
     """Root-mean-square normalisation over channels only (Zhang and Sennrich 2019), statistics in float32.
 
-    Over channels and never over space: the map must not depend on what else lies in the tile.
+    It never averages over space, because the map must not depend on the rest of the tile.
     """
 
     @nn.compact
@@ -83,8 +83,8 @@ def pixel_unshuffle(x: jax.Array, factor: int) -> jax.Array:
 def upsampled_conv2d(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """`conv2d(upsample_nearest(x, 2), kernel, bias)` for a 3 x 3 kernel, in 2.25 times fewer multiplications.
 
-    Of the nine taps over a doubled pixel, those that fall on the same source pixel are summed beforehand: each of the
-    four output phases becomes a 2 x 2 convolution around a corner of the source lattice.
+    The taps that fall on the same source pixel are summed beforehand: each of the four output phases becomes a 2 x 2
+    convolution around a corner of the source lattice.
     [b, h, w, c] -> [b, 2h, 2w, f].
     """
     # Along one axis, phase 0 of source pixel i sees (i-1 | i, i) and phase 1 sees (i, i | i+1).
@@ -110,7 +110,7 @@ def upsampled_conv2d(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Ar
 
 
 class UpsampledConv(nn.Module):
-    """Nearest x2, then a 3 x 3 convolution (ESRGAN's upsampling); parameters are those of `Conv`."""
+    """Nearest x2, then a 3 x 3 convolution (ESRGAN's upsampling), with the parameters of `Conv`."""
 
     features: int
     dtype: Any = jnp.float32
@@ -126,8 +126,8 @@ class UpsampledConv(nn.Module):
 def window_sum(x: jax.Array, levels: int) -> jax.Array:
     """Sum over a sliding square window of side 3**levels (stride 1, zeros beyond the edges). [b, h, w, c].
 
-    A box of side 3**n is n boxes of side 3, each three times more spread: two additions per level and axis whatever the
-    size, and each value depends on its window only (a running sum would carry rounding across the tile).
+    A box of side 3**n is n boxes of side 3, each dilated three times more: two additions per level and axis. Each value
+    depends on its window only; a running sum would carry rounding errors across the tile.
     """
     reach = 3**levels // 2
 
@@ -143,7 +143,7 @@ def window_sum(x: jax.Array, levels: int) -> jax.Array:
 
 
 def window_mean(x: jax.Array, valid: jax.Array, levels: int) -> jax.Array:
-    """Mean of the valid pixels in a sliding window of side 3**levels, zero where there are none.
+    """Mean of the valid pixels in a sliding window of side 3**levels; zero without valid pixels.
 
     Args:
         x: [b, h, w, c].

@@ -1,7 +1,7 @@
-"""Progressive super-resolution: stages that bring 10 m input to 1 m, each adding detail to the bicubic of the input.
+"""Progressive super-resolution from 10 m to 1 m: each stage adds detail to the bicubic of the input.
 
-The paper's generator is an ESRGAN x4 followed by a second stage that sees the input upsampled together with the first
-stage's image; the remaining factor of 2.5 is our arithmetic. Any rational factors with product 10 work.
+The paper's generator is an ESRGAN x4 and a second stage that sees the upsampled input and the first stage's image. The
+factor 2.5 of that stage follows from the total of 10. Any rational factors with product 10 work.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ class Stage:
     """One stage.
 
     Attributes:
-        factor: by how much it refines.
+        factor: upsampling factor.
         blocks: RRDBs in its trunk.
         features: channels of the trunk.
         growth: growth of the dense blocks.
         tail_features: channels of the tail, from the first upsampling on.
-        unshuffle: the trunk runs on a lattice this many times coarser than the stage's input (1: on the input's own).
+        unshuffle: factor by which the lattice of the trunk is coarser than that of the stage's input.
     """
 
     factor: Fraction
@@ -40,7 +40,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """Features a stage leaves for the segmenter: an array [b, h, w, c] and its spacing in metres."""
+    """Features of a stage for the segmenter: an array [b, h, w, c] and its spacing in metres."""
 
     spacing: Fraction
     array: jax.Array
@@ -48,9 +48,9 @@ class Features:
 
 @dataclasses.dataclass(frozen=True)
 class SuperResolved:
-    """What the chain returns.
+    """The outputs of all stages.
 
-    Every stage's image [b, h, w, 3] float32, with spacing, and features of trunks and last tail.
+    Every stage's image [b, h, w, 3] float32, its spacing, and features of all trunks and the last tail.
     """
 
     images: tuple[jax.Array, ...]
@@ -59,10 +59,10 @@ class SuperResolved:
 
 
 def stage_spacings(stages: tuple[Stage, ...], spacing: Fraction) -> tuple[Fraction, ...]:
-    """Spacing of each stage's image, the input lying on `spacing`.
+    """Spacing of each stage's image, for input at `spacing`.
 
-    Raises `ValueError` unless every stage refines the input by a whole factor (so that tiles may begin at any input
-    pixel) and the last by 10.
+    Raises `ValueError` unless the total factor is an integer after every stage, which lets tiles begin at any input
+    pixel, and 10 after the last.
     """
     spacings = []
     at = spacing
@@ -79,7 +79,7 @@ def stage_spacings(stages: tuple[Stage, ...], spacing: Fraction) -> tuple[Fracti
 
 
 def image_resample(image: jax.Array, scale: Fraction) -> jax.Array:
-    """The float32 bicubic that stages add to. [b, h, w, bands] -> [b, scale * h, scale * w, bands]."""
+    """The float32 bicubic to which stages add. [b, h, w, bands] -> [b, scale * h, scale * w, bands]."""
     return resample(image.astype(jnp.float32), scale, "bicubic")
 
 
@@ -107,14 +107,15 @@ class StageNet(nn.Module):
         trunk = first + Conv(stage.features, dtype=self.dtype, name="conv_body")(trunk)
         x = self._upsample(trunk, stage.factor * stage.unshuffle)
         tail = leaky_relu(Conv(stage.tail_features, dtype=self.dtype, name="conv_hr")(x))
-        # The residual leaves in float32 and starts at zero: an untrained stage is exactly its bicubic.
+        # The residual is float32 and starts at zero, so an untrained stage is exactly its bicubic.
         residual = Conv(self.bands, dtype=jnp.float32, kernel_init=nn.initializers.zeros, name="conv_last")(tail)
         return residual, trunk, tail
 
     def _upsample(self, x: jax.Array, factor: Fraction) -> jax.Array:
-        """Doublings as in ESRGAN (nearest + conv).
+        """Upsamples features by a whole or fractional factor.
 
-        Then a whole factor by pixel shuffle, or a fraction by bilinear + conv.
+        A fraction uses bilinear + conv. A whole factor uses doublings as in ESRGAN (nearest + conv), then pixel shuffle
+        for the odd rest.
         """
         features = self.stage.tail_features
         if factor.denominator != 1:
@@ -151,8 +152,8 @@ class ProgressiveSR(nn.Module):
         """Runs all stages.
 
         Args:
-            inputs: [b, h, w, c] everything known at 10 m, normalised, zero where invalid.
-            base: [b, h, w, 3] the image bands of the input, normalised.
+            inputs: [b, h, w, c], all inputs at 10 m, normalised, zero where invalid.
+            base: [b, h, w, 3], the image bands of the input, normalised.
 
         Returns:
             Images in the normalised units of `base`.
@@ -167,7 +168,7 @@ class ProgressiveSR(nn.Module):
                 x = jnp.concatenate([images[-1], resample(inputs, self.spacing / before, "bicubic")], axis=-1)
             net = StageNet(stage, base.shape[-1], self.scan, self.remat, self.dtype, name=f"stage{number}")
             residual, trunk, tail = net(x)
-            # What a stage found beyond the bicubic is carried on: the next one adds to it instead of finding it again.
+            # Later stages add to the detail of earlier ones instead of learning it again.
             detail = residual if detail is None else image_resample(detail, before / after) + residual
             images.append(image_resample(base, self.spacing / after) + detail)
             features.append(Features(before * stage.unshuffle, trunk))

@@ -1,7 +1,7 @@
-"""Resampling by stencils of our own, not `jax.image.resize`.
+"""Resampling by local stencils.
 
-That one is a dense product over the whole axis, which gathers an array whose rows lie on several devices, and lets a
-pixel depend (numerically) on all others. Here every output pixel depends on a few neighbours, so that a tiled map
+`jax.image.resize` is a dense product over the whole axis: it gathers arrays with rows on several devices, and every
+pixel depends (numerically) on all others. With stencils, an output pixel depends on a few neighbours, so a tiled map
 equals an untiled one.
 """
 
@@ -63,7 +63,7 @@ def stencil(scale: Fraction, method: str) -> "Stencil":
 
 @functools.cache
 def box_stencil(scale: Fraction) -> "Stencil":
-    """Taps of an area mean by `scale` = p / q <= 1: each output pixel is the mean of the ground it covers."""
+    """Taps of an area mean by `scale` = p / q <= 1: each output pixel is the mean of the area it covers."""
     p, q = scale.numerator, scale.denominator
     phases = []
     for j in range(p):
@@ -87,13 +87,13 @@ def _transpose(phases: Stencil, period: int) -> Stencil:
 
 
 def _reach(phases: Stencil, period: int) -> tuple[int, int]:
-    """Blocks before and after its own that an output block depends on."""
+    """Numbers of input blocks before and after its own on which an output block depends."""
     offsets = [offset for taps in phases for offset, _ in taps]
     return max(0, -(min(offsets) // period)), max(0, max(offsets) // period)
 
 
 def _stencil_valid(x: jax.Array, phases: Stencil, period: int, axis: int, reach: tuple[int, int]) -> jax.Array:
-    """Applies a stencil where its whole neighbourhood of `reach` blocks is inside `x`."""
+    """Applies a stencil where the neighbourhood of `reach` blocks lies inside `x`."""
     before, after = reach
     blocks = x.shape[axis] // period - before - after
     view = x.reshape(*x.shape[:axis], -1, period, *x.shape[axis + 1 :])
@@ -123,8 +123,7 @@ def _stencil_forward(
 def _stencil_backward(
     phases: Stencil, period: int, axis: int, reach: tuple[int, int], _: None, g: jax.Array
 ) -> tuple[jax.Array]:
-    # The transpose of a gather of slices is a scatter of pads, several times slower than gathering with the
-    # transposed stencil.
+    # The transposed stencil gathers slices; the default transpose would scatter pads, several times slower.
     back = _transpose(phases, period)
     before, after = _reach(back, len(phases))
     g = pad(g, (reach[0] + before) * len(phases), (reach[1] + after) * len(phases), axis, "zero")
@@ -135,9 +134,9 @@ _stencil_op.defvjp(_stencil_forward, _stencil_backward)
 
 
 def apply_stencil(x: jax.Array, phases: Stencil, period: int, axis: int) -> jax.Array:
-    """Applies a stencil along one spatial axis (1 or 2) of [b, h, w, c], edge pixels continuing beyond the edge.
+    """Applies a stencil along one spatial axis (1 or 2) of [b, h, w, c]; edge pixels continue beyond the edge.
 
-    The axis is viewed as blocks of `period` pixels, so that on an array sharded along it only neighbouring rows travel.
+    The axis is viewed as blocks of `period` pixels: devices that share it exchange only neighbouring rows.
     Raises `ValueError` when the axis is not a whole number of blocks.
     """
     if x.shape[axis] % period:
@@ -177,9 +176,9 @@ def resample(x: jax.Array, scale: Fraction | int, method: str = "bilinear") -> j
 
 
 def area_mean(x: jax.Array, scale: Fraction) -> jax.Array:
-    """Mean over the ground each coarser pixel covers, partly covered pixels by their share.
+    """Mean over the area of each coarser pixel, with partly covered pixels weighted by their share.
 
-    [b, h, w, c], scale <= 1.
+    x: [b, h, w, c]; scale <= 1.
     """
     scale = Fraction(scale)
     if scale > 1:
@@ -203,7 +202,7 @@ def masked_area_mean(x: jax.Array, valid: jax.Array, scale: Fraction) -> tuple[j
         scale: at most 1.
 
     Returns:
-        The mean [b, h', w', c] and its validity [b, h', w', 1]: 1 where at least half of the ground was valid.
+        The mean [b, h', w', c] and its validity [b, h', w', 1]: 1 where at least half of the area is valid.
     """
     share = area_mean(valid, scale)
     total = area_mean(x * valid, scale)

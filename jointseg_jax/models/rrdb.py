@@ -14,23 +14,23 @@ REMAT = ("none", "blocks", "dense")
 DENSE_CONVS = 5
 DENSE_BLOCKS = 3  # residual dense blocks in one RRDB
 RESIDUAL_SCALE = 0.2
-# ESRGAN initialises its dense convolutions with a tenth of the usual (Kaiming) standard deviation.
+# ESRGAN initialises its dense convolutions with a tenth of the Kaiming standard deviation.
 dense_init = nn.initializers.variance_scaling(2.0 * 0.1**2, "fan_in", "normal")
 
 
 class Trunk(nn.Module):
     """A chain of RRDBs with the parameters of all blocks stacked on a leading axis.
 
-    Scanned or unrolled, the parameter tree is the same, so one checkpoint serves both: a scan keeps compilation short
-    on accelerators, while XLA on CPUs runs convolutions inside a loop several times slower.
+    The parameter tree is the same for scanned and unrolled blocks, so one checkpoint serves both. A scan keeps
+    compilation short on accelerators; on CPUs XLA runs convolutions in a loop several times slower.
 
     Attributes:
         blocks: number of RRDBs (23 in ESRGAN).
         features: channels of the trunk (64).
         growth: channels each dense convolution adds (32).
-        scan: loop over the blocks instead of unrolling them; None decides by platform.
-        remat: what the backward pass recomputes instead of storing it: "none"; "blocks", the inside of each RRDB (least
-            memory between, most within a block); "dense", the inside of each of its dense blocks.
+        scan: loops over the blocks instead of unrolling them; None decides by platform.
+        remat: what the backward pass recomputes instead of storing: "none"; "blocks", the inside of each RRDB (least
+            memory between blocks, most within one); "dense", the inside of each of its dense blocks.
         dtype: of the computation; parameters stay float32.
     """
 
@@ -70,7 +70,7 @@ class Trunk(nn.Module):
 def _stacked_init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """`dense_init` for each convolution of a stack [blocks, dense blocks, 3, 3, in, out].
 
-    The fan is that of one of them.
+    The fan is that of one convolution.
     """
     stack = shape[:2]
     keys = jax.random.split(key, stack[0] * stack[1])
@@ -92,7 +92,7 @@ def rrdb(
 
 
 def dense_block(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-    """One residual dense block: each convolution sees everything before it. x: [b, h, w, features]."""
+    """One residual dense block: each convolution sees the input and all outputs before it. x: [b, h, w, features]."""
     seen = x
     for i in range(1, DENSE_CONVS):
         y = leaky_relu(conv2d(seen, params[f"kernel{i}"], params[f"bias{i}"]))

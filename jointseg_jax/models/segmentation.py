@@ -1,7 +1,7 @@
 """The segmentation pyramid: lattices from 1 m to 10 m, each fused with the super-resolution features of its scale.
 
-Fusing at every level and a light head are ours, after SEG-ESRGAN (Salgueiro et al. 2022), which concatenates features
-of the SR branch into a segmentation encoder.
+SEG-ESRGAN (Salgueiro et al. 2022) concatenates features of the SR branch into a segmentation encoder. Fusion at every
+level and the light head are ours.
 """
 
 from fractions import Fraction
@@ -18,9 +18,9 @@ from jointseg_jax.models.resampling import area_mean, resample
 
 
 class Fusion(nn.Module):
-    """Adds what the super-resolution branch knows at this scale, then attends to channels and places, residually.
+    """Adds the super-resolution features of this scale, then applies channel and spatial attention, as a residual.
 
-    Without features (a control that has no SR branch) only their projection is absent.
+    Without features (a control without SR branch) only their projection is absent.
     """
 
     scale: Fraction
@@ -42,7 +42,7 @@ class Fusion(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Logits at 1 m from an image at 1 m, the input at 10 m and, where there is one, the SR branch's features.
+    """Logits at 1 m from an image at 1 m, the input at 10 m and, if given, the SR branch's features.
 
     Attributes:
         lattices: spacings of the levels, metres, finest first; the last is the input's.
@@ -71,7 +71,7 @@ class Segmenter(nn.Module):
             features: of the SR branch.
 
         Returns:
-            Logits [b, 10h, 10w, classes], float32, and the features they are made of, [b, 10h, 10w, widths[0]].
+            Logits [b, 10h, 10w, classes], float32, and the last features before them, [b, 10h, 10w, widths[0]].
         """
         coarse = self.lattices[-1]
         x = leaky_relu(Conv(self.widths[0], dtype=self.dtype, name="stem")(image))
@@ -90,7 +90,7 @@ class Segmenter(nn.Module):
             skips.append(x)
         for level in range(len(self.lattices) - 2, -1, -1):
             width = self.widths[level]
-            # Project before resampling: the finer lattice has more pixels, so it should have fewer channels to move.
+            # Project before resampling, because the finer lattice has more pixels and fewer channels.
             x = Conv(width, size=1, dtype=self.dtype, name=f"level{level + 1}_up")(x)
             x = resample(x, self.lattices[level + 1] / self.lattices[level], "bilinear") + skips[level]
             x = leaky_relu(Conv(width, dtype=self.dtype, name=f"level{level + 1}_out")(x))
@@ -111,7 +111,7 @@ class ResidualBlock(nn.Module):
 
 
 def nearest_feature(features: tuple[Features, ...], spacing: Fraction) -> jax.Array | None:
-    """The feature whose scale is closest to `spacing` in ratio (of two, the later), resampled onto that lattice."""
+    """The feature closest to `spacing` in ratio (the later of two equal ones), resampled onto that lattice."""
     if not features:
         return None
     chosen = min(reversed(features), key=lambda f: max(f.spacing / spacing, spacing / f.spacing))

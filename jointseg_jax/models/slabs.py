@@ -1,9 +1,9 @@
-"""Rows in slabs: how an operator sees across the boundary when the rows of an image lie on several devices.
+"""Operators across slab boundaries, for images with rows on several devices.
 
-Networks know no devices. They are told, while they are traced, into how many equal slabs the rows of every lattice are
-cut; the result does not depend on it. When each slab lies on a device of its own, the only data that travels is the
-halo: the rows next to a slab, which XLA sends to the neighbour as a collective permute. Left to itself, XLA gathers the
-whole array in the backward pass of an edge-padded stencil, and shards a padded axis unevenly.
+Networks do not know devices. While they are traced, `row_slabs` sets into how many equal slabs the rows of every
+lattice are divided; the result does not depend on it. With one slab per device, the only data exchanged is the halo:
+the rows next to a slab, which XLA sends to the neighbour as a collective permute. Otherwise XLA would gather the whole
+array in the backward pass of an edge-padded stencil, and shard a padded axis unevenly.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _count: contextvars.ContextVar[int] = contextvars.ContextVar("row_slabs", defaul
 
 @contextlib.contextmanager
 def row_slabs(count: int) -> Iterator[None]:
-    """Networks traced inside treat the rows of their images as `count` equal slabs."""
+    """Makes networks traced in the block treat the rows of their images as `count` equal slabs."""
     token = _count.set(count)
     try:
         yield
@@ -29,10 +29,10 @@ def row_slabs(count: int) -> Iterator[None]:
 
 
 def pad(x: jax.Array, before: int, after: int, axis: int, fill: Fill) -> jax.Array:
-    """Adds `before` and `after` pixels along one axis: the edge pixels continued, or zeros.
+    """Adds `before` and `after` pixels along one axis: repeated edge pixels, or zeros.
 
-    Not `jnp.pad(mode="edge")`: that one slices and joins along every axis, also those it does not pad, which costs a
-    collective along a sharded one in the backward pass.
+    `jnp.pad(mode="edge")` also slices and joins along axes that it does not pad, which costs a collective along a
+    sharded one in the backward pass.
     """
     if fill == "zero":
         width = [(0, 0, 0)] * x.ndim
@@ -59,11 +59,11 @@ def on_rows(
         x: [b, h, w, c].
         before: rows the operator needs above the first.
         after: rows it needs below the last.
-        fill: what lies beyond the image: its edge rows continued, or zeros.
-        operate: `(array, axis) -> array`, along `axis`, where `before` and `after` rows more have been added.
+        fill: beyond the image: repeated edge rows, or zeros.
+        operate: `(array, axis) -> array`, along `axis`, after `before` and `after` rows have been added.
 
     Returns:
-        [b, h', w, c], whatever height the operator makes of h.
+        [b, h', w, c]; the operator determines h'.
     """
     count = _count.get()
     if count == 1:
@@ -73,7 +73,7 @@ def on_rows(
 
 
 def on_slabs(x: jax.Array, before: int, after: int, operate: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """Applies an operator that takes images to slabs, extended by zeros at the image's edges, as if they were images.
+    """Applies an image operator to each slab, extended by its neighbours' rows, and by zeros at the image's edges.
 
     Args:
         x: [b, h, w, c].
@@ -84,7 +84,7 @@ def on_slabs(x: jax.Array, before: int, after: int, operate: Callable[[jax.Array
     count = _count.get()
     if count == 1:
         return operate(pad(x, before, after, 1, "zero"))
-    # Slabs before samples: samples before slabs, a flat axis would deal each device a strided set, and XLA gathers.
+    # Slabs come before samples in the flat axis; the reverse would give each device a strided set, and XLA gathers.
     extended = jnp.swapaxes(_extend(x, count, before, after, "zero"), 0, 1)
     y = operate(extended.reshape(-1, *extended.shape[2:]))
     y = jnp.swapaxes(y.reshape(count, x.shape[0], *y.shape[1:]), 0, 1)
@@ -92,7 +92,7 @@ def on_slabs(x: jax.Array, before: int, after: int, operate: Callable[[jax.Array
 
 
 def _extend(x: jax.Array, count: int, before: int, after: int, fill: Fill) -> jax.Array:
-    """[b, h, w, c] -> [b, count, before + h / count + after, w, c]: every slab with its neighbours' rows around it."""
+    """[b, h, w, c] -> [b, count, before + h / count + after, w, c]: every slab with the rows of its neighbours."""
     b, h, w, c = x.shape
     rows = h // count
     if h % count or rows < max(before, after):
@@ -107,7 +107,7 @@ def _extend(x: jax.Array, count: int, before: int, after: int, fill: Fill) -> ja
 
 
 def _from_neighbour(rows: jax.Array, edge: jax.Array, step: int, fill: Fill) -> jax.Array:
-    """Hands `rows` [b, count, k, w, c] of each slab to the slab `step` further; the slab at the edge gets the fill."""
+    """Passes `rows` [b, count, k, w, c] of each slab to the slab `step` further; the edge slab gets the fill."""
     shift = [(0, 0, 0)] * rows.ndim
     shift[1] = (step, -step, 0)
     moved = jax.lax.pad(rows, jnp.zeros((), rows.dtype), shift)

@@ -1,4 +1,4 @@
-"""Activations of VGG19 (Simonyan and Zisserman 2014, arXiv 1409.1556), for a perceptual loss.
+"""Activations of VGG19 (Simonyan and Zisserman 2014, arXiv 1409.1556) for a perceptual loss.
 
 The network is not trained here: its weights come from a file the user names (`training.published.load_vgg19`).
 """
@@ -15,9 +15,9 @@ from jointseg_jax.models.layers import conv2d
 # Convolutions and channels of each group; groups are separated by a 2 x 2 max pool.
 _GROUPS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 LAYERS = tuple(f"conv{g}_{c}" for g, (count, _) in enumerate(_GROUPS, 1) for c in range(1, count + 1))
-# What Real-ESRGAN's perceptual loss compares.
+# The layers of Real-ESRGAN's perceptual loss.
 PERCEPTUAL_LAYERS = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
-# Of ImageNet, RGB in 0..1, as torchvision's weights expect.
+# Statistics of ImageNet for RGB in 0..1, as torchvision's weights expect.
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
@@ -39,11 +39,11 @@ def vgg19_activations(
     layers: Sequence[str] = PERCEPTUAL_LAYERS,
     dtype: Any = jnp.float32,
 ) -> dict[str, jax.Array]:
-    """Activations before ReLU of the named layers; nothing past the deepest of them is computed.
+    """Activations before ReLU of the named layers; deeper layers are not computed.
 
     Args:
         params: {"conv1_1": {"kernel": [3, 3, in, out], "bias": [out]}, ...}, at least up to the deepest layer.
-        x: [b, h, w, 3] RGB in 0..1; normalised here as ImageNet's images were.
+        x: [b, h, w, 3] RGB in 0..1; normalised here by ImageNet's statistics.
         layers: some of `LAYERS`.
         dtype: of the computation.
 
@@ -51,7 +51,7 @@ def vgg19_activations(
         {name: [b, h / 2**(g-1), w / 2**(g-1), channels]} for the layers "convg_*", halves rounded down.
 
     Raises:
-        ValueError: an unknown layer, or an image too small to be halved that often.
+        ValueError: a layer is unknown, or the image is too small for the pools.
     """
     unknown = [name for name in layers if name not in LAYERS]
     if unknown:
@@ -78,7 +78,7 @@ def vgg19_activations(
 
 
 def reduction(name: str) -> int:
-    """How many pixels lie along one of a layer's."""
+    """The number of image pixels along one pixel of a layer."""
     return 2 ** (_group(name) - 1)
 
 
@@ -87,9 +87,9 @@ def _group(name: str) -> int:
 
 
 def _max_pool(x: jax.Array) -> jax.Array:
-    """The largest of each 2 x 2 pixels; an odd last row or column is dropped. [b, h, w, c] -> [b, h/2, w/2, c].
+    """Maximum of each 2 x 2 pixels; an odd last row or column is dropped. [b, h, w, c] -> [b, h/2, w/2, c].
 
-    A maximum over a reshaped array rather than a window reduction, whose gradient is slow on every device.
+    It reshapes the array, because the gradient of a window reduction is slow on every device.
     """
     b, h, w, c = x.shape
     x = x[:, : h - h % 2, : w - w % 2].reshape(b, h // 2, 2, w // 2, 2, c)

@@ -1,4 +1,4 @@
-"""Every loss as a function of outputs, batch and weights, and the objective that adds them up.
+"""All losses as functions of outputs, batch and weights, and the objective that sums them.
 
 May import: models, rasters.
 """

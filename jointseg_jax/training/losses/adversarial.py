@@ -1,7 +1,7 @@
 """Losses of the adversarial phase: generator and discriminator, feature matching, perceptual.
 
 Pure functions over masked pixels in float32. Weights are normalised over the whole global batch, see `masked_mean`. The
-caller evaluates the networks; the real side is held fixed (stop_gradient) in everything the generator minimises.
+caller evaluates the networks. The real side has no gradient (stop_gradient) in the losses of the generator.
 """
 
 import functools
@@ -22,31 +22,31 @@ def _check(kind: str) -> None:
 
 
 def _against(logits: jax.Array, others: jax.Array, weight: jax.Array) -> jax.Array:
-    """How much more real than the mean of the others, over the valid pixels of the whole batch."""
+    """Logits relative to the mean of the others over the valid pixels of the whole batch."""
     return logits - weighted_sum(others, weight_like(weight, others))
 
 
 def _judged(logits: jax.Array, real: bool, weight: jax.Array) -> jax.Array:
-    """Mean binary cross-entropy of logits against one answer; softplus does not overflow."""
+    """Mean binary cross-entropy of logits against one class; softplus does not overflow."""
     return weighted_sum(jax.nn.softplus(-logits if real else logits), weight_like(weight, logits))
 
 
 def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: str, weight: jax.Array) -> jax.Array:
-    """What the generator minimises.
+    """The adversarial loss of the generator.
 
     "vanilla": the non-saturating loss (Goodfellow et al. 2014), mean of -log D(fake). "relativistic": relativistic
-    average (Jolicoeur-Martineau 2018) as ESRGAN takes it (Wang et al. 2018; BasicSR), the mean of two terms: fake
-    logits less the mean real one should be positive, real logits less the mean fake one negative.
+    average (Jolicoeur-Martineau 2018) as in ESRGAN (Wang et al. 2018; BasicSR), the mean of two terms: fake logits
+    minus the mean real one should be positive, real logits minus the mean fake one negative.
 
     Args:
         real_logits: [b, h, w, 1] of the discriminator on real images, held fixed; may be None for "vanilla".
         fake_logits: [b, h, w, 1] on generated ones.
         kind: "vanilla" or "relativistic".
-        weight: of the real image's pixels, normalised [b, H, W, 1], on the logits' lattice or a finer one; fakes are
-            judged there, too.
+        weight: of the real image's pixels, normalised [b, H, W, 1], on the logits' lattice or a finer one; also used
+            for fakes.
 
     Raises:
-        ValueError: for another kind, or where the relativistic one has no real logits.
+        ValueError: the kind is unknown, or "relativistic" has no real logits.
     """
     _check(kind)
     fake = fake_logits.astype(jnp.float32)
@@ -61,10 +61,10 @@ def generator_gan(real_logits: jax.Array | None, fake_logits: jax.Array, kind: s
 
 
 def discriminator_gan(real_logits: jax.Array, fake_logits: jax.Array, kind: str, weight: jax.Array) -> jax.Array:
-    """What the discriminator minimises.
+    """The adversarial loss of the discriminator.
 
-    "vanilla": the sum of its means over real and over fake pixels (Real-ESRGAN); "relativistic": the mean of the two
-    relativistic terms (ESRGAN). Fakes come from a generator held fixed. Arguments and errors as of `generator_gan`.
+    "vanilla": the sum of the means over real and over fake pixels (Real-ESRGAN); "relativistic": the mean of the two
+    relativistic terms (ESRGAN). Fakes come from a generator held fixed. Arguments and errors: see `generator_gan`.
     """
     _check(kind)
     real, fake = real_logits.astype(jnp.float32), fake_logits.astype(jnp.float32)
@@ -83,10 +83,10 @@ def feature_matching(
     Args:
         real_features: [b, h_k, w_k, c_k] each, held fixed.
         fake_features: likewise.
-        weight: normalised [b, H, W, 1] of the real image; a coarse pixel weighs what its ground weighs.
+        weight: normalised [b, H, W, 1] of the real image; a coarse pixel has the weight of the fine pixels under it.
 
     Raises:
-        ValueError: where the lists differ in length or are empty.
+        ValueError: the lists differ in length or are empty.
     """
     if len(real_features) != len(fake_features) or not real_features:
         raise ValueError(f"{len(real_features)} layers of real features against {len(fake_features)} of fake ones")
@@ -105,11 +105,11 @@ def perceptual(
     Args:
         real_activations: by name, [b, h_k, w_k, c_k] each, held fixed.
         fake_activations: likewise.
-        layers: by name, the weights of the layers that count.
-        weight: normalised [b, H, W, 1] of the real image, each layer's sides dividing its sides by one factor.
+        layers: weights of the layers, by name.
+        weight: normalised [b, H, W, 1] of the real image; both sides of each layer divide its sides by one factor.
 
     Raises:
-        ValueError: where a weighted layer has no activations, or no layer has a weight.
+        ValueError: a weighted layer has no activations, or no layer has a weight.
     """
     missing = sorted(set(layers) - (set(real_activations) & set(fake_activations)))
     if missing or not layers:

@@ -1,8 +1,8 @@
-"""What looks at the images in the adversarial phase: a discriminator, VGG19, or both.
+"""The losses of the adversarial phase: a discriminator, VGG19, or both.
 
-They see the last stage's image beside the true one, in the training data's standard deviations, whole or a crop of it.
-Where the true image has no measurement the generated one takes its place, without gradient: neither side can be told
-from the other there, and the masks of the losses leave it out.
+They compare the last stage's image with the true one, whole or in a crop, in standard deviations of the training data.
+Unmeasured pixels of the true image are replaced by generated ones, without gradient: the two sides are equal there, and
+the masks of the losses leave these pixels out.
 """
 
 import dataclasses
@@ -26,12 +26,12 @@ _BANDS = 3
 
 
 class Views(NamedTuple):
-    """What is looked at.
+    """The images that discriminator and VGG19 see.
 
     Attributes:
         real: [b, h, w, 3], the true image in standard deviations about the mean.
         fake: the generated one.
-        context: the input upsampled, [b, h, w, 3], or nothing, [b, h, w, 0].
+        context: the upsampled input, [b, h, w, 3], or empty, [b, h, w, 0].
         weight: of the pixels, normalised over the whole batch, [b, h, w, 1] float32; 0 where nothing was measured.
     """
 
@@ -46,16 +46,16 @@ class Critic:
     """The adversarial phase.
 
     Attributes:
-        net: the discriminator; None where only VGG19 looks.
+        net: the discriminator; None with VGG19 only.
         kind: of the adversarial loss, see `adversarial.GAN_KINDS`.
         gan: weight of the adversarial loss.
         feature_matching: weight of the L1 between the discriminator's features.
         perceptual: weight of the perceptual loss.
         layers: VGG19's layers and their weights.
         start: the first step of the phase.
-        ramp: steps over which its weights rise from zero.
+        ramp: steps over which the weights rise from zero.
         sees_input: the discriminator sees the input beside the image (satlas-super-resolution).
-        crop: side in 1 m pixels of what is looked at; 0 for the whole patch.
+        crop: side of the crop in 1 m pixels; 0 for the whole patch.
         seed: of the crops.
         dtype: of VGG19's computation.
     """
@@ -75,24 +75,24 @@ class Critic:
 
     @property
     def channels(self) -> int:
-        """Of the discriminator's input."""
+        """Channels of the discriminator's input."""
         return 2 * _BANDS if self.sees_input else _BANDS
 
     def weight(self, batch: Mapping[str, Any], step: jax.Array) -> jax.Array:
-        """The weights of the pixels that are looked at, normalised over a whole batch: [b, h, w, 1]."""
+        """The weights of the pixels in view, normalised over a whole batch: [b, h, w, 1]."""
         return normalise(self._crop(batch["image_valid"][..., None], step))
 
     def views(
         self, model: JointSeg, outputs: Outputs, batch: Mapping[str, Any], weight: jax.Array, step: jax.Array
     ) -> Views:
-        """What is looked at in a batch or in a piece of one.
+        """The views of a batch or of a piece of one.
 
         Args:
             model: the network.
             outputs: of the network.
             batch: the batch or the piece.
-            weight: its part of the weights of the whole batch.
-            step: of training; with the seed it decides where all samples are cropped.
+            weight: the part of the whole batch's weights for it.
+            step: of training; with the seed it sets the position of the crop, the same for all samples.
         """
         average, std = model.image_statistics()
         fake = (self._crop(outputs.images[-1], step) - average) / std
@@ -115,7 +115,7 @@ class Critic:
     def generator_losses(
         self, params: Mapping[str, Any] | None, vectors: Mapping[str, Any] | None, vgg: Any, seen: Views
     ) -> dict[str, jax.Array]:
-        """The losses that the generator lowers.
+        """The losses of the generator.
 
         Args:
             params: of the discriminator, held fixed by the caller.
@@ -142,7 +142,7 @@ class Critic:
     def discriminator_loss(
         self, params: Mapping[str, Any], vectors: Mapping[str, Any], seen: Views
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """The discriminator's loss, and as metrics the loss and its mean logits over real and fake; fakes are fixed."""
+        """The discriminator's loss, and metrics: the loss, and its mean logits over real and fake; fakes are fixed."""
         fixed = jax.lax.stop_gradient(seen)
         real, _ = self._judge(params, vectors, fixed.real, fixed.context)
         fake, _ = self._judge(params, vectors, fixed.fake, fixed.context)
@@ -152,7 +152,7 @@ class Critic:
         return loss, {"discriminator": loss, **means}
 
     def total(self, values: Mapping[str, jax.Array], step: jax.Array) -> jax.Array:
-        """What the losses add to the generator's objective at a step."""
+        """The weighted sum of the losses that adds to the generator's objective at a step."""
         weights = {"gan": self.gan, "feature_matching": self.feature_matching, "perceptual": self.perceptual}
         parts = (w * values[name] for name, w in weights.items() if name in values)
         return ramp(step, self.start, self.ramp) * sum(parts, jnp.zeros((), jnp.float32))
@@ -163,5 +163,5 @@ class Critic:
 
 
 def _as_photo(x: jax.Array) -> jax.Array:
-    """Standard deviations about the mean of the training data as those of ImageNet, which VGG19 was trained on."""
+    """Maps standardised training data to the mean and standard deviation of ImageNet, on which VGG19 was trained."""
     return x * np.asarray(IMAGE_STD, np.float32) + np.asarray(IMAGE_MEAN, np.float32)

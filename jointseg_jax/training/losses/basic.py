@@ -1,4 +1,4 @@
-"""The losses that every run has, over masked pixels: cross-entropy, Dice, and the targets of the stages.
+"""The basic losses over masked pixels: cross-entropy, Dice, and the targets of the stages.
 
 Weights are normalised over the whole global batch, see `masked_mean`.
 """
@@ -17,7 +17,7 @@ from jointseg_jax.training.losses.masked_mean import weighted_sum
 def stage_targets(
     image: jax.Array, valid: jax.Array, spacings: tuple[Fraction, ...]
 ) -> list[tuple[jax.Array, jax.Array]]:
-    """The image on each stage's lattice, as its area mean over valid pixels, with validity.
+    """The area mean of the image over valid pixels on each stage's lattice, with validity.
 
     image: [b, 10h, 10w, 3]; valid: [b, 10h, 10w, 1] float. Returns pairs [b, h_k, w_k, 3], [b, h_k, w_k, 1].
     """
@@ -42,7 +42,7 @@ def cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array) -> jax
 
 
 def dice(logits: jax.Array, label: jax.Array, weight: jax.Array, smooth: float = 1.0) -> jax.Array:
-    """Mean over samples of 1 - soft Dice of the last class, each sample by itself (Milletari et al. 2016).
+    """Mean over samples of 1 - soft Dice of the last class, computed per sample (Milletari et al. 2016).
 
     logits: [b, h, w, classes]; label: [b, h, w]; weight: normalised [b], 0 for samples without a labelled pixel.
     """

@@ -14,7 +14,7 @@ from jointseg_jax.models.resampling import area_mean
 
 
 def normalise(weight: jax.Array) -> jax.Array:
-    """Weights >= 0 of any shape, scaled to a sum of 1 in float32; all zero where all are zero."""
+    """Scales weights >= 0 of any shape to a sum of 1 in float32; all zeros stay zero."""
     weight = weight.astype(jnp.float32)
     total = jnp.sum(weight)
     return weight / jnp.where(total > 0, total, 1)
@@ -25,7 +25,7 @@ def weighted_sum(x: jax.Array, weight: jax.Array) -> jax.Array:
 
     Args:
         x: of any shape.
-        weight: normalised, broadcastable to `x`; an entry that serves several of `x` is shared between them.
+        weight: normalised, broadcastable to `x`; an entry is shared equally by the elements it broadcasts to.
     """
     shared = x.size // weight.size
     return jnp.sum(x.astype(jnp.float32) * weight) / shared
@@ -42,16 +42,16 @@ def valid_like(valid: jax.Array, x: jax.Array) -> jax.Array:
         float32 [b, h', w', 1].
 
     Raises:
-        ValueError: where `x` is finer than `valid`, or its two axes differ in scale.
+        ValueError: `x` is finer than `valid`, or its two axes differ in scale.
     """
     return area_mean(valid.astype(jnp.float32), _scale(valid, x))
 
 
 def weight_like(weight: jax.Array, x: jax.Array) -> jax.Array:
-    """Normalised weights [b, h, w, 1] on the coarser lattice of `x` [b, h', w', c], where they still sum to 1.
+    """Normalised weights [b, h, w, 1] on the coarser lattice of `x` [b, h', w', c]; they still sum to 1.
 
     Raises:
-        ValueError: as `valid_like`.
+        ValueError: see `valid_like`.
     """
     scale = _scale(weight, x)
     return area_mean(weight, scale) / float(scale) ** 2

@@ -1,9 +1,8 @@
-"""The joint objective: which losses there are, and how they add up to one number.
+"""The joint objective: the losses and their weighted sum.
 
     total = w_sr * sum_k w_k L1_k  +  r(step) * (w_ce CE + w_dice Dice + w_boundary boundary)  +  w_affinity affinity
 
-with the two groups weighted by learned uncertainties instead where that is configured. A loss of weight zero is not
-computed.
+Learned uncertainties can weight the first two groups instead. A loss of weight zero is not computed.
 """
 
 import dataclasses
@@ -27,21 +26,20 @@ class Objective:
     """The joint objective of generator and segmenter.
 
     Attributes:
-        std: [3] by which image differences are divided, so that the L1 of reflectance and of a display stretch weigh
-            alike.
+        std: [3], divides image differences, to give the L1 of reflectance and of a display stretch the same scale.
         sr: weight of the sum over stages of their L1.
         stages: weight of each stage's L1.
         cross_entropy: weight of the mean over labelled pixels.
         dice: weight of the mean over samples of 1 - Dice of the impervious class.
-        class_weights: of the cross-entropy, one per class; empty for all alike.
+        class_weights: of the cross-entropy, one per class; empty for equal weights.
         boundary: weight of the cross-entropy near edges of the label.
-        boundary_reach: how near, in 1 m pixels.
+        boundary_reach: distance of these pixels from an edge, in 1 m pixels.
         affinity: weight of the feature affinity between SR branch and segmenter.
-        affinity_grid: cells down a patch on which it compares.
-        shift: metres within which the L1 looks for the best whole-pixel shift of the target; 0: none.
+        affinity_grid: number of cells down a patch for the affinity.
+        shift: metres within which the L1 searches the best whole-pixel shift of the target; 0: no search.
         weighting: of the two tasks, "fixed" or "uncertainty" (learned, Kendall et al. 2018).
-        segmentation_start, segmentation_ramp: steps before which segmentation weighs nothing, and over which its weight
-            rises then.
+        segmentation_start: step before which segmentation has no weight.
+        segmentation_ramp: steps over which that weight rises from zero.
     """
 
     std: tuple[float, ...]
@@ -70,7 +68,7 @@ class Objective:
         return self.affinity > 0
 
     def weights(self, batch: Mapping[str, jax.Array], spacings: tuple[Fraction, ...]) -> dict[str, jax.Array]:
-        """The weight of every pixel, sample or pair in each loss, from the masks of a whole batch; each sums to 1.
+        """The weights of pixels, samples or pairs in each loss, from the masks of a whole batch; each set sums to 1.
 
         Args:
             batch: with `image_valid` and `label`.
@@ -99,12 +97,12 @@ class Objective:
     def losses(
         self, outputs: Outputs, batch: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]
     ) -> dict[str, jax.Array]:
-        """The losses of a batch, or the share of them that a piece of it contributes; scalars.
+        """The losses of a batch, or the contributions of a piece of it; scalars.
 
         Args:
             outputs: of the network, images in physical units.
             batch: the batch or the piece, with `image`, `image_valid`, `label`.
-            weights: those of the whole batch, or the piece's part of them.
+            weights: of the whole batch, or the piece's part of them.
         """
         label, found = batch["label"], {}
         valid = batch["image_valid"].astype(jnp.float32)[..., None]
@@ -132,7 +130,7 @@ class Objective:
 
     @property
     def _resolved(self) -> tuple[int, ...]:
-        """Numbers of the stages whose L1 counts, from 1."""
+        """Numbers, from 1, of the stages with an L1 of non-zero weight."""
         return tuple(k for k, weight in enumerate(self.stages, start=1) if weight) if self.sr else ()
 
     def _reach(self, spacing: Fraction) -> int:
@@ -145,10 +143,10 @@ class Objective:
         """The number to minimise.
 
         Args:
-            values: of the losses.
+            values: the losses.
             learned: the log variances by task; empty with fixed weighting.
             step: of training.
-            share: of the batch that the values are of; their totals add up to the batch's.
+            share: the share of the batch in the values; totals of all pieces add up to the batch's.
         """
         zero = jnp.zeros((), jnp.float32)
         stages = enumerate(self.stages, start=1)

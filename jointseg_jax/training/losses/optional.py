@@ -28,8 +28,8 @@ def _window(x: jax.Array, reach: int, choose: Callable[..., jax.Array], start: f
 def boundary_band(label: jax.Array, reach: int) -> jax.Array:
     """Labelled pixels within `reach` pixels (in rows and in columns) of a labelled pixel of another class.
 
-    label: integers [b, h, w], 255 ignored: ignored ground neither is in the band nor makes one, as its edge is no edge
-    of the class. Returns float32 [b, h, w]. Raises `ValueError` for a reach below 1.
+    label: integers [b, h, w], 255 ignored. Ignored pixels are never in the band and create none, because their edge is
+    not an edge of a class. Returns float32 [b, h, w]. Raises `ValueError` for a reach below 1.
     """
     if reach < 1:
         raise ValueError(f"a boundary band that reaches {reach} pixels is empty: take 1 or more")
@@ -42,17 +42,17 @@ def boundary_band(label: jax.Array, reach: int) -> jax.Array:
 
 
 def class_weights(label_share: Sequence[float], power: float = 0.5) -> tuple[float, ...]:
-    """Weights of classes that balance rare against frequent ones: share ** -power.
+    """Class weights that balance rare against frequent classes: share ** -power.
 
-    Scaled so that a pixel of the dataset weighs 1 on average. Power 0 weighs all alike, 1 gives every class the same
-    total; 0.5 lies between (the square-root balance of Mahajan et al. 2018).
+    The mean weight over the pixels of the dataset is 1. Power 0 gives equal weights, 1 gives every class the same
+    total, and 0.5 is the square-root balance of Mahajan et al. (2018).
 
     Args:
-        label_share: of each class among the labelled pixels of the dataset; counts do as well.
+        label_share: of each class among the labelled pixels of the dataset; counts also work.
         power: at least 0.
 
     Raises:
-        ValueError: where a class has no pixel or the power is negative.
+        ValueError: a class has no pixel, or the power is negative.
     """
     share = np.asarray(label_share, np.float64)
     if share.ndim != 1 or not np.all(np.isfinite(share) & (share > 0)):
@@ -69,7 +69,7 @@ def class_weight_map(label: jax.Array, weights: Sequence[float]) -> jax.Array:
 
     Args:
         label: integers [b, h, w], 255 ignored.
-        weights: one per class, as of `class_weights`.
+        weights: one per class, see `class_weights`.
 
     Returns:
         float32 [b, h, w].
@@ -79,7 +79,7 @@ def class_weight_map(label: jax.Array, weights: Sequence[float]) -> jax.Array:
 
 
 def affinity_pairs(valid: jax.Array, grid: int) -> jax.Array:
-    """1 for each pair of cells of a sample that both count: at least half of the ground of a cell is valid.
+    """1 for each pair of cells of a sample that are both at least half valid.
 
     Args:
         valid: [b, h, w, 1], bool or 0 / 1.
@@ -96,7 +96,7 @@ def affinity_pairs(valid: jax.Array, grid: int) -> jax.Array:
 def feature_affinity(
     features_a: jax.Array, features_b: jax.Array, valid: jax.Array, grid: int, weight: jax.Array
 ) -> jax.Array:
-    """How much two branches differ in which places they find similar (DSRL's feature affinity, Wang et al. 2020).
+    """The difference between the self-similarities of two branches (DSRL's feature affinity, Wang et al. 2020).
 
     Features are averaged over valid pixels to `grid` cells down a patch and brought to unit length; the loss is the
     mean absolute difference of the cosine similarities of all pairs of cells within a sample. The branches may differ
@@ -110,23 +110,23 @@ def feature_affinity(
         weight: of the pairs, normalised [b, cells, cells], see `affinity_pairs`.
 
     Raises:
-        ValueError: where a lattice does not shrink to the grid or the mask is coarser than the features.
+        ValueError: a lattice does not shrink to the grid, or the mask is coarser than the features.
     """
 
     def similarity(features: jax.Array) -> jax.Array:
         scale = Fraction(grid, features.shape[1])
         cells, _ = masked_area_mean(features.astype(jnp.float32), valid_like(valid, features), scale)
-        # The small number keeps the gradient of a cell without features finite.
+        # The constant keeps the gradient finite for a cell without features.
         unit = cells * jax.lax.rsqrt(jnp.sum(jnp.square(cells), -1, keepdims=True) + 1e-8)
         unit = unit.reshape(unit.shape[0], -1, unit.shape[-1])
-        # Full precision: the difference of two nearly equal similarities would drown in TF32 or bfloat16.
+        # TF32 or bfloat16 would lose the difference of two nearly equal similarities.
         return jnp.einsum("bic,bjc->bij", unit, unit, precision=jax.lax.Precision.HIGHEST)
 
     return weighted_sum(jnp.abs(similarity(features_a) - similarity(features_b)), weight)
 
 
 def shift_mask(valid: jax.Array, reach: int) -> jax.Array:
-    """The pixels that `shift_tolerant_l1` compares: their neighbourhood of `reach` is inside the patch and valid.
+    """The pixels that `shift_tolerant_l1` compares: all pixels within `reach` of them are in the patch and valid.
 
     Args:
         valid: [b, h, w, 1], bool or 0 / 1.
@@ -136,7 +136,7 @@ def shift_mask(valid: jax.Array, reach: int) -> jax.Array:
         float32 [b, h - 2 * reach, w - 2 * reach, 1].
 
     Raises:
-        ValueError: for a reach below 0 or one that leaves nothing of the patch.
+        ValueError: the reach is negative or leaves no pixel of the patch.
     """
     height, width = valid.shape[1:3]
     if not 0 <= 2 * reach < min(height, width):
@@ -147,16 +147,15 @@ def shift_mask(valid: jax.Array, reach: int) -> jax.Array:
 def shift_tolerant_l1(
     prediction: jax.Array, target: jax.Array, weight: jax.Array, reach: int
 ) -> tuple[jax.Array, jax.Array]:
-    """L1 at the best whole-pixel shift of each sample's target, as real image pairs are never perfectly registered.
+    """L1 at the best whole-pixel shift of each sample's target, because real image pairs are never exactly aligned.
 
-    All shifts (dy, dx) within `reach` in rows and columns are tried: prediction[y, x] is compared with
-    target[y + dy, x + dx]. The pixels compared are the same for all shifts (see `shift_mask`), so no shift wins by
-    leaving pixels out. Gradients pass through the L1 at the
-    chosen shift, not through the choice; of equally good shifts the shortest is taken. With reach 0 this is the masked
-    L1. [ours], after the registration search of PROBA-V's score (Märtens et al. 2019).
+    It compares prediction[y, x] with target[y + dy, x + dx] for all shifts (dy, dx) within `reach` in rows and columns.
+    All shifts compare the same pixels (see `shift_mask`), so none wins by leaving pixels out. Gradients pass through
+    the L1 at the chosen shift, not through the choice; among equally good shifts the shortest wins. With reach 0 this
+    is the masked L1. [ours], after the registration search of PROBA-V's score (Märtens et al. 2019).
 
     Args:
-        prediction: [b, h, w, c], divided by whatever the L1 is counted in.
+        prediction: [b, h, w, c], in the unit of the L1.
         target: [b, h, w, c], likewise.
         weight: of the compared pixels, normalised [b, h - 2 * reach, w - 2 * reach, 1].
         reach: in pixels; (2 * reach + 1) ** 2 shifts are tried.
@@ -169,7 +168,7 @@ def shift_tolerant_l1(
     prediction, target = prediction.astype(jnp.float32), target.astype(jnp.float32)
     inner = prediction[:, reach : height - reach, reach : width - reach]
 
-    # Rows and columns are static slices, so that rows on several devices exchange their edges and nothing is gathered.
+    # With static slices, rows on several devices exchange only their edges and nothing is gathered.
     def rows(x: jax.Array, dy: int) -> jax.Array:
         return x[:, reach + dy : height - reach + dy]
 
@@ -180,7 +179,7 @@ def shift_tolerant_l1(
     shifts = sorted(itertools.product(steps, steps), key=lambda s: s[0] ** 2 + s[1] ** 2)
     still = jax.lax.stop_gradient(inner)
     errors = [jnp.sum(jnp.abs(still - columns(rows(target, dy), dx)) * weight, (1, 2, 3)) for dy, dx in shifts]
-    # The target's gradient is not wanted of the search either.
+    # The search takes no gradient of the target either.
     best = jnp.argmin(jax.lax.stop_gradient(jnp.stack(errors)), axis=0)
     chosen = jnp.asarray(shifts, jnp.int32)[best]  # [b, 2]
 

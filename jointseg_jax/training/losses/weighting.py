@@ -1,4 +1,4 @@
-"""How the parts of an objective are weighted: ramps over steps, learned uncertainty."""
+"""Weights of the parts of an objective: ramps over steps, learned uncertainty."""
 
 from collections.abc import Mapping
 
@@ -21,11 +21,11 @@ def ramp(step: jax.Array | int, start: int, length: int) -> jax.Array:
         float32, a scalar.
 
     Raises:
-        ValueError: for a negative length.
+        ValueError: the length is negative.
     """
     if length < 0:
         raise ValueError(f"a ramp cannot last {length} steps: take 0 or more")
-    # Differences of integers: beyond 2 ** 24 steps float32 would skip some.
+    # Subtract integers, because float32 skips steps beyond 2 ** 24.
     passed = jnp.asarray(step) - start
     if length == 0:
         return (passed >= 0).astype(jnp.float32)
@@ -43,25 +43,25 @@ def uncertainty_weighted(
 ) -> jax.Array:
     """Parts weighted by learned uncertainties (Kendall, Gal and Cipolla 2018): sum of exp(-s) * part + s.
 
-    The factors: an L1 is the negative log-likelihood of a Laplace distribution, |x| / b + log(2 b), which is this
-    formula with s = log b. For a squared error Kendall et al. have half of it with s = log of the variance
-    (x ** 2 / (2 v) + log(v) / 2), and for a cross-entropy exp(-s) * part + s / 2 with s = log of the squared
-    temperature. We take one form for all: a constant factor on the whole or on `s` only moves the balance by that
-    constant. At the optimum s = log(part), so that every part weighs 1 / part of itself.
+    An L1 is the negative log-likelihood of a Laplace distribution, |x| / b + log(2 b): this formula with s = log b.
+    Kendall et al. use half of it for a squared error, with s = log of the variance (x ** 2 / (2 v) + log(v) / 2), and
+    exp(-s) * part + s / 2 for a cross-entropy, with s = log of the squared temperature. We use one form for all,
+    because a constant factor on the whole or on `s` only shifts the balance by that constant. At the optimum
+    s = log(part), and the weight of every part is 1 / part.
 
-    A part that tends to zero gets an unbounded weight, and one whose pixels are all masked in a batch (zero) pulls its
-    `s` down by one gradient step: leave such parts at a fixed weight.
+    A part that tends to zero gets an unbounded weight. A part with all pixels masked in a batch is zero and lowers its
+    `s` by one gradient step. Give such parts a fixed weight.
 
     Args:
         parts: scalars by name, at least 0.
         log_variances: scalars s by the same names, parameters of the optimiser (`params["loss"]`); start at 0.
-        share: of a batch that the parts are of: `s` counts for so much, so that pieces add up to the whole.
+        share: share of the batch in the parts; scales `s`, and pieces then add up to the whole.
 
     Returns:
         The total, which may be negative.
 
     Raises:
-        ValueError: where the names differ.
+        ValueError: the names differ.
     """
     _same_names(parts, log_variances, "log variances")
     return sum(
