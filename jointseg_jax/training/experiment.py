@@ -163,7 +163,7 @@ class Start(NamedTuple):
 
 
 def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Path) -> Start:
-    """Restores the newest state of the work directory, or makes a fresh one with the weights of `config.init_from`.
+    """Restores the newest state of the work directory, or makes a fresh one, with weights of `config.init_from` if set.
 
     Raises:
         InputError: the work directory belongs to another experiment or dataset, or `config.init_from` does not fit.

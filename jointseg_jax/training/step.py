@@ -45,7 +45,7 @@ def abstract_batch(model: JointSeg, height: int, width: int, batch: int) -> Batc
 
 
 def ema_decay(step: jax.Array, limit: float) -> jax.Array:
-    """Short memory at first, `limit` later: min(limit, (1 + t) / (10 + t))."""
+    """The EMA decay min(limit, (1 + t) / (10 + t)), which gives a short memory at first."""
     t = step.astype(jnp.float32)
     return jnp.minimum(limit, (1 + t) / (10 + t))
 

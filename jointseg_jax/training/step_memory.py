@@ -17,7 +17,7 @@ _HEAVY = 100  # a step takes about this multiple of the bytes of its batch, more
 def check_room(experiment: Experiment, limit: int | None = None) -> None:
     """Refuses a batch that does not fit into this machine's memory.
 
-    Batches always count, because they lie in host memory. The state and the step count on CPUs only, because
+    Batches always count, because they lie in host memory. Memory of state and step counts on CPUs only, because
     accelerators report themselves what does not fit. A step is compiled only if it might not fit.
 
     Args:

@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jointseg_jax.errors import InputError, Interrupted, RunEnded
 from jointseg_jax.training.devices.processes import Processes
 
-AGAIN_STATUS = 75  # EX_TEMPFAIL of sysexits.h: not all is done, start me again
+AGAIN_STATUS = 75  # EX_TEMPFAIL of sysexits.h: the work is incomplete, restart the process
 # Messages of JAX when other hosts of a pod are late, as opposed to no pod at all.
 _LATE = re.compile("deadline|timed out|failed to recognize coordinator", re.I)
 
