@@ -1,12 +1,12 @@
-"""A prepared dataset on disk: what it holds, and the patches in it.
+"""A prepared dataset on disk, its sites and its patches.
 
 DATASET/dataset.json     contract, sites, split rule, licence, provenance
         index.parquet    one row per patch
         sites/NAME/      site rasters, tiled 256, ZSTD: one file per modality, image, label, split
-        MADE_BY          marks the folder as ours, see `jobs.folders`
+        MADE_BY          marks the folder as ours, see `storage.folders`
 
-While a process reads a dataset that is prepared anew, the new files lie in `sites/NAME.2` and `index.2.parquet`;
-`dataset.json` always says where the current ones are.
+If a dataset is prepared again while a process reads it, the new files go to `sites/NAME.2` and `index.2.parquet`.
+`dataset.json` always names the current files.
 """
 
 import dataclasses
@@ -37,11 +37,11 @@ class Site:
         crs, left, top, height, width: its 10 m lattice.
         layers: modality -> one file per date.
         image_gain, image_offset: per band, from the image file's numbers to the units of the input bands.
-        image_nodata: number that marks an invalid image pixel, in all bands, or None.
+        image_nodata: number in all bands of an invalid image pixel, or None.
         image_dtype: of the image file.
-        pixels: split -> 10 m pixels of its ground.
-        notes: what was decided or changed while preparing it.
-        files: digests of its rasters, see `site_record`; empty in datasets of before there were any.
+        pixels: split -> number of its 10 m pixels.
+        notes: decisions and changes made during preparation.
+        files: digests of its rasters, see `site_record`; empty in older datasets.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Site:
 
     @property
     def folder(self) -> str:
-        """With all its rasters."""
+        """The folder of its rasters."""
         return str(pathlib.PurePosixPath(self.image).parent)
 
     @property
@@ -96,7 +96,7 @@ class Site:
         """Inverse of `to_dict`; `where` names the file in messages.
 
         Raises:
-            Newer: it has fields that this program does not know.
+            Newer: it has unknown fields.
             KeyError, TypeError, ValueError: fields are missing or of other types.
         """
         formats.check_fields(fields, cls, where)
@@ -112,12 +112,12 @@ class Dataset:
 
     Attributes:
         root: its folder.
-        contract: what its numbers mean, with statistics over the training split where there is one.
+        contract: of its rasters, with statistics over the training split, if it has one.
         sites: by name.
         index: one row per patch, columns `INDEX_COLUMNS`.
-        simulated: for a modality that was simulated from the image, the sensor's settings; else None.
+        simulated: the simulated modality and the sensor's settings; None if none was simulated from the image.
         description: everything else in dataset.json.
-        mark: keeps the files from being removed while this object lives, see `locks.reading`.
+        mark: prevents removal of the files while this object exists, see `locks.reading`.
     """
 
     root: pathlib.Path
@@ -132,7 +132,7 @@ class Dataset:
         return {**self.__dict__, "mark": None}  # the process that opened the dataset keeps the mark
 
     def scene(self, name: str, contract: Contract | None = None) -> Scene:
-        """The inputs and the image of a site, for all modalities of `contract` (the dataset's own by default)."""
+        """The inputs and the image of a site, for the modalities of `contract` (default: the dataset's own)."""
         site, contract = self.sites[name], contract or self.contract
         layers = {
             m.name: tuple(
@@ -147,7 +147,7 @@ class Dataset:
         return Scene(name, lattice, layers, contract, image)
 
     def patches(self, split: str) -> pd.DataFrame:
-        """The patches of a split, in index order; raises `InputError` when there are none."""
+        """The patches of a split, in index order; raises `InputError` without any."""
         rows = self.index[self.index["split"] == split].reset_index(drop=True)
         if rows.empty:
             counts = self.index["split"].value_counts().to_dict()
@@ -155,7 +155,7 @@ class Dataset:
         return rows
 
     def sites_of(self, split: str) -> list[Site]:
-        """Sites that have ground in a split; raises `InputError` when there are none."""
+        """The sites with ground in a split; raises `InputError` without any."""
         sites = [s for s in self.sites.values() if s.pixels.get(split)]
         if not sites:
             raise InputError(
@@ -170,15 +170,14 @@ def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
 
     Args:
         root: its folder.
-        hold: keep the files that it names from being removed while what is returned lives, should the dataset be
-            prepared anew meanwhile.
+        hold: prevent a new preparation from removing the files while the returned object exists.
 
     Raises:
-        InputError: it is not there, damaged, or made by a newer version.
+        InputError: it is missing, damaged, or made by a newer version.
     """
     root = pathlib.Path(root)
     path = root / DESCRIPTION
-    mark = locks.reading(root / SITES) if hold else None  # before the description tells where the files are
+    mark = locks.reading(root / SITES) if hold else None  # before the description, which names the files
     try:
         description = formats.read_record(path, formats.DATASET)
     except FileNotFoundError as error:
@@ -199,7 +198,7 @@ def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
 
 
 def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
-    """The patches; `digest` is that of the file, which version 1 did not keep."""
+    """Reads the patches and checks the file against `digest`, which version 1 did not store."""
     try:
         if digest is not None and sha256(path) != digest:
             raise formats.damaged(path, formats.DATASET, "its digest is not that of dataset.json")
@@ -215,10 +214,10 @@ def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
 
 
 def select(contract: Contract, names: tuple[str, ...]) -> Contract:
-    """The contract restricted to some modalities, in the order given; an empty tuple keeps all.
+    """Restricts the contract to some modalities, in the given order; an empty tuple keeps all.
 
     Raises:
-        InputError: a name is unknown, or the first does not hold the image bands.
+        InputError: a name is unknown, or the first modality does not hold the image bands.
     """
     if not names:
         return contract

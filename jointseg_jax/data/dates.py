@@ -1,4 +1,4 @@
-"""Dates as records give them: a year, a month, a day, a time, or an interval between two of these."""
+"""Parses the dates of records: a year, a month, a day, a time, or an interval between two of these."""
 
 import calendar
 import datetime
@@ -9,10 +9,9 @@ DATE_FORMS = "2021-06-01, 2021-06-01T03:25:41Z, 2021-06, 2021 or 2021-06-01/2021
 
 
 def iso_moment(text: str) -> str:
-    """An ISO date as `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, `YYYY-MM-DDThh:mm:ssZ` or two of these with `/` between them.
+    """Normalises an ISO date to `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, `YYYY-MM-DDThh:mm:ssZ`, or two of these around `/`.
 
-    A time without a zone is taken for UTC. The result is empty where the text is no date, or an interval ends before it
-    begins.
+    A time without a zone is UTC. The result is empty if the text is not a date or the interval ends before it begins.
     """
     first, slash, last = text.partition("/")
     if slash:
@@ -23,10 +22,10 @@ def iso_moment(text: str) -> str:
 
 
 def interval_of(text: str) -> tuple[datetime.datetime, datetime.datetime] | None:
-    """The first and the last second, UTC, of what `iso_moment` gives; None for a text without a date.
+    """The first and the last second, UTC, of a date that `iso_moment` accepts; None for any other text.
 
-    A time is both. So is a day alone, at its first second, as STAC's `datetime` has it; a month or a year is the whole
-    of it, and so is a day that begins or ends an interval.
+    For a time both are equal. For a single day both are its first second, as in STAC's `datetime`. A month, a year, and
+    a day at either end of an interval span their whole duration.
     """
     moment = iso_moment(text)
     if not moment:

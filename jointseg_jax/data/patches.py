@@ -1,4 +1,4 @@
-"""Reading one training sample: the inputs, the image and the label of a patch."""
+"""Reads and augments training samples: the inputs, the image and the label of a patch."""
 
 import threading
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ Sample = dict[str, Any]
 class PatchReader:
     """Reads patches of one split.
 
-    A sample is a dict of fixed keys: `inputs` (modality -> `values` float32 `[dates, h, w, bands]` and `valid` bool
+    A sample is a dict with fixed keys: `inputs` (modality -> `values` float32 `[dates, h, w, bands]` and `valid` bool
     `[dates, h, w]`, physical units), `image` float32 `[10h, 10w, 3]` in the units of the input bands, `image_valid`,
     `label` uint8 `[10h, 10w]` (255 ignored), `patch` (its number) and `readable`.
 
-    A patch that cannot be read comes as an all-masked sample with `readable` False: it is never dropped, so that
-    batches stay a pure function of dataset, seed and step.
+    An unreadable patch becomes an all-masked sample with `readable` False. It is never dropped, because batches are a
+    pure function of dataset, seed and step.
     """
 
     def __init__(self, dataset: Dataset, split: str, contract: Contract, spread: SensorSpread | None = None):
@@ -61,7 +61,7 @@ class PatchReader:
         return f"site {self._names[patch]}, rows {row}-{row + height}, columns {col}-{col + width} (10 m pixels)"
 
     def read(self, patch: int, rng: np.random.Generator | None = None) -> Sample:
-        """Reads a patch; with `rng` (training), simulated inputs are observed anew by an instrument drawn at random."""
+        """Reads a patch; with `rng` (training), re-simulates simulated inputs with a randomly drawn sensor."""
         try:
             return self._read(patch, rng)
         except InputError as error:
@@ -69,7 +69,7 @@ class PatchReader:
             return {**self.masked(), "patch": np.int32(patch)}
 
     def masked(self) -> Sample:
-        """A sample in which nothing is valid."""
+        """A sample without valid pixels."""
         height, width = self.size
         dates = self.contract.dates
         inputs = {
@@ -110,7 +110,7 @@ class PatchReader:
         }
 
     def _observe(self, image_layer: ImageLayer, window: Window, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """The first modality as an instrument drawn from the spread sees the image, quantised as it is stored."""
+        """Simulates the first modality from the image with a sensor drawn from the spread, quantised as stored."""
         assert self._sensor is not None
         assert self._spread is not None
         sensor = self._spread.draw(self._sensor, rng)
@@ -131,7 +131,7 @@ _reported_lock = threading.Lock()
 
 
 def _complain(message: str, patch: str) -> None:
-    """Says once per file and place that a patch is unreadable; the loop counts them."""
+    """Logs each unreadable patch once; the training loop counts them."""
     from absl import logging
 
     with _reported_lock:
@@ -141,7 +141,7 @@ def _complain(message: str, patch: str) -> None:
 
 
 def dihedral(sample: Sample, turns: int, flip: bool) -> Sample:
-    """Turns all rasters of a sample by `turns` right angles and mirrors them, together."""
+    """Rotates all rasters of a sample by `turns` right angles and, with `flip`, mirrors them."""
 
     def turn(x: np.ndarray, axes: tuple[int, int]) -> np.ndarray:
         x = np.rot90(x, turns, axes=axes)
@@ -157,11 +157,10 @@ def dihedral(sample: Sample, turns: int, flip: bool) -> Sample:
 
 
 def jitter(sample: Sample, contract: Contract, amount: float, rng: np.random.Generator) -> Sample:
-    """Scales the first modality, and the image with it, as another sun, haze or stretch would.
+    """Scales the first modality and the image, to simulate changes of sun, haze or stretch.
 
-    A band's gain is exp(amount * (z + z_band / 3)) with standard normal z common to all bands and dates: brightness
-    changes more than colour. The image's bands change with the input's, so super-resolution is asked for nothing
-    else.
+    A band's gain is exp(amount * (z + z_band / 3)), with a standard normal z common to all bands and dates: brightness
+    changes more than colour. Image and input bands get the same gain, so the super-resolution task is unchanged.
 
     Args:
         sample: from a reader.
@@ -180,7 +179,7 @@ def jitter(sample: Sample, contract: Contract, amount: float, rng: np.random.Gen
 
 
 def stack(samples: Sequence[Sample]) -> Sample:
-    """Samples stacked along a new leading axis."""
+    """Stacks samples along a new leading axis."""
     first = samples[0]
     return {
         k: stack([s[k] for s in samples]) if isinstance(v, dict) else np.stack([s[k] for s in samples])

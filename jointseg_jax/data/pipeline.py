@@ -1,8 +1,8 @@
 """Batches as a pure function of (dataset, seed, step).
 
-Shuffling, repeating and augmenting act on global indices and the process slice comes last, so the global batch of a
-step is the same for any number of processes, threads and workers, and resuming is random access: a checkpoint stores
-no iterator state.
+Shuffling, repeating and augmenting act on global indices; the process slice comes last. The global batch of a step is
+therefore the same for any number of processes, threads and workers. Resuming is random access: a checkpoint stores no
+iterator state.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ DatasetIterator: TypeAlias = grain.DatasetIterator
 
 
 class _ReadTraining(grain.transforms.RandomMap):
-    """Patch number -> sample, turned and mirrored, its input observed by an instrument of its own."""
+    """Patch number -> augmented sample; a simulated input gets a randomly drawn sensor."""
 
     def __init__(self, reader: PatchReader, augment: bool, amount: float):
         self._reader, self._augment, self._amount = reader, augment, amount
@@ -52,7 +52,7 @@ def training_batches(
     threads: int = 2,
     workers: int = 0,
 ) -> DatasetIterator:
-    """This process's rows of global batches `start`, `start + 1`, ... without end.
+    """Yields this process's rows of global batches `start`, `start + 1`, ... without end.
 
     Args:
         reader: of the training split.
@@ -60,10 +60,10 @@ def training_batches(
         seed: of order and augmentation.
         start: the step to begin at.
         slice_: this process's share.
-        augment: flips and right-angle turns.
+        augment: flip and rotate by right angles.
         jitter: spread of a random gain on input and image, see `patches.jitter`; 0 for none.
         threads: reading threads.
-        workers: reading processes (spawned); 0 for threads only, which is usually faster, as GDAL releases the GIL.
+        workers: reading processes (spawned); 0 for threads only, usually faster because GDAL releases the GIL.
 
     Raises:
         ValueError: the batch does not divide by the number of processes.
@@ -88,15 +88,15 @@ def training_batches(
 def evaluation_batches(
     reader: PatchReader, *, batch: int, slice_: Slice = Slice(), limit: int | None = None
 ) -> Iterator[Sample]:
-    """This process's rows of the batches that cover a split once, in index order.
+    """Yields this process's rows of the batches that cover a split once, in index order.
 
-    The last batch is filled with masked samples.
+    Masked samples fill the last batch.
 
     Args:
         reader: of the split.
         batch: global batch size.
         slice_: this process's share.
-        limit: only so many patches, evenly spread over the split.
+        limit: maximum number of patches, evenly spread over the split.
     """
     count = len(reader)
     numbers = (

@@ -1,9 +1,9 @@
-"""What Sentinel-2 would have seen of a 1 m image: blur, sampling, noise, quantisation.
+"""Simulates a Sentinel-2 observation of a 1 m image: blur, sampling, noise.
 
-The published modulation transfer function (MTF) at the Nyquist frequency is that of the whole system, detector
-included. So the simulated point spread is Gaussian x pixel box, with the Gaussian chosen such that the *product* of
-both transfer functions has the published value: at 0.25 and 10 m its sigma is 4.35 m (blurring with 5.30 m and then
-averaging would blur twice).
+The published modulation transfer function (MTF) at the Nyquist frequency is that of the whole system, including the
+detector. So the simulated point spread is Gaussian x pixel box, and the Gaussian is chosen such that the *product* of
+both transfer functions has the published value. At 0.25 and 10 m its sigma is 4.35 m; blurring with 5.30 m and then
+averaging would blur twice.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ SNR_AT_REFERENCE = {
 }
 # Solar irradiance [W m-2 um-1] of the bands of Sentinel-2A, as in its product metadata.
 SOLAR_IRRADIANCE = {"B02": 1959.72, "B03": 1823.24, "B04": 1512.06, "B08": 1041.63, "B11": 245.59, "B12": 85.25}
-_COS_SUN_ZENITH = math.cos(math.radians(45.0))  # at which reference radiance becomes reference reflectance [ours]
-_DISPLAY_REFERENCE = 0.3  # linear light at which the published SNR is taken to hold in a display stretch [ours]
+_COS_SUN_ZENITH = math.cos(math.radians(45.0))  # converts reference radiance to reference reflectance [ours]
+_DISPLAY_REFERENCE = 0.3  # linear light at which the published SNR applies to a display stretch [ours]
 HIGHEST_MTF = 2 / math.pi  # at Nyquist, of a bare pixel box: sinc(1/2)
 
 
@@ -55,7 +55,7 @@ def to_display(linear: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Sensor:
-    """One state of the instrument, per band.
+    """One state of the sensor, per band.
 
     Attributes:
         mtf: system MTF at Nyquist.
@@ -77,7 +77,7 @@ class Sensor:
 
     @classmethod
     def sentinel2(cls, bands: tuple[str, ...], spacing: float = 10.0) -> "Sensor":
-        """The published instrument for reflectance in bands named B02, B03, ..."""
+        """The published sensor for reflectance in bands named B02, B03, ..."""
         snr, reference = [], []
         for band in bands:
             ratio, radiance = SNR_AT_REFERENCE[band]
@@ -87,10 +87,7 @@ class Sensor:
 
     @classmethod
     def display(cls, bands: tuple[str, ...], spacing: float = 10.0) -> "Sensor":
-        """The instrument applied to an 8-bit display stretch.
-
-        Unknown band names take the visible bands' median figures.
-        """
+        """The sensor for an 8-bit display stretch; unknown bands get the median figures of the visible bands."""
         known = {"R": "B04", "G": "B03", "B": "B02"}
         names = [known.get(b, b) for b in bands]
         mtf = tuple(MTF_AT_NYQUIST.get(n, 0.26) for n in names)
@@ -99,7 +96,7 @@ class Sensor:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Sensor":
-        """Inverse of `dataclasses.asdict`, also after a trip through JSON."""
+        """Inverse of `dataclasses.asdict`, also from JSON."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         return cls(**plain)
 
@@ -112,14 +109,14 @@ class Sensor:
     def observe(
         self, image: np.ndarray, valid: np.ndarray, *, pixel: float = 1.0, rng: np.random.Generator | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The image as this instrument sees it.
+        """Simulates the observation of an image.
 
         Args:
-            image: `[height, width, bands]` at `pixel` metres; sides are multiples of `spacing / pixel`. Its outer
-                `margin` metres lack neighbours and come out slightly wrong: give a larger window and crop.
-            valid: bool `[height, width]`; invalid pixels carry no weight.
+            image: `[height, width, bands]` at `pixel` metres; sides are multiples of `spacing / pixel`. The outer
+                `margin` metres are slightly wrong for lack of neighbours: give a larger window and crop.
+            valid: bool `[height, width]`; invalid pixels have no weight.
             pixel: spacing of the image, metres.
-            rng: noise; none when None.
+            rng: of the noise; None for no noise.
 
         Returns:
             Values `[height / n, width / n, bands]` float32 in the image's units, n = spacing / pixel, and valid: at
@@ -141,10 +138,7 @@ class Sensor:
         return seen.astype(np.float32), mass.mean(-1) >= 0.5
 
     def _kernel(self, factor: int, pixel: float, shift: float) -> np.ndarray:
-        """Weights `[taps, bands]` of image pixels around a coarse pixel.
-
-        The box blurred by the Gaussian, summing to one.
-        """
+        """Weights `[taps, bands]` of image pixels around a coarse pixel: the blurred box, with a sum of one."""
         reach = math.ceil(self.margin / pixel)
         position = np.arange(-reach, factor + reach) - (factor - 1) / 2 - shift
         sigma = np.array([gaussian_sigma(m, self.spacing) / pixel for m in self.mtf])
@@ -152,7 +146,7 @@ class Sensor:
         return (weights / weights.sum(0)).astype(np.float32)
 
     def _noise(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Gaussian noise whose variance is half read noise, half photon noise at the reference signal [ours]."""
+        """Gaussian noise; at the reference signal its variance is half read noise, half photon noise [ours]."""
         reference, snr = np.asarray(self.reference, np.float32), np.asarray(self.snr, np.float32)
         sigma = reference / snr * np.sqrt(0.5 + 0.5 * np.maximum(signal, 0) / reference)
         return sigma * rng.standard_normal(signal.shape, np.float32)
@@ -177,7 +171,7 @@ def _decimate(x: np.ndarray, kernel: np.ndarray, factor: int, axis: int) -> np.n
 
 @dataclasses.dataclass(frozen=True)
 class SensorSpread:
-    """How far the instrument may stray from its nominal state, drawn anew for each training patch.
+    """Random deviations of the sensor from its nominal state, drawn for each training patch.
 
     Attributes:
         mtf: half-width of a uniform change of the MTF at Nyquist.
@@ -192,7 +186,7 @@ class SensorSpread:
     snr: float = 2.0
 
     def draw(self, nominal: Sensor, rng: np.random.Generator) -> Sensor:
-        """One state of the instrument."""
+        """Draws one state of the sensor."""
         change = rng.uniform(-self.mtf, self.mtf)
         down, right = rng.normal(0, self.shift, 2) * nominal.spacing
         gain = float(np.exp(rng.normal(0, self.gain)))

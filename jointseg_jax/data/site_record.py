@@ -1,8 +1,8 @@
-"""What a prepared site was made from, and digests of its rasters: `sites/NAME/site.json`.
+"""The record of a prepared site, `sites/NAME/site.json`: a fingerprint of its sources and digests of its rasters.
 
-Three levels of checking, by cost. Reading a raster notices what breaks its compression, no more. `deep=False` compares
-sizes and samples of 1 MiB per raster: it is done when training begins. `deep=True` reads everything (about 1 GB/s): it
-is done when `prepare` decides that a site is there already, and before an evaluation.
+There are three levels of checks, by cost. Reading a raster detects only damage that breaks its compression.
+`deep=False` compares sizes and samples of 1 MiB per raster, at the start of training. `deep=True` reads everything
+(about 1 GB/s), before an evaluation and when `prepare` decides whether to keep a site.
 """
 
 import concurrent.futures
@@ -16,11 +16,11 @@ from jointseg_jax.storage import formats
 from jointseg_jax.storage.files import sampled_sha256, sha256
 
 RECORD = "site.json"
-_THREADS = 8  # storage answers several at a time, and hashing releases the GIL
+_THREADS = 8  # storage serves parallel reads, and hashing releases the GIL
 
 
 def digests(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """Name of each raster of a site's folder -> `bytes`, `sha256`, and `sample`, see `files.sampled_sha256`."""
+    """Raster name in a site's folder -> `bytes`, `sha256`, and `sample`, see `files.sampled_sha256`."""
     return {path.name: _digest(path) for path in sorted(folder.glob("*.tif"))}
 
 
@@ -30,12 +30,12 @@ def keep(folder: pathlib.Path, fingerprint: str, site: Site) -> None:
 
 
 def fingerprint_of(folder: pathlib.Path) -> str:
-    """What the site of a folder was made from; raises `InputError` where the record is damaged."""
+    """The fingerprint of a site's sources and settings; raises `InputError` if the record is damaged."""
     return str(formats.read_record(folder / RECORD, formats.SITE)["fingerprint"])
 
 
 def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
-    """The site that was made from the same files and settings; None where it has to be made.
+    """The site in a folder, if made from the same files and settings and intact; None if it must be made again.
 
     Raises:
         Newer: a newer version of the program made it.
@@ -51,7 +51,7 @@ def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
         return None
     if not same or not folder.is_dir():
         return None
-    if not site.files:  # version 1 kept sizes alone
+    if not site.files:  # version 1 stored only sizes
         sizes = {path.name: path.stat().st_size for path in folder.glob("*.tif")}
         if not record["sizes"] or any(sizes.get(name) != size for name, size in record["sizes"].items()):
             return None
@@ -62,11 +62,11 @@ def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
 
 
 def amiss(folder: pathlib.Path, site: Site, *, deep: bool) -> str:
-    """What is wrong with the rasters of a site, in words; empty where nothing is.
+    """Describes what is wrong with the rasters of a site; empty if nothing is.
 
     Args:
         folder: of the site.
-        site: its record; one of version 1 has no digests and is not checked.
+        site: its record; a version 1 record has no digests and is not checked.
         deep: see above.
     """
     for name, known in site.files.items():
@@ -83,10 +83,10 @@ def amiss(folder: pathlib.Path, site: Site, *, deep: bool) -> str:
 
 
 def insist(data: Dataset, sites: Iterable[Site], *, deep: bool) -> None:
-    """Compares the rasters of some sites with their digests.
+    """Checks the rasters of some sites against their digests.
 
     Raises:
-        InputError: one differs.
+        InputError: a raster differs.
     """
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         for found in pool.map(lambda site: amiss(data.root / site.folder, site, deep=deep), sites):

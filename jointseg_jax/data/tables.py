@@ -1,4 +1,4 @@
-"""Tables of text that people save from spreadsheets: CSV in UTF-8, refused in one sentence where they are not."""
+"""Reads CSV tables that users save from spreadsheets, in UTF-8; any other encoding raises a one-sentence error."""
 
 import csv
 import io
@@ -12,17 +12,17 @@ _UTF8 = 'save it as UTF-8 (a spreadsheet calls that "CSV UTF-8")'
 
 
 def read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file as text, without the space around names and cells; blank lines are passed over.
+    """Reads the rows of a CSV file as text; strips space around names and cells and skips blank lines.
 
-    Columns are separated by commas, or by semicolons or tabs where the header is.
+    The separator is a comma, a semicolon or a tab, whichever is most frequent in the header.
 
     Args:
         path: of the file, in UTF-8 with or without a byte order mark.
-        columns: that it must have; it may have others.
+        columns: required columns; others are allowed.
 
     Raises:
-        InputError: no regular file, another encoding, a column is missing or there twice, a row is longer or shorter
-            than the header, a quotation mark is not closed.
+        InputError: no regular file, another encoding, a missing or repeated column, a row longer or shorter than the
+            header, or an unclosed quotation mark.
     """
     text = _text(path)
     header = next((line for line in text.splitlines() if line.strip()), "")

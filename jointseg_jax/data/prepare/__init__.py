@@ -1,4 +1,4 @@
-"""From raw rasters and vectors to a dataset: sites, layers, labels, splits, statistics.
+"""Prepares a dataset from raw rasters and vectors: sites, layers, labels, splits, statistics.
 
 May import: bounds, errors, storage, geo, rasters, data.
 """

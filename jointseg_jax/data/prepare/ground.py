@@ -1,4 +1,4 @@
-"""Which ground of a site belongs to which split, and that no ground belongs to two."""
+"""Assigns the ground of each site to splits, and ensures that no ground is in two."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +18,14 @@ Rule = Callable[[int, int], np.ndarray]  # height, width in 10 m pixels -> split
 
 
 def split_rules(config: Any, sites: Sequence[SiteEntry]) -> dict[str, Rule]:
-    """For every site, the function from its size to its split codes. Sites of one place share a split.
+    """The rule of every site, from its size to its split codes; sites of one place share a split.
 
     Args:
         config: `dataset.split`, within its bounds.
         sites: all of the dataset.
 
     Raises:
-        InputError: by site, the table does not fit the sites.
+        InputError: splits are by site and the table does not match the sites.
     """
     if config.by == "site":
         chosen = _split_of_places(config, sites)
@@ -41,16 +41,16 @@ def split_rules(config: Any, sites: Sequence[SiteEntry]) -> dict[str, Rule]:
 
 
 def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, GeoBox]) -> None:
-    """Refuses sites that would put the same ground into two splits.
+    """Rejects sites that would put the same ground into two splits.
 
     Args:
         config: `dataset.split`.
         sites: all of the dataset.
-        lattices: 10 m lattice by site, for those sites that have one; of whatever zones they are.
+        lattices: 10 m lattice by site, for sites that have one; of any UTM zones.
 
     Raises:
-        InputError: by site, two sites of different splits overlap; by block, two sites overlap whose blocks differ;
-            or a site lies nowhere.
+        InputError: splits are by site and two sites of different splits overlap; splits are by block and two
+            overlapping sites have different blocks; or a site has no place on the ground.
     """
     by_name = {s.name: s for s in sites}
     split = _split_of_places(config, sites) if config.by == "site" else {}
@@ -69,17 +69,17 @@ def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, 
 
 
 def neighbours(config: Any, lattices: Mapping[str, GeoBox]) -> dict[str, tuple[str, ...]]:
-    """For every site, those before it whose ground lies nearer than the gap: the later one gives way. By site, none.
+    """For every site, the earlier sites nearer than the gap, which keep their ground; empty if splits are by site.
 
     Args:
         config: `dataset.split`.
-        lattices: 10 m lattice by site; those that share ground are one and the same, see `check_apart`.
+        lattices: 10 m lattice by site; sites that share ground have the same lattice, see `check_apart`.
     """
     if config.by != "block":
         return dict.fromkeys(lattices, ())
     first: dict[GeoBox, str] = {}
     for name, lattice in lattices.items():
-        first.setdefault(lattice, name)  # sites of one ground give way alike
+        first.setdefault(lattice, name)  # sites on the same ground are treated alike
     apart = near({name: lattice for lattice, name in first.items()}, COARSE_SPACING * config.gap)
     return {
         name: tuple(earlier for earlier, later in apart if later == first[lattice])
@@ -88,7 +88,7 @@ def neighbours(config: Any, lattices: Mapping[str, GeoBox]) -> dict[str, tuple[s
 
 
 def give_way(rule: Rule, lattice: GeoBox, others: Sequence[GeoBox], gap: int) -> Rule:
-    """The rule with the ground left free that lies within `gap` 10 m pixels of other sites: they know other blocks."""
+    """A rule that sets pixels within `gap` 10 m pixels of other sites to no split, because their blocks differ."""
 
     def kept(height: int, width: int) -> np.ndarray:
         shapes = [(seen_from(lattice, other, COARSE_SPACING * gap), 0) for other in others]

@@ -1,4 +1,4 @@
-"""The units of the 1 m image in terms of the input it goes with."""
+"""Converts the units of the 1 m image to those of its input."""
 
 import dataclasses
 import pathlib
@@ -12,14 +12,14 @@ from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR
 from jointseg_jax.rasters.reader import Handles, open_raster, read_window
 from jointseg_jax.rasters.scene import ImageLayer
 
-_BLOCK = 6  # coarse pixels on the side of the blocks compared: over 60 m the differing blur of the two is gone
+_BLOCK = 6  # coarse pixels on the side of a block: over 60 m the different blur of the two has no effect
 _FEWEST = 8  # blocks, for a line with two unknowns per band
-_LEAST_EXPLAINED = 0.1  # share of the input's variance; two scenes of different ground reach some hundredths
+_LEAST_EXPLAINED = 0.1  # share of the input's variance; scenes of different ground reach some hundredths
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageUnits:
-    """Gain and offset per band that bring the image's numbers into the input's units, and how they came about."""
+    """Gain and offset per band that convert the image's numbers to the input's units, and a note on their origin."""
 
     gain: tuple[float, ...]
     offset: tuple[float, ...]
@@ -29,10 +29,10 @@ class ImageUnits:
 def image_units(
     recipe: Recipe, lattice: GeoBox, image: pathlib.Path, nodata: float | None, layer: pathlib.Path, where: str
 ) -> ImageUnits:
-    """How the numbers of a prepared image translate into the units of the input bands.
+    """Determines the conversion of a prepared image to the units of the input bands.
 
-    An image that the input is simulated from, or that is said to match, shares the input's encoding. Otherwise a line
-    is fitted to block means.
+    The image shares the input's encoding if the input is simulated from it or the config says so (`match_image`).
+    Otherwise a line is fitted to block means.
 
     Args:
         recipe: of the preparation.
@@ -43,7 +43,7 @@ def image_units(
         where: the files both were made from, for messages.
 
     Raises:
-        InputError: image and input have too little clear ground in common, or do not show the same ground.
+        InputError: image and input share too little clear ground, or show different ground.
     """
     primary, bands = recipe.primary, len(recipe.image_bands)
     if recipe.image_is_encoded:
@@ -69,7 +69,7 @@ def image_units(
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Slope, intercept and explained variance of a line through points; no slope where either is constant."""
+    """Slope, intercept and explained variance of a line through points; slope 0 if x or y is constant."""
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0, float(y.mean()), 0.0
     gain, offset = np.polyfit(x, y, 1)
@@ -79,7 +79,7 @@ def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 def _block_pairs(
     recipe: Recipe, lattice: GeoBox, image: pathlib.Path, nodata: float | None, layer: pathlib.Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the image's numbers and of the input's values over blocks valid in both, `[blocks, bands]` each."""
+    """Means of image numbers and input values over blocks valid in both, `[blocks, bands]` each."""
     primary, bands = recipe.primary, len(recipe.image_bands)
     index = tuple(primary.bands.index(b) + 1 for b in recipe.image_bands)
     as_stored = ImageLayer(str(image), (1.0,) * bands, (0.0,) * bands, nodata)
@@ -103,7 +103,7 @@ def _block(x: np.ndarray, n: int) -> np.ndarray:
 
 
 def _block_means(values: np.ndarray, ok: np.ndarray) -> np.ndarray:
-    """Means over blocks of `_BLOCK` pixels that are wholly ok. [h, w, bands] -> [blocks, bands]."""
+    """Means over completely ok blocks of `_BLOCK` pixels. [h, w, bands] -> [blocks, bands]."""
     if min(ok.shape) < _BLOCK:
         return values[:0].reshape(0, values.shape[-1])
     whole = _block(ok.astype(np.float32), _BLOCK) == 1

@@ -1,4 +1,4 @@
-"""From vectors and land-cover codes to the label raster: 0 pervious, 1 impervious, 255 ignored."""
+"""Makes label rasters from vectors and land-cover codes: 0 pervious, 1 impervious, 255 ignored."""
 
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np
     """Translates land-cover codes (any integers) to label values.
 
     Raises:
-        InputError: a code is not in `mapping`; nothing is guessed.
+        InputError: a code is not in `mapping`.
     """
     present, inverse = np.unique(codes, return_inverse=True)
     unknown = [int(code) for code in present if int(code) not in mapping]
@@ -33,18 +33,18 @@ def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np
 
 
 def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, float]]:
-    """The impervious ground in all layers of a vector file: its polygons and lines; points have no extent.
+    """Reads the impervious ground in all layers of a vector file: polygons and lines. Points have no extent.
 
     Args:
         path: GeoPackage or any other file that GDAL reads.
-        crs: to bring it to.
+        crs: target CRS.
 
     Returns:
-        Geometries and full widths in metres: of lines their `width` column (numbers, or text such as `4 m`),
-        `DEFAULT_ROAD_WIDTH` where there is none or 0; 0 for polygons.
+        Geometries and full widths in metres. Lines take the `width` column (numbers, or text such as `4 m`), or
+        `DEFAULT_ROAD_WIDTH` if it is missing or 0. Polygons have 0.
 
     Raises:
-        InputError: see `read_layers` and `VectorLayer.check`; it holds points alone, or a width is no number.
+        InputError: see `read_layers` and `VectorLayer.check`; it holds only points, or a width is not a number.
     """
     shapes: list[tuple[shapely.Geometry, float]] = []
     left_out = False
@@ -67,7 +67,7 @@ def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, fl
 
 
 def _line_width(value: Any, path: pathlib.Path, layer: str) -> float:
-    """Metres. OpenStreetMap's are text, perhaps with the unit; in many road tables 0 stands for unknown."""
+    """Parses a width in metres: OpenStreetMap stores text, perhaps with the unit; 0 often means unknown."""
     text = "" if pd.isna(value) else str(value).strip()
     try:
         width = float(text.removesuffix("m")) if text else 0.0

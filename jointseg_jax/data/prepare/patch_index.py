@@ -1,4 +1,4 @@
-"""The index of a dataset: which windows of which sites are patches."""
+"""The patch index of a dataset."""
 
 import pathlib
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from jointseg_jax.rasters.reader import open_raster, read_window
 
 
 def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.DataFrame:
-    """One row per patch: square windows that lie wholly on the ground of one split and are labelled enough.
+    """Lists the patches, one per row: square windows on the ground of one split with enough labelled pixels.
 
-    Training patches start every `config.stride` pixels, those of the other splits lie side by side.
+    Training patches start every `config.stride` pixels; those of the other splits lie side by side.
 
     Raises:
-        InputError: a split that has ground has no patch.
+        InputError: a split with ground has no patch.
     """
     rows = []
     for site in sites:
@@ -53,7 +53,7 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
 
 
 def label_shares(path: pathlib.Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Integral images [height + 1, width + 1] of the labelled and of the impervious share of each 10 m pixel."""
+    """Integral images [height + 1, width + 1] of the labelled and the impervious share of each 10 m pixel."""
     known, impervious = np.zeros((height, width)), np.zeros((height, width))
     strip = 64
     with open_raster(path) as raster:

@@ -1,4 +1,4 @@
-"""From raw rasters to a dataset: site by site, restartable; the former dataset stays until the new one is complete."""
+"""Prepares a dataset from raw rasters, site by site and restartable; replaces a former dataset only when complete."""
 
 import dataclasses
 import hashlib
@@ -24,18 +24,18 @@ from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.storage import folders
 from jointseg_jax.storage.locks import exclusive
 
-_MAKING = 1  # raise it when the same files and settings give other rasters: sites are made anew
+_MAKING = 1  # raise it when the same files and settings yield other rasters; sites are then made again
 _WRITTEN = frozenset({DESCRIPTION, INDEX, SITES})  # in the dataset's folder, beside which raw data may lie
 
 
 @dataclasses.dataclass(frozen=True)
 class _Planned:
-    """A site whose files were found and fit together, as far as their headers tell.
+    """A site with its files, which match by their headers.
 
     Attributes:
         source: its files.
         lattice: its 10 m lattice.
-        others: lattices of the sites from whose ground it keeps the gap.
+        others: lattices of the sites from which it keeps the gap.
     """
 
     source: SiteSource
@@ -44,19 +44,19 @@ class _Planned:
 
 
 def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
-    """Prepares the dataset a config describes, or what is left of it.
+    """Prepares the dataset of a config, or the rest of it.
 
-    A site whose rasters were written from the same files with the same settings is kept. A site that fails is named
-    at the end, after all others were tried. New rasters are written beside the former ones: until all sites are done
-    the former dataset stays as it was, and a process that reads it can go on even then.
+    A site made from the same files with the same settings is kept. Failed sites are reported at the end, after all
+    others were tried. New rasters are written beside the former ones: the former dataset stays unchanged until all
+    sites are done, and a process that reads it can continue after that.
 
     Args:
         config: `config.dataset`; see configs/common.py for its fields.
         say: receives one line per site.
 
     Raises:
-        InputError: what is wrong, where, and what to do.
-        StorageError: the disk is full; sites that are done stay done.
+        InputError: the config or a site is faulty; the message says where and what to do.
+        StorageError: the disk is full; finished sites are kept.
     """
     check_dataset(config)
     root = pathlib.Path(config.path)
@@ -69,7 +69,7 @@ def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
 
 
 def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
-    """Recognises a dataset, or a part of one, of before folders were marked."""
+    """Recognises a complete or partial dataset from before folders were marked."""
     known = (folder / DESCRIPTION).is_file() or any((folder / SITES).glob(f"*/{RECORD}"))
     return [] if known else None
 
@@ -94,7 +94,7 @@ def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dat
             say(f"[{number}/{len(entries)}] {entry.name}: FAILED: {error}")
             continue
         prepared.append(site)
-        # What goes without saying is said once; what a site lacks, every time.
+        # Shared notes are printed once, notes on missing files for every site.
         notes = [n for n in site.notes if n in planned[entry.name].source.notes or n not in said]
         said.update(notes)
         area = site.height * site.width / 1e4
@@ -112,7 +112,7 @@ def list_sites(config: Any) -> list[SiteEntry]:
     """The sites that a dataset config names.
 
     Raises:
-        InputError: the folder is not given, not there, or lists no site.
+        InputError: the folder is not given, is missing, or lists no site.
     """
     source, only = config.source, tuple(config.source.only)
     if source.root is None:
@@ -124,7 +124,7 @@ def list_sites(config: Any) -> list[SiteEntry]:
 
 
 def file_names(config: Any, recipe: Recipe) -> sources.Names:
-    """What the files of a site are called; the first modality must be at every site, where it is not simulated."""
+    """The file names of a site; the first modality is required at every site unless it is simulated."""
     source = config.source
     from_files = [m.name for m in recipe.modalities if m is not recipe.primary or recipe.simulate is None]
     return sources.Names(
@@ -140,7 +140,7 @@ def file_names(config: Any, recipe: Recipe) -> sources.Names:
 def _plan(
     entries: list[SiteEntry], recipe: Recipe, names: sources.Names
 ) -> tuple[dict[str, _Planned], dict[str, InputError]]:
-    """Looks for the files of all sites and lays their lattices, before any raster is written."""
+    """Finds the files and computes the lattices of all sites, before any raster is written."""
     planned: dict[str, _Planned] = {}
     failed: dict[str, InputError] = {}
     for entry in entries:
@@ -155,7 +155,7 @@ def _plan(
 
 
 def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, _Planned]) -> dict[str, _Planned]:
-    """Refuses sites that share ground, and has those that are neighbours keep the gap."""
+    """Applies `ground.check_apart`, and records the neighbours from which each site keeps the gap."""
     lattices = {name: plan.lattice for name, plan in planned.items()}
     ground.check_apart(config.split, entries, lattices)
     apart = {}
@@ -169,7 +169,7 @@ def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, _Planne
 
 
 def _one_site(plan: _Planned, recipe: Recipe, rule: ground.Rule, config: Any, root: pathlib.Path) -> tuple[Site, bool]:
-    """The prepared site, and whether it had to be made."""
+    """Keeps or makes a site; returns it and whether it was made."""
     folders.check_apart(root, plan.source.files(), _WRITTEN)
     made, name, fingerprint = SiteFolders(root), plan.source.entry.name, _fingerprint(plan, recipe, config)
     known = made.find(name, fingerprint)
@@ -184,14 +184,14 @@ def _one_site(plan: _Planned, recipe: Recipe, rule: ground.Rule, config: Any, ro
 
 
 def _fingerprint(plan: _Planned, recipe: Recipe, config: Any) -> str:
-    """Changes whenever the files, the settings or the neighbours change that a site is made from."""
+    """A digest that changes with the site's files, settings or neighbours."""
     files = []
     for path in plan.source.files():
-        status = path.stat() if path.exists() else None  # what a virtual raster refers to may be no file
+        status = path.stat() if path.exists() else None  # a virtual raster's source may not be a file
         files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
     entry = plan.source.entry
     others = [(crs_text(other), *other.affine[:6], *other.shape) for other in plan.others]
-    about = [entry.place, entry.region, entry.date]  # the place too: blocks are drawn from its name
+    about = [entry.place, entry.region, entry.date]  # the place's name seeds the blocks
     settings = [_MAKING, repr(recipe), config.split.to_json_best_effort(), *about, others, files]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
@@ -224,4 +224,4 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
         say(f"{root}: no site is for training: networks that were trained elsewhere can be judged on it")
     counts = {s: int((index["split"] == s).sum()) for s in splits.SPLITS}
     say(f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}")
-    return load(root, hold=False)  # who prepares again has done with it
+    return load(root, hold=False)  # a later preparation in this process must be able to remove its files

@@ -1,4 +1,4 @@
-"""What is asked of a preparation, and the lattice a site gets: shared by the layers, the image and the label."""
+"""The recipe of a preparation and the lattice of a site, shared by layers, image and label."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ from jointseg_jax.rasters.lattice import Window, crs_name, crs_text, make_lattic
 from jointseg_jax.rasters.metric import check_metric
 from jointseg_jax.rasters.reader import lattice_of
 
-# How datasets store each kind of quantity: dtype, nodata, scale, offset (value = (stored + offset) * scale).
+# Encoding of each quantity in datasets: dtype, nodata, scale, offset (value = (stored + offset) * scale).
 ENCODINGS: dict[str, tuple[str, float | None, float, float]] = {
     "reflectance": ("uint16", 0.0, 1e-4, -1000.0),
     "display": ("uint8", 0.0, 1 / 255, 0.0),
@@ -23,7 +23,7 @@ ENCODINGS: dict[str, tuple[str, float | None, float, float]] = {
     "m": ("float32", None, 1.0, 0.0),
     "index": ("float32", None, 1.0, 0.0),
 }
-_STRIP = 64  # coarse rows handled at a time: memory is bounded by the site's width
+_STRIP = 64  # coarse rows per read: bounds memory by the site's width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Recipe:
     """How raw rasters become dataset rasters.
 
     Attributes:
-        modalities: as they will be stored, the first holding the image bands.
+        modalities: as stored in the dataset; the first holds the image bands.
         image_bands: names of the image's bands in the first modality.
-        simulate: the sensor that makes the first modality from the image; None where it has files.
+        simulate: the sensor that simulates the first modality from the image; None if it has files.
         classes: code in the label raster -> label value (0, 1, 255).
         clear: SCL classes that count as clear.
         match_image: fit the image's units to the input's (per site and band).
-        warp: resample rasters that do not lie on the site's lattice, instead of refusing them.
+        warp: resample rasters that do not lie on the site's lattice, instead of rejecting them.
         seed: of simulated noise.
     """
 
@@ -52,28 +52,28 @@ class Recipe:
 
     @property
     def primary(self) -> Modality:
-        """The modality that holds the image bands, and that every site has."""
+        """The modality that holds the image bands; every site has it."""
         return self.modalities[0]
 
     @property
     def image_is_encoded(self) -> bool:
-        """True where the image's numbers are the first modality's: it is simulated from them, or said to share them."""
+        """True if image and first modality share an encoding: by simulation, or because `match_image` is False."""
         return self.simulate is not None or not self.match_image
 
     @property
     def coarsest(self) -> float:
-        """The spacing that origins and sizes must be multiples of."""
+        """The spacing, metres, that divides the origin and size of every site."""
         return common_spacing(self.modalities)
 
 
 def make_recipe(config: Any) -> Recipe:
-    """The recipe that a dataset config asks for.
+    """Makes the recipe of a dataset config.
 
     Args:
         config: `config.dataset`.
 
     Raises:
-        InputError: it contradicts itself, or asks for what there is not.
+        InputError: it contradicts itself, or names something that does not exist.
     """
     modalities = tuple(_make_modality(config, name) for name in config.inputs)
     primary, image_bands = modalities[0], tuple(config.image_bands)
@@ -144,7 +144,7 @@ def _make_sensor(config: Any, modality: Modality) -> Sensor:
 
 
 def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
-    """The 10 m lattice of a site: the ground that image and inputs share, snapped inwards to the coarsest spacing.
+    """The 10 m lattice of a site: the common ground of image and inputs, snapped inwards to the coarsest spacing.
 
     Raises:
         InputError: the files share no ground, or label and image differ in size.
@@ -186,6 +186,6 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
 
 
 def strips(height: int, width: int) -> Iterator[Window]:
-    """Windows over the whole width, top to bottom, that together cover a raster of 10 m pixels."""
+    """Yields full-width windows, top to bottom, that cover a raster of 10 m pixels."""
     for row in range(0, height, _STRIP):
         yield Window(row, 0, min(_STRIP, height - row), width)

@@ -1,4 +1,4 @@
-"""The 1 m side of a site: image and label."""
+"""Writes the 1 m rasters of a site: image and label."""
 
 import dataclasses
 import pathlib
@@ -20,10 +20,10 @@ from jointseg_jax.rasters.writer import Layout, raster_writer
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-    """What became of the image: the dtype, and the number that marks invalid pixels.
+    """The written image: its dtype, and the number of invalid pixels.
 
-    `nodata` is None where there are none, and where numbers are floats, which mark them by NaN. `notes` say what was
-    taken as absent without being marked.
+    `nodata` is None if there are no invalid pixels, and for floats, which use NaN. `notes` report unmarked pixels that
+    were treated as absent.
     """
 
     nodata: float | None
@@ -34,10 +34,10 @@ class ImageFile:
 def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathlib.Path) -> ImageFile:
     """Copies the image onto the site's 1 m lattice.
 
-    Where it has gaps, they become the dtype's smallest number (NaN for floats), and the rest is kept off that number.
+    Gaps become the dtype's smallest number (NaN for floats); valid pixels are kept above that number.
 
     Raises:
-        InputError: it has too few bands, or is not in the encoding it is said to be in.
+        InputError: it has too few bands, or its dtype contradicts its declared encoding.
     """
     fine = refine(lattice, FINE_FACTOR)
     with open_aligned(source.image, fine, warp=recipe.warp, collar=True) as raster:
@@ -77,7 +77,7 @@ def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:
 
 
 def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[int]:
-    """Zero-based: by name or colour where the file's words tell all of them apart, else its first ones."""
+    """Zero-based band positions: by name or colour if the descriptions identify all bands, otherwise the first ones."""
     names = [d or "" for d in descriptions]
     found = [match_names(names, band, numbers=False) for band in wanted]  # B2 may be the second of any bands
     if all(len(numbers) == 1 for numbers in found):
@@ -86,7 +86,7 @@ def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[in
 
 
 def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Stored numbers `[h, w, bands]` and where all of them are there, bool `[h, w]`."""
+    """Reads stored numbers `[h, w, bands]` and where all bands are valid, bool `[h, w]`."""
     values, valid = raster.read(window, tuple(band + 1 for band in bands))
     if np.issubdtype(values.dtype, np.floating):
         valid = valid & (np.abs(values) < BEYOND).all(-1)  # False for NaN
@@ -94,13 +94,13 @@ def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.n
 
 
 def write_label(source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.ndarray, path: pathlib.Path) -> None:
-    """Writes the label on the site's 1 m lattice: 0, 1, and 255 where unknown or where no input saw the ground.
+    """Writes the label on the site's 1 m lattice: 0, 1, and 255 where it is unknown or no input is valid.
 
     Args:
         source: with a label raster or vectors.
         recipe: class mapping.
         lattice: 10 m.
-        seen: bool on the 10 m lattice.
+        seen: where an input is valid, bool on the 10 m lattice.
         path: target.
     """
     fine = refine(lattice, FINE_FACTOR)

@@ -1,8 +1,8 @@
-"""Where the rasters of a dataset's sites lie: new ones beside those in use, which go when nobody reads them.
+"""Manages the site folders of a dataset: writes new rasters beside those in use, and removes unused ones.
 
-DATASET/sites/NAME/      rasters of a site, and site.json, which says what they were made from
+DATASET/sites/NAME/      rasters of a site, and site.json, the record of its sources
         sites/NAME.2/    its newer rasters, while those in sites/NAME are in use
-        dataset.json     says which folders and which index are the current ones; replacing it is the swap
+        dataset.json     names the current folders and index; replacing it is the swap
 """
 
 import hashlib
@@ -27,10 +27,10 @@ _OTHER_INDEX = "index.2.parquet"
 
 
 class SiteFolders:
-    """The folders of a dataset's sites; for one process at a time, which holds the dataset's lock."""
+    """The site folders of a dataset; for use by one process, which holds the dataset's lock."""
 
     def __init__(self, root: pathlib.Path):
-        """Removes what a killed run left half-written.
+        """Removes partial folders of a killed run.
 
         Args:
             root: of the dataset.
@@ -39,7 +39,7 @@ class SiteFolders:
         clear_partial_folders(self._sites)
 
     def find(self, name: str, fingerprint: str) -> Site | None:
-        """The site as it was prepared from the same files with the same settings, where its rasters are whole."""
+        """Finds the intact site prepared from the same files with the same settings; None without one."""
         for folder in self._folders(name):
             site = site_record.kept(folder, fingerprint)
             if site is not None:
@@ -47,16 +47,16 @@ class SiteFolders:
         return None
 
     def make(self, name: str, fingerprint: str, write: Callable[[pathlib.Path, str], Site]) -> Site:
-        """Prepares a site in a folder of its own; the folder appears when it is complete.
+        """Prepares a site in a new folder, which appears once it is complete.
 
         Args:
             name: of the site.
-            fingerprint: of what it is made from.
-            write: writes its rasters into the folder given, and returns the site as it will lie under the second
-                path, which is relative to the dataset.
+            fingerprint: of its sources and settings.
+            write: writes its rasters into the given folder, and returns the site with paths under the second argument,
+                the final folder relative to the dataset.
 
         Raises:
-            InputError: there is a folder of that name that this program did not write; or one of `write`.
+            InputError: a folder of that name was not written by this program; or raised by `write`.
         """
         target = self._free(name)
         building = self._sites / f".partial-{name}"
@@ -69,15 +69,15 @@ class SiteFolders:
         return site
 
     def publish(self, description: Mapping[str, Any], sites: Sequence[Site], index: pd.DataFrame) -> bool:
-        """Makes these sites and this index the dataset; whoever opened the former one can go on to read it.
+        """Replaces the dataset by these sites and this index; processes that read the former one can continue.
 
         Args:
-            description: of the dataset, but for `sites` and `index`.
+            description: of the dataset, without `sites` and `index`.
             sites: in order.
             index: of the patches.
 
         Returns:
-            Whether former rasters were kept, because a process reads them.
+            Whether former rasters were kept because a process reads them.
         """
         table = index.to_parquet(index=False)
         used = self._index_in_use()
@@ -108,7 +108,7 @@ class SiteFolders:
             return ""
 
     def _settle(self, site: Site) -> Site:
-        """The site under its plain name, where that is free: without copying, and never without a complete folder."""
+        """Moves a site to its plain name if that is free, by hard links: a complete folder exists at all times."""
         folder, home = self._root / site.folder, self._sites / site.name
         if folder == home or home.exists():
             return site
@@ -121,13 +121,13 @@ class SiteFolders:
             site_record.keep(building, fingerprint, moved)
             building.rename(home)
             return moved
-        except OSError:  # a file system without hard links: it stays where it is
+        except OSError:  # without hard links the site stays in its folder
             return site
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
     def _remove_former(self, sites: Sequence[Site]) -> None:
-        """Removes other folders of these sites; what this program did not write stays."""
+        """Removes other folders of these sites; keeps files that this program did not write."""
         for site in sites:
             for folder in self._folders(site.name):
                 if folder != self._root / site.folder:
@@ -151,7 +151,7 @@ class SiteFolders:
 
 
 def _site(folder: pathlib.Path) -> Site | None:
-    """The site that a folder holds; None where its record is damaged."""
+    """The site in a folder; None if its record is damaged."""
     try:
         return Site.from_dict(formats.read_record(folder / RECORD, formats.SITE)["site"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # `formats` raises one of them
@@ -159,23 +159,23 @@ def _site(folder: pathlib.Path) -> Site | None:
 
 
 def _is_of(folder: pathlib.Path, name: str) -> bool:
-    """Whether a folder is this site's: `a.2` may be a site of its own."""
+    """Whether a folder belongs to this site: a site may itself be named `a.2`."""
     site = _site(folder)
     return folder.name == name if site is None else site.name == name
 
 
 def _remove(folder: pathlib.Path, usual: Iterable[str]) -> None:
-    """Removes what this program wrote into a site's folder, and the statistics that GDAL keeps beside rasters.
+    """Removes this program's files from a site's folder, and GDAL's statistics files beside them.
 
     Args:
         folder: of former rasters.
-        usual: their names where the folder's record is damaged.
+        usual: their paths, used if the folder's record is damaged.
     """
     site = _site(folder)
     for path in usual if site is None else site.paths:
         name = pathlib.PurePosixPath(path).name
         (folder / name).unlink(missing_ok=True)
         (folder / f"{name}.aux.xml").unlink(missing_ok=True)
-    if [path.name for path in folder.iterdir()] == [RECORD]:  # else it goes on to tell that the folder is ours
+    if [path.name for path in folder.iterdir()] == [RECORD]:  # with other files left, it still marks the folder as ours
         (folder / RECORD).unlink()
         folder.rmdir()

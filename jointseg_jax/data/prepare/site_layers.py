@@ -1,4 +1,4 @@
-"""The 10 m side of a site: raw input rasters brought to one radiometry, or simulated from the image."""
+"""Writes the input rasters of a site: decoded from raw files to one radiometry, or simulated from the image."""
 
 import pathlib
 import zlib
@@ -23,11 +23,11 @@ from jointseg_jax.rasters.writer import Layout, write_raster
 def write_layers(
     source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pathlib.Path
 ) -> tuple[dict[str, tuple[str, ...]], np.ndarray, list[str]]:
-    """Writes every modality that a site has.
+    """Writes every modality of a site.
 
     Returns:
         File names by modality, where any date of the first modality is valid (bool on the 10 m lattice), and notes on
-        what was decided per file.
+        the decisions per file.
     """
     clear = _clear_sky(source, recipe, lattice)
     names: dict[str, tuple[str, ...]] = {}
@@ -54,14 +54,14 @@ def write_layers(
 
 
 def _to_spacing(mask: np.ndarray, spacing: float) -> np.ndarray:
-    """A 10 m mask on a coarser lattice: true where all of a pixel is."""
+    """A 10 m mask on a coarser lattice; true where all 10 m pixels of a pixel are true."""
     n = round(spacing / COARSE_SPACING)
     height, width = mask.shape
     return np.asarray(mask.reshape(height // n, n, width // n, n).all((1, 3)))
 
 
 def _clear_sky(source: SiteSource, recipe: Recipe, lattice: GeoBox) -> np.ndarray | None:
-    """Where the scene classification says clear, bool on the 10 m lattice; None without one."""
+    """Where the scene classification is clear, bool on the 10 m lattice; None without one."""
     if source.cloud is None:
         return None
     with open_aligned(source.cloud, lattice, warp=recipe.warp, categorical=True) as raster:
@@ -72,7 +72,7 @@ def _clear_sky(source: SiteSource, recipe: Recipe, lattice: GeoBox) -> np.ndarra
 def _read_layer(
     path: pathlib.Path, modality: Modality, lattice: GeoBox, recipe: Recipe
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """One raw input raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and what was decided."""
+    """Reads a raw raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and notes on decisions."""
     at = coarsen(lattice, round(modality.spacing / COARSE_SPACING))
     picture, optical = modality.units == "display", modality.units == "reflectance"
     with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, collar=picture) as raster:
@@ -80,7 +80,7 @@ def _read_layer(
         stored, inside = raster.read(Window(0, 0, *at.shape), indexes)
         says = stated(raster.source, indexes)
         used = bands_note(indexes, raster.source.descriptions, modality)
-        # Of the file as it is: on the site's lattice it may be warped.
+        # Sampled from the file itself: on the site's lattice it may be warped.
         masked = picture or has_mask(raster.source, indexes)
         sample = take_sample(raster.source, indexes, masked=masked, collar=raster.collar)
         collar = raster.collar
@@ -98,7 +98,7 @@ def _read_layer(
 
 
 def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> tuple[int, ...]:
-    """One-based, by the names that prediction knows: in the file's order only where no band has one."""
+    """One-based band numbers, by the same names as in prediction; in file order only if no band has a name."""
     found = match_bands(raster.source, modality)
     if found is None:
         if raster.source.count != len(modality.bands):
@@ -124,7 +124,7 @@ def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> tu
 def _write_layer(
     path: pathlib.Path, values: np.ndarray, valid: np.ndarray, modality: Modality, lattice: GeoBox
 ) -> None:
-    """Stores values in one convention, whatever the files came in: reflectance carries +1000, so none is negative."""
+    """Writes values in the dataset's encoding; reflectance is stored with +1000, so no number is negative."""
     fill = np.nan if modality.nodata is None else modality.nodata
     stored = np.where(valid[..., None], modality.encode(values), fill).astype(modality.dtype)
     layout = Layout(
@@ -140,7 +140,7 @@ def _write_layer(
 
 
 def _simulate(source: SiteSource, recipe: Recipe, modality: Modality, lattice: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    """The first modality as `recipe.simulate` would have seen the image: values `[h, w, bands]` and valid `[h, w]`."""
+    """Simulates the first modality from the image: values `[h, w, bands]` and valid `[h, w]`."""
     sensor = recipe.simulate
     assert sensor is not None
     height, width = lattice.shape

@@ -1,20 +1,20 @@
-"""Names of sites: each names a folder and pictures, on any file system."""
+"""Checks the names of sites, which name folders and pictures on any file system."""
 
 import unicodedata
 from collections.abc import Iterable
 
 from jointseg_jax.errors import InputError
 
-_LONGEST = 180  # bytes: file systems take 255 for a name, and files are written under a longer one first
+_LONGEST = 180  # bytes: file systems allow 255, and temporary files have longer names
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
 
 
 def check_names(names: Iterable[str], where: object) -> None:
-    """Raises `InputError` where a name cannot be a folder's, or two would be one folder on some file system.
+    """Raises `InputError` if a name cannot name a folder, or two name the same folder on some file system.
 
     Args:
         names: of all sites.
-        where: the file or folder that gives them, for the message.
+        where: the file or folder that lists them, for the message.
     """
     seen: dict[str, str] = {}
     for name in names:

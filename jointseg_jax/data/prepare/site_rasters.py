@@ -1,4 +1,4 @@
-"""Preparing one site: its raw rasters become tiled rasters on one lattice, in one radiometry, with one label."""
+"""Prepares one site: writes tiled rasters on one lattice, in one radiometry, with one label."""
 
 import pathlib
 
@@ -24,11 +24,11 @@ def prepare_site(
 
     Args:
         source: its raw files.
-        lattice: the site's at 10 m, see `recipe.site_lattice`.
-        recipe: what to make of them.
+        lattice: its 10 m lattice, see `recipe.site_lattice`.
+        recipe: of the preparation.
         ground: height, width in 10 m pixels -> split codes `[height, width]`.
         folder: for the rasters.
-        at: where that folder will lie, relative to the dataset.
+        at: the folder's final path, relative to the dataset.
 
     Raises:
         InputError: a raw file cannot be used; the message names it.

@@ -1,4 +1,4 @@
-"""Where the raw rasters of a site lie: a table of site folders, or a folder of 1 m scenes."""
+"""Finds the raw files of sites, from a table of site folders or a folder of 1 m scenes."""
 
 import dataclasses
 import pathlib
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class SiteEntry:
-    """A site as it is listed, before its files are looked for.
+    """A site as listed, before the search for its files.
 
     Attributes:
         name: unique; names the site's folder in the dataset.
         place: sites of one place (the same ground at other dates) go into one split.
         region: for scores by sub-region.
-        date: see `dates.iso_moment`; empty where it is not known.
-        folder: with its raw files.
+        date: see `dates.iso_moment`; empty if unknown.
+        folder: of its raw files.
     """
 
     name: str
@@ -41,12 +41,12 @@ class SiteSource:
 
     Attributes:
         entry: the site.
-        layers: modality -> one file per date; a modality that is not here is absent or simulated.
+        layers: modality -> one file per date; a missing modality is absent or simulated.
         image: the 1 m image.
         label: raster of labels or land-cover codes, on the image's lattice; or None when `vectors` are given.
         vectors: GeoPackage or other vector files to rasterise.
         cloud: Sentinel-2 scene classification (SCL).
-        notes: what was looked for and is not there.
+        notes: on optional files that were not found.
     """
 
     entry: SiteEntry
@@ -58,7 +58,7 @@ class SiteSource:
     notes: tuple[str, ...] = ()
 
     def files(self) -> list[pathlib.Path]:
-        """All files the site is made from, those behind virtual rasters and the products' metadata included.
+        """All source files of the site, including sources of virtual rasters and product metadata.
 
         Raises:
             InputError: a raster cannot be opened.
@@ -76,8 +76,8 @@ class SiteSource:
 class Names:
     """File names inside a site's folder; each may be a pattern such as `image.*`.
 
-    `layers` maps a modality to one file per date; those that are not `required` may be missing, and so may `cloud`.
-    Empty names are not looked for, nor is the label where vectors are named.
+    `layers` maps a modality to one file per date. Modalities not in `required` may be missing; so may `cloud`. Empty
+    names are ignored, and so is the label if vectors are named.
     """
 
     image: str = "image.*"
@@ -89,11 +89,11 @@ class Names:
 
 
 def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
-    """Sites listed in `root/sites.csv`: columns site, region, date, folder and, where dates share ground, place.
+    """Lists the sites of `root/sites.csv`: columns site, region, date, folder and, if dates share ground, place.
 
     Raises:
-        InputError: no table or one that cannot be read, a site listed twice or named as no folder can be, a date that
-            is none, or `only` names a site that is not listed.
+        InputError: a missing or unreadable table, a repeated or unusable site name, an invalid date, no site, or `only`
+            names an unlisted site.
     """
     path = root / TABLE
     if not path.exists():
@@ -118,10 +118,10 @@ def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
 
 
 def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> list[SiteEntry]:
-    """One site per sub-folder of `root` that holds a file called `image`; the region is the scene's own name.
+    """Lists one site per sub-folder of `root` with a file named `image`; the region is the scene's name.
 
     Raises:
-        InputError: there is none, a name cannot be used, or `only` names a scene that is not there.
+        InputError: there is no such folder, a name cannot be used, or `only` names an unknown scene.
     """
     folders = sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".") and _matches(d, image))
     if not folders:
@@ -132,7 +132,7 @@ def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> lis
 
 
 def _chosen(sites: Sequence[T], only: Sequence[str], where: pathlib.Path, name: Callable[[T], str]) -> list[T]:
-    """Those of the sites that `dataset.source.only` names; all where it names none."""
+    """The sites that `dataset.source.only` names; all if it is empty."""
     known = [name(site) for site in sites]
     unknown = [wanted for wanted in only if wanted not in known]
     if unknown:
@@ -144,10 +144,10 @@ def _chosen(sites: Sequence[T], only: Sequence[str], where: pathlib.Path, name: 
 
 
 def find(entry: SiteEntry, names: Names) -> SiteSource:
-    """Looks for the files of a site.
+    """Finds the files of a site.
 
     Raises:
-        InputError: one that is required is missing, some dates of a modality are, or a pattern matches several files.
+        InputError: a required file or some dates of a modality are missing, or a pattern matches several files.
     """
     folder, layers, notes = entry.folder, {}, []
     for modality, patterns in names.layers.items():
@@ -178,12 +178,12 @@ def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
 
 
 def _matches(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-    """The files that a pattern names, in a site's folder or, where it is absolute, wherever it says; sorted."""
+    """The files that match a pattern, relative to a site's folder or absolute; sorted."""
     try:
         path = pathlib.Path(pattern)
         if path.is_absolute():
             folder, pattern = pathlib.Path(path.anchor), str(path.relative_to(path.anchor))
-        return sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))  # macOS lays `._image.tif` beside
+        return sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))  # macOS adds `._image.tif`
     except (ValueError, IndexError, NotImplementedError, OSError) as error:
         raise InputError(
             f"dataset.source has the file name {pattern!r}, which cannot be looked for in {folder} ({error}): give a "
@@ -199,7 +199,7 @@ def _required(folder: pathlib.Path, pattern: str) -> pathlib.Path:
 
 
 def check_layers(sites: Sequence[SiteSource], names: Names) -> None:
-    """Raises `InputError` when a modality has files at no site."""
+    """Raises `InputError` if no site has files for a modality."""
     for modality in names.layers:
         if not any(modality in s.layers for s in sites):
             raise InputError(

@@ -1,7 +1,7 @@
-"""Which ground belongs to which split: whole sites, or whole blocks with a gap between them.
+"""Splits ground by whole sites, or by whole blocks with a gap between them.
 
-The result is a raster per site on the 10 m lattice (0 none, 1 train, 2 validation, 3 test). Patches of a split lie
-wholly on its ground, evaluation counts only its ground; both read the same raster, and so can you in a GIS.
+The result is a raster per site on the 10 m lattice (0 none, 1 train, 2 validation, 3 test), which a GIS can show.
+Patches of a split lie wholly on its ground, and evaluation counts only its ground; both read this raster.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from jointseg_jax.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 CODES = {name: code for code, name in enumerate(SPLITS, start=1)}
-_PRECEDENCE = ("test", "validation", "train")  # who keeps its ground at a boundary
+_PRECEDENCE = ("test", "validation", "train")  # earlier splits keep their ground at a boundary
 
 
 def split_sites(names: Sequence[str], table: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Site name -> split, from a table of split -> site names.
+    """Inverts a table of split -> site names to site name -> split.
 
     Raises:
-        InputError: a site is in no split or in two, or the table names a site that does not exist.
+        InputError: a site is in no split or in two, or the table names an unknown split or site.
     """
     found: dict[str, str] = {}
     for split, members in table.items():
@@ -43,20 +43,20 @@ def split_sites(names: Sequence[str], table: Mapping[str, Sequence[str]]) -> dic
 def blocks(
     height: int, width: int, block: int, shares: Mapping[str, float], gap: int, seed: Sequence[int]
 ) -> np.ndarray:
-    """Assigns square blocks to splits at random, leaving a gap between different ones.
+    """Assigns square blocks to splits at random, with a gap between different splits.
 
     Args:
         height: of the site in 10 m pixels.
-        width: likewise.
+        width: of the site in 10 m pixels.
         block: side of a block in 10 m pixels.
         shares: split -> share of the blocks.
-        gap: 10 m pixels to leave free between two splits (at least a patch plus the halo).
-        seed: entropy; the site's name belongs in it.
+        gap: free 10 m pixels between two splits (at least a patch plus the halo).
+        seed: entropy; include the site's name.
 
     Returns:
         Codes `[height, width]` uint8.
     """
-    block = min(block, max(height, width))  # a larger one is laid out no further
+    block = min(block, max(height, width))  # limits the size of the arrays below
     rows, cols = -(-height // block), -(-width // block)
     order = np.random.default_rng(np.random.SeedSequence(list(seed))).permutation(rows * cols)
     counts = _apportion(rows * cols, [shares.get(s, 0.0) for s in SPLITS])
@@ -68,7 +68,7 @@ def blocks(
 
 
 def leave_gaps(codes: np.ndarray, gap: int) -> np.ndarray:
-    """Frees ground within `gap` pixels (in the larger of row and column distance) of a split that takes precedence."""
+    """Sets pixels within `gap` pixels (larger of row and column distance) of a preceding split to no split."""
     result = codes.copy()
     for rank, split in enumerate(_PRECEDENCE[:-1]):
         near = ndimage.maximum_filter(result == CODES[split], size=2 * gap + 1, mode="constant")
@@ -78,7 +78,7 @@ def leave_gaps(codes: np.ndarray, gap: int) -> np.ndarray:
 
 
 def _apportion(total: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers that sum to `total`, as near to the shares as can be (largest remainder)."""
+    """Integers that sum to `total`, proportional to the shares (largest remainder method)."""
     whole = sum(shares)
     if whole <= 0:
         raise InputError("dataset.split.shares are all zero: give train, validation and test a share each")

@@ -1,4 +1,4 @@
-"""Statistics of the inputs over the training ground, for normalisation and for recognising a scene in other units."""
+"""Computes statistics of the inputs over the training ground, to normalise them and to detect scenes in other units."""
 
 import dataclasses
 
@@ -18,12 +18,12 @@ _MIN_STD = 1e-6
 def over_training(dataset: Dataset) -> Contract:
     """The dataset's contract with statistics of every modality over the valid pixels of the training ground.
 
-    Mean and standard deviation are of all pixels, percentiles of an evenly spaced sample. A band that is constant
-    gets a standard deviation of 1, so that it normalises to zero. A dataset without training ground, which only judges
-    networks, gets none.
+    Mean and standard deviation use all pixels, percentiles an evenly spaced sample. A constant band gets a standard
+    deviation of 1, so it normalises to zero. A dataset without training ground, which only serves evaluation, gets no
+    statistics.
 
     Raises:
-        InputError: no valid training pixel in a modality.
+        InputError: a modality has no valid training pixel.
     """
     if not any(site.pixels.get("train") for site in dataset.sites.values()):
         return dataset.contract
