@@ -205,7 +205,7 @@ def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
         index = pd.read_parquet(path)
     except InputError:
         raise
-    except Exception as error:  # pyarrow has many of its own
+    except Exception as error:  # pyarrow raises many types
         reason = str(error).split("\n")[0] or type(error).__name__
         raise formats.damaged(path, formats.DATASET, reason) from error
     if list(index.columns) != list(INDEX_COLUMNS):

@@ -61,7 +61,7 @@ class PatchReader:
         return f"site {self._names[patch]}, rows {row}-{row + height}, columns {col}-{col + width} (10 m pixels)"
 
     def read(self, patch: int, rng: np.random.Generator | None = None) -> Sample:
-        """Reads a patch; with `rng` (training), re-simulates simulated inputs with a randomly drawn sensor."""
+        """Reads a patch; with `rng` (training) and a spread, re-simulates the first modality by a random sensor."""
         try:
             return self._read(patch, rng)
         except InputError as error:

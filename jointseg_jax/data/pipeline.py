@@ -28,7 +28,7 @@ DatasetIterator: TypeAlias = grain.DatasetIterator
 
 
 class _ReadTraining(grain.transforms.RandomMap):
-    """Patch number -> augmented sample; a simulated input gets a randomly drawn sensor."""
+    """Patch number -> augmented sample, see `PatchReader.read`."""
 
     def __init__(self, reader: PatchReader, augment: bool, amount: float):
         self._reader, self._augment, self._amount = reader, augment, amount

@@ -38,7 +38,7 @@ def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
     """The site in a folder, if made from the same files and settings and intact; None if it must be made again.
 
     Raises:
-        Newer: a newer version of the program made it.
+        Newer: a newer version of the program wrote the record.
     """
     path = folder / RECORD
     try:

@@ -1,4 +1,4 @@
-"""Reads CSV tables that users save from spreadsheets, in UTF-8; any other encoding raises a one-sentence error."""
+"""Reads CSV tables in UTF-8, as users save them from spreadsheets; each fault raises a one-sentence error."""
 
 import csv
 import io

@@ -89,7 +89,7 @@ def open_aligned(
         warp: resample onto the lattice, cubic for quantities and nearest for classes. Without it the raster may only
             be shifted by whole pixels.
         categorical: the raster holds classes; its pixels may be a whole number of times larger and are repeated.
-        absent: number of absent pixels if the raster has no nodata value; warping then does not mix them in.
+        absent: number that marks absent pixels if the raster has no nodata value; warping then excludes them.
         collar: search for a black border.
 
     Raises:

@@ -15,8 +15,8 @@ def interpolate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interpolates a raster, bilinearly, onto a lattice `factor` times finer.
 
-    Only valid neighbours contribute, with renormalised weights. A pixel is valid if its coarse pixel is valid. Pixels
-    beyond the raster's edge are invalid.
+    Only valid neighbours contribute, with renormalised weights. A pixel is valid if its coarse pixel is valid. Beyond
+    the raster's edge the edge values continue for interpolation, but pixels are invalid.
 
     Args:
         read: coarse window -> float32 values `[h, w, bands]` and valid `[h, w]`, False outside the raster.

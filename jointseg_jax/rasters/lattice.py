@@ -68,7 +68,7 @@ def refine(lattice: GeoBox, factor: int) -> GeoBox:
 
 
 def coarsen(lattice: GeoBox, factor: int) -> GeoBox:
-    """The lattice `factor` times coarser from the same corner; its last row and column may reach beyond the ground."""
+    """The lattice `factor` times coarser from the same corner; its last row and column may reach beyond the input."""
     height, width = lattice.shape
     return GeoBox((-(-height // factor), -(-width // factor)), lattice.affine * Affine.scale(factor), lattice.crs)
 

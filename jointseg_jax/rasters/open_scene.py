@@ -25,7 +25,7 @@ from jointseg_jax.rasters.reader import dataset_lattice, dtype_of, has_mask, nam
 from jointseg_jax.rasters.scene import Layer, Scene
 
 RADIOMETRY = ("contract", "display", "harmonise")
-_SIDE = 512  # pixels on a side of a scene at a glance
+_SIDE = 512  # pixels on a side of a decimated scene
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as xml
 from jointseg_jax.errors import InputError
 
 MARK = b"<VRTDataset"
-_LARGEST = 128 << 20  # bytes: more than a mosaic of some hundred thousand files
+_LARGEST = 128 << 20  # bytes: more than a mosaic of some hundred thousand files needs
 _DATASETS = ("", "vrtwarpeddataset")
 _BANDS = ("", "vrtsourcedrasterband", "vrtderivedrasterband", "vrtwarpedrasterband")
 _NAMES = ("sourcefilename", "sourcedataset", "dempath")  # elements whose text GDAL opens

@@ -103,7 +103,7 @@ def _block(x: np.ndarray, n: int) -> np.ndarray:
 
 
 def _block_means(values: np.ndarray, ok: np.ndarray) -> np.ndarray:
-    """Means over completely ok blocks of `_BLOCK` pixels. [h, w, bands] -> [blocks, bands]."""
+    """Means over blocks of `_BLOCK` pixels in which all pixels are ok. [h, w, bands] -> [blocks, bands]."""
     if min(ok.shape) < _BLOCK:
         return values[:0].reshape(0, values.shape[-1])
     whole = _block(ok.astype(np.float32), _BLOCK) == 1

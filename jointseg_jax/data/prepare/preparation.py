@@ -88,7 +88,7 @@ def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dat
                 raise failed[entry.name]
             site, fresh = _one_site(planned[entry.name], recipe, rules[entry.name], config, root)
         except StorageError:
-            raise  # the other sites would meet it too
+            raise  # it would stop the other sites too
         except InputError as error:
             failed[entry.name] = error
             say(f"[{number}/{len(entries)}] {entry.name}: FAILED: {error}")

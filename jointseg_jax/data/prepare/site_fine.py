@@ -20,7 +20,7 @@ from jointseg_jax.rasters.writer import Layout, raster_writer
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-    """The written image: its dtype, and the number of invalid pixels.
+    """The written image: its dtype, and the number that marks invalid pixels.
 
     `nodata` is None if there are no invalid pixels, and for floats, which use NaN. `notes` report unmarked pixels that
     were treated as absent.

@@ -41,7 +41,7 @@ def write_vrt(path: str | os.PathLike[str], sources: Sequence[Source]) -> None:
         sources: rasters of one lattice, type, band list, nodata value and scale.
 
     Raises:
-        InputError: `sources` is empty, or its rasters differ in lattice, type, bands, nodata or scale.
+        InputError: `sources` is empty, its rasters do not match, a dtype is unsupported, or the mosaic is too large.
     """
     path = pathlib.Path(path)
     if not sources:
