@@ -1,4 +1,4 @@
-"""Evaluates: python evaluate.py --workdir=runs/demo; the mapping predictor over the whole test sites."""
+"""Evaluates maps of the whole test sites: python evaluate.py --workdir=runs/demo."""
 
 import pathlib
 

@@ -150,7 +150,7 @@ def _map_area(trained: Any, executor: "Executor") -> None:
 
 
 def _executor() -> "Executor":
-    """What the flags ask for; flags of another executor are refused."""
+    """The executor that the flags choose; refuses flags of another executor."""
     from jointseg_jax.jobs.executors import Serial, parse_shard
 
     kind = _EXECUTOR.value

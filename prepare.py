@@ -14,7 +14,7 @@ def main() -> None:
 
     dataset = _CONFIG.value.dataset
     if dataset.source.kind == "landscape":
-        from jointseg_jax.landscape.files import make_landscape  # real data need none of it
+        from jointseg_jax.landscape.files import make_landscape  # real data do not need it
 
         make_landscape(dataset)
     prepare(dataset)

@@ -1,7 +1,7 @@
-"""Trains: python train.py --config=configs/demo.py --workdir=runs/demo; run it again to go on.
+"""Trains: python train.py --config=configs/demo.py --workdir=runs/demo; the same command resumes.
 
-With --plan it only says what a step costs. Started once per process of a larger run, it finds the others by flags,
-Slurm, a TPU pod or the environment: see docs/scaling.md.
+With --plan it only prints the cost of a step. In a run of several processes each finds the others by flags, Slurm, a
+TPU pod or the environment: see docs/scaling.md.
 """
 
 import os

@@ -2,8 +2,8 @@
 
     python -m configs.ablations configs/dubai.py runs/ablation      prints the commands
 
-The controls ask: does the supervision help (joint), or only the capacity (capacity)? One stage or several? Fused or in
-sequence? What does the true 1 m image give (fine), and what does 10 m give (coarse)?
+The controls separate the effects of SR supervision (joint) and capacity alone (capacity), of one stage and several, of
+fusion and sequence, of the true 1 m image (fine) and 10 m input (coarse).
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Fields that all experiments share, with the defaults of the paper or of the field.
 
-Structure comes through the config argument (`configs/dubai.py:control=bilinear,stages=10`), scalars through flags
+The config argument sets the structure (`configs/dubai.py:control=bilinear,stages=10`), flags set scalars
 (`--config.optimizer.learning_rate=1e-4`).
 """
 
@@ -16,10 +16,10 @@ CONTROLS = ("joint", "capacity", "sequential", "bilinear", "fine", "coarse")
 
 
 def parse_arg(arg: str | None, **known: str) -> ConfigDict:
-    """`key=value,key=value` behind the config's path; defaults in `known`.
+    """Parses `key=value,key=value` behind the config's path; `known` holds the defaults.
 
     Raises:
-        InputError: an unknown key, or something that is not key=value.
+        InputError: an unknown key, or a part that is not key=value.
     """
     given = dict(known)
     for part in filter(None, (arg or "").split(",")):
@@ -36,7 +36,7 @@ def whole(given: ConfigDict, key: str, kind: Number) -> int:
     """A config argument as a whole number.
 
     Raises:
-        InputError: it is not of that kind.
+        InputError: the argument is not of that kind.
     """
     try:
         return int(kind.parse(given[key]))
@@ -64,7 +64,7 @@ def model(
 
     Args:
         stages: factors such as "4x2.5", "10", "2x5".
-        blocks: RRDBs per stage; the last entry serves any further stage.
+        blocks: RRDBs per stage; the last entry applies to any further stage.
         features: trunk channels of every stage.
         growth: growth of its dense blocks.
         tail: channels behind the trunk.
@@ -96,7 +96,7 @@ def _trunk_spacings(stages: str, factors: tuple[str, ...], finest_trunk: float) 
     """Spacing of the trunk of each stage, metres, as text.
 
     Raises:
-        InputError: the factors do not lead from 10 m to 1 m over lattices that divide the 10 m pixel.
+        InputError: the product of the factors is not 10, or a lattice between does not divide the 10 m pixel.
     """
     spacings, before = [], Fraction(10)
     for factor in factors:
@@ -125,12 +125,12 @@ def experiment(name: str) -> ConfigDict:
     config.steps = 10_000
     config.log_every = 20
     config.validate_every = 500
-    config.validate_patches = placeholder(int)  # so many, evenly spread; unset: all
+    config.validate_patches = placeholder(int)  # number of patches, evenly spread; unset: all
     config.checkpoint_every = 500
     config.keep = 2
     config.panels = 4
     config.max_skipped = 20  # updates in a row that are not finite, before the run gives up
-    config.incidents = 3  # so many of them are dumped, for `python -m jointseg_jax.training.reproduce`
+    config.incidents = 3  # number of them dumped, for `python -m jointseg_jax.training.reproduce`
     config.init_from = placeholder(str)  # weights to start from, see train.py --init-from
     config.wandb = placeholder(str)  # Weights & Biases project; unset: none
 
@@ -157,7 +157,7 @@ def experiment(name: str) -> ConfigDict:
     config.optimizer.clip = 1.0
     config.optimizer.ema = 0.999
     config.optimizer.frozen = ()  # patterns in parameter paths, such as "sr/stage1", that are not trained
-    config.optimizer.accumulate = 1  # pieces of a batch that are run one after another, for less memory
+    config.optimizer.accumulate = 1  # pieces of a batch, computed one after another to save memory
 
     config.mesh = ConfigDict()
     config.mesh.data = -1  # devices that share the samples of a batch; -1: all there are
@@ -181,15 +181,15 @@ def loss() -> ConfigDict:
     config.affinity_grid = 16  # cells down a patch
     config.weighting = "fixed"  # or "uncertainty": SR and segmentation weighted by learned uncertainties
     config.segmentation_start = 0  # steps of super-resolution alone
-    config.segmentation_ramp = 0  # steps over which segmentation comes in then
+    config.segmentation_ramp = 0  # steps over which the weight of segmentation then rises
     return config
 
 
 def adversarial() -> ConfigDict:
-    """The adversarial phase; there is none while its three weights are 0."""
+    """The adversarial phase; it is off while its three weights are 0."""
     # Real-ESRGAN: weight 0.1, perceptual 1; ESRGAN: relativistic, 0.005, perceptual 1, loss.sr 0.01.
     config = ConfigDict()
-    config.weight = 0.0  # of the adversarial loss; with the two below 0 there is no such phase
+    config.weight = 0.0  # of the adversarial loss
     config.kind = "vanilla"  # or "relativistic"
     config.feature_matching = 0.0  # of the L1 between the discriminator's features
     config.perceptual = 0.0  # of the L1 between VGG19's activations
@@ -201,13 +201,13 @@ def adversarial() -> ConfigDict:
     config.ramp = 0  # steps over which its weights rise
     config.features = 64  # of the discriminator, at full resolution
     config.sees_input = False  # the discriminator sees the upsampled input beside the image
-    config.crop = 0  # side in 1 m pixels of what is looked at; 0: the whole patch
+    config.crop = 0  # side of the crop that the discriminator and VGG19 see, in 1 m pixels; 0: the whole patch
     config.learning_rate = 1e-4
     return config
 
 
 def dataset(name: str) -> ConfigDict:
-    """What `prepare.py` makes and `train.py` reads."""
+    """The dataset that `prepare.py` makes and `train.py` reads."""
     config = ConfigDict()
     config.name = name
     config.path = f"datasets/{name}"
@@ -254,7 +254,7 @@ def dataset(name: str) -> ConfigDict:
     config.split.shares = ConfigDict({"train": 0.7, "validation": 0.1, "test": 0.2})
     config.split.block = 128  # 10 m pixels
     config.split.gap = 64  # 10 m pixels between two splits: at least a patch plus the halo
-    config.split.halo = 16  # what a map looks at beyond its tile, at least; see halo_*.json in a work directory
+    config.split.halo = 16  # 10 m pixels that a map reads beyond its tile, at least; see WORKDIR/halo_*.json
     config.split.seed = 0
     return config
 

@@ -1,4 +1,4 @@
-"""The embedded landscape: minutes on two cores, no data needed.
+"""The embedded landscape: takes minutes on two cores and needs no data.
 
     python prepare.py --config=configs/demo.py
     python train.py --config=configs/demo.py --workdir=runs/demo
@@ -23,7 +23,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.log_every = 10
     config.validate_every = config.checkpoint_every = 60
     config.data.batch = 4
-    config.mesh.data = 1  # one device is enough, and so small a batch divides over no more than four
+    config.mesh.data = 1  # one device is enough; a batch of 4 divides over at most four
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup = 10
 

@@ -1,4 +1,4 @@
-"""Seven real 1 m scenes of Dubai, their 10 m partner simulated.
+"""Seven real 1 m scenes of Dubai, with simulated 10 m input.
 
     JOINTSEG_DATA=DIR python prepare.py --config=configs/dubai.py
     JOINTSEG_DATA=DIR python train.py --config=configs/dubai.py --workdir=runs/dubai

@@ -1,11 +1,11 @@
-"""Any folder of 1 m scenes with a label, their 10 m partner simulated.
+"""Any folder of 1 m scenes with a label, with simulated 10 m input.
 
     python prepare.py --config=configs/scenes.py:root=DIR --config.dataset.split.table.train="('a','b')" ...
     python train.py --config=configs/scenes.py:root=DIR --workdir=runs/scenes
 
 DIR holds <scene>/image.tif (or .vrt; red, green, blue, uint8, 1 m, UTM) and <scene>/landcover.tif on the same pixels.
-The label is called `built_proxy`: land-cover classes of such scenes are blocks and leave out paved yards, so no area
-is claimed from them. The 10 m input is SIMULATED Sentinel-2: the published MTF and SNR applied in linear light.
+The label is called `built_proxy`: land-cover classes of such scenes draw whole blocks and leave out paved yards, so
+claim no areas from them. The 10 m input is SIMULATED Sentinel-2: published MTF and SNR, applied in linear light.
 """
 
 from ml_collections import ConfigDict
@@ -45,7 +45,7 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     config.model.lattices = ("1", "5", "10")
     config.model.widths = (16, 32, 48)
     config.data.batch = 8
-    config.steps = 300  # some twenty minutes on two CPU cores; take more where you can
+    config.steps = 300  # about twenty minutes on two CPU cores; more steps are better
     config.validate_every = config.checkpoint_every = 100
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup = 20

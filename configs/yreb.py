@@ -4,14 +4,14 @@
     python train.py --config=configs/yreb.py --workdir=runs/yreb
     python train.py --config=configs/yreb.py:control=bilinear --workdir=runs/yreb-bilinear
 
-Nobody may pass the paper's data on (Sentinel-2, Jilin-1 imagery of 2022, labels from OpenStreetMap, footprints and
-SAM), so you bring your own: DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04
+The paper's data may not be redistributed (Sentinel-2, Jilin-1 imagery of 2022, labels from OpenStreetMap, footprints
+and SAM), so bring your own. DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04
 B08, 10 m, the product's numbers), image.tif (red, green, blue, 1 m), label.tif (0, 1, 255 unknown, on the image's
-pixels) and, where you have it, scl.tif (a site without it keeps its clouds, and preparation says so).
-docs/your-own-data.md says it in full.
+pixels) and, where available, scl.tif (a site without it keeps its clouds, and preparation says so).
+docs/your-own-data.md has the details.
 
-What is the paper's: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4 first, a second stage that sees the
-input enlarged and the first stage's image, joint training, sub-regions. What is ours: the x2.5 of the second stage
+From the paper: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4 first, a second stage that sees the
+enlarged input and the first stage's image, joint training, sub-regions. Ours: the x2.5 of the second stage
 (arithmetic), every size and weight below (ESRGAN's and BasicSR's defaults), the segmenter, losses and schedules. The
 adversarial phase has weight 0 here: --config.adversarial.weight=0.1 turns it on (docs/training.md). 23 + 23 blocks are
 for accelerators; XLA unrolls them on CPUs, where compiling alone takes minutes.
@@ -50,7 +50,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.patch = 64
     d.stride = 32
     d.split.by = "block"
-    d.split.block = 512  # with smaller blocks most of the ground would be gap
+    d.split.block = 512  # smaller blocks would leave most of the ground to the gap
     d.split.gap = 64 + 32
 
     config.model = common.model(given.stages, blocks=(23, 23), features=64, growth=32, tail=64, finest_trunk=2.0)

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Maps an area by an array of jobs, each its share of the tiles, and puts those back into the queue that ran out of time:
+# Maps an area with an array of jobs, one share of the tiles each, and requeues jobs that ran out of time:
 #   python predict.py --workdir=W --input=SCENES --aoi=belt.geojson --output=/shared/belt --plan_only
 #   sbatch --array=0-63 deploy/slurm-map.sh --workdir=W --input=SCENES --aoi=belt.geojson --output=/shared/belt
 #
 # Work directory, scenes and product lie on a file system that all nodes share. The array counts from 0 without gaps: its
-# size is the number of shards, and stays so for this product. Set partition, account and the software environment.
+# size is the number of shards, and must not change for this product. Set partition, account and software environment.
 #SBATCH --job-name=jointseg-map
 #SBATCH --array=0-15
 #SBATCH --ntasks=1
@@ -14,7 +14,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%A-%a.txt
-# Two minutes before the time is over the tile in hand is given up, and everything done stays done.
+# Two minutes before the time limit the current tile is dropped; finished tiles are kept.
 #SBATCH --signal=TERM@120
 
 set -u
@@ -26,7 +26,7 @@ if [ "${SLURM_ARRAY_TASK_MIN:-0}" != 0 ] || [ "$SLURM_ARRAY_TASK_COUNT" != $((SL
     exit 2
 fi
 
-# Since Slurm 22.05 srun does not know by itself how many cores the job asked for a task.
+# Since Slurm 22.05 srun does not inherit the job's number of cores per task.
 srun ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "$PYTHON" predict.py --executor=shard \
     --shard="$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" "$@"
 status=$?

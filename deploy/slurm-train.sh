@@ -1,6 +1,6 @@
 #!/bin/bash
-# Trains on several nodes, one task per node with all its GPUs, and puts itself back into the queue until all steps are
-# done:  sbatch deploy/slurm-train.sh --config=configs/yreb.py --workdir=/shared/runs/yreb
+# Trains on several nodes, one task per node with all its GPUs, and requeues itself until all steps are done:
+#   sbatch deploy/slurm-train.sh --config=configs/yreb.py --workdir=/shared/runs/yreb
 #
 # Work directory and dataset lie on a file system that all nodes share. Set partition, account and the software
 # environment for your cluster.
@@ -13,15 +13,15 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.txt
-# Ten minutes before the time is over every task is asked to save and to end with 75.
+# Ten minutes before the time limit every task gets SIGTERM, saves and ends with 75.
 #SBATCH --signal=TERM@600
 
 set -u
 MAX_RESTARTS=${MAX_RESTARTS:-50}
 PYTHON=${PYTHON:-python}
 
-# A task that ends must not take the others along: they may still be saving. Each ends by itself when it loses another.
-# Since Slurm 22.05 srun does not know by itself how many cores the job asked for a task.
+# The end of one task must not kill the others: they may still be saving. Each ends by itself when it loses another.
+# Since Slurm 22.05 srun does not inherit the job's number of cores per task.
 srun --kill-on-bad-exit=0 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "$PYTHON" train.py "$@"
 status=$?
 
