@@ -1,4 +1,4 @@
-"""A 3 x 3 convolution and its two gradients, alone on one core: where a training step's time goes on a CPU.
+"""Times a 3 x 3 convolution and its two gradients on one core: the largest part of a training step on a CPU.
 
     python benchmarks/convolutions.py [--peer-python=.venv-torch/bin/python]
 
@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(given: argparse.Namespace) -> None:
-    """Times JAX here, and PyTorch in a process of its own."""
-    os.environ["JAX_PLATFORMS"] = "cpu"  # what is timed is the time of a core
+    """Times JAX in this process and PyTorch in another."""
+    os.environ["JAX_PLATFORMS"] = "cpu"  # the benchmark times one core
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before JAX starts its threads; the peer inherits it
     print("          side  in out   forward  input's gradient  weights' gradient   (GFLOP/s)")
     for shape in SHAPES:
@@ -75,7 +75,7 @@ def in_jax(side: int, inputs: int, outputs: int) -> list[float]:
 
 
 def rate(work: Callable[[], object], side: int, inputs: int, outputs: int) -> float:
-    """GFLOP/s of a convolution's worth of multiplications, in CPU time."""
+    """GFLOP/s in CPU time, for the multiply-adds of one convolution."""
     work()
     best = min(timed(1, work).cpu for _ in range(RUNS))
     return 2 * 9 * inputs * outputs * SAMPLES * side * side / best / 1e9

@@ -25,13 +25,13 @@ from jointseg_jax.bounds.config import FIELDS
 from jointseg_jax.bounds.kinds import Number
 from jointseg_jax.landscape import BANDS, REGIONS, YEARS, LandCover, Scene, make_scene
 
-CROP = 480  # pixels: the side of the crops that figures of real scenes are taken over
-WET = 0.5  # crops with more water than this are passed over
+CROP = 480  # pixels: the side of the crops of real scenes
+WET = 0.5  # crops with more water than this are skipped
 REAL_CLASSES = {1: "building", 2: "unpaved", 3: "road", 4: "vegetation", 5: "water"}  # of landcover.tif
 
 
 def luminance(rgb: np.ndarray) -> np.ndarray:
-    """Brightness of an image [height, width, 3], stretched between the 1st and the 99th percentile of all values."""
+    """Luminance of an image [height, width, 3], stretched between the 1st and the 99th percentile of all values."""
     low, high = np.percentile(rgb, [1, 99])
     return np.clip((rgb - low) / (high - low), 0, 1) @ np.array([0.299, 0.587, 0.114])
 

@@ -1,13 +1,12 @@
-"""How fast, with how much memory and disk an area is mapped: python benchmarks/mapping.py --workdir=W --input=SCENE.
+"""Speed, memory and disk of mapping an area: python benchmarks/mapping.py --workdir=W --input=SCENE.
 
-Every measurement is a run of predict.py in a process of its own, on ground repeated from SCENE where a larger one is
-asked for. One run before them fills the compilation cache, so what is timed starts like a second run does. Prints a
-table, and writes JSON with --output.
+Every measurement runs predict.py in a new process, on ground repeated from SCENE where --sizes exceed it. A first run
+fills the compilation cache, so each timed run starts like a second one. Prints a table, and writes JSON with --output.
 
     parts      one scene: end to end, and seconds of reading, computing and writing inside it (they overlap)
-    memory     peak resident memory against window (--tile) and scene size: flat in the second
-    workers    one product of four tiles by 1 and by 2 Dask workers (as far as there are GPUs, where there are any)
-    cost       what 2.2 million km2 would take at the rate measured; an extrapolation, with its assumptions
+    memory     peak resident memory against window (--tile) and scene size: does not grow with the scene
+    workers    one product of four tiles by 1 and by 2 Dask workers (on GPUs at most one worker per GPU)
+    cost       2.2 million km2 at the measured rate; an extrapolation, with its assumptions
 """
 
 import argparse
@@ -98,7 +97,7 @@ def enlarged(source: pathlib.Path, target: pathlib.Path, size: int) -> pathlib.P
             stack, profile = raster.read(), raster.profile
             pad = [(0, 0), (0, max(0, side - stack.shape[1])), (0, max(0, side - stack.shape[2]))]
             stack = np.pad(stack, pad, "symmetric")[:, :side, :side]
-            # Its corner lies on the grid of tiles of its own size: one tile is the whole of it.
+            # The corner lies on the grid of tiles of the scene's size, so one tile covers the whole scene.
             left, bottom = (metres * math.ceil(v / metres) for v in (raster.bounds.left, raster.bounds.bottom))
             profile["transform"] = rasterio.Affine(spacing, 0, left, 0, -spacing, bottom + metres)
             profile.update(width=side, height=side, tiled=True, blockxsize=256, blockysize=256, compress="zstd")
@@ -110,7 +109,7 @@ def enlarged(source: pathlib.Path, target: pathlib.Path, size: int) -> pathlib.P
 
 
 def measured(common: list[str], scene: pathlib.Path, place: pathlib.Path, size: int, window: int) -> dict[str, Any]:
-    """One product of a single tile over all of a scene; before the first of a window, one that compiles."""
+    """One product of a single tile over a whole scene; a run before the first of each window compiles."""
     arguments = [*common, f"--input={scene.parent}", f"--grid={10 * size}", f"--tile={window}"]
     product = place / f"timed-{size}-{window}"
     if not (place / f"warm-{window}").exists():
@@ -130,7 +129,7 @@ def measured(common: list[str], scene: pathlib.Path, place: pathlib.Path, size: 
 def scaling(
     common: list[str], scene: pathlib.Path, place: pathlib.Path, size: int, window: int
 ) -> list[dict[str, Any]]:
-    """The same tiles by one and by two worker processes; with GPUs, each has one of its own."""
+    """The same tiles by one and by two worker processes; each has its own GPU where there are GPUs."""
     found = []
     for workers in range(1, 1 + min(2, len(visible_gpus()) or 2)):
         product = place / f"workers-{workers}"
@@ -149,7 +148,7 @@ def scaling(
 
 
 def run(arguments: list[str]) -> tuple[float, float, float]:
-    """predict.py to its end: seconds, seconds of processors, and the peak of memory of all its processes in bytes."""
+    """Runs predict.py: wall-clock seconds, CPU seconds, and peak memory of all its processes in bytes."""
     begin = time.perf_counter()
     before = os.times()
     process = subprocess.Popen([sys.executable, "predict.py", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -169,7 +168,7 @@ def run(arguments: list[str]) -> tuple[float, float, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on, and how busy that was."""
+    """The machine, and how busy it was."""
     import jax
 
     return {
@@ -181,7 +180,7 @@ def machine() -> dict[str, Any]:
 
 
 def cost(best: dict[str, Any]) -> dict[str, Any]:
-    """The belt at the rate of the largest run."""
+    """The cost of 2.2 million km2 at the rate of the largest run."""
     rate = best["km2_per_s_inside"]
     tiles = BELT_KM2 / 10.24**2
     return {

@@ -1,4 +1,4 @@
-"""The measurement: ours, the peers and the device's peaks in turns, then the pipeline; the result is JSON-ready."""
+"""Measures our step, the peers and the device's peaks in turns, then the data pipeline; the result is JSON-ready."""
 
 import contextlib
 import dataclasses
@@ -37,7 +37,7 @@ COMPARED = 2  # samples
 class Ours:
     """A contestant: our compiled training step on one batch that lies on the device.
 
-    The program is compiled once, ahead, and called as it is: a turn cannot compile anything.
+    The program is compiled once, ahead of time; a turn cannot compile anything.
     """
 
     name = "jax"
@@ -53,7 +53,7 @@ class Ours:
         self.seconds = {"trace": traced - began, "compile": time.perf_counter() - traced}
         self.loss = float(self._step()["loss"])
         self.steps = 1
-        # Before anything else has used the device; it only ever rises.
+        # Read before anything else uses the device, because the peak never falls.
         self.device_peak = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
 
     def _step(self) -> Any:
@@ -61,7 +61,7 @@ class Ours:
         return metrics
 
     def turn(self, steps: int) -> Turn:
-        """Sends all steps, then waits for state and metrics of the last, which follows from all before."""
+        """Sends all steps, then waits for state and metrics of the last, which depends on all before."""
 
         def work() -> None:
             for _ in range(steps):
@@ -79,7 +79,7 @@ class Ours:
 
 @dataclasses.dataclass(frozen=True)
 class Peers:
-    """What is asked of the peer: its interpreter, which variants, threads, and seconds one may take to be ready."""
+    """Settings of the peer: its interpreter, variants, threads, and seconds in which a variant must be ready."""
 
     python: str
     variants: tuple[str, ...]
@@ -93,12 +93,12 @@ def measure(
     """Measures the training step that a config describes.
 
     Args:
-        config: of an experiment whose dataset is there.
+        config: of an experiment with an existing dataset.
         rounds: turns of every contestant.
         sizes: of the probes.
         data_steps: steps of the run that reads its batches.
-        peers: who else is timed.
-        say: told what goes on.
+        peers: other libraries to time; None: none.
+        say: receives a line of progress.
         aim: seconds of a turn.
 
     Raises:
@@ -153,7 +153,7 @@ def measure(
 def _open(
     subject: Subject, ours: Ours, host: Any, peers: Peers, stack: contextlib.ExitStack, report: dict[str, Any], say: Say
 ) -> Iterator[PeerSteps]:
-    """Starts the peer, compares it with us, and opens its variants; what fails is said in the report."""
+    """Starts the peer, compares it with us, and opens its variants; the report names those that fail."""
     folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
     rows: dict[str, Any] = {name: {} for name in peers.variants}
     report |= {"python": peers.python, "variants": rows}
@@ -205,10 +205,10 @@ def _open(
 
 
 def compared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The largest difference of each kind of array, and which array has it.
+    """The largest difference of each kind of array, and the array that has it.
 
     Raises:
-        InputError: one is beyond `TOLERANCE`: timing another network would say nothing.
+        InputError: a difference exceeds `TOLERANCE`: the peer is another network, and timing it would be useless.
     """
     worst: dict[str, Any] = {}
     for name, apart in differences(ours, theirs):
@@ -239,7 +239,7 @@ def _row(series: Series, batch: int) -> dict[str, Any]:
 def _against(subject: Subject, ours: Ours, found: Any, seconds: float, dtype: str) -> dict[str, Any]:
     """Achieved FLOP/s, and shares of the peaks and of the roofline.
 
-    The operations are those the mathematics needs: what remat computes a second time is not counted as achieved.
+    Counts the operations of the mathematics; the recomputation of remat does not count as achieved.
     """
     shapes = (subject.experiment.abstract(), ours.batch)
     executed = roofline.layers(subject.step, *shapes)
@@ -257,7 +257,7 @@ def _against(subject: Subject, ours: Ours, found: Any, seconds: float, dtype: st
 
 
 def _memory(ours: Ours) -> dict[str, Any]:
-    """What the compiled program needs, and what the device says was in use at most by the end of its first step."""
+    """The memory that the compiled program needs, and the device's peak in use by the end of the first step."""
     analysis = ours.program.memory_analysis()
     parts = {
         name: int(getattr(analysis, f"{name}_size_in_bytes"))
@@ -270,7 +270,7 @@ def _memory(ours: Ours) -> dict[str, Any]:
 
 
 def _data(subject: Subject, ours: Ours, steps: int, say: Say) -> dict[str, Any]:
-    """Steps that read their batches as a run does; then reading alone."""
+    """Times steps that read their batches as a run does, then reading alone."""
     experiment, warm_up = subject.experiment, 2
     config = experiment.config.data
     say(f"{steps} steps with data")
@@ -289,7 +289,7 @@ def _data(subject: Subject, ours: Ours, steps: int, say: Say) -> dict[str, Any]:
         raise InputError(f"{masked} patches of {experiment.data.root} could not be read: see above")
     say("reading alone")
     with contextlib.closing(open_batches(experiment, 0, experiment.slice_)) as batches:
-        for _ in range(warm_up + config.threads):  # what was read ahead while nobody waited
+        for _ in range(warm_up + config.threads):  # drops the batches that were read ahead
             next(batches)
         began = time.perf_counter()
         for _ in range(steps):

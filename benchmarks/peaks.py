@@ -1,4 +1,4 @@
-"""What the device can do: products of matrices, convolutions and copying, as contestants of the same rounds."""
+"""Peaks of the device: matrix products, convolutions and copying, as contestants of the same rounds."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,14 +14,14 @@ DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Of the probes: side of the matrices; [batch, side, channels] of each convolution; floats that are copied."""
+    """Sizes of the probes: side of the matrices; [batch, side, channels] of each convolution; floats copied."""
 
     matrix: int
     convolutions: tuple[tuple[int, int, int], ...]
     floats: int
 
 
-# Large enough that neither launching nor, for the copy, any cache (H200: 50 MB) flatters.
+# So large that launches do not count and, for the copy, no cache (H200: 50 MB) helps.
 SIZES = {
     "gpu": Sizes(8192, ((16, 128, 256), (16, 256, 64)), 1 << 28),
     "cpu": Sizes(1536, ((2, 64, 128), (2, 128, 64)), 1 << 26),
@@ -55,7 +55,7 @@ def probes(sizes: Sizes) -> list[Probe]:
     found = []
     for dtype in DTYPES:
         n = sizes.matrix
-        # Random numbers: on constant ones a GPU draws less power and clocks higher than in any training.
+        # Random numbers, because on constant ones a GPU draws less power and clocks higher than in any training.
         a = jax.random.normal(jax.random.key(0), (n, n), dtype)
         multiply = jax.jit(lambda x, y: x @ y).lower(a, a).compile()
         found.append(
@@ -104,7 +104,7 @@ class Peaks:
 
 
 def peaks(entered: list[Probe], series: dict[str, Series]) -> Peaks:
-    """From the probes' turns: a peak is what was reached at the best of times, so the least seconds count."""
+    """The peaks from the probes' turns: the fewest seconds per step count."""
     rates = {p.name: p.work / min(series[p.name].seconds()) for p in entered}
     matmul = {p.dtype: rates[p.name] for p in entered if p.name.startswith("matmul")}
     compute = {d: max(rates[p.name] for p in entered if p.kind == "compute" and p.dtype == d) for d in matmul}

@@ -1,4 +1,4 @@
-"""What is measured: the paper's network for a GPU, a small one of the same layout for a CPU; and a dataset for it."""
+"""The configs measured: the paper's network for a GPU, a small one of the same layout for a CPU, and their dataset."""
 
 import os
 import pathlib
@@ -24,7 +24,7 @@ def preset(
     Args:
         name: "paper": configs/yreb.py, 23 + 23 blocks, bfloat16, batches of 16; "small": the same layout with 2 + 1
             blocks of 32 features, float32, batches of 4.
-        folder: receives the landscape dataset of the preset, where none is given.
+        folder: receives the landscape dataset of the preset, if `dataset` is not given.
         dataset: folder of a prepared dataset to read instead; its first modality must be called s2.
         batch: another batch size.
         dtype: another dtype of the computation.
@@ -62,13 +62,13 @@ def preset(
 
 
 def ready(config: Any, say: Callable[[str], None]) -> None:
-    """Makes the dataset of a preset where it is a made-up one and not there yet."""
+    """Makes the landscape dataset of a preset if it does not exist."""
     made_up = config.dataset.source.kind == "landscape"
     if made_up:
         make_landscape(config.dataset, say)
         prepare(config.dataset, say)
         return
-    known = datasets.load(config.dataset.path)  # says in one sentence what is wrong with it
+    known = datasets.load(config.dataset.path)  # raises InputError if it is damaged
     first = known.contract.modalities[0].name
     if first != "s2":
         raise InputError(f"{config.dataset.path} has {first!r} as its first modality; the presets read 's2'")

@@ -1,4 +1,4 @@
-"""A measurement as a table for people, and as a file."""
+"""A measurement as a readable table and as a file."""
 
 import pathlib
 from typing import Any
@@ -8,7 +8,7 @@ from jointseg_jax.storage.folders import check_file
 
 
 def check_output(path: pathlib.Path) -> None:
-    """Raises `InputError` unless a report may be written: to a new file, or in place of an earlier report."""
+    """Raises `InputError` unless the path is new or holds an earlier report."""
     check_file(path, "report", _is_report)
 
 

@@ -1,8 +1,8 @@
 """The least time a step's convolutions and matrix products can take on a device, layer by layer.
 
 Each layer of the traced step (forward, gradient of the input, gradient of the weights) takes at least
-max(FLOPs / peak, bytes / bandwidth), bytes being what it reads and writes once (Williams, Waterman and Patterson 2009).
-Everything between them counts as free, as if it were fused into them.
+max(FLOPs / peak, bytes / bandwidth), where bytes are those read and written once (Williams, Waterman and Patterson
+2009). Operations between layers count as free, as if fused into them.
 """
 
 import collections
@@ -19,7 +19,7 @@ from benchmarks.peaks import Peaks
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """A kind of layer of a traced program and how often it runs; FLOPs and bytes are those of one run."""
+    """A kind of layer of a traced program and how often it runs; FLOPs and bytes are per run."""
 
     label: str
     dtype: str
@@ -45,12 +45,12 @@ def layers(function: Callable[..., Any], *args: Any) -> list[Layer]:
 
 
 def flops(found: list[Layer]) -> int:
-    """Of all runs of all layers."""
+    """FLOPs of all runs of all layers."""
     return sum(layer.flops * layer.repeats for layer in found)
 
 
 def bound(found: list[Layer], peaks: Peaks) -> dict[str, Any]:
-    """The least time of all layers, the part of it that bytes decide, and the layers that need most of it."""
+    """The least time of all layers, the part of it limited by bytes, and the layers that take most of it."""
     total = sum(layer.seconds(peaks) for layer in found)
     by_bytes = sum(layer.seconds(peaks) for layer in found if layer.bound(peaks) == "bytes")
     largest = sorted(found, key=lambda layer: -layer.seconds(peaks))[:8]

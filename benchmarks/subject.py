@@ -1,6 +1,6 @@
-"""The training step under measurement: everything here comes out of `training.experiment`.
+"""The training step under measurement, built from `training.experiment`.
 
-`Subject.of` and `Subject.gradients` are all that knows how an experiment is compiled.
+Only `Subject.of` and `Subject.gradients` know how an experiment is compiled.
 """
 
 import contextlib
@@ -52,13 +52,13 @@ class Subject:
         return jax.tree.map(lambda x: np.asarray(x)[:samples], batch)
 
     def to_device(self, batch: Any) -> Any:
-        """A host batch where the step wants it."""
+        """A host batch as a global array on the mesh, as the step takes it."""
         return parallel.to_global(batch, self.experiment.mesh)
 
     def state(self) -> Any:
-        """A fresh state whose parameters have all been moved a little, so that no path of the network is dead.
+        """A fresh state with every parameter moved a little, so that no path of the network is dead.
 
-        An untrained network's last convolutions are zero, and behind them no gradient would be compared.
+        The last convolutions of an untrained network are zero and would hide all gradients behind them.
         """
         state = self.experiment.init()
         random = np.random.default_rng(0)
@@ -75,10 +75,10 @@ class Subject:
         return Feed(self.experiment, first)
 
     def gradients(self, batch: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The parameters, and what the training step makes of them on `batch`: loss, outputs and the loss's gradients.
+        """The parameters; and loss, outputs and gradients of the training step on `batch`.
 
-        The gradients are those the step hands to its optimiser: in its place stands one that keeps them. All in true
-        float32 (no TF32). Keys are paths such as "gradients/sr/stage1/conv_first/kernel".
+        An optimiser that only stores gradients replaces the step's own. All in true float32 (no TF32). Keys are paths
+        such as "gradients/sr/stage1/conv_first/kernel".
         """
         keep = optax.GradientTransformation(
             lambda params: jax.tree.map(jnp.zeros_like, params),
@@ -106,7 +106,7 @@ def flat(prefix: str, tree: Any) -> dict[str, np.ndarray]:
 
 
 def describe(subject: Subject) -> dict[str, Any]:
-    """The network, loss and optimiser in words JSON knows, for a peer to build the same.
+    """The network, loss and optimiser as JSON-ready values, from which a peer builds the same.
 
     Raises:
         ValueError: a network or an objective that the peers do not know.
@@ -151,10 +151,10 @@ def describe(subject: Subject) -> dict[str, Any]:
 
 
 def differences(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, float]]:
-    """Of each array, how far the two are apart: the norm of the difference over the norm of ours.
+    """The relative difference of each array: the norm of the difference over the norm of ours.
 
     Raises:
-        ValueError: they do not have the same arrays, or one is zero or not finite, so that nothing was compared.
+        ValueError: the arrays are not the same set, or one is zero or not finite and cannot be compared.
     """
     if set(ours) != set(theirs):
         raise ValueError(f"only one of the two has {', '.join(sorted(set(ours) ^ set(theirs)))}")

@@ -1,4 +1,4 @@
-"""Measurements in turns, A B C A B C ..., so that whatever else the machine does falls on all alike."""
+"""Measurements in turns, A B C A B C ..., so that other load on the machine affects all contestants alike."""
 
 import dataclasses
 import math
@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-PAUSE = 0.05  # seconds between turns, in which the threads of the last one go to sleep
+PAUSE = 0.05  # seconds between turns, in which the threads of the last contestant go to sleep
 
 
 class Failed(Exception):
-    """A contestant cannot go on; the message says why, and the others go on without it."""
+    """A contestant cannot continue; the message says why. The others continue."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """One turn: so many steps, in wall-clock seconds and in CPU seconds of all threads of their process."""
+    """One turn: its steps, wall-clock seconds, and CPU seconds of all threads of the process."""
 
     steps: int
     wall: float
@@ -24,7 +24,7 @@ class Turn:
 
 
 class Contestant(Protocol):
-    """Something whose steps are timed. `turn` returns when the device has done all of them."""
+    """A program whose steps are timed. `turn` returns when the device has done all of them."""
 
     name: str
     share: float  # of the length of a turn that this one takes
@@ -34,7 +34,7 @@ class Contestant(Protocol):
 
 @dataclasses.dataclass
 class Series:
-    """The turns of one contestant, after its warm-up; `failed` says why there are no more."""
+    """The turns of one contestant after its warm-up; `failed` says why it stopped early."""
 
     name: str
     turns: list[Turn] = dataclasses.field(default_factory=list)
@@ -46,7 +46,7 @@ class Series:
 
 
 def timed(steps: int, work: Callable[[], Any]) -> Turn:
-    """Times `work`, which does so many steps and waits for them."""
+    """Times `work`, which does `steps` steps and waits for them."""
     cpu, wall = time.process_time(), time.perf_counter()
     work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -65,11 +65,11 @@ def interleave(
     """Times all contestants in turns.
 
     Args:
-        contestants: what is timed, in this order in every round; each has a name of its own.
+        contestants: timed in this order in every round; their names differ.
         rounds: turns of each.
         aim: seconds a turn should last; a turn is at least one step.
-        warm_up: steps before the first turn, not counted; the last of them says how many make a turn.
-        say: told of each round.
+        warm_up: steps before the first turn, not counted; the last of them sets the steps of a turn.
+        say: receives a line per round.
         pause: seconds between turns.
     """
     names = [c.name for c in contestants]
@@ -82,7 +82,7 @@ def interleave(
             for _ in range(max(1, warm_up)):
                 last = contestant.turn(1)
             steps[contestant.name] = _steps(aim * contestant.share, last)
-            # Once more as a whole turn: of quick steps the first few are slower than the rest.
+            # A whole turn as warm-up too, because the first few of quick steps are slower than the rest.
             if warm_up and steps[contestant.name] > 1:
                 last = contestant.turn(steps[contestant.name])
                 steps[contestant.name] = _steps(aim * contestant.share, last)
@@ -107,7 +107,7 @@ def _steps(aim: float, last: Turn) -> int:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, quartiles, least and most."""
+    """Median, quartiles, minimum and maximum."""
     ordered = sorted(values)
     if len(ordered) > 1:
         first, middle, third = statistics.quantiles(ordered, n=4, method="inclusive")
@@ -117,5 +117,5 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def ratio(over: Series, under: Series, clock: str = "wall") -> dict[str, float]:
-    """Of two contestants' seconds per step, round by round; both were there in all rounds that count."""
+    """The ratio of two contestants' seconds per step, round by round, over the rounds that both ran."""
     return spread([a / b for a, b in zip(over.seconds(clock), under.seconds(clock), strict=False)])

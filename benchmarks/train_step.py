@@ -32,7 +32,7 @@ def main() -> None:
     """Runs the measurement."""
     cores = sorted(os.sched_getaffinity(0))
     # On more than one core PyTorch's threads spin at every barrier while another program has a core: with one other
-    # busy process it needed four times the CPU time per step. On one core, CPU time compares on a busy machine, too.
+    # busy process it needed four times the CPU time per step. On one core, CPU time compares on a busy machine too.
     wanted_cores = _CORES.value if _CORES.value is not None else int(_PRESET.value == "small")
     if wanted_cores:
         os.sched_setaffinity(0, cores[:wanted_cores])  # before JAX starts its threads; the peer inherits it
@@ -40,7 +40,7 @@ def main() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
-    jax.config.update("jax_enable_compilation_cache", False)  # compile time is to be that of a first start
+    jax.config.update("jax_enable_compilation_cache", False)  # compile time is that of a first start
     from benchmarks import measure, presets, report
     from benchmarks.peaks import SIZES
     from jointseg_jax.errors import InputError

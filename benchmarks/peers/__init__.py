@@ -1,1 +1,1 @@
-"""The same network in other libraries, each in a process and a virtual environment of its own."""
+"""The same network in other libraries, each in its own process and virtual environment."""

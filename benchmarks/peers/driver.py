@@ -17,9 +17,9 @@ class Peer:
     """A running peer.
 
     Args:
-        python: the interpreter that has the peer's library.
-        log: receives what the peer prints.
-        module: what it runs.
+        python: an interpreter with the peer's library.
+        log: receives the peer's output.
+        module: the module to run.
     """
 
     def __init__(self, python: str, log: pathlib.Path, module: str = "benchmarks.peers.torch_peer"):
@@ -34,10 +34,10 @@ class Peer:
                 raise Failed(f"{python} cannot be started: {error.strerror}") from error
 
     def ask(self, do: str, *, limit: float, **request: Any) -> dict[str, Any]:
-        """The answer to a request.
+        """Sends a request and returns the answer.
 
         Raises:
-            Failed: the peer could not do it, took more than `limit` seconds (and was ended), or is gone.
+            Failed: the peer reported an error, took more than `limit` seconds (and was ended), or is gone.
         """
         assert self._process.stdin is not None
         try:
@@ -79,12 +79,12 @@ class Peer:
             self._process.kill()
             self._process.wait(10)
         for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # what was written and not read
+            with contextlib.suppress(OSError):  # unread data may break the pipe
                 pipe.close()  # type: ignore[union-attr]
 
 
 class PeerSteps:
-    """A contestant: training steps of one variant of a peer, which it has opened."""
+    """A contestant: training steps of one variant that a peer has opened."""
 
     def __init__(self, peer: Peer, variant: str, *, limit: float):
         self.name = f"torch {variant}"
@@ -94,7 +94,7 @@ class PeerSteps:
         self._peer, self._variant, self._limit = peer, variant, limit
 
     def turn(self, steps: int) -> Turn:
-        """Runs steps; the peer times them itself, so that the pipe does not count."""
+        """Runs steps; the peer times them itself, so the pipe does not count."""
         answer = self._peer.ask("steps", variant=self._variant, count=steps, limit=self._limit)
         self.steps += steps
         if answer["steps"] != self.steps:

@@ -1,4 +1,4 @@
-"""The peer of `benchmarks.convolutions`: a line per shape, GFLOP/s of forward, input's and weights' gradient."""
+"""The peer of `benchmarks.convolutions`: prints per shape the GFLOP/s of forward, input's and weights' gradient."""
 
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,7 @@
-"""The joint network of `jointseg_jax.models` in PyTorch, written as one would write it there.
+"""The joint network of `jointseg_jax.models` in idiomatic PyTorch.
 
-Images are NCHW in channels_last. Submodules carry the names of the JAX parameter tree, so that parameters convert by
-name. Nearest x2 + 3 x 3 convolution is computed as that; the JAX package computes the same numbers another way.
+Images are NCHW in channels_last. Submodules have the names of the JAX parameter tree, so parameters convert by name.
+Nearest x2 + 3 x 3 convolution is computed as written; the JAX package computes the same numbers in another way.
 """
 
 import itertools
@@ -27,7 +27,7 @@ def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
 
 
 def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """The layer outside autocast, as the last layers are computed."""
+    """Applies a layer outside autocast, in float32, as JAX computes the last layers."""
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())
 
@@ -203,7 +203,7 @@ class JointNetwork(nn.Module):
     """Normalise, super-resolve, segment.
 
     Args:
-        network: what `benchmarks.subject.describe` says of the JAX model.
+        network: the description of the JAX model by `benchmarks.subject.describe`.
     """
 
     def __init__(self, network: dict[str, Any]):

@@ -1,6 +1,6 @@
 """PyTorch's side of the benchmark: `python -m benchmarks.peers.torch_peer`, driven through its standard streams.
 
-One JSON object per line in, one out; what else is printed goes to stderr. Requests:
+One JSON object per line in, one out; all other output goes to stderr. Requests:
 
     {"do": "hello", "threads": n or null}                     -> versions, device
     {"do": "compare", "load": {...}, "result": FILE.npz}      -> float32 loss, outputs and gradients, written to FILE
@@ -9,7 +9,7 @@ One JSON object per line in, one out; what else is printed goes to stderr. Reque
     {"do": "close", "variant": V}
     {"do": "stop"}
 
-An answer has "error" where the request could not be done.
+The answer to a request that failed has "error".
 """
 
 import gc
@@ -49,7 +49,7 @@ def hello(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(request: dict[str, Any]) -> dict[str, Any]:
-    """In true float32: no autocast, no TF32."""
+    """Computes loss, outputs and gradients in true float32: no autocast, no TF32."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     trainer = Trainer(request["load"], "eager", device(), request["dtype"])
     found: dict[str, Any] = trainer.gradients()
@@ -58,7 +58,7 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def open_variant(request: dict[str, Any]) -> dict[str, Any]:
-    # What JAX does by default on a GPU: TF32 where float32 is asked for.
+    # JAX's default on a GPU: TF32 for float32.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     counters = torch._dynamo.utils.counters
@@ -83,7 +83,7 @@ def _allocated() -> int:
 def steps(request: dict[str, Any]) -> dict[str, Any]:
     trainer = _trainers[request["variant"]]
     trainer.synchronise()
-    others = _allocated() - _resident[request["variant"]]  # variants that wait for their turn
+    others = _allocated() - _resident[request["variant"]]  # memory of the variants that wait
     if device() == "cuda":
         torch.cuda.reset_peak_memory_stats()
     cpu, wall = time.process_time(), time.perf_counter()
@@ -107,7 +107,7 @@ def close(request: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Answers requests until told to stop or until the other side is gone."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else prints must not look like an answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # other output must not look like an answer
     known = {"hello": hello, "compare": compare, "open": open_variant, "steps": steps, "close": close}
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,4 +1,4 @@
-"""The training step in PyTorch: the joint loss, clipping, Adam, the moving average; and parameters from and to JAX."""
+"""The training step in PyTorch: joint loss, clipping, Adam, moving average; converts parameters from and to JAX."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -74,7 +74,7 @@ class Trainer:
         def criterion(logits: Tensor, images: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
             return joint_loss(logits, images, batch, self.net.image_std, spacings, weights)
 
-        # Past its limit of recompilations, torch.compile would go on without compiling and say nothing.
+        # Beyond its limit of recompilations, torch.compile would silently run uncompiled.
         torch._dynamo.config.fail_on_recompile_limit_hit = True
         if variant == "regions":
             # One function for all blocks; their parameters are inputs of its graph, so that 23 blocks share one.
@@ -148,7 +148,7 @@ def to_batch(arrays: Mapping[str, np.ndarray], device: str) -> dict[str, Tensor]
 
 
 def pieces(name: str) -> tuple[str, tuple[int, int] | None, str]:
-    """A parameter of the module -> its path in the JAX tree, its place in a stack of blocks, "weight" or "bias"."""
+    """Splits a parameter's name: path in the JAX tree, place in a stack of blocks, "weight", "bias" or "scale"."""
     *path, kind = name.split(".")
     text = "/".join(path)
     text = re.sub(r"^stages/(\d+)", lambda m: f"sr/stage{int(m[1]) + 1}", text)
@@ -165,7 +165,7 @@ def pieces(name: str) -> tuple[str, tuple[int, int] | None, str]:
 
 
 def load_parameters(net: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Fills the network from the JAX tree; every array must be used, whole, and every parameter filled."""
+    """Fills every parameter of the network from the JAX tree; raises `ValueError` unless every array is used whole."""
     given = {k.removeprefix("params/"): v for k, v in arrays.items() if k.startswith("params/")}
     used: dict[str, int] = {}
     for name, parameter in net.named_parameters():
@@ -183,7 +183,7 @@ def load_parameters(net: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def to_tree(named: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Arrays of the module's parameters in the names and layouts of the JAX tree."""
+    """The module's parameters as arrays, in the names and layouts of the JAX tree."""
     found: dict[str, Any] = {}
     for name, tensor in named.items():
         path, place, kind = pieces(name)
