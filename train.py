@@ -52,7 +52,7 @@ def main() -> None:
     said = processes.Flags(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _CLUSTER.value)
     decided = processes.decide(said, os.environ)
     workdir = pathlib.Path(str(_WORKDIR.value))
-    with multiprocess.together(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
+    with multiprocess.connected(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
         parallel.use_compilation_cache(workdir)
         loop.train(_CONFIG.value, workdir, wanted)
 

@@ -17,7 +17,7 @@ from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import run
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import Experiment, set_up
-from jointseg_jax.training.loader import Feed, open_batches
+from jointseg_jax.training.loader import Loader, open_batches
 from jointseg_jax.training.losses.objective import Objective
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -70,9 +70,9 @@ class Subject:
         params = jax.device_put(jax.tree.map(moved, state.params), self.experiment.shardings().params)
         return dataclasses.replace(state, params=params, ema=jax.tree.map(jnp.copy, params))
 
-    def feed(self, first: int) -> Feed:
+    def feed(self, first: int) -> Loader:
         """The batches of a run from step `first` on, as the training loop reads them."""
-        return Feed(self.experiment, first)
+        return Loader(self.experiment, first)
 
     def gradients(self, batch: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The parameters; and loss, outputs and gradients of the training step on `batch`.

@@ -73,7 +73,7 @@ def test_the_dataset(folder):
     data = load(folder / "dataset")
     assert set(data.sites) == {"a", "b"}
     assert len(data.patches("train")) == len(data.patches("validation")) or len(data.index)
-    site_record.insist(data, data.sites.values(), deep=True)
+    site_record.check_rasters(data, data.sites.values(), deep=True)
     for name in data.sites:
         record = formats.read_record(folder / "dataset" / "sites" / name / "site.json", formats.SITE)
         assert site_record.kept(folder / "dataset" / "sites" / name, record["fingerprint"]) is not None

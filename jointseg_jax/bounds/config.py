@@ -208,7 +208,7 @@ def _check_field(path: str, value: Any, table: Mapping[str, Kind]) -> None:
     if kind is not None:
         if path.startswith("dataset.split.table.") and value is None:
             return  # None means no sites
-        kind.insist(f"--config.{path}", value)
+        kind.check(f"--config.{path}", value)
         return
     below = sorted({known[len(path) + 1 :].split(".")[0] for known in table if known.startswith(f"{path}.")})
     if not below:

@@ -30,7 +30,7 @@ class Kind:
             return "" if self.optional else f"must be {self.wanted()}"
         return self._fault(value)
 
-    def insist(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: Any) -> None:
         """Raises `InputError` if a value is not of this kind.
 
         Args:

@@ -82,7 +82,7 @@ def amiss(folder: pathlib.Path, site: Site, *, deep: bool) -> str:
     return ""
 
 
-def insist(data: Dataset, sites: Iterable[Site], *, deep: bool) -> None:
+def check_rasters(data: Dataset, sites: Iterable[Site], *, deep: bool) -> None:
     """Checks the rasters of some sites against their digests.
 
     Raises:

@@ -58,9 +58,9 @@ def evaluate(
     folder = pathlib.Path(folder)
     check_contract(trained.meta.contract, data)
     sites = data.sites_of(split)
-    site_record.insist(data, sites, deep=True)
+    site_record.check_rasters(data, sites, deep=True)
     signal = data_range(trained.meta.contract)
-    bounds.TILE.insist("--tile", tile)
+    bounds.TILE.check("--tile", tile)
     tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
     names = [_METRICS, *(f"{site.name}.png" for site in sites)]
     with claim(folder, "evaluation", names=names, older=_made_without_marker) as taken:

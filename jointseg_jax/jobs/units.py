@@ -56,7 +56,7 @@ class Outcome:
         """Number of units that are done or set aside."""
         return len(self.done) + len(self.skipped) + len(self.quarantined)
 
-    def insist(self) -> None:
+    def raise_unfinished(self) -> None:
         """Raises `Unfinished` if units were set aside; the message lists them."""
         if self.quarantined:
             named = [f"{unit} ({error.rstrip('.')})" for unit, error in list(self.quarantined.items())[:_LISTED]]

@@ -73,7 +73,7 @@ def map_scene(
         "scene": f"{path.name}, contents {contents_of(stamps)[:12]}",
         **{name: str(value) for name, value in asked.items()},
     }
-    bounds.TILE.insist("--tile", tile)
+    bounds.TILE.check("--tile", tile)
     tile, batch = fitted(tile, batch, height, width)
     read = [path, *(pathlib.Path(file) for file, _, _ in stamps)]
     with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:

@@ -29,7 +29,7 @@ _SIDE = 512  # pixels on a side of a decimated scene
 
 
 @dataclasses.dataclass(frozen=True)
-class Opened:
+class OpenedScene:
     """A scene and the decisions made while opening it.
 
     Attributes:
@@ -51,7 +51,7 @@ def open_scene(
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
     files: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
-) -> Opened:
+) -> OpenedScene:
     """Opens a raster, or a folder with one raster per modality (`s2.tif`, `s1.tif`, ...; a site of a dataset is one).
 
     Several dates of a modality are `s2_0.tif`, `s2_1.tif`, ... in order.
@@ -85,7 +85,7 @@ def open_files(
     mode: str = "contract",
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
-) -> Opened:
+) -> OpenedScene:
     """As `open_scene`, with known files: modality -> one per date, none for an absent optional modality."""
     if mode not in RADIOMETRY:
         raise InputError(f"--radiometry={mode} is unknown; known: {', '.join(RADIOMETRY)}")
@@ -120,7 +120,7 @@ def open_files(
         decisions[f"radiometry_{modality.name}"] = " | ".join(dict.fromkeys(notes))
         if opened:
             decisions[f"bands_{modality.name}"] = _bands_used(layers[modality.name], modality)
-    return Opened(Scene(name, lattice, layers, contract), decisions, valid[contract.primary.name])
+    return OpenedScene(Scene(name, lattice, layers, contract), decisions, valid[contract.primary.name])
 
 
 def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax.training import calibration
-from jointseg_jax.training.validation import Verdict
+from jointseg_jax.training.validation import ValidationResult
 
 _IN_A_ROW = 3  # validations with one class everywhere before the warning
 _RARE = 0.01  # of a class's labelled pixels: a smaller predicted share counts as none
@@ -42,7 +42,7 @@ class Doubts:
     def __init__(self) -> None:
         self._one_class = 0
 
-    def look(self, verdict: Verdict) -> list[str]:
+    def look(self, verdict: ValidationResult) -> list[str]:
         """Warnings about a validation; the one about a single class everywhere is given once."""
         counts, fitted = verdict.logits, verdict.fitted
         labelled = counts.sum(1)

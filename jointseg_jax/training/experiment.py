@@ -124,7 +124,7 @@ def set_up(config: Any) -> Experiment:
         raise InputError(f"there is no prepared dataset at {config.dataset.path}: {hint}")
     data = datasets.load(config.dataset.path)
     judged = [s for s in data.sites.values() if s.pixels.get("train") or s.pixels.get("validation")]
-    site_record.insist(data, judged, deep=False)
+    site_record.check_rasters(data, judged, deep=False)
     contract = datasets.select(data.contract, tuple(config.data.inputs))
     spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
     training = PatchReader(data, "train", contract, spread)

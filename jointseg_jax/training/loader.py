@@ -11,7 +11,7 @@ from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import Experiment
 
 
-class Feed:
+class Loader:
     """Iterates over global batches from step `first` on.
 
     Attributes:

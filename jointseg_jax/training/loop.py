@@ -22,7 +22,7 @@ from jointseg_jax.training.checkpoints.saving import Saver
 from jointseg_jax.training.devices import consensus, multiprocess, parallel
 from jointseg_jax.training.experiment import Experiment, forward_flops, parameter_table, set_up, start
 from jointseg_jax.training.incidents import Incidents
-from jointseg_jax.training.loader import Feed
+from jointseg_jax.training.loader import Loader
 from jointseg_jax.training.run.logs import RunLog
 from jointseg_jax.training.run.meter import Meter
 from jointseg_jax.training.run.profiling import Trace
@@ -50,15 +50,15 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
     warm_drivers()
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
-        with multiprocess.one_fate():
+        with multiprocess.share_input_errors():
             experiment = set_up(config)
             check_room(experiment)
             if jax.process_index() == 0:
                 stack.enter_context(claim(workdir, "training run", older=_made_without_marker))
                 stack.enter_context(exclusive(workdir, "training"))
         multiprocess.connect_groups(experiment.mesh)
-        multiprocess.agree(experiment.facts())
-        multiprocess.share(workdir)
+        multiprocess.check_agreement(experiment.facts())
+        multiprocess.check_shared_folder(workdir)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep=config.keep)))
         state, fitted, origin = start(experiment, checkpoints, workdir)
         first = int(state.step)
@@ -148,7 +148,7 @@ class _Run:
         first = int(self.state.step)
         self._catch_up(first)
         self._meter.restart(first)
-        feed = Feed(self._experiment, first)
+        feed = Loader(self._experiment, first)
         with contextlib.closing(feed), contextlib.closing(log.progress(first, config.steps)) as bar:
             for step in range(first, config.steps):
                 self._stopping.check()

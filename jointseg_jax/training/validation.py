@@ -22,7 +22,7 @@ from jointseg_jax.training.state import Params
 from jointseg_jax.training.step import LOGIT_LIMIT, Batch, Metrics
 
 
-class Verdict(NamedTuple):
+class ValidationResult(NamedTuple):
     """The result of a validation.
 
     Attributes:
@@ -51,7 +51,7 @@ def validate(
     step: int,
     limit: int | None,
     check: Callable[[], None] = lambda: None,
-) -> Verdict:
+) -> ValidationResult:
     """Evaluates the network on the validation patches.
 
     Args:
@@ -83,7 +83,7 @@ def validate(
             scores[f"rmse_{stage}"] = float(np.sqrt(totals[name] / max(totals[f"pixels_{stage}"], 1)))
     scores |= {"temperature": fitted.temperature, "threshold": fitted.threshold}
     edges = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, totals["logits"].shape[1] + 1)
-    return Verdict(fitted, scores, totals["logits"], edges, int(totals["masked"]))
+    return ValidationResult(fitted, scores, totals["logits"], edges, int(totals["masked"]))
 
 
 def run(model: JointSeg, params: Params, batch: Batch) -> Outputs:

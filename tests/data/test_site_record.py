@@ -29,20 +29,20 @@ def flip(path, at=0.5):
 @pytest.mark.parametrize("name", ["image.tif", "label.tif", "split.tif", "s2.tif"])
 def test_a_flipped_bit_in_a_raster_is_found(copied, deep, name):
     data = load(copied)
-    site_record.insist(data, data.sites.values(), deep=deep)
+    site_record.check_rasters(data, data.sites.values(), deep=deep)
     flip(copied / "sites" / "b" / name)
     with pytest.raises(InputError, match=rf"sites/b/{name} is not what was written .*prepare\.py"):
-        site_record.insist(data, data.sites.values(), deep=deep)
+        site_record.check_rasters(data, data.sites.values(), deep=deep)
 
 
 def test_a_raster_that_is_gone_or_cut_short_is_found(copied):
     data = load(copied)
     (copied / "sites" / "b" / "image.tif").unlink()
     with pytest.raises(InputError, match=r"image\.tif cannot be read"):
-        site_record.insist(data, data.sites.values(), deep=False)
+        site_record.check_rasters(data, data.sites.values(), deep=False)
     (copied / "sites" / "b" / "image.tif").write_bytes(b"II")
     with pytest.raises(InputError, match=r"image\.tif has 2 bytes where"):
-        site_record.insist(data, data.sites.values(), deep=False)
+        site_record.check_rasters(data, data.sites.values(), deep=False)
 
 
 def test_preparation_makes_a_site_with_a_flipped_bit_anew(one):

@@ -11,7 +11,7 @@ from fuzz.engine import Attempt, Kind, Step, Wrong
 from fuzz.scene_drafts import Draft
 
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.open_scene import Opened, open_scene
+from jointseg_jax.rasters.open_scene import OpenedScene, open_scene
 from jointseg_jax.rasters.reader import Handles
 
 _VRT = """<VRTDataset rasterXSize="{w}" rasterYSize="{h}"><SRS>{crs}</SRS>
@@ -85,7 +85,7 @@ def attempt(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         verdict = "accept"
     check_map = not damaged or random.Random(str(steps)).random() < 0.5
 
-    def call() -> tuple[Opened, dict, object]:
+    def call() -> tuple[OpenedScene, dict, object]:
         opened = open_scene(given, seeds.contract(), **d.flags)
         shape = opened.scene.shape
         if max(shape) > seeds.SIDE:  # vast, and absent beyond the corner
@@ -94,7 +94,7 @@ def attempt(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         read = opened.scene.read(Window(0, 0, *shape), Handles())["s2"]
         return opened, read, seeds.mapped(opened.scene) if check_map else None
 
-    def check(result: tuple[Opened, dict, object]) -> None:
+    def check(result: tuple[OpenedScene, dict, object]) -> None:
         assert truth is not None
         compare(result, *truth, d)
 
@@ -120,7 +120,7 @@ def _damaged(path: pathlib.Path, d: Draft) -> tuple[np.ndarray, np.ndarray] | No
         return None
 
 
-def compare(result: tuple[Opened, dict, object], truth: np.ndarray, valid: np.ndarray, d: Draft) -> None:
+def compare(result: tuple[OpenedScene, dict, object], truth: np.ndarray, valid: np.ndarray, d: Draft) -> None:
     """Raises `Wrong` unless a scene was read and mapped as the truth is."""
     opened, read, tile = result
     if opened.scene.shape != valid.shape and max(opened.scene.shape) <= seeds.SIDE:

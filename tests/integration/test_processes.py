@@ -204,13 +204,13 @@ def test_half_of_the_flags_is_refused(place):
 
 LATE = """
 import sys, time, jax, numpy as np
-from jointseg_jax.training import parallel, together
+from jointseg_jax.training.devices import multiprocess, parallel
 from jointseg_jax.training.devices.processes import Processes
 
 number = int(sys.argv[2])
-with together.together(Processes("flags", sys.argv[1], 2, number), connect=60):
+with multiprocess.connected(Processes("flags", sys.argv[1], 2, number), connect=60):
     mesh = parallel.make_mesh(2, 2)
-    together.connect_groups(mesh)
+    multiprocess.connect_groups(mesh)
     if number == 1:
         time.sleep(40)  # Gloo gives up a first meeting after 30
     batch = parallel.to_global({"label": np.ones((1, 8, 8), np.uint8)}, mesh)

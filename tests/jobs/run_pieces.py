@@ -36,7 +36,7 @@ def main():
         on_event=lambda event: print(event.kind, event.unit, event.error, flush=True),
         grace=GRACE.value,
     )
-    outcome.insist()
+    outcome.raise_unfinished()
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_all_are_done_once_and_skipped_the_next_time(product, ledger):
     assert (again.done, again.skipped) == ({}, outcome.done)
     assert pieces.notes(product, "begun") == UNITS
     assert not litter(product)
-    again.insist()
+    again.raise_unfinished()
 
 
 @pytest.mark.quick
@@ -104,7 +104,7 @@ def test_what_keeps_failing_is_set_aside_and_tried_again_by_the_next_run(product
     assert outcome.quarantined == {"u001": expected.get(word, "SystemExit: 3")}
     assert "trouble" in ledger.quarantined()["u001"]["details"]  # the line of the traceback
     with pytest.raises(Unfinished, match=r"1 of 6 units kept failing and were set aside: u001 \(") as raised:
-        outcome.insist()
+        outcome.raise_unfinished()
     assert "\n" not in str(raised.value)
     (product / "trouble" / "u001").unlink()
     again = run_units(UNITS, pieces.Piece(product), ledger, Serial())

@@ -9,7 +9,7 @@ from jointseg_jax.training import calibration, doubts
 from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.step import LOGIT_LIMIT
 from jointseg_jax.training.step_memory import check_room
-from jointseg_jax.training.validation import Verdict
+from jointseg_jax.training.validation import ValidationResult
 
 BINS = 400
 EDGES = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, BINS + 1)
@@ -18,7 +18,7 @@ EDGES = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, BINS + 1)
 def verdict(negative, positive):
     """Of logit differences of pervious and impervious pixels."""
     counts = np.stack([np.histogram(np.clip(x, -LOGIT_LIMIT, LOGIT_LIMIT), EDGES)[0] for x in (negative, positive)])
-    return Verdict(calibration.fit(counts.astype(float), LOGIT_LIMIT, 0), {}, counts, EDGES, 0)
+    return ValidationResult(calibration.fit(counts.astype(float), LOGIT_LIMIT, 0), {}, counts, EDGES, 0)
 
 
 def learned():

@@ -144,7 +144,9 @@ def test_loading_nothing_says_what_to_run(tmp_path):
 
 
 def test_patches_that_become_unreadable_are_counted(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("jointseg_jax.data.site_record.insist", lambda *_, **__: None)  # all was well at the start
+    monkeypatch.setattr(
+        "jointseg_jax.data.site_record.check_rasters", lambda *_, **__: None
+    )  # all was well at the start
     root = tmp_path / "dataset"
     shutil.copytree(config.dataset.path, root)
     for site in ("a", "c"):

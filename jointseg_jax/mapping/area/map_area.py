@@ -26,7 +26,7 @@ from jointseg_jax.mapping.predictor.memory import check_room, memory
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.mapping.product.product_folder import claim_product
 from jointseg_jax.mapping.records.model_card import checkpoint_asset, model_item
-from jointseg_jax.mapping.scenes.catalogue import Entry, Refused, open_all
+from jointseg_jax.mapping.scenes.catalogue import CatalogueScene, Refused, open_all
 from jointseg_jax.mapping.scenes.find import find
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.storage.folders import check_apart
@@ -182,7 +182,7 @@ def map_area(
         rates.keep(trained.workdir, plan.settings, list(outcome.done.values()))
     rows = {name: row for name, row in ledger.done().items() if name in areas}
     _conclude(trained, plan, product, rows, whole=executor.shard[1] == 1, say=say)
-    outcome.insist()
+    outcome.raise_unfinished()
 
 
 def _scenes(
@@ -193,7 +193,7 @@ def _scenes(
     skip_refused: bool,
     key: str,
     say: Callable[[str], None],
-) -> tuple[list[Entry], list[Refused]]:
+) -> tuple[list[CatalogueScene], list[Refused]]:
     contract = trained.meta.contract
     found = find(source, contract, product / "inputs", say=say)
     known = product_plan.known_scenes(product, key, contract)
@@ -220,7 +220,7 @@ def _scenes(
     return scenes, refused
 
 
-def _halo(trained: Trained, scenes: Sequence[Entry], say: Callable[[str], None]) -> int:
+def _halo(trained: Trained, scenes: Sequence[CatalogueScene], say: Callable[[str], None]) -> int:
     """Measures the halo on the largest scenes, until one yields a result that is stored."""
     largest = sorted(scenes, key=lambda s: (-s.valid.mean() * s.scene.shape[0] * s.scene.shape[1], s.id))
     found = 0
@@ -231,7 +231,7 @@ def _halo(trained: Trained, scenes: Sequence[Entry], say: Callable[[str], None])
     return found
 
 
-def _footprint(scene: Entry) -> shapely.Geometry:
+def _footprint(scene: CatalogueScene) -> shapely.Geometry:
     zone = zone_of_epsg(scene.epsg)
     assert zone is not None, scene.id
     return cut_at_180(to_degrees(shapely.box(*scene.bounds), zone, step=_EDGE))
@@ -242,7 +242,7 @@ def _beside(covered: Coverage, tiles: Sequence[Any]) -> float:
     return covered.without_scene_m2 - sum(t.owned_m2 for t in tiles if not t.candidates)
 
 
-def _nothing(source: pathlib.Path, tiles: Sequence[Any], scenes: Sequence[Entry]) -> str:
+def _nothing(source: pathlib.Path, tiles: Sequence[Any], scenes: Sequence[CatalogueScene]) -> str:
     zones = sorted({t.zone.name for t in tiles})
     places = []
     for scene in scenes[:_LISTED]:

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.geo.polygons import polygonal
 from jointseg_jax.geo.utm_zones import Zone, area, area_in, to_degrees, to_zone, zone_of_epsg, zones_of
-from jointseg_jax.mapping.scenes.catalogue import Entry
+from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice
 
@@ -107,7 +107,7 @@ def _tile(zone: Zone, col: int, row: int, owned: shapely.Geometry) -> PlannedTil
     return PlannedTile(name, zone, col, row, left, bottom, right, top, owned, area_in(owned, zone), whole)
 
 
-def with_scenes(tiles: Sequence[PlannedTile], scenes: Sequence[Entry], reach: float) -> list[PlannedTile]:
+def with_scenes(tiles: Sequence[PlannedTile], scenes: Sequence[CatalogueScene], reach: float) -> list[PlannedTile]:
     """Adds to each tile its candidates in order of preference: the best-scene rule.
 
     The order: the largest share of the tile's owned ground where the scene has data, in whole per cent; the least
@@ -137,7 +137,7 @@ def with_scenes(tiles: Sequence[PlannedTile], scenes: Sequence[Entry], reach: fl
     return found
 
 
-def _ordered(rated: list[tuple[Entry, float]]) -> list[tuple[Entry, float]]:
+def _ordered(rated: list[tuple[CatalogueScene, float]]) -> list[tuple[CatalogueScene, float]]:
     """Sorts by the best-scene rule; sorting is stable, so the least important key comes first."""
     rated = sorted(rated, key=lambda pair: pair[0].id)
     rated.sort(key=lambda pair: pair[0].date, reverse=True)
@@ -146,7 +146,7 @@ def _ordered(rated: list[tuple[Entry, float]]) -> list[tuple[Entry, float]]:
     return rated
 
 
-def _touches(scene: Entry, tile: PlannedTile) -> bool:
+def _touches(scene: CatalogueScene, tile: PlannedTile) -> bool:
     west, south, east, north = scene.bounds
     return west < tile.right and east > tile.left and south < tile.top and north > tile.bottom
 
@@ -163,7 +163,7 @@ def _probes(tile: PlannedTile) -> np.ndarray:
     return inside if len(inside) else np.asarray(tile.owned.representative_point().coords)
 
 
-def _has_data(scene: Entry, points: np.ndarray) -> np.ndarray:
+def _has_data(scene: CatalogueScene, points: np.ndarray) -> np.ndarray:
     """Whether a scene has data at points in metres, read from its decimated validity."""
     west, south, east, north = scene.bounds
     height, width = scene.valid.shape
@@ -184,7 +184,7 @@ class Coverage:
     without_scene_m2: float
 
 
-def coverage(ground: shapely.Geometry, tiles: Sequence[PlannedTile], scenes: Sequence[Entry]) -> Coverage:
+def coverage(ground: shapely.Geometry, tiles: Sequence[PlannedTile], scenes: Sequence[CatalogueScene]) -> Coverage:
     """Measures the area of interest, and its part outside the scenes' rectangles.
 
     Args:

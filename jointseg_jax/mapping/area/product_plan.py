@@ -76,7 +76,7 @@ class Plan:
         return [t.name for t in self.tiles if t.candidates]
 
 
-def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], key: str) -> None:
+def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.CatalogueScene], key: str) -> None:
     """Writes a plan; a different plan is replaced only if none of its tiles is done or started.
 
     Args:
@@ -112,7 +112,7 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Entry], k
 def _write(
     product: pathlib.Path,
     plan: Plan,
-    scenes: Sequence[catalogue.Entry],
+    scenes: Sequence[catalogue.CatalogueScene],
     key: str,
     features: list[dict[str, Any]],
     identity: dict[str, str],
@@ -143,7 +143,7 @@ def halo_in_use(product: pathlib.Path, network: Mapping[str, Any]) -> int | None
     return int(about["settings"]["halo"]) if same else None
 
 
-def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.Entry]]:
+def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.CatalogueScene]]:
     """Reads a product's plan, and its scenes by id.
 
     Raises:
@@ -172,7 +172,7 @@ def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, cat
         raise formats.damaged(path, formats.CATALOGUE, f"{type(error).__name__}: {error}") from error
 
 
-def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[str, catalogue.Entry]:
+def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[str, catalogue.CatalogueScene]:
     """Scenes that an earlier run opened under the same `key`; empty if there are none, or the list is damaged."""
     try:
         listed = formats.read_record(product / CATALOGUE, formats.CATALOGUE)
@@ -205,7 +205,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise formats.damaged(path, formats.PLAN, f"{type(error).__name__}: {error}") from error
 
 
-def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.Entry]) -> dict[str, str]:
+def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.CatalogueScene]) -> dict[str, str]:
     used = {c.scene for t in plan.tiles for c in t.candidates}
     scenes = sorted((s for s in scenes if s.id in used), key=lambda s: s.id)
     # Modification times are left out: a copied or touched file is the same. MTD_MSI*.xml counts by its contents and by

@@ -22,7 +22,7 @@ from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.mapping.product.write import write_product
-from jointseg_jax.mapping.scenes.catalogue import Entry
+from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
 from jointseg_jax.mapping.scenes.mosaic import MOST, Mosaic, mosaic
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
@@ -42,7 +42,7 @@ class _State:
     predictor: Predictor
     plan: product_plan.Plan
     tiles: Mapping[str, PlannedTile]
-    scenes: Mapping[str, Entry]
+    scenes: Mapping[str, CatalogueScene]
 
 
 class TileWork:
@@ -100,8 +100,8 @@ def check_settings(trained: Trained, settings: product_plan.Settings) -> None:
 
 def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predictor:
     """Builds the predictor of a product; raises `InputError` if a setting is out of bounds."""
-    bounds.GRID.insist("--grid", settings.grid)
-    bounds.TILE.insist("--tile", settings.tile)
+    bounds.GRID.check("--grid", settings.grid)
+    bounds.TILE.check("--tile", settings.tile)
     side = int(settings.grid / COARSE_SPACING)
     tile, batch = fitted(settings.tile, settings.batch, side, side)
     return Predictor(
@@ -116,7 +116,11 @@ def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predict
 
 
 def map_tile(
-    predictor: Predictor, plan: product_plan.Plan, tile: PlannedTile, scenes: list[Entry], product: pathlib.Path
+    predictor: Predictor,
+    plan: product_plan.Plan,
+    tile: PlannedTile,
+    scenes: list[CatalogueScene],
+    product: pathlib.Path,
 ) -> Result:
     """Maps one tile.
 
@@ -216,7 +220,7 @@ def _chosen(valid: list[np.ndarray]) -> tuple[list[int], np.ndarray]:
     return order, numbers
 
 
-def _decisions(used: list[Entry]) -> dict[str, str]:
+def _decisions(used: list[CatalogueScene]) -> dict[str, str]:
     """How values were interpreted: one text if all scenes agree, otherwise one per scene."""
     found: dict[str, str] = {}
     for key in dict.fromkeys(k for s in used for k in s.decisions):

@@ -207,9 +207,9 @@ class Predictor:
     ):
         if batch is None:
             batch = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
-        bounds.TILE.insist("--tile", tile)
-        bounds.BATCH.insist("--batch", batch)
-        bounds.HALO.insist("the halo", halo)
+        bounds.TILE.check("--tile", tile)
+        bounds.BATCH.check("--batch", batch)
+        bounds.HALO.check("the halo", halo)
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"dtype is {dtype!r}; known: {', '.join(DTYPES)}")
         self.trained, self.halo, self.tile, self.batch = trained, halo, tile, batch

@@ -20,11 +20,11 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.data.dates import interval_of
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import zone_of_epsg
-from jointseg_jax.mapping.scenes.find import Found
+from jointseg_jax.mapping.scenes.find import SceneFiles
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.metric import warp_advice
-from jointseg_jax.rasters.open_scene import Opened, open_files
+from jointseg_jax.rasters.open_scene import OpenedScene, open_files
 from jointseg_jax.rasters.radiometry.collar import Collar
 from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
 from jointseg_jax.rasters.radiometry.sample import classification
@@ -36,7 +36,7 @@ _TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattic
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class CatalogueScene:
     """An opened scene.
 
     Attributes:
@@ -97,14 +97,14 @@ class Refused:
 
 
 def open_all(
-    found: Sequence[Found],
+    found: Sequence[SceneFiles],
     contract: Contract,
     *,
     mode: str = "contract",
     bands: tuple[int, ...] = (),
-    known: Mapping[str, Entry] | None = None,
+    known: Mapping[str, CatalogueScene] | None = None,
     on_scene: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[Entry], list[Refused]]:
+) -> tuple[list[CatalogueScene], list[Refused]]:
     """Opens scenes under a contract.
 
     Args:
@@ -128,7 +128,9 @@ def open_all(
     return entries, refused
 
 
-def _open(item: Found, contract: Contract, mode: str, bands: tuple[int, ...], known: Mapping[str, Entry]) -> Entry:
+def _open(
+    item: SceneFiles, contract: Contract, mode: str, bands: tuple[int, ...], known: Mapping[str, CatalogueScene]
+) -> CatalogueScene:
     files = {name: [path.absolute() for path in paths] for name, paths in item.files().items()}
     stamps = stamps_of(files)
     old = known.get(item.id)
@@ -136,13 +138,13 @@ def _open(item: Found, contract: Contract, mode: str, bands: tuple[int, ...], kn
         return old
     opened = item.opened() if item.opened else open_files(item.id, files, contract, mode=mode, bands=bands)
     _check_lattice(opened, str(files[contract.primary.name][0]))
-    return Entry(
+    return CatalogueScene(
         item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, contents_of(stamps)
     )
 
 
 def stamps_of(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
-    """Path, bytes and modification time (ns) of every file of a scene; see `Entry`."""
+    """Path, bytes and modification time (ns) of every file of a scene; see `CatalogueScene`."""
     rasters = [path for paths in files.values() for path in paths]
     behind = {file for raster in rasters for file in files_behind(raster)}
     behind |= {xml for file in {f.parent: f for f in behind}.values() for xml in metadata_files(file)}
@@ -155,7 +157,7 @@ def contents_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
     return hashlib.sha256("".join(sampled_sha256(path) for path, _, _ in stamps).encode()).hexdigest()
 
 
-def _check_lattice(opened: Opened, where: str) -> None:
+def _check_lattice(opened: OpenedScene, where: str) -> None:
     lattice = opened.scene.lattice
     if zone_of_epsg(_epsg(lattice)) is None:
         raise InputError(
@@ -174,7 +176,7 @@ def _epsg(lattice: GeoBox) -> int | None:
     return None if lattice.crs is None else lattice.crs.epsg
 
 
-def to_json(entry: Entry) -> dict[str, Any]:
+def to_json(entry: CatalogueScene) -> dict[str, Any]:
     """Converts an entry to JSON types, without the contract."""
     scene = entry.scene
     height, width = scene.shape
@@ -200,7 +202,7 @@ def to_json(entry: Entry) -> dict[str, Any]:
     }
 
 
-def from_json(fields: Mapping[str, Any], contract: Contract) -> Entry:
+def from_json(fields: Mapping[str, Any], contract: Contract) -> CatalogueScene:
     """Inverse of `to_json`."""
     place = fields["lattice"]
     affine = Affine(COARSE_SPACING, 0, place["left"], 0, -COARSE_SPACING, place["top"])
@@ -208,7 +210,7 @@ def from_json(fields: Mapping[str, Any], contract: Contract) -> Entry:
     layers = {name: tuple(_layer_from_json(x) for x in found) for name, found in fields["layers"].items()}
     shape = tuple(fields["valid"]["shape"])
     bits = np.frombuffer(base64.b64decode(fields["valid"]["bits"]), np.uint8)
-    return Entry(
+    return CatalogueScene(
         fields["id"],
         Scene(fields["id"], lattice, layers, contract),
         dict(fields["decisions"]),

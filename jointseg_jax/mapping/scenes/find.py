@@ -15,7 +15,7 @@ from jointseg_jax.mapping.scenes import stac
 from jointseg_jax.mapping.scenes.band_files import BandFiles, from_safe, group, is_safe
 from jointseg_jax.mapping.scenes.stac_items import percentage, read_items
 from jointseg_jax.rasters.contract import Contract, differences
-from jointseg_jax.rasters.open_scene import Opened, find_files, valid_sample
+from jointseg_jax.rasters.open_scene import OpenedScene, find_files, valid_sample
 from jointseg_jax.rasters.radiometry.band_names import bands_note
 from jointseg_jax.rasters.reader import open_raster
 
@@ -48,7 +48,7 @@ _CLOUD_TAGS = ("eo:cloud_cover", "cloud_cover", "cloud_coverage_assessment", "cl
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class SceneFiles:
     """A scene that was found but not opened yet.
 
     Attributes:
@@ -63,7 +63,7 @@ class Found:
     files: Callable[[], Mapping[str, Sequence[pathlib.Path]]]
     date: str = ""
     cloud: float | None = None
-    opened: Callable[[], Opened] | None = None
+    opened: Callable[[], OpenedScene] | None = None
 
 
 def find(
@@ -72,7 +72,7 @@ def find(
     inputs: str | os.PathLike[str],
     *,
     say: Callable[[str], None] = lambda _: None,
-) -> list[Found]:
+) -> list[SceneFiles]:
     """Finds the scenes of a path.
 
     Args:
@@ -145,7 +145,9 @@ def _one(folder: pathlib.Path, contract: Contract) -> list[BandFiles]:
     return scenes if len(scenes) == 1 and not [p for p in rest if not _is_companion(p)] else []
 
 
-def _inside(folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, say: Callable[[str], None]) -> list[Found]:
+def _inside(
+    folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, say: Callable[[str], None]
+) -> list[SceneFiles]:
     """Finds the scenes in a folder: sub-folders, rasters, and groups of rasters."""
     if _is_scene(folder, contract):
         return [_folder(folder, contract)]
@@ -175,10 +177,10 @@ def _is_companion(path: pathlib.Path) -> bool:
     return bool(_COMPANIONS & set(re.split(r"[^A-Z0-9]+", path.stem.upper())))
 
 
-def _of_bands(scene: BandFiles, contract: Contract, inputs: pathlib.Path) -> Found:
+def _of_bands(scene: BandFiles, contract: Contract, inputs: pathlib.Path) -> SceneFiles:
     first = next(iter(scene.files.values()))
     date, cloud = _said(first, scene.id)
-    return Found(scene.id, functools.partial(scene.stack, contract, inputs), date, cloud)
+    return SceneFiles(scene.id, functools.partial(scene.stack, contract, inputs), date, cloud)
 
 
 def _is_scene(folder: pathlib.Path, contract: Contract) -> bool:
@@ -189,15 +191,15 @@ def _is_first(file: pathlib.Path, contract: Contract) -> bool:
     return re.fullmatch(rf"{re.escape(contract.primary.name)}(?:_\d+)?\.tif", file.name) is not None
 
 
-def _folder(path: pathlib.Path, contract: Contract) -> Found:
+def _folder(path: pathlib.Path, contract: Contract) -> SceneFiles:
     first = next(f for f in sorted(path.iterdir()) if _is_first(f, contract))
     date, cloud = _said(first, path.name)
-    return Found(path.name, functools.partial(find_files, path, contract), date, cloud)
+    return SceneFiles(path.name, functools.partial(find_files, path, contract), date, cloud)
 
 
-def _raster(path: pathlib.Path, contract: Contract) -> Found:
+def _raster(path: pathlib.Path, contract: Contract) -> SceneFiles:
     date, cloud = _said(path, path.stem)
-    return Found(path.stem, functools.partial(find_files, path, contract), date, cloud)
+    return SceneFiles(path.stem, functools.partial(find_files, path, contract), date, cloud)
 
 
 def _said(path: pathlib.Path, name: str) -> tuple[str, float | None]:
@@ -226,14 +228,14 @@ def _when(text: str) -> str:
     return iso_moment(text) or iso_date(text)
 
 
-def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[Found]:
+def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[SceneFiles]:
     return [
-        Found(item.id, functools.partial(stac.stack, item, contract, inputs), _when(item.date), item.cloud)
+        SceneFiles(item.id, functools.partial(stac.stack, item, contract, inputs), _when(item.date), item.cloud)
         for item in read_items(path)
     ]
 
 
-def _distinct(found: list[Found], path: pathlib.Path) -> list[Found]:
+def _distinct(found: list[SceneFiles], path: pathlib.Path) -> list[SceneFiles]:
     seen: set[str] = set()
     for item in found:
         if item.id in seen:
@@ -242,7 +244,7 @@ def _distinct(found: list[Found], path: pathlib.Path) -> list[Found]:
     return found
 
 
-def _sites(data: Dataset, contract: Contract) -> list[Found]:
+def _sites(data: Dataset, contract: Contract) -> list[SceneFiles]:
     wanted = {m.name for m in contract.modalities}
     own = data.contract.replace(modalities=tuple(m for m in data.contract.modalities if m.name in wanted))
     found = differences(contract, own)
@@ -251,7 +253,7 @@ def _sites(data: Dataset, contract: Contract) -> list[Found]:
             f"{data.root} does not fit the network: {found[0]}; prepare a dataset with the same modalities and units"
         )
     return [
-        Found(
+        SceneFiles(
             name,
             functools.partial(_site_files, data, name, wanted),
             _when(site.date),
@@ -265,9 +267,9 @@ def _site_files(data: Dataset, name: str, wanted: set[str]) -> dict[str, list[pa
     return {k: [data.root / p for p in v] for k, v in data.sites[name].layers.items() if k in wanted}
 
 
-def _open_site(data: Dataset, name: str, contract: Contract) -> Opened:
+def _open_site(data: Dataset, name: str, contract: Contract) -> OpenedScene:
     """Opens a site; preparation has already decided how its values are interpreted."""
-    site_record.insist(data, [data.sites[name]], deep=False)
+    site_record.check_rasters(data, [data.sites[name]], deep=False)
     scene = data.scene(name, contract)
     layers = {
         modality: tuple(dataclasses.replace(layer, path=str(pathlib.Path(layer.path).absolute())) for layer in own)
@@ -278,4 +280,4 @@ def _open_site(data: Dataset, name: str, contract: Contract) -> Opened:
     for modality in contract.modalities:
         if own := layers.get(modality.name):
             decisions[f"bands_{modality.name}"] = bands_note(own[0].indexes, modality.bands, modality)
-    return Opened(dataclasses.replace(scene, layers=layers, image=None), decisions, valid)
+    return OpenedScene(dataclasses.replace(scene, layers=layers, image=None), decisions, valid)

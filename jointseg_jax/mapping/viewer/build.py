@@ -60,9 +60,9 @@ def build(
     product = pathlib.Path(product)
     table = None if table is None else pathlib.Path(table)
     shown = [pathlib.Path(path) for path in inputs]
-    bounds.ZOOM.insist("--max-zoom", deepest)
+    bounds.ZOOM.check("--max-zoom", deepest)
     if bands is not None:
-        bounds.BANDS.insist("--bands", bands)
+        bounds.BANDS.check("--bands", bands)
     record = read_product(product)
     boxes = [bbox(footprint(t.epsg, t.bounds)) for t in record.tiles]
     content = _table(table) if table else None

@@ -28,7 +28,7 @@ _LATE = re.compile("deadline|timed out|failed to recognize coordinator", re.I)
 
 
 @contextlib.contextmanager
-def together(processes: Processes | None, *, connect: int = 300, heartbeat: int = 100) -> Iterator[None]:
+def connected(processes: Processes | None, *, connect: int = 300, heartbeat: int = 100) -> Iterator[None]:
     """Connects the processes of a run; if one ends, all end within bounded time.
 
     On an error it exits this process without waiting for the others: status 2 after a user's mistake, `AGAIN_STATUS`
@@ -180,7 +180,7 @@ def _leave(message: str, status: int) -> None:
 
 
 @contextlib.contextmanager
-def one_fate() -> Iterator[None]:
+def share_input_errors() -> Iterator[None]:
     """Raises an `InputError` of one process in all of them; the block must not use collectives.
 
     Raises:
@@ -206,7 +206,7 @@ def one_fate() -> Iterator[None]:
             raise InputError(f"process {number} ended the run: {found}")
 
 
-def agree(facts: Mapping[str, str]) -> None:
+def check_agreement(facts: Mapping[str, str]) -> None:
     """Checks that all processes have the same facts.
 
     Args:
@@ -228,7 +228,7 @@ def agree(facts: Mapping[str, str]) -> None:
             )
 
 
-def share(folder: str | os.PathLike[str], seconds: float = 30) -> None:
+def check_shared_folder(folder: str | os.PathLike[str], seconds: float = 30) -> None:
     """Checks that all processes see the same folder, because they write checkpoints together.
 
     Raises:

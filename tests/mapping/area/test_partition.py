@@ -15,7 +15,7 @@ from jointseg_jax.geo import utm_zones
 from jointseg_jax.geo.area_of_interest import read_area
 from jointseg_jax.geo.utm_zones import Zone
 from jointseg_jax.mapping.area.partition import coverage, outline, partition, with_scenes
-from jointseg_jax.mapping.scenes.catalogue import Entry
+from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.scene import Scene
@@ -43,7 +43,7 @@ def entry(name, left, top, size=200, epsg=32650, valid=None, date="", cloud=None
     """A scene of so many input pixels on a side that is never read."""
     lattice = make_lattice(f"EPSG:{epsg}", left, top, 10, size, size)
     valid = np.ones((20, 20), bool) if valid is None else valid
-    return Entry(name, Scene(name, lattice, {}, CONTRACT), {}, valid, date, cloud, ())
+    return CatalogueScene(name, Scene(name, lattice, {}, CONTRACT), {}, valid, date, cloud, ())
 
 
 def test_areas_of_tiles_sum_to_the_area_of_interest(belt):

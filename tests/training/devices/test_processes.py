@@ -132,7 +132,7 @@ def test_a_coordinator_that_is_late_is_worth_another_try():
         nobody.bind(("localhost", 0))
         address = f"localhost:{nobody.getsockname()[1]}"
         with pytest.raises(Interrupted, match=f"found no coordinator at {address} within 0 s .*--connect_timeout"):
-            multiprocess.together(Processes("flags", address, 2, 1), connect=0).__enter__()
+            multiprocess.connected(Processes("flags", address, 2, 1), connect=0).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_pod_that_is_late_is_a_pod(said, expected, monkeypatch):
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(expected, match=str(said)):
-        multiprocess.together(Processes("tpu"), connect=1).__enter__()
+        multiprocess.connected(Processes("tpu"), connect=1).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_what_never_worked_is_no_loss_of_another_process(said, at_first, later, 
         raise SystemExit(status)
 
     def status():
-        with pytest.raises(SystemExit) as ended, multiprocess.together(Processes("flags", "h:1", 2, 1)):
+        with pytest.raises(SystemExit) as ended, multiprocess.connected(Processes("flags", "h:1", 2, 1)):
             raise jax.errors.JaxRuntimeError(said)
         return ended.value.code
 

@@ -55,7 +55,7 @@ def kill_at(monkeypatch, where, name, call, *numbers):
 @pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,)], ids=str)
 def test_the_step_is_finished_and_saved(speck, undisturbed, tmp_path, monkeypatch, numbers, capfd):
     with monkeypatch.context() as patch:
-        kill_at(patch, loop.Feed, "__next__", 3, *numbers)
+        kill_at(patch, loop.Loader, "__next__", 3, *numbers)
         with pytest.raises(Interrupted, match=r"stopped after step 3 of 8, saved in .*run the same command") as caught:
             loop.train(speck, tmp_path)
     assert caught.value.status == 75
