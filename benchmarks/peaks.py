@@ -104,7 +104,7 @@ class Peaks:
 
 
 def peaks(entered: list[Probe], series: dict[str, Series]) -> Peaks:
-    """The peaks from the probes' turns: the fewest seconds per step count."""
+    """The peaks, from the fastest turn of each probe."""
     rates = {p.name: p.work / min(series[p.name].seconds()) for p in entered}
     matmul = {p.dtype: rates[p.name] for p in entered if p.name.startswith("matmul")}
     compute = {d: max(rates[p.name] for p in entered if p.kind == "compute" and p.dtype == d) for d in matmul}

@@ -96,7 +96,8 @@ def _trunk_spacings(stages: str, factors: tuple[str, ...], finest_trunk: float) 
     """Spacing of the trunk of each stage, metres, as text.
 
     Raises:
-        InputError: the product of the factors is not 10, or a lattice between does not divide the 10 m pixel.
+        InputError: a factor is not above 1, their product is not 10, or a lattice between does not divide the 10 m
+            pixel.
     """
     spacings, before = [], Fraction(10)
     for factor in factors:

@@ -167,7 +167,7 @@ class Segmenter(nn.Module):
                 setattr(self, f"{name}_in", conv(widths[level - 1] + (inputs if coarsest else 0), width))
                 for block in range(self.blocks):
                     setattr(self, f"{name}_block{block + 1}", ResidualBlock(width))
-            # The feature whose lattice is closest in ratio; of two, the later.
+            # The feature with the closest lattice in ratio; of two equally close, the later.
             pick = min(reversed(range(len(features))), key=lambda k: ratio(features[k][0], spacing))
             self.picks.append((pick, features[pick][0] / spacing))
             scale = spacing / self.lattices[-1]
