@@ -9,8 +9,9 @@ import numpy as np
 import shapely
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.antimeridian import cut_at_180
 from jointseg_jax.geo.polygons import polygonal
-from jointseg_jax.geo.utm_zones import cut_at_180, longest_side
+from jointseg_jax.geo.reproject import longest_side
 from jointseg_jax.geo.vectors import AREAL, VectorLayer, layers_with
 
 

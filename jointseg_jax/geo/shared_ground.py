@@ -1,18 +1,16 @@
 """Finds overlapping sites across UTM zones; sides bend between zones, and longitude jumps at 180 degrees."""
 
-import functools
 from collections.abc import Mapping
 
 import numpy as np
-import pyproj
 import shapely
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.reproject import CHORD, reproject
 from jointseg_jax.rasters.lattice import crs_name, crs_text
 
 TOUCHING = -0.5  # metres: sites that only share a side do not overlap
-_CHORD = 1_000.0  # metres: longest chord of a side; its middle is centimetres off the arc
 
 
 def near(lattices: Mapping[str, GeoBox], margin: float) -> list[tuple[str, str]]:
@@ -37,29 +35,20 @@ def near(lattices: Mapping[str, GeoBox], margin: float) -> list[tuple[str, str]]
 
 def seen_from(lattice: GeoBox, other: GeoBox, margin: float) -> shapely.Polygon:
     """The outline of another lattice, grown by a margin in metres, in a lattice's CRS."""
-    x, y = _ring(other, margin)
-    if other.crs != lattice.crs:
-        x, y = _between(crs_text(other), crs_text(lattice)).transform(x, y)
-    return shapely.Polygon(np.column_stack([x, y]))
-
-
-@functools.cache
-def _between(source: str, target: str) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+    return _grown(other, crs_text(lattice), margin)
 
 
 def _in_degrees(name: str, lattice: GeoBox, margin: float) -> shapely.Polygon:
     """The outline of a site in degrees, in one piece; it may extend beyond 180 degrees."""
-    lon, lat = _between(crs_text(lattice), "EPSG:4326").transform(*_ring(lattice, margin))
+    lon, lat = shapely.get_coordinates(_grown(lattice, "EPSG:4326", margin)).T
     if not np.isfinite([lon, lat]).all():
         raise InputError(f"site {name!r} lies where {crs_name(lattice)} ends: check the CRS and origin of its rasters")
     lon = lon[0] + (lon - lon[0] + 180) % 360 - 180
     return shapely.Polygon(np.column_stack([lon, lat]))
 
 
-def _ring(lattice: GeoBox, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """The x and y along the sides of a lattice grown by a margin."""
+def _grown(lattice: GeoBox, crs: str, margin: float) -> shapely.Polygon:
+    """The ground of a lattice, grown by a margin in metres, in a CRS."""
     west, south, east, north = lattice.boundingbox.bbox
     box = shapely.box(west - margin, south - margin, east + margin, north + margin)
-    x, y = shapely.get_coordinates(shapely.segmentize(box, _CHORD)).T
-    return x, y
+    return reproject(box, crs_text(lattice), crs, CHORD)

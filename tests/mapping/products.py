@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pyproj
 import rasterio
+import shapely
 import toy
 
-from jointseg_jax.geo.footprints import ring
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.product.write import write_product
 from jointseg_jax.rasters.lattice import Window, coarsen
@@ -80,6 +80,6 @@ def row_of(folder, trained, tile, files, decisions, scenes=None):
 
 def geodesic_area(epsg, bounds):
     """m2 of a rectangle of a CRS, its sides followed closely."""
-    x, y = ring(tuple(bounds), 200)
+    x, y = shapely.get_coordinates(shapely.segmentize(shapely.box(*bounds), 50)).T
     lon, lat = pyproj.Transformer.from_crs(epsg, 4326, always_xy=True).transform(x, y)
     return GEOD.polygon_area_perimeter(lon, lat)[0]

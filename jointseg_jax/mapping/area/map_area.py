@@ -12,9 +12,9 @@ import shapely
 import tqdm
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.geo.footprints import bbox
+from jointseg_jax.geo.antimeridian import bbox, cut_at_180
 from jointseg_jax.geo.polygons import polygonal
-from jointseg_jax.geo.utm_zones import cut_at_180, to_degrees, zone_of_epsg
+from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
 from jointseg_jax.jobs.executors import Executor, Serial
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.jobs.units import Event, run_units

@@ -13,8 +13,9 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.geo.ellipsoid import area, area_in
 from jointseg_jax.geo.polygons import polygonal
-from jointseg_jax.geo.utm_zones import Zone, area, area_in, to_degrees, to_zone, zone_of_epsg, zones_of
+from jointseg_jax.geo.utm_zones import Zone, to_degrees, to_zone, zone_of_epsg, zones_of
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice

@@ -20,6 +20,7 @@ from typing import Any
 import pystac
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.antimeridian import union_bbox
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.product_folder import claim_product
 from jointseg_jax.mapping.product.tile_record import TileRow, parse_rows, scene_interval
@@ -191,12 +192,3 @@ def _definition(asset: pystac.Asset) -> dict[str, Any]:
     """The fields that all assets of a layer share."""
     own = ("proj:shape", "proj:transform", "file:checksum", "file:size", "classification:classes", "href")
     return {k: v for k, v in asset.to_dict().items() if k not in own}
-
-
-def union_bbox(boxes: Sequence[Sequence[float]]) -> list[float]:
-    """The smallest box around several boxes; it crosses the antimeridian if one of them does."""
-    south, north = min(b[1] for b in boxes), max(b[3] for b in boxes)
-    if all(b[0] <= b[2] for b in boxes):
-        return [min(b[0] for b in boxes), south, max(b[2] for b in boxes), north]
-    west, east = min(b[0] % 360 for b in boxes), max(b[2] % 360 for b in boxes)
-    return [(west + 180) % 360 - 180, south, (east + 180) % 360 - 180, north]

@@ -9,7 +9,8 @@ import pystac
 import shapely
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.geo.footprints import bbox, footprint
+from jointseg_jax.geo.antimeridian import bbox
+from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import SPACING, TileFile, TileRow
 from jointseg_jax.mapping.product.write import PROBABILITY_STEPS

@@ -9,6 +9,7 @@ of blocks, whatever the number of polygons; polygons may overlap.
 """
 
 import dataclasses
+import math
 import os
 import pathlib
 import sys
@@ -17,14 +18,15 @@ from collections.abc import Sequence
 import geopandas
 import numpy as np
 import pandas as pd
-import pyproj
 import shapely
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax import cli
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.ellipsoid import PixelAreas
+from jointseg_jax.geo.ellipsoid import area as geodesic_area
 from jointseg_jax.geo.polygons import polygonal
-from jointseg_jax.geo.utm_zones import longest_side
+from jointseg_jax.geo.reproject import longest_side, reproject, transformer
 from jointseg_jax.geo.vectors import AREAL, layers_with
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import TileRow
@@ -127,8 +129,7 @@ def zonal(
     finally:
         handles.close()
     degrees = dense.to_crs(4326)
-    geod = pyproj.Geod(ellps="WGS84")
-    area = np.array([abs(geod.geometry_area_perimeter(shapely.orient_polygons(s))[0]) for s in degrees])
+    area = np.array([geodesic_area(s, step=math.inf) for s in degrees], float)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
             "area_km2": area / 1e6,
@@ -153,9 +154,8 @@ def _in_zone(
     """
     west, south = min(t.bounds[0] for t in tiles) - _MARGIN, min(t.bounds[1] for t in tiles) - _MARGIN
     east, north = max(t.bounds[2] for t in tiles) + _MARGIN, max(t.bounds[3] for t in tiles) + _MARGIN
-    back = pyproj.Transformer.from_crs(epsg, dense.crs, always_xy=True)
-    forth = pyproj.Transformer.from_crs(dense.crs, epsg, always_xy=True)
-    box = back.transform_bounds(west, south, east, north, densify_pts=51)
+    crs = dense.crs.to_wkt()
+    box = transformer(epsg, crs).transform_bounds(west, south, east, north, densify_pts=51)
     pieces = [box] if box[0] <= box[2] else [(box[0], box[1], 180.0, box[3]), (-180.0, box[1], box[2], box[3])]
     numbers, shapes = [], []
     for number, shape in enumerate(dense):
@@ -163,7 +163,7 @@ def _in_zone(
             part = _within(shape, shapely.box(*piece))
             if not part.is_empty:
                 numbers.append(number)
-                moved = shapely.transform(part, lambda xy: np.column_stack(forth.transform(xy[:, 0], xy[:, 1])))
+                moved = reproject(part, crs, epsg, math.inf)
                 shapes.append(polygonal(moved))  # rounding may make nearly touching sides cross
     return np.asarray(numbers, int), shapes
 
@@ -187,12 +187,13 @@ def _add_tile(
     around = shapely.box(west - 2, south - 2, east + 2, north + 2)
     parts = [(int(numbers[i]), _within(shapes[i], around)) for i in near]  # once, because polygons may be large
     lattice = tile.lattice("impervious")
+    areas = PixelAreas(lattice)
     height, width = lattice.shape
     for top in range(0, height, _ROWS) if len(near) else ():
         window = Window(top, 0, min(_ROWS, height - top), width)
         classes = read_window(handles.get(str(product / tile.files["impervious"].path)), window)[0][..., 0]
         strip = crop(lattice, window)
-        area = column_areas(strip)
+        area = areas.columns(window)
         for number, part in parts:
             _add_strip(classes, strip, area, part, number, sums)
 
@@ -219,22 +220,6 @@ def _add_strip(
     sums.mapped[number] += mapped @ area[c0:c1]
     sums.impervious[number] += impervious @ area[c0:c1]
     sums.pixels[number] += int(mapped.sum())
-
-
-def column_areas(strip: GeoBox) -> np.ndarray:
-    """Geodesic area, m2, of the pixels in each column of a low strip: 1 / areal scale of the projection at mid-height.
-
-    Along a column of a UTM lattice the area hardly changes (by less than 1e-8 over 512 m).
-    """
-    assert strip.crs is not None
-    height, width = strip.shape
-    cols = np.arange(width) + 0.5
-    x = strip.affine.c + cols * strip.affine.a
-    y = np.full(width, strip.affine.f + height / 2 * strip.affine.e)
-    crs = pyproj.CRS.from_user_input(str(strip.crs))
-    lon, lat = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True).transform(x, y)
-    scale = pyproj.Proj(crs).get_factors(lon, lat).areal_scale
-    return abs(strip.affine.a * strip.affine.e) / np.asarray(scale)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

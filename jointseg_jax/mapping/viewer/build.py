@@ -15,9 +15,9 @@ from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
-from jointseg_jax.geo.footprints import bbox, footprint
+from jointseg_jax.geo.antimeridian import bbox, union_bbox
+from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.records.read_product import ProductRecord, read_product
-from jointseg_jax.mapping.records.stac_records import union_bbox
 from jointseg_jax.mapping.tools.zonal_table import as_written
 from jointseg_jax.mapping.viewer.layers import layers_of
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder

@@ -17,8 +17,9 @@ from scipy import ndimage
 
 from jointseg_jax.errors import InputError, Unfinished
 from jointseg_jax.geo.area_of_interest import read_area
-from jointseg_jax.geo.utm_zones import Zone, area_in, to_degrees, to_zone
-from jointseg_jax.geo.utm_zones import area as square_metres
+from jointseg_jax.geo.ellipsoid import area as square_metres
+from jointseg_jax.geo.ellipsoid import area_in
+from jointseg_jax.geo.utm_zones import Zone, to_degrees, to_zone
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan, rates

@@ -13,12 +13,13 @@ from products import geodesic_area
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.geo.footprints import bbox, footprint
+from jointseg_jax.geo.antimeridian import bbox, union_bbox
+from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.predictor.weights import flat_weights, weights_digest
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import parse_row, parse_rows
 from jointseg_jax.mapping.records import model_card as cards
-from jointseg_jax.mapping.records.stac_records import union_bbox, write_records
+from jointseg_jax.mapping.records.stac_records import write_records
 from jointseg_jax.mapping.records.tile_items import tile_item
 from jointseg_jax.storage.files import sha256
 from jointseg_jax.storage.folders import MARKER

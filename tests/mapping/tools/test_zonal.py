@@ -10,12 +10,13 @@ import shapely
 from products import geodesic_area
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.ellipsoid import PixelAreas
 from jointseg_jax.mapping.product.tile_record import parse_rows
 from jointseg_jax.mapping.records import model_card as cards
 from jointseg_jax.mapping.records.read_product import read_product
 from jointseg_jax.mapping.records.stac_records import write_records
-from jointseg_jax.mapping.tools.zonal import column_areas, main, read_polygons, zonal
-from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.mapping.tools.zonal import main, read_polygons, zonal
+from jointseg_jax.rasters.lattice import Window, make_lattice
 
 
 def frame(shapes, crs="EPSG:32650", **columns):
@@ -69,7 +70,7 @@ def test_geodesic_areas():
     """Of pixels against the geodesic area of the rectangle they fill: at the centre and at the edge of a zone."""
     for left, top in ((500000, 3400000), (170000, 3400000), (800000, 6000000), (300000, 100000)):
         lattice = make_lattice("EPSG:32650", left, top, 1, 512, 10240)
-        ours = column_areas(lattice).sum() * 512
+        ours = PixelAreas(lattice).columns(Window(0, 0, 512, 10240)).sum() * 512
         assert ours == pytest.approx(geodesic_area(32650, (left, top - 512, left + 10240, top)), rel=1e-8)
 
 
