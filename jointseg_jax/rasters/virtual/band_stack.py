@@ -3,17 +3,15 @@
 import hashlib
 import os
 import pathlib
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from xml.etree import ElementTree as xml
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.lattice import check_same_ground, crs_text
+from jointseg_jax.rasters.lattice import check_same_ground
 from jointseg_jax.rasters.reader import dataset_lattice, has_mask, open_raster
+from jointseg_jax.rasters.virtual.vrt_xml import TYPES, add_band, add_source, as_text, new_dataset
 from jointseg_jax.storage.files import write_text
-
-_TYPES = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
-          "float32": "Float32", "float64": "Float64"}  # fmt: skip
 
 
 class Band(NamedTuple):
@@ -59,15 +57,10 @@ def stack_beside(path: pathlib.Path, bands: Sequence[Band], tags: Mapping[str, s
 def _text(bands: Sequence[Band], tags: Mapping[str, str]) -> str:
     with open_raster(bands[0].path) as first:
         lattice = dataset_lattice(first)
-        height, width = lattice.shape
-        root = ElementTree.Element("VRTDataset", rasterXSize=str(width), rasterYSize=str(height))
-        if lattice.crs is not None:
-            ElementTree.SubElement(root, "SRS").text = crs_text(lattice)
-        transform = ", ".join(repr(float(v)) for v in first.transform.to_gdal())
-        ElementTree.SubElement(root, "GeoTransform").text = transform
-    metadata = ElementTree.SubElement(root, "Metadata")
+        root = new_dataset(lattice)
+    metadata = xml.SubElement(root, "Metadata")
     for key, value in tags.items():
-        ElementTree.SubElement(metadata, "MDI", key=key).text = value
+        xml.SubElement(metadata, "MDI", key=key).text = value
     masked = None
     for number, band in enumerate(bands, start=1):
         with open_raster(band.path) as raster:
@@ -75,27 +68,15 @@ def _text(bands: Sequence[Band], tags: Mapping[str, str]) -> str:
             if not 1 <= band.number <= raster.count:
                 raise InputError(f"{band.path} has {raster.count} bands, but its record names band {band.number}")
             dtype = raster.dtypes[band.number - 1]
-            if dtype not in _TYPES:
+            if dtype not in TYPES:
                 raise InputError(f"{band.path} holds {dtype} numbers, which are no measurement: give another file")
-            element = ElementTree.SubElement(root, "VRTRasterBand", dataType=_TYPES[dtype], band=str(number))
-            ElementTree.SubElement(element, "Description").text = band.name
             nodata = raster.nodatavals[band.number - 1]
-            if nodata is not None:
-                ElementTree.SubElement(element, "NoDataValue").text = repr(nodata)
-            ElementTree.SubElement(element, "Offset").text = repr(raster.offsets[band.number - 1])
-            ElementTree.SubElement(element, "Scale").text = repr(raster.scales[band.number - 1])
-            _source(element, band.path, str(band.number))
+            scaling = raster.scales[band.number - 1], raster.offsets[band.number - 1]
+            element = add_band(root, number, dtype, band.name, nodata, scaling)
+            add_source(element, band.path.absolute(), str(band.number))
             if masked is None and nodata is None and has_mask(raster, (band.number,)):
                 masked = band
     if masked is not None:
-        mask = ElementTree.SubElement(ElementTree.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
-        _source(mask, masked.path, f"mask,{masked.number}")
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode") + "\n"
-    return text
-
-
-def _source(element: ElementTree.Element, path: pathlib.Path, band: str) -> None:
-    source = ElementTree.SubElement(element, "SimpleSource")
-    ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = str(path.absolute())
-    ElementTree.SubElement(source, "SourceBand").text = band
+        mask = xml.SubElement(xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType=TYPES["uint8"])
+        add_source(mask, masked.path.absolute(), f"mask,{masked.number}")
+    return as_text(root)

@@ -1,6 +1,6 @@
 """Writes mosaics as virtual rasters (VRT): many tiles of one lattice as one raster, without copying pixels.
 
-Format: https://gdal.org/en/stable/drivers/raster/vrt.html. Overviews are those of the tiles.
+Overviews are those of the tiles.
 """
 
 import dataclasses
@@ -13,12 +13,9 @@ from xml.etree import ElementTree as xml
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.header import Header
 from jointseg_jax.rasters.lattice import crs_name, crs_text, make_lattice, offset_in, spacing_of
+from jointseg_jax.rasters.virtual.vrt_xml import TYPES, add_band, add_source, as_text, new_dataset
 from jointseg_jax.storage.files import write_text
 
-_TYPES = {
-    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
-    "float32": "Float32", "float64": "Float64",
-}  # fmt: skip
 _RGB = ("Red", "Green", "Blue")
 _LARGEST = 2**31 - 1  # pixels on a side, GDAL's limit
 
@@ -47,7 +44,7 @@ def write_vrt(path: str | os.PathLike[str], sources: Sequence[Source]) -> None:
     if not sources:
         raise InputError(f"{path} would be a mosaic of nothing")
     first = sources[0].header
-    if first.dtype not in _TYPES:
+    if first.dtype not in TYPES:
         raise InputError(f"{sources[0].path} holds {first.dtype} numbers, of which no mosaic is made")
     for source in sources[1:]:
         _check_alike(sources[0], source)
@@ -59,18 +56,15 @@ def write_vrt(path: str | os.PathLike[str], sources: Sequence[Source]) -> None:
     if max(width, height) > _LARGEST:
         raise InputError(f"{path} would be {width} x {height} pixels, more than a raster can have")
     whole = make_lattice(crs_text(first.lattice), left, top, spacing, height, width)
-    root = xml.Element("VRTDataset", rasterXSize=str(width), rasterYSize=str(height))
-    assert whole.crs is not None
-    xml.SubElement(root, "SRS", dataAxisToSRSAxisMapping="1,2").text = whole.crs.to_wkt()
-    xml.SubElement(root, "GeoTransform").text = f"{left!r}, {spacing!r}, 0.0, {top!r}, 0.0, {-spacing!r}"
+    root = new_dataset(whole)
+    scaling = None if (first.scale, first.offset) == (1.0, 0.0) else (first.scale, first.offset)
     corners = [offset_in(s.header.lattice, whole, str(s.path)) for s in sources]
     for number, name in enumerate(first.bands, start=1):
-        band = xml.SubElement(root, "VRTRasterBand", dataType=_TYPES[first.dtype], band=str(number))
-        _describe(band, first, number, name)
+        band = add_band(root, number, first.dtype, name, first.nodata, scaling)
+        _add_colours(band, first, number)
         for source, (row, col) in zip(sources, corners, strict=True):
             _add_source(band, source, number, row, col, path.parent)
-    xml.indent(root, " ")
-    write_text(path, xml.tostring(root, encoding="unicode") + "\n")
+    write_text(path, as_text(root))
 
 
 def _check_alike(first: Source, other: Source) -> None:
@@ -87,15 +81,7 @@ def _check_alike(first: Source, other: Source) -> None:
             raise InputError(f"{other.path} has the {what} {y} and {first.path} {x}: they make no mosaic")
 
 
-def _describe(band: xml.Element, header: Header, number: int, name: str) -> None:
-    """Adds the children of a band, in GDAL's order."""
-    if name:
-        xml.SubElement(band, "Description").text = name
-    if header.nodata is not None:
-        xml.SubElement(band, "NoDataValue").text = f"{header.nodata:g}"
-    if (header.scale, header.offset) != (1.0, 0.0):
-        xml.SubElement(band, "Offset").text = repr(header.offset)
-        xml.SubElement(band, "Scale").text = repr(header.scale)
+def _add_colours(band: xml.Element, header: Header, number: int) -> None:
     colour = "Palette" if header.colormap else _RGB[number - 1] if header.rgb and number <= 3 else "Gray"
     xml.SubElement(band, "ColorInterp").text = colour if header.colormap or header.rgb else "Gray"
     if header.colormap:
@@ -108,16 +94,15 @@ def _describe(band: xml.Element, header: Header, number: int, name: str) -> None
 def _add_source(band: xml.Element, source: Source, number: int, row: int, col: int, base: pathlib.Path) -> None:
     height, width = source.header.lattice.shape
     has_nodata = source.header.nodata is not None
-    element = xml.SubElement(band, "ComplexSource" if has_nodata else "SimpleSource")
-    relative = pathlib.Path(os.path.relpath(source.path, base)).as_posix()
-    xml.SubElement(element, "SourceFilename", relativeToVRT="1").text = relative
-    xml.SubElement(element, "SourceBand").text = str(number)
+    relative = pathlib.Path(os.path.relpath(source.path, base))
+    kind = "ComplexSource" if has_nodata else "SimpleSource"
+    element = add_source(band, relative, str(number), kind=kind, relative=True)
     rows, cols = source.header.block
     xml.SubElement(  # without this GDAL opens every tile
         element, "SourceProperties", RasterXSize=str(width), RasterYSize=str(height),
-        DataType=_TYPES[source.header.dtype], BlockXSize=str(cols), BlockYSize=str(rows),
+        DataType=TYPES[source.header.dtype], BlockXSize=str(cols), BlockYSize=str(rows),
     )  # fmt: skip
     xml.SubElement(element, "SrcRect", xOff="0", yOff="0", xSize=str(width), ySize=str(height))
     xml.SubElement(element, "DstRect", xOff=str(col), yOff=str(row), xSize=str(width), ySize=str(height))
     if has_nodata:
-        xml.SubElement(element, "NODATA").text = f"{source.header.nodata:g}"
+        xml.SubElement(element, "NODATA").text = repr(source.header.nodata)
