@@ -9,10 +9,11 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.decimated import read_decimated
 from jointseg_jax.rasters.interpolation import interpolate
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.radiometry.collar import Collar
-from jointseg_jax.rasters.reader import Handles, explained_read, own_mask, read_mask, read_window
+from jointseg_jax.rasters.reader import Handles, own_mask, read_mask, read_window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,7 @@ class Layer:
 
         For pictures and overviews only: decimation mixes absent ground with its neighbours.
         """
-        at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
-        with explained_read(raster, window):
-            read = raster.read(list(self.indexes), window=at, out_shape=(len(self.indexes), *shape))
-        stored = np.moveaxis(read, 0, -1)
+        stored = read_decimated(raster, window, shape, self.indexes)
         valid = self.modality.valid(stored)
         if self.own_mask:
             valid &= own_mask(raster, window, shape, indexes=self.indexes)

@@ -5,10 +5,11 @@ import pathlib
 import numpy as np
 
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.decimated import decimated_shape, read_small
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
-from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask
+from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.scene import Scene
 
 _PICTURE_SIDE = 1000  # pixels
@@ -27,7 +28,7 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     for window in (whole, _detail(scene, files["impervious"])):
         layer = scene.layers[scene.contract.primary.name][0]
         with open_raster(layer.path) as raster:
-            stored, valid = layer.glance(raster, window, _small(window))
+            stored, valid = layer.glance(raster, window, decimated_shape((window.height, window.width), _PICTURE_SIDE))
         values = layer.decode(stored)[..., list(scene.contract.image_index)][..., order]
         limits = limits or drawing.stretch_limits(values, valid)
         side = min(_PICTURE_SIDE, max(window.height, window.width) * FINE_FACTOR)
@@ -35,30 +36,13 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
         size = (max(1, round(window.height * scale)), max(1, round(window.width * scale)))
         cells = [drawing.resize_nearest(drawing.stretch(values, limits, valid), *size)]
         if "image" in files:
-            shown, inside = _read_small(str(files["image"]), window.scale(FINE_FACTOR))
+            shown, inside = read_small(files["image"], window.scale(FINE_FACTOR))
             image = drawing.stretch(_decoded(files["image"], shown)[..., order], limits, inside)
             cells.append(drawing.resize_nearest(image, *size))
-        classes, _ = _read_small(str(files["impervious"]), window.scale(FINE_FACTOR))
+        classes, _ = read_small(files["impervious"], window.scale(FINE_FACTOR))
         cells.append(drawing.resize_nearest(drawing.colour_classes(classes[..., 0]), *size))
         rows.append(cells)
     return drawing.panels(rows, titles, side=_CELL)
-
-
-def _small(window: Window) -> tuple[int, int]:
-    """Height and width of a window decimated to at most `_PICTURE_SIDE`."""
-    shrink = max(1.0, max(window.height, window.width) / _PICTURE_SIDE)
-    return max(1, round(window.height / shrink)), max(1, round(window.width / shrink))
-
-
-def _read_small(path: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a decimated window of a product's raster: stored values [h, w, bands] and the file's own mask [h, w]."""
-    with open_raster(path) as raster:
-        shape = _small(window)
-        at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
-        with explained_read(raster, window):
-            values = raster.read(window=at, out_shape=(raster.count, *shape))
-        mask = own_mask(raster, window, shape)
-    return np.moveaxis(values, 0, -1), mask
 
 
 def _decoded(path: pathlib.Path, stored: np.ndarray) -> np.ndarray:
@@ -71,7 +55,7 @@ def _detail(scene: Scene, path: pathlib.Path) -> Window:
     height, width = scene.shape
     side = min(_DETAIL, height, width)
     rows, cols = -(-height // side), -(-width // side)
-    classes, _ = _read_small(str(path), Window(0, 0, height * FINE_FACTOR, width * FINE_FACTOR))
+    classes, _ = read_small(path, Window(0, 0, height * FINE_FACTOR, width * FINE_FACTOR))
     best, at = -1.0, (0, 0)
     for row in range(rows):
         for col in range(cols):

@@ -11,7 +11,7 @@ from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.write import PROBABILITY_STEPS
 from jointseg_jax.mapping.records.zone_mosaics import mosaic_path
 from jointseg_jax.rasters.contract import Modality
-from jointseg_jax.rasters.pictures.decimated import read_small
+from jointseg_jax.rasters.decimated import read_small
 from jointseg_jax.rasters.pictures.drawing import COLORMAP, colour_probability, stretch, stretch_limits
 from jointseg_jax.rasters.pictures.pyramid import Paint
 from jointseg_jax.rasters.radiometry.band_names import match_bands
@@ -107,7 +107,7 @@ def _stretched(sources: Sequence[Source]) -> Paint:
                 raise InputError(
                     f"{path} has {raster.count} bands, of which {list(bands)} are to be shown: see --bands"
                 )
-        values, valid = read_small(path, bands)
+        values, valid = read_small(path, bands=bands)
         pixels.append(values[valid & np.isfinite(values).all(-1)].astype(np.float64))
     together = np.concatenate(pixels)
     if not len(together):

@@ -1,0 +1,50 @@
+"""Reads rasters decimated, for pictures and previews: decimation mixes absent pixels with their neighbours."""
+
+import os
+
+import numpy as np
+from rasterio.io import DatasetReader
+
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask, persistent
+
+
+def decimated_shape(shape: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Height and width of a raster or window decimated to at most `longest` pixels on a side."""
+    shrink = max(1.0, max(shape) / longest)
+    return max(1, round(shape[0] / shrink)), max(1, round(shape[1] / shrink))
+
+
+def read_decimated(
+    dataset: DatasetReader, window: Window, shape: tuple[int, int], indexes: tuple[int, ...] = ()
+) -> np.ndarray:
+    """Reads stored numbers `[*shape, bands]`.
+
+    Args:
+        dataset: open raster.
+        window: inside the raster.
+        shape: height and width to decimate to.
+        indexes: one-based band numbers; all when empty.
+
+    Raises:
+        InputError: the file is damaged there.
+    """
+    bands = list(indexes or dataset.indexes)
+    at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
+    with explained_read(dataset, window):
+        read = persistent(dataset, lambda opened: opened.read(bands, window=at, out_shape=(len(bands), *shape)))
+    return np.moveaxis(read, 0, -1)
+
+
+def read_small(
+    path: str | os.PathLike[str], window: Window | None = None, bands: tuple[int, ...] = (), longest: int = 1000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a window of a raster, or all of it, decimated to at most `longest` pixels on a side.
+
+    Returns:
+        Stored numbers `[h, w, bands]` and the raster's own mask, bool `[h, w]`.
+    """
+    with open_raster(path) as raster:
+        window = window or Window(0, 0, *raster.shape)
+        shape = decimated_shape((window.height, window.width), longest)
+        return read_decimated(raster, window, shape, bands), own_mask(raster, window, shape)
