@@ -90,6 +90,7 @@ def test_another_experiment_needs_another_folder(config, finished, field, value)
         train(config, finished)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_lengthened_where_its_schedule_permits(toy_config, finished, tmp_path):
     """A constant learning rate: two steps and then four end on the bits of four at once."""
     config = toy_config.copy_and_resolve_references()
