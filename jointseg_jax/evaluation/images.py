@@ -12,6 +12,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from jointseg_jax.rasters.blocks import block_mean, repeat_pixels
+
 _WINDOW = 11  # pixels, a Gaussian of sigma 1.5 (Wang et al. 2004)
 STRIP_OVERLAP = _WINDOW - 1
 
@@ -101,10 +103,6 @@ def area_mean(x: np.ndarray, valid: np.ndarray, spacing: Fraction) -> tuple[np.n
         return x, valid
     p, q = spacing.denominator, spacing.numerator  # a pixel of q / p metres
     weight = valid.astype(np.float32)[..., None]
-
-    def mean(y: np.ndarray) -> np.ndarray:
-        fine = np.repeat(np.repeat(y, p, 0), p, 1)
-        return fine.reshape(fine.shape[0] // q, q, fine.shape[1] // q, q, -1).mean((1, 3))
-
-    share = mean(weight)
-    return (mean(x * weight) / np.maximum(share, 1e-6)).astype(np.float32), share[..., 0] >= 0.5
+    share = block_mean(repeat_pixels(weight, p), q)
+    mean = block_mean(repeat_pixels(x * weight, p), q)
+    return (mean / np.maximum(share, 1e-6)).astype(np.float32), share[..., 0] >= 0.5

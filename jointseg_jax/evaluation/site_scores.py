@@ -18,6 +18,7 @@ from jointseg_jax.mapping.predictor.confidence import levels
 from jointseg_jax.mapping.predictor.predictor import Predictor, Tile
 from jointseg_jax.mapping.product.write import classes_of
 from jointseg_jax.models.progressive import image_resample
+from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract, differences
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_window
@@ -135,7 +136,7 @@ def evaluate_site(
     try:
         for tile in tiles:
             ground = read_window(handles.get(str(data.root / site.split)), tile.window)[0][..., 0] == CODES[split]
-            fine_ground = np.repeat(np.repeat(ground, FINE_FACTOR, 0), FINE_FACTOR, 1)
+            fine_ground = repeat_pixels(ground, FINE_FACTOR)
             label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
             label = np.where(fine_ground & tile.fine_valid, label, IGNORE).astype(np.uint8)
             mapped = classes_of(tile, threshold)
@@ -163,7 +164,7 @@ def _oracle(label: np.ndarray) -> np.ndarray:
     cells = label.reshape(height, FINE_FACTOR, width, FINE_FACTOR)
     known, positive = (cells != IGNORE).sum((1, 3)), (cells == 1).sum((1, 3))
     coarse = np.where(known > 0, 2 * positive >= np.maximum(known, 1), IGNORE).astype(np.uint8)
-    return np.repeat(np.repeat(coarse, FINE_FACTOR, 0), FINE_FACTOR, 1)
+    return repeat_pixels(coarse, FINE_FACTOR)
 
 
 class _Strips:
@@ -189,7 +190,7 @@ class _Strips:
         assert self._scene.image is not None
         target, target_valid = self._scene.image.read(strip.scale(FINE_FACTOR), self._handles)
         counted = np.concatenate([tile.valid & ground for tile, ground in self._row], axis=1)
-        valid = target_valid & np.repeat(np.repeat(counted, FINE_FACTOR, 0), FINE_FACTOR, 1)
+        valid = target_valid & repeat_pixels(counted, FINE_FACTOR)
         base = self._base(strip)
         stages, bicubic = {}, {}
         for k in range(len(self._row[0][0].images)):

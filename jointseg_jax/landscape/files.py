@@ -18,6 +18,7 @@ from jointseg_jax.data.sensor import Sensor, SensorSpread
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.vectors import write_vectors
 from jointseg_jax.landscape import BANDS, REGIONS, Scene, make_scene
+from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.radiometry.offsets import ADDED, QUANTIFICATION
@@ -186,15 +187,10 @@ def _sentinel2(scene: Scene, bands: tuple[str, ...], spacing: int, rng: np.rando
 
 def _classification(scene: Scene) -> np.ndarray:
     """A scene classification (SCL) at 20 m: 3 cloud shadow, 4 vegetation, 5 bare, 6 water, 8 and 9 cloud."""
-    height, width = scene.label.shape
-
-    def mean(x: np.ndarray) -> np.ndarray:
-        return x.reshape(height // 20, 20, width // 20, 20).mean((1, 3))
-
-    red, nir = (mean(scene.reflectance[..., BANDS.index(b)]) for b in ("B04", "B08"))
+    red, nir = (block_mean(scene.reflectance[..., BANDS.index(b)], 20) for b in ("B04", "B08"))
     ndvi = (nir - red) / np.maximum(nir + red, 1e-4)
     classes = np.where(ndvi > 0.4, 4, np.where((nir < 0.08) & (ndvi < 0.2), 6, 5))
-    cloud, shadow = mean(scene.cloud), mean(scene.cloud_shadow)
+    cloud, shadow = block_mean(scene.cloud, 20), block_mean(scene.cloud_shadow, 20)
     classes = np.where(shadow > 0.15, 3, classes)
     return np.where(cloud > 0.4, 9, np.where(cloud > 0.05, 8, classes)).astype(np.uint8)
 

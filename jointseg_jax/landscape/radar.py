@@ -4,6 +4,7 @@ import numpy as np
 
 from jointseg_jax.landscape import noise
 from jointseg_jax.landscape.model import LandCover
+from jointseg_jax.rasters.blocks import block_mean
 
 # Typical C-band backscatter, VV and VH in dB, of a cell wholly covered by a class.
 LEVELS: dict[LandCover, tuple[float, float]] = {
@@ -24,8 +25,7 @@ LAYOVER = 3.0  # dB that slopes add or take at most
 
 
 def _shares(landcover: np.ndarray, code: int) -> np.ndarray:
-    rows, cols = landcover.shape[0] // 10, landcover.shape[1] // 10
-    return (landcover == code).reshape(rows, 10, cols, 10).mean(axis=(1, 3), dtype=np.float32)
+    return block_mean((landcover == code).astype(np.float32), 10)
 
 
 def backscatter(
@@ -46,7 +46,7 @@ def backscatter(
     power = np.zeros((*shape, 2), np.float32)
     built = _shares(landcover, LandCover.BUILDING)
     masked = np.where(landcover == LandCover.BUILDING, height, 0.0).astype(np.float32)
-    tall = masked.reshape(shape[0], 10, shape[1], 10).mean(axis=(1, 3)) / np.maximum(built, 0.05)
+    tall = block_mean(masked, 10) / np.maximum(built, 0.05)
     bounce = DOUBLE_BOUNCE * (1.0 - np.exp(-tall / 15.0))
     for cover, levels in LEVELS.items():
         share = _shares(landcover, cover)

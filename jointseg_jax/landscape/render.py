@@ -9,6 +9,7 @@ from jointseg_jax.landscape import canvas, materials, noise, roads, roofs, sky, 
 from jointseg_jax.landscape.canvas import SUB, Canvas, Shape
 from jointseg_jax.landscape.materials import InkTable
 from jointseg_jax.landscape.model import IMPERVIOUS, REGIONS, Box, Feature, LandCover, Landscape
+from jointseg_jax.rasters.blocks import block_mean
 
 RELIEF_EXAGGERATION = 1.25  # sunny slopes also show more sunlit crown, which a relief alone does not tell
 BRIDGE_CLEARANCE = 7.0  # metres above the water
@@ -72,8 +73,7 @@ def _heights(land: Landscape, features: list[Feature], boxes: list[Box], deck: n
     ]
     shapes += canvas.boxes_as_shapes(boxes, [round(10 * b.height) for b in boxes])
     fine = canvas.raster(shapes, land.shape, SUB)
-    blocks = fine.reshape(land.shape[0], SUB, land.shape[1], SUB)
-    height = blocks.mean(axis=(1, 3), dtype=np.float32) / np.float32(10.0)
+    height = block_mean(fine.astype(np.float32), SUB) / np.float32(10.0)
     if not deck.any():
         return height
     # Decks rise from the banks.

@@ -11,6 +11,7 @@ from jointseg_jax.landscape.blocks import year_of
 from jointseg_jax.landscape.model import NATURAL_INDEX, REGIONS, Landscape
 from jointseg_jax.landscape.noise import choose, fractal, smoothstep
 from jointseg_jax.landscape.settlement import Settlers
+from jointseg_jax.rasters.blocks import block_mean
 
 REGION = REGIONS.index("upstream")
 VALLEY_WIDTH = 42.0  # metres; sets how the valley winds
@@ -55,7 +56,7 @@ def _relief(seed: int, shape: tuple[int, int], course: np.ndarray) -> tuple[Reli
     form = ndimage.gaussian_filter(coarse, 2.5) - ndimage.gaussian_filter(coarse, 12.0)
     layers = (coarse, coarse - level, slope, form / (form.std() + 1e-9), floor, distance * cell)
     inner = [layer[margin:-margin, margin:-margin] for layer in layers]
-    elevation = inner[0].reshape(shape[0] // 10, 2, shape[1] // 10, 2).mean(axis=(1, 3)).astype(np.float32)
+    elevation = block_mean(inner[0], 2).astype(np.float32)
     return Relief(*(terrain.refine(layer, int(cell)) for layer in inner)), elevation
 
 

@@ -8,6 +8,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR
 from jointseg_jax.rasters.reader import Handles, open_raster, read_window
 from jointseg_jax.rasters.scene import ImageLayer
@@ -89,22 +90,16 @@ def _block_pairs(
         for window in strips(*lattice.shape):
             shown, complete = as_stored.read(window.scale(FINE_FACTOR), handles)
             stored, _ = read_window(coarse, window, index)
-            ok = primary.valid(stored) & (_block(complete.astype(np.float32), FINE_FACTOR) == 1)
-            fine_means.append(_block_means(_block(shown, FINE_FACTOR), ok))
+            ok = primary.valid(stored) & (block_mean(complete.astype(np.float32), FINE_FACTOR) == 1)
+            fine_means.append(_block_means(block_mean(shown, FINE_FACTOR), ok))
             coarse_means.append(_block_means(primary.decode(stored), ok))
     handles.close()
     return np.concatenate(fine_means), np.concatenate(coarse_means)
-
-
-def _block(x: np.ndarray, n: int) -> np.ndarray:
-    """Means of n x n blocks, the remainder cut off. [h, w, ...] -> [h // n, w // n, ...]."""
-    h, w = x.shape[0] // n, x.shape[1] // n
-    return x[: h * n, : w * n].reshape(h, n, w, n, *x.shape[2:]).mean((1, 3))
 
 
 def _block_means(values: np.ndarray, ok: np.ndarray) -> np.ndarray:
     """Means over blocks of `_BLOCK` pixels in which all pixels are ok. [h, w, bands] -> [blocks, bands]."""
     if min(ok.shape) < _BLOCK:
         return values[:0].reshape(0, values.shape[-1])
-    whole = _block(ok.astype(np.float32), _BLOCK) == 1
-    return _block(values, _BLOCK)[whole]
+    whole = block_mean(ok.astype(np.float32), _BLOCK) == 1
+    return block_mean(values, _BLOCK)[whole]

@@ -10,6 +10,7 @@ import pandas as pd
 from jointseg_jax.data.dataset import INDEX_COLUMNS, Site
 from jointseg_jax.data.prepare import splits
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import open_raster, read_window
@@ -60,9 +61,8 @@ def label_shares(path: pathlib.Path, height: int, width: int) -> tuple[np.ndarra
         for row in range(0, height, strip):
             window = Window(row, 0, min(strip, height - row), width)
             label = read_window(raster, window.scale(FINE_FACTOR))[0][..., 0]
-            cells = label.reshape(window.height, FINE_FACTOR, width, FINE_FACTOR)
-            known[window.slices()] = (cells != IGNORE).mean((1, 3))
-            impervious[window.slices()] = (cells == 1).mean((1, 3))
+            known[window.slices()] = block_mean(label != IGNORE, FINE_FACTOR)
+            impervious[window.slices()] = block_mean(label == 1, FINE_FACTOR)
     return _integral(known), _integral(impervious)
 
 

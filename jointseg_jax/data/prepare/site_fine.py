@@ -12,6 +12,7 @@ from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
+from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import BEYOND, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, refine
 from jointseg_jax.rasters.radiometry.band_names import match_names, rgb_order
@@ -107,7 +108,7 @@ def write_label(source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.nd
     read = _from_vectors(source, fine) if source.vectors else _from_raster(source, recipe, fine)
     with raster_writer(path, Layout(fine, "uint8", ("label",), IGNORE)) as writer:
         for window in strips(*lattice.shape):
-            visible = np.repeat(np.repeat(seen[window.slices()], FINE_FACTOR, 0), FINE_FACTOR, 1)
+            visible = repeat_pixels(seen[window.slices()], FINE_FACTOR)
             writer.write(
                 np.where(visible, read(window.scale(FINE_FACTOR)), IGNORE).astype(np.uint8), window.scale(FINE_FACTOR)
             )

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.blocks import repeat_pixels
 
 SPLITS = ("train", "validation", "test")
 CODES = {name: code for code, name in enumerate(SPLITS, start=1)}
@@ -63,7 +64,7 @@ def blocks(
     codes = np.repeat([CODES[s] for s in SPLITS], counts).astype(np.uint8)
     grid = np.empty(rows * cols, np.uint8)
     grid[order] = codes
-    full = np.repeat(np.repeat(grid.reshape(rows, cols), block, 0), block, 1)[:height, :width]
+    full = repeat_pixels(grid.reshape(rows, cols), block)[:height, :width]
     return leave_gaps(full, gap)
 
 

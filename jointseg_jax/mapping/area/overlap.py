@@ -8,6 +8,7 @@ import numpy as np
 
 from jointseg_jax.mapping.predictor.predictor import Predictor, cores
 from jointseg_jax.mapping.scenes.mosaic import Mosaic
+from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
 
@@ -46,7 +47,7 @@ def agreement(
         first, second = ([t.probability for t in predictor.run_windows(ground.preferring(k), windows)] for k in (a, b))
         for window, ours, theirs in zip(windows, first, second, strict=True):
             part = both[window.slices()]
-            mask = np.repeat(np.repeat(part, FINE_FACTOR, 0), FINE_FACTOR, 1)
+            mask = repeat_pixels(part, FINE_FACTOR)
             p, q = ours[mask], theirs[mask]
             pixels += len(p)
             same += int(((p >= threshold) == (q >= threshold)).sum())

@@ -22,6 +22,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor import not_finite
 from jointseg_jax.mapping.predictor.flips import MEMBERS, mean_and_spread, turn, turn_back
 from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, warm_drivers
@@ -83,7 +84,7 @@ class Tile:
     @property
     def fine_valid(self) -> np.ndarray:
         """`valid` at 1 m, bool `[10h, 10w]`."""
-        return np.repeat(np.repeat(self.valid, FINE_FACTOR, 0), FINE_FACTOR, 1)
+        return repeat_pixels(self.valid, FINE_FACTOR)
 
 
 @dataclasses.dataclass

@@ -15,6 +15,7 @@ from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
+from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import open_raster, own_mask, read_window
 from jointseg_jax.storage.files import atomic_path
@@ -138,6 +139,6 @@ def _mean_of_four(folder: pathlib.Path, tile: TileNumber) -> np.ndarray:
                 with Image.open(path) as image:
                     whole[dy * SIDE : (dy + 1) * SIDE, dx * SIDE : (dx + 1) * SIDE] = np.asarray(image)
     whole[..., :3] *= whole[..., 3:] / 255
-    small = whole.reshape(SIDE, 2, SIDE, 2, 4).mean((1, 3))
+    small = block_mean(whole, 2)
     small[..., :3] *= 255 / np.maximum(small[..., 3:], 1e-6)
     return np.clip(np.round(small), 0, 255).astype(np.uint8)
