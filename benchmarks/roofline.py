@@ -8,13 +8,11 @@ max(FLOPs / peak, bytes / bandwidth), where bytes are those read and written onc
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import jax
-from jax.extend import core
-
 from benchmarks.peaks import Peaks
+from jointseg_jax.models import cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +37,8 @@ class Layer:
 def layers(function: Callable[..., Any], *args: Any) -> list[Layer]:
     """The layers of `function(*args)`, equal ones counted together; nothing is run."""
     counts: collections.Counter[Layer] = collections.Counter()
-    for layer, repeats in _walk(jax.make_jaxpr(function)(*args).jaxpr, 1):
-        counts[layer] += repeats
+    for equation, repeats in cost.products(function, *args):
+        counts[_layer(equation)] += repeats
     return [dataclasses.replace(layer, repeats=n) for layer, n in counts.items()]
 
 
@@ -70,35 +68,17 @@ def bound(found: list[Layer], peaks: Peaks) -> dict[str, Any]:
     }
 
 
-def _walk(jaxpr: Any, repeats: int) -> Iterator[tuple[Layer, int]]:
-    for equation in jaxpr.eqns:
-        name = equation.primitive.name
-        if name in ("conv_general_dilated", "dot_general"):
-            yield _layer(name, equation), repeats
-        inner = repeats * equation.params["length"] if name == "scan" else repeats
-        for key, value in equation.params.items():
-            if key in ("fwd_jaxpr_thunk", "bwd"):  # of custom_vjp: the primal program is counted
-                continue
-            for item in value if isinstance(value, (tuple, list)) else (value,):
-                if not isinstance(item, (core.ClosedJaxpr, core.Jaxpr)):
-                    continue
-                for found in _walk(item.jaxpr if isinstance(item, core.ClosedJaxpr) else item, inner):
-                    if name in ("cond", "while"):
-                        raise NotImplementedError(f"how often {found[0].label} runs in a {name!r} is not in the trace")
-                    yield found
-
-
-def _layer(name: str, equation: Any) -> Layer:
+def _layer(equation: Any) -> Layer:
     left, right = (v.aval for v in equation.invars[:2])
     out = equation.outvars[0].aval
     moved = sum(a.size * a.dtype.itemsize for a in (left, right, out))
-    if name == "dot_general":
+    flops_of_one = cost.flops_of(equation)
+    if equation.primitive.name == "dot_general":
         ((contracting, _), _) = equation.params["dimension_numbers"]
         depth = math.prod(left.shape[d] for d in contracting)
         label = f"product over {depth}: {_sizes(left.shape)} and {_sizes(right.shape)}"
-        return Layer(label, str(left.dtype), 2 * depth * out.size, moved)
+        return Layer(label, str(left.dtype), flops_of_one, moved)
     numbers = equation.params["dimension_numbers"]
-    taps = math.prod(right.shape[d] for d in numbers.rhs_spec[1:])
     window = [right.shape[d] for d in numbers.rhs_spec[2:]]
     places = [out.shape[d] for d in numbers.out_spec[2:]]
     inputs, outputs = left.shape[numbers.lhs_spec[1]], out.shape[numbers.out_spec[1]]
@@ -107,7 +87,7 @@ def _layer(name: str, equation: Any) -> Layer:
         label = f"{_sizes(places)} {channels}->{outputs}, weights' gradient, from {_sizes(window)}"
     else:
         label = f"{_sizes(window)} {inputs}->{outputs} on {_sizes(places)}"
-    return Layer(label, str(left.dtype), 2 * taps * out.size, moved)
+    return Layer(label, str(left.dtype), flops_of_one, moved)
 
 
 def _sizes(shape: Any) -> str:

@@ -4,7 +4,7 @@ XLA's cost analysis counts the body of a scan once; the trace knows its length.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,46 +19,51 @@ def parameters(tree: Any) -> int:
 def flops(function: Callable[..., Any], *args: Any) -> int:
     """Floating-point operations of `function(*args)` in convolutions and matrix products, two per multiply-add.
 
-    Elementwise operations are left out, as usual. Arguments may be `jax.ShapeDtypeStruct`s, because nothing runs.
+    Elementwise operations are left out, as usual. See `products` for the arguments and errors.
     """
-    return _count(jax.make_jaxpr(function)(*args).jaxpr)
+    return sum(repeats * flops_of(equation) for equation, repeats in products(function, *args))
 
 
-def _count(jaxpr: Any) -> int:
-    total = 0
+def products(function: Callable[..., Any], *args: Any) -> Iterator[tuple[Any, int]]:
+    """The convolutions and matrix products of `function(*args)`: equations of its trace, and how often each runs.
+
+    Arguments may be `jax.ShapeDtypeStruct`s, because nothing runs.
+
+    Raises:
+        NotImplementedError: one lies in a branch or a while loop, so how often it runs is not in the trace.
+    """
+    return _walk(jax.make_jaxpr(function)(*args).jaxpr, 1)
+
+
+def flops_of(equation: Any) -> int:
+    """FLOPs of one run of a convolution or matrix product of a trace."""
+    left, right = (v.aval.shape for v in equation.invars[:2])
+    numbers = equation.params["dimension_numbers"]
+    if equation.primitive.name == "dot_general":
+        taps = math.prod(left[d] for d in numbers[0][0])
+    else:
+        taps = math.prod(right[d] for d in numbers.rhs_spec[1:])  # (out, in, spatial...)
+    return 2 * taps * math.prod(equation.outvars[0].aval.shape)
+
+
+def _walk(jaxpr: Any, repeats: int) -> Iterator[tuple[Any, int]]:
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        if name == "conv_general_dilated":
-            total += _convolution(equation)
-        elif name == "dot_general":
-            total += _product(equation)
-        repeats = equation.params["length"] if name == "scan" else 1
-        inner = [_count(sub) for sub in _subprograms(equation.params)]
-        total += repeats * (max(inner, default=0) if name == "cond" else sum(inner))
-    return total
+        if name in ("conv_general_dilated", "dot_general"):
+            yield equation, repeats
+        inner = repeats * equation.params["length"] if name == "scan" else repeats
+        for subprogram in _subprograms(equation.params):
+            for found in _walk(subprogram, inner):
+                if name in ("cond", "while"):
+                    kind = found[0].primitive.name
+                    raise NotImplementedError(f"how often a {kind} runs in a {name!r} is not in the trace")
+                yield found
 
 
-def _subprograms(params: dict[str, Any]) -> list[Any]:
-    found = []
+def _subprograms(params: dict[str, Any]) -> Iterator[Any]:
     for name, value in params.items():
         if name in ("fwd_jaxpr_thunk", "bwd"):  # of custom_vjp: the primal program is counted
             continue
         for item in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
-                found.append(item.jaxpr)
-            elif isinstance(item, core.Jaxpr):
-                found.append(item)
-    return found
-
-
-def _convolution(equation: Any) -> int:
-    kernel, output = equation.invars[1].aval.shape, equation.outvars[0].aval.shape
-    spec = equation.params["dimension_numbers"].rhs_spec  # (out, in, spatial...)
-    taps = math.prod(kernel[d] for d in spec[1:])
-    return 2 * taps * math.prod(output)
-
-
-def _product(equation: Any) -> int:
-    (contracting, _), _ = equation.params["dimension_numbers"]
-    left = equation.invars[0].aval.shape
-    return 2 * math.prod(left[d] for d in contracting) * math.prod(equation.outvars[0].aval.shape)
+            if isinstance(item, (core.ClosedJaxpr, core.Jaxpr)):
+                yield item.jaxpr if isinstance(item, core.ClosedJaxpr) else item
