@@ -39,22 +39,20 @@ def tile_of(lon: float, lat: float, zoom: int) -> tuple[int, int]:
 
 def tiles_over(boxes: Sequence[Sequence[float]], zoom: int) -> set[TileNumber]:
     """The tiles of a level that touch some boxes (west, south, east, north); west > east crosses 180 degrees."""
-    found: set[TileNumber] = set()
-    for west, south, east, north in boxes:
-        for w, e in [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]:
-            (left, top), (right, bottom) = tile_of(w, north, zoom), tile_of(e, south, zoom)
-            found |= {(zoom, x, y) for x in range(left, right + 1) for y in range(top, bottom + 1)}
-    return found
+    return {(zoom, x, y) for cols, rows in _ranges(boxes, zoom) for x in cols for y in rows}
 
 
 def count_over(boxes: Sequence[Sequence[float]], zoom: int) -> int:
-    """An upper bound on the number of tiles of a level that touch some boxes."""
-    total = 0
+    """An upper bound on the number of tiles of a level that touch some boxes, without listing them."""
+    return sum(len(cols) * len(rows) for cols, rows in _ranges(boxes, zoom))
+
+
+def _ranges(boxes: Sequence[Sequence[float]], zoom: int) -> Iterator[tuple[range, range]]:
+    """The columns and rows of the tiles of a level that touch each box, or each side of 180 degrees of it."""
     for west, south, east, north in boxes:
         for w, e in [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]:
             (left, top), (right, bottom) = tile_of(w, north, zoom), tile_of(e, south, zoom)
-            total += (right - left + 1) * (bottom - top + 1)
-    return total
+            yield range(left, right + 1), range(top, bottom + 1)
 
 
 @contextlib.contextmanager
