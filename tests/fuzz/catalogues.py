@@ -14,7 +14,7 @@ from fuzz import files, scene_drafts, seeds, trees
 from fuzz.engine import Attempt, Kind, Step, Wrong
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.catalogue import Entry, open_all
+from jointseg_jax.mapping.scenes.catalogue import CatalogueScene, open_all
 from jointseg_jax.mapping.scenes.find import find
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
@@ -194,7 +194,7 @@ def attempt(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
             blind = blind or name in ("flip", "zero_block")
     source = root / given
 
-    def call() -> Entry:
+    def call() -> CatalogueScene:
         found = find(source, seeds.contract(), folder / "inputs")
         entries, refused = open_all(found, seeds.contract())
         if refused:
@@ -205,7 +205,7 @@ def attempt(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
     return Attempt(call, functools.partial(_check, blind=blind), names, must[0] if len(must) == 1 else "either")
 
 
-def _check(entry: Entry, blind: bool) -> None:
+def _check(entry: CatalogueScene, blind: bool) -> None:
     if entry.cloud is not None and not (math.isfinite(entry.cloud) and 0 <= entry.cloud <= 100):
         raise Wrong(f"cloud cover {entry.cloud}")
     if entry.date and not re.fullmatch(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d:\d\dZ)?)?)?", entry.date):
