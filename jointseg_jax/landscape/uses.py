@@ -144,7 +144,7 @@ def paths(block: Block, spokes: int, avoid: shapely.Geometry | None = None) -> N
         for part in geometry.polygons_of(block.polygon.buffer(-(5 + rng.uniform(0.03, 0.12) * scale)), 900):
             loop = geometry.resample(shapely.get_coordinates(part.exterior), 0.22 * scale)
             walks.append(geometry.chaikin(loop + rng.normal(0, 0.02 * scale, loop.shape), 3))
-    areas = [geometry.strip(walk, rng.choice([1.2, 1.6, 2.0])) for walk in walks]
+    areas = [geometry.strip(walk, float(rng.choice([1.2, 1.6, 2.0]))) for walk in walks]
     areas.append(shapely.Point(hub).buffer(rng.uniform(4, 0.05 * scale + 5)))
     network = shapely.union_all(areas).difference(avoid or shapely.Polygon())
     for part in geometry.polygons_of(network.intersection(block.polygon.buffer(2.0)), 10):
@@ -210,7 +210,8 @@ def clutter(block: Block, halls: shapely.Geometry) -> None:
                 land.boxes.append(roads.car(rng, at, local.angle, block.year, 0.75))
             elif kind < 0.75:
                 look = str(rng.choice(["orange box", "blue car", "white car", "machine", "rust"]))
-                land.boxes.append(Box(at, rng.choice([6.1, 12.2]), 2.45, local.angle, 2.6, look, tone, block.year))
+                length = float(rng.choice([6.1, 12.2]))
+                land.boxes.append(Box(at, length, 2.45, local.angle, 2.6, look, tone, block.year))
             else:
                 length, width = rng.uniform((2, 1.5), (6, 3))
                 land.boxes.append(Box(at, length, width, frame.angle, 1.2, "machine", tone, block.year))

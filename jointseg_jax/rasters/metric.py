@@ -92,7 +92,7 @@ def check_metric(lattice: GeoBox, spacing: float, where: str, *, utm: bool = Fal
     scales = scales_of(lattice)
     if not np.isfinite(scales).all():
         raise NotMetric(f"{where} lies outside the area where {name} is defined: correct its CRS or its corners")
-    worst = scales[np.abs(scales - 1).argmax()]
+    worst = scales[np.argmax(np.abs(scales - 1))]
     if abs(worst - 1) > MOST_DISTORTED:
         raise NotMetric(
             f"{where} is in {name}, where a pixel of {spacing:g} m is {spacing / worst:.4g} m on the ground: {advice}"

@@ -87,4 +87,4 @@ def predicted_share(histogram: np.ndarray, edges: np.ndarray, fitted: Calibratio
     """
     centre = (edges[:-1] + edges[1:]) / 2
     called = expit(centre / fitted.temperature) >= fitted.threshold
-    return float(histogram[:, called].sum() / histogram.sum())
+    return float(histogram[:, called].sum()) / float(histogram.sum())
