@@ -203,7 +203,7 @@ def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
         if digest is not None and sha256(path) != digest:
             raise formats.damaged(path, formats.DATASET, "its digest is not that of dataset.json")
         index = pd.read_parquet(path)
-    except InputError:
+    except (InputError, MemoryError):  # too little memory is no damage
         raise
     except Exception as error:  # pyarrow raises many types
         reason = str(error).split("\n")[0] or type(error).__name__

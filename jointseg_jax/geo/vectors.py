@@ -118,6 +118,8 @@ def read_layers(path: pathlib.Path) -> list[VectorLayer]:
             ]
     except pyproj.exceptions.CRSError as error:
         raise _bad_crs(path, error) from error
+    except MemoryError:  # is no damage
+        raise
     except Exception as error:  # drivers, GEOS and Arrow raise many kinds for a damaged file
         if "CRS" in type(error).__name__:
             raise _bad_crs(path, error) from error

@@ -115,3 +115,14 @@ def test_a_field_of_a_newer_version_is_named(copied):
     toy.edit_dataset(copied, lambda d: d["contract"]["modalities"][0].update(sun_angle=None))
     with pytest.raises(formats.Newer, match=r"dataset\.json has a field 'sun_angle' .*upgrade jointseg-jax"):
         load(copied)
+
+
+def test_too_little_memory_is_no_damage(toy_config, monkeypatch):
+    """The advice to prepare the dataset again would be wrong."""
+
+    def read(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("pandas.read_parquet", read)
+    with pytest.raises(MemoryError):
+        load(toy_config.dataset.path)

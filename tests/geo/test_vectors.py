@@ -208,3 +208,15 @@ def test_no_other_machine_is_asked(tmp_path):
         read_area(path)
         server.shutdown()
     assert not asked
+
+
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+    """The advice to restore the file would be wrong."""
+    path = write(tmp_path / "a.gpkg", BOX)
+
+    def read(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(geopandas, "read_file", read)
+    with pytest.raises(MemoryError):
+        read_area(path)

@@ -162,7 +162,7 @@ class Stored:
         """Turns errors while reading into one sentence about a damaged checkpoint."""
         try:
             yield
-        except InputError:
+        except (InputError, MemoryError):  # too little memory is no damage
             raise
         except Exception as error:  # truncated files and Orbax raise many types
             reason = str(error).split("\n")[0][:200] or type(error).__name__
