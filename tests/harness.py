@@ -11,7 +11,7 @@ import time
 import jax
 import pytest
 
-from jointseg_jax.training.checkpoints import Stored
+from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.experiment import set_up
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -14,8 +14,9 @@ from jointseg_jax.mapping.area import product_plan, rates
 from jointseg_jax.mapping.predictor import confidence, halo
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.storage import formats
-from jointseg_jax.training.checkpoints import Checkpoints, Stored
 from jointseg_jax.training.checkpoints.meta import complete
+from jointseg_jax.training.checkpoints.reading import Stored
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.experiment import set_up, start
 from jointseg_jax.training.resume_check import flat
 from jointseg_jax.training.trained import load_trained

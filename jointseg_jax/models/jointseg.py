@@ -20,6 +20,8 @@ from jointseg_jax.models.segmentation import Segmenter
 Control = Literal["joint", "sequential", "bilinear", "fine", "coarse"]
 CONTROLS: tuple[str, ...] = get_args(Control)
 
+Params = dict[str, Any]  # {"sr": {"stage1": ...}, "seg": ...}, float32
+
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
@@ -191,3 +193,17 @@ def run(
 ) -> Outputs:
     """The network as a pure function of its parameters {"sr": ..., "seg": ...}; see `JointSeg.__call__`."""
     return cast(Outputs, model.apply({"params": params}, modalities, image, image_valid, with_features))
+
+
+def init_params(model: JointSeg, key: jax.Array) -> Params:
+    """Fresh parameters; their shapes do not depend on the size of the input."""
+    size = 10  # the smallest that all lattices divide
+    modalities = {
+        spec.name: {
+            "values": jnp.zeros((1, model.dates, size, size, len(spec.mean))),
+            "valid": jnp.ones((1, model.dates, size, size)),
+        }
+        for spec in model.inputs
+    }
+    image = jnp.zeros((1, 10 * size, 10 * size, len(model.image_index)))
+    return dict(model.init(key, modalities, image)["params"])

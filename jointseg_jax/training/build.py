@@ -1,98 +1,20 @@
-"""Builds network, objective, critic and optimisers from a config and a contract."""
+"""Builds objective, critic and optimisers from a config, for a network."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.discriminator import SIDE_MULTIPLE, UNetDiscriminator
-from jointseg_jax.models.jointseg import CONTROLS, InputSpec, JointSeg
-from jointseg_jax.models.progressive import Stage, stage_spacings
-from jointseg_jax.models.rrdb import REMAT
+from jointseg_jax.models.jointseg import JointSeg, init_params
 from jointseg_jax.models.vgg import LAYERS, reduction
-from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Contract
+from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.training.losses.adversarial_loss import Critic
 from jointseg_jax.training.losses.objective import Objective
 from jointseg_jax.training.losses.optional import class_weights
+from jointseg_jax.training.method import Method
 from jointseg_jax.training.optimizers import build_hold, build_optimizers, check_frozen
-from jointseg_jax.training.state import Method, init_params
-
-_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-
-def build_model(config: Any, contract: Contract) -> JointSeg:
-    """The network that `config.model` describes, for data under `contract`.
-
-    Raises:
-        InputError: the config contradicts itself.
-    """
-    if config.control not in CONTROLS:
-        raise InputError(f"model.control is {config.control!r}; known: {CONTROLS}")
-    if config.dtype not in _DTYPES:
-        raise InputError(f"model.dtype is {config.dtype!r}; known: {sorted(_DTYPES)}")
-    if config.remat not in REMAT:
-        raise InputError(f"model.remat is {config.remat!r}; known: {', '.join(REMAT)}")
-    lattices = tuple(Fraction(str(x)) for x in config.lattices)
-    if (
-        len(lattices) != len(config.widths)
-        or lattices[0] != 1
-        or lattices[-1] != 10
-        or sorted(lattices) != list(lattices)
-    ):
-        raise InputError(
-            f"model.lattices {config.lattices} must rise from 1 to 10 m, with one of model.widths {config.widths} each"
-        )
-    inputs = []
-    for modality in contract.modalities:
-        mean, std = modality.normalisation()
-        inputs.append(InputSpec(modality.name, tuple(float(m) for m in mean), tuple(float(s) for s in std)))
-    return JointSeg(
-        inputs=tuple(inputs),
-        image_index=contract.image_index,
-        dates=contract.dates,
-        stages=build_stages(config),
-        lattices=lattices,
-        widths=tuple(config.widths),
-        classes=len(contract.classes),
-        segmenter_blocks=config.segmenter_blocks,
-        control=config.control,
-        scan=config.scan,
-        remat=config.remat,
-        dtype=_DTYPES[config.dtype],
-    )
-
-
-def build_stages(config: Any) -> tuple[Stage, ...]:
-    """The SR stages of `config.model`; each per-stage field has one entry per stage."""
-    factors = tuple(Fraction(str(f)) for f in config.stages)
-    for field in ("blocks", "features", "growth", "tail_features", "trunk_spacing"):
-        if len(config[field]) != len(factors):
-            raise InputError(f"model.{field} {config[field]} needs one entry for each of the stages {config.stages}")
-    stages = []
-    before = Fraction(int(COARSE_SPACING))
-    for i, factor in enumerate(factors):
-        unshuffle = Fraction(str(config.trunk_spacing[i])) / before
-        if unshuffle.denominator != 1 or unshuffle < 1:
-            raise InputError(
-                f"model.trunk_spacing of stage {i + 1} is {config.trunk_spacing[i]} m, but the stage's input lies "
-                f"at {float(before):g} m: "
-                "it must be a whole multiple of that"
-            )
-        if (10 / (before * unshuffle)).denominator != 1:
-            raise InputError(
-                f"model.trunk_spacing of stage {i + 1}, {config.trunk_spacing[i]} m, must divide the 10 m pixel"
-            )
-        sizes = (config.blocks[i], config.features[i], config.growth[i], config.tail_features[i])
-        stages.append(Stage(factor, *sizes, unshuffle=int(unshuffle)))
-        before = before / factor
-    try:
-        stage_spacings(tuple(stages), Fraction(10))
-    except ValueError as error:
-        raise InputError(f"model.stages: {error}") from error
-    return tuple(stages)
 
 
 def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) -> Objective:

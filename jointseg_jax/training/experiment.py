@@ -21,18 +21,21 @@ from jointseg_jax.data.sensor import SensorSpread
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
 from jointseg_jax.models.attention import ChannelAttention
-from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.models.jointseg import JointSeg, Params, run
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.training import accumulation, resume_check
-from jointseg_jax.training.build import build_method, build_model
+from jointseg_jax.training.build import build_method
+from jointseg_jax.training.build_network import build_model
 from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints import Checkpoints, Meta
 from jointseg_jax.training.checkpoints.initial import begin_from
+from jointseg_jax.training.checkpoints.meta import Meta
 from jointseg_jax.training.checkpoints.published import load_vgg19
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.method import Method, fresh_state, init_state
 from jointseg_jax.training.optimizers import build_schedule
 from jointseg_jax.training.programs import Steps, compile_programs
-from jointseg_jax.training.state import Method, Params, TrainState, fresh_state, init_state
+from jointseg_jax.training.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)

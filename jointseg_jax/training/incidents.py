@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jointseg_jax.errors import Diverged, StorageError
 from jointseg_jax.storage.files import write_json
 from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.experiment import Experiment
 from jointseg_jax.training.run.events import printable

@@ -10,6 +10,7 @@ import jax
 from jointseg_jax.data.pipeline import evaluation_batches
 from jointseg_jax.errors import Interrupted
 from jointseg_jax.models import cost
+from jointseg_jax.models.jointseg import Params
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.reader import warm_drivers
 from jointseg_jax.storage.files import write_json, write_text
@@ -17,8 +18,9 @@ from jointseg_jax.storage.folders import claim
 from jointseg_jax.storage.locks import exclusive
 from jointseg_jax.training import doubts, validation
 from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints import FOLDER, Checkpoints
+from jointseg_jax.training.checkpoints.reading import FOLDER
 from jointseg_jax.training.checkpoints.saving import Saver
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import consensus, multiprocess, parallel
 from jointseg_jax.training.experiment import Experiment, forward_flops, parameter_table, set_up, start
 from jointseg_jax.training.incidents import Incidents
@@ -27,7 +29,7 @@ from jointseg_jax.training.run.logs import RunLog
 from jointseg_jax.training.run.meter import Meter
 from jointseg_jax.training.run.profiling import Trace
 from jointseg_jax.training.run.stop_request import StopAsked, Stopping
-from jointseg_jax.training.state import Params, TrainState
+from jointseg_jax.training.state import TrainState
 from jointseg_jax.training.step_memory import check_room
 
 

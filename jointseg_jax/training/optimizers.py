@@ -8,8 +8,8 @@ import jax
 import optax
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.models.jointseg import Params
 from jointseg_jax.training.losses.adversarial_loss import Critic
-from jointseg_jax.training.state import Params
 
 
 def build_schedule(config: Any, steps: int) -> optax.Schedule:

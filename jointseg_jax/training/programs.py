@@ -6,8 +6,10 @@ from typing import Any, cast
 import jax
 import optax
 
+from jointseg_jax.models.jointseg import Params
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.state import Method, Params, TrainState
+from jointseg_jax.training.method import Method
+from jointseg_jax.training.state import TrainState
 from jointseg_jax.training.step import Batch, Metrics, make_evaluation, make_step
 
 

@@ -17,7 +17,7 @@ from jointseg_jax.data.pipeline import Slice
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.reader import warm_drivers
 from jointseg_jax.storage.files import read_json
-from jointseg_jax.training.checkpoints import Stored
+from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import digest, set_up
 from jointseg_jax.training.incidents import RECORD

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import optax
 
 from jointseg_jax.models.discriminator import power_iteration
-from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.models.jointseg import JointSeg, Params, run
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.training import accumulation
 from jointseg_jax.training.losses.basic import stage_targets
-from jointseg_jax.training.state import Method, Params, TrainState
+from jointseg_jax.training.method import Method
+from jointseg_jax.training.state import TrainState
 
 Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]

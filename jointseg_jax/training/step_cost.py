@@ -23,11 +23,12 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.vgg import vgg19_shapes
 from jointseg_jax.rasters.contract import Contract, Statistics
 from jointseg_jax.training import accumulation
-from jointseg_jax.training.build import build_method, build_model
+from jointseg_jax.training.build import build_method
+from jointseg_jax.training.build_network import build_model
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import label_share, parameter_table
+from jointseg_jax.training.method import Method, init_state
 from jointseg_jax.training.programs import Program, compile_programs
-from jointseg_jax.training.state import Method, init_state
 from jointseg_jax.training.step import abstract_batch, make_step
 
 _SHARE = 0.9  # of a device's memory for a step; the allocator and batches in transfer take the rest

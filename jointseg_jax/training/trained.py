@@ -8,12 +8,12 @@ import jax
 import ml_collections
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.models.jointseg import JointSeg
+from jointseg_jax.models.jointseg import JointSeg, Params, init_params
 from jointseg_jax.storage import formats
-from jointseg_jax.training.build import build_model
-from jointseg_jax.training.checkpoints import FOLDER, Meta, Stored, choose_step
+from jointseg_jax.training.build_network import build_model
+from jointseg_jax.training.checkpoints.meta import Meta
+from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.state import Params, init_params
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,13 +12,12 @@ from scipy.special import expit
 from jointseg_jax.data.patches import PatchReader
 from jointseg_jax.data.pipeline import Slice, evaluation_batches
 from jointseg_jax.models import jointseg
-from jointseg_jax.models.jointseg import JointSeg, Outputs
+from jointseg_jax.models.jointseg import JointSeg, Outputs, Params
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
 from jointseg_jax.training import calibration
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.state import Params
 from jointseg_jax.training.step import LOGIT_LIMIT, Batch, Metrics
 
 

@@ -17,7 +17,8 @@ from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.mapping.area.map_area import map_area, plan_area
 from jointseg_jax.mapping.area.product_plan import Settings
 from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints import Checkpoints, Meta
+from jointseg_jax.training.checkpoints.meta import Meta
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.state import TrainState
 from jointseg_jax.training.trained import Trained, load_trained
 

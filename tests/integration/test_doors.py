@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.experiment import set_up
 
 ROOT = pathlib.Path(__file__).parents[2]

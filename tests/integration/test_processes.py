@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.experiment import set_up
 
 pytestmark = pytest.mark.slow

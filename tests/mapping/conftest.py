@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 def trained(toy_config, tmp_path_factory):
     """A network with strong random weights: nothing fades because it is untrained."""
     from jointseg_jax.training.calibration import Calibration
-    from jointseg_jax.training.checkpoints import Meta
+    from jointseg_jax.training.checkpoints.meta import Meta
     from jointseg_jax.training.experiment import set_up
     from jointseg_jax.training.trained import Trained
 
@@ -32,7 +32,7 @@ def workdir(toy_config, trained, tmp_path_factory):
     """`trained` as training would have left it, for processes that load it themselves."""
     import contextlib
 
-    from jointseg_jax.training.checkpoints import Checkpoints
+    from jointseg_jax.training.checkpoints.writing import Checkpoints
     from jointseg_jax.training.experiment import set_up
 
     folder = tmp_path_factory.mktemp("workdir")
@@ -68,11 +68,11 @@ def seeing(tmp_path_factory):
     """A network for 8-bit pictures of three bands at 10 m, with strong random weights: it takes real scenes, too."""
     import toy
 
+    from jointseg_jax.models.jointseg import init_params
     from jointseg_jax.rasters.contract import Contract, Modality, Statistics
-    from jointseg_jax.training.build import build_model
+    from jointseg_jax.training.build_network import build_model
     from jointseg_jax.training.calibration import Calibration
-    from jointseg_jax.training.checkpoints import Meta
-    from jointseg_jax.training.state import init_params
+    from jointseg_jax.training.checkpoints.meta import Meta
     from jointseg_jax.training.trained import Trained
 
     statistics = Statistics((0.35, 0.35, 0.3), (0.15, 0.13, 0.12), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

@@ -11,7 +11,7 @@ import toy
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.storage.folders import MARKER
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import multiprocess
 from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.loop import train

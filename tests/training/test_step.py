@@ -34,7 +34,7 @@ def host_batch(experiment):
 @pytest.fixture(scope="module")
 def single(experiment):
     """A state on one device."""
-    from jointseg_jax.training.state import fresh_state
+    from jointseg_jax.training.method import fresh_state
 
     return fresh_state(experiment.method, 0)
 
@@ -167,7 +167,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize(("platform", "expected"), [("cpu", {"xla_backend_optimization_level": 0}), ("gpu", None)])
 def test_only_the_cpu_is_told_to_optimise_less(platform, expected, monkeypatch):
-    from jointseg_jax.training.state import fresh_state
+    from jointseg_jax.training.method import fresh_state
 
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     monkeypatch.setattr(jax, "jit", lambda _, **options: lambda: options)

@@ -21,7 +21,7 @@ from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor import not_finite
 from jointseg_jax.mapping.predictor.flips import MEMBERS, mean_and_spread, turn, turn_back
-from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.models.jointseg import JointSeg, Params, run
 from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract
 from jointseg_jax.rasters.lattice import Window
@@ -29,7 +29,6 @@ from jointseg_jax.rasters.reader import Handles, warm_drivers
 from jointseg_jax.rasters.scene import ImageLayer
 from jointseg_jax.storage.read_ahead import ahead
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.state import Params
 from jointseg_jax.training.trained import Trained
 
 DEFAULT_TILE = 64  # coarse pixels

@@ -5,7 +5,7 @@ import hashlib
 import jax
 import numpy as np
 
-from jointseg_jax.training.state import Params
+from jointseg_jax.models.jointseg import Params
 from jointseg_jax.training.trained import Trained
 
 

@@ -14,7 +14,7 @@ from jointseg_jax import __version__
 from jointseg_jax.mapping.predictor.halo import kept
 from jointseg_jax.mapping.predictor.weights import flat_weights, weights_digest
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract, Modality
-from jointseg_jax.training.checkpoints import FOLDER
+from jointseg_jax.training.checkpoints.reading import FOLDER
 from jointseg_jax.training.trained import Trained
 
 MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"

@@ -8,9 +8,3 @@ A checkpoint is written in the background and committed by a rename. Older ones 
 onto any number of devices, because it is read onto an abstract tree of shapes, dtypes and shardings. Its files are
 compared with their digests before they are read.
 """
-
-from jointseg_jax.training.checkpoints.meta import Meta
-from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
-from jointseg_jax.training.checkpoints.writing import Checkpoints
-
-__all__ = ["FOLDER", "Checkpoints", "Meta", "Stored", "choose_step"]

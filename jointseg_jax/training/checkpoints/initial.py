@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.training.checkpoints import FOLDER, Stored, choose_step
 from jointseg_jax.training.checkpoints.published import load_rrdbnet
+from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
 from jointseg_jax.training.state import TrainState
 
 Flat = dict[str, Any]

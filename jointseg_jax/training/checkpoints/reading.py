@@ -10,11 +10,12 @@ import jax
 import orbax.checkpoint as ocp
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.models.jointseg import Params
 from jointseg_jax.storage import digests, formats
 from jointseg_jax.training.checkpoints.meta import Meta
 from jointseg_jax.training.checkpoints.quiet import quieten
 from jointseg_jax.training.devices import consensus
-from jointseg_jax.training.state import Params, TrainState
+from jointseg_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
 METRIC = "f1"

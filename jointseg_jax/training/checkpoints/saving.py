@@ -6,7 +6,8 @@ import jax
 
 from jointseg_jax.errors import StorageError
 from jointseg_jax.storage import retries
-from jointseg_jax.training.checkpoints import Checkpoints, Meta
+from jointseg_jax.training.checkpoints.meta import Meta
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.state import TrainState
 
 

@@ -16,13 +16,13 @@ from jointseg_jax.mapping.area.map_area import map_area, plan_area
 from jointseg_jax.mapping.area.product_plan import Settings
 from jointseg_jax.mapping.predictor.halo import TOLERANCE
 from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.open_scene import open_scene
-from jointseg_jax.training.build import build_model
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.build_network import build_model
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.experiment import set_up
-from jointseg_jax.training.state import init_params
 from jointseg_jax.training.trained import load_trained
 
 SCENES = ("202309_patchN_2", "202412_patchN_14")  # they share 2.2 by 4.1 km

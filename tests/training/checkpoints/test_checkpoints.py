@@ -9,7 +9,8 @@ import pytest
 from jointseg_jax.errors import InputError
 from jointseg_jax.storage import formats
 from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints import Checkpoints, Stored, choose_step
+from jointseg_jax.training.checkpoints.reading import Stored, choose_step
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import set_up, start
 from jointseg_jax.training.trained import load_trained

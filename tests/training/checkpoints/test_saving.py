@@ -10,8 +10,8 @@ import pytest
 
 from jointseg_jax.errors import StorageError
 from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints import Checkpoints
 from jointseg_jax.training.checkpoints.saving import Saver
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.experiment import set_up
 
 

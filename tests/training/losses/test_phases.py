@@ -12,10 +12,10 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
 from jointseg_jax.models.vgg import vgg19_shapes
 from jointseg_jax.training import step as steps
-from jointseg_jax.training.checkpoints import Checkpoints
+from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.loop import train
-from jointseg_jax.training.state import fresh_state, init_state
+from jointseg_jax.training.method import fresh_state, init_state
 from jointseg_jax.training.step import abstract_batch, make_step
 
 
