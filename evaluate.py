@@ -9,18 +9,25 @@ from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
-_DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset; the one it was trained on by default.")
-_SPLIT = flags.DEFINE_string("split", "test", "Whose ground to judge: train, validation or test.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
-_WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for the figures; WORKDIR/evaluation/... by default.")
+_DATASET = flags.DEFINE_string("dataset", None, "Prepared dataset to evaluate on; by default that of the training.")
+_SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate on: train, validation or test.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Checkpoint: best (by validation F1), latest, or a step.")
+_WEIGHTS = flags.DEFINE_string("weights", "ema", "Weights: ema (moving average) or raw.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the results; by default WORKDIR/evaluation/...")
 _TILE = cli.define_number(
-    "tile", 64, "Core of a tile in input pixels; changes speed and memory, not the figures.", bounds.TILE
+    "tile",
+    64,
+    "Side of a window in input pixels, without its halo; changes speed and memory, not the scores.",
+    bounds.TILE,
 )
 _AUGMENT = flags.DEFINE_boolean(
-    "augment", False, "Judge the mean map of eight flips and quarter turns, and what their agreement is worth."
+    "augment",
+    False,
+    "Average the map over eight flips and quarter turns, and measure how well their agreement predicts errors.",
 )
-_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "To compute in; that of the training by default.")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", None, ["float32", "bfloat16"], "Precision of the computation; by default that of the training."
+)
 flags.mark_flag_as_required("workdir")
 
 

@@ -20,57 +20,77 @@ if TYPE_CHECKING:
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string(
-    "input", None, "One scene: a raster, or a folder with one raster per modality (a dataset's site). Or several "
-    "scenes: a folder of those, a STAC collection, item collection or item, a prepared dataset.",
+    "input", None, "One scene: a raster, or a folder with one raster per modality (such as a site of a dataset). Or "
+    "several scenes: a folder of scenes, a STAC collection, item collection or item, or a prepared dataset.",
 )  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the map.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation F1), latest, or a step.")
-_WEIGHTS = flags.DEFINE_string("weights", "ema", "ema or raw.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Checkpoint: best (by validation F1), latest, or a step.")
+_WEIGHTS = flags.DEFINE_string("weights", "ema", "Weights: ema (moving average) or raw.")
 _RADIOMETRY = flags.DEFINE_string(
-    "radiometry", "contract", "contract, display or harmonise: how to take a scene in other units."
+    "radiometry",
+    "contract",
+    "contract (refuse a scene in other units than the training data), display (read 8-bit numbers as a display "
+    "stretch) or harmonise (shift and scale each band to the training mean and deviation).",
 )
 _KEEP_GRID = flags.DEFINE_boolean(
-    "keep_grid", False, "Map on the scene's own grid refined ten times, whatever its CRS and pixel size."
+    "keep_grid", False, "Map on the scene's own grid with ten times smaller pixels, whatever its CRS and pixel size."
 )
 _BANDS = flags.DEFINE_list(
-    "bands", [], "One-based numbers of the network's bands in the file, where their names do not tell."
+    "bands", [], "Numbers (from 1) of the network's bands in the file, if the file does not name its bands."
 )
 _TILE = cli.define_number(
-    "tile", 64, "Core of a window in input pixels; changes speed and memory, not the map.", bounds.TILE
+    "tile",
+    64,
+    "Side of a window in input pixels, without its halo; changes speed and memory, not the map.",
+    bounds.TILE,
 )
 _BATCH = cli.define_number(
     "batch", None, "Windows computed at once; by default one per accelerator, one on CPUs.", bounds.BATCH
 )
 _AUGMENT = flags.DEFINE_boolean(
-    "augment", False, "Average over eight flips and quarter turns, at eight times the cost."
+    "augment", False, "Average the map over eight flips and quarter turns, at eight times the cost."
 )
 _CONFIDENCE = flags.DEFINE_boolean(
     "confidence",
     False,
-    "Write the agreement of those eight; needs `evaluate.py --augment` first, which measures its worth.",
+    "Write the agreement of the eight maps of --augment; run `evaluate.py --augment` first, to measure its value.",
 )
-_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "To compute in; that of the training by default.")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", None, ["float32", "bfloat16"], "Precision of the computation; by default that of the training."
+)
 _IMAGE = flags.DEFINE_boolean(
     "image", None, "Write the super-resolved image; by default for one scene, not for an area."
 )
 
-_AOI = flags.DEFINE_string("aoi", None, "Vector file with the area of interest; by default all that the scenes show.")
-_GRID = cli.define_number("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.", bounds.GRID)
-_EXECUTOR = flags.DEFINE_enum("executor", "serial", ["serial", "dask", "shard"], "Who maps the tiles.")
-_WORKERS = cli.define_number(
-    "workers", 0, "dask: processes (or Slurm jobs) to start; 0 is one per GPU, or one.", bounds.WORKERS
+_AOI = flags.DEFINE_string(
+    "aoi", None, "Vector file with the area of interest; by default everything that the scenes cover."
 )
-_SCHEDULER = flags.DEFINE_string("scheduler", "", "dask: address of a cluster that is there, such as tcp://host:8786.")
+_GRID = cli.define_number("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.", bounds.GRID)
+_EXECUTOR = flags.DEFINE_enum(
+    "executor",
+    "serial",
+    ["serial", "dask", "shard"],
+    "How to map the tiles: one by one (serial), with Dask workers, or only a share of them (shard).",
+)
+_WORKERS = cli.define_number(
+    "workers",
+    0,
+    "dask: number of processes (or Slurm jobs) to start; 0: one per GPU, or one without GPUs.",
+    bounds.WORKERS,
+)
+_SCHEDULER = flags.DEFINE_string("scheduler", "", "dask: address of a running cluster, such as tcp://host:8786.")
 _SLURM = flags.DEFINE_list(
     "slurm",
     None,
     "dask: start workers as Slurm jobs: queue=gpu,memory=16GB,walltime=04:00:00,"
-    "job_extra_directives=--gres=gpu:1 (more of those after semicolons).",
+    "job_extra_directives=--gres=gpu:1 (separate several directives by semicolons).",
 )
-_SHARD = flags.DEFINE_string("shard", None, "shard: this process's share, such as 0/16 to 15/16.")
-_PLAN_ONLY = flags.DEFINE_boolean("plan_only", False, "Write the plan, say what it holds, and stop.")
-_SKIP_REFUSED = flags.DEFINE_boolean("skip_refused", False, "Map without the scenes that cannot be used.")
-_CHECK = flags.DEFINE_boolean("check", False, "Compare the checksums of tiles that are there, and map bad ones again.")
+_SHARD = flags.DEFINE_string("shard", None, "shard: share of this process, from 0/16 to 15/16 for 16 processes.")
+_PLAN_ONLY = flags.DEFINE_boolean("plan_only", False, "Write the plan, print what it contains, and stop.")
+_SKIP_REFUSED = flags.DEFINE_boolean(
+    "skip_refused", False, "Leave out scenes that cannot be used, instead of stopping."
+)
+_CHECK = flags.DEFINE_boolean("check", False, "Verify the checksums of existing tiles, and map damaged ones again.")
 for _name in ("keep_grid", "plan_only", "skip_refused"):
     flags.DEFINE_alias(_name.replace("_", "-"), _name)
 flags.mark_flags_as_required(["workdir", "input", "output"])
@@ -92,11 +112,13 @@ def main() -> None:
     if _AOI.value is None and is_single(pathlib.Path(str(_INPUT.value)), trained.meta.contract):
         given = [f for f in _OF_AREAS if flags.FLAGS[f].present]
         if given:
-            raise InputError(f"--{given[0]} is for maps of an area: say which with --aoi, or leave it out")
+            raise InputError(f"--{given[0]} applies only to maps of an area: add --aoi=FILE, or remove the flag")
         _map_scene(trained)
     else:
         if _KEEP_GRID.value:
-            raise InputError("--keep_grid maps one scene on its own grid, but an area is mapped on UTM: leave it out")
+            raise InputError(
+                "--keep_grid maps one scene on its own grid, but an area is mapped in UTM: remove the flag"
+            )
         _map_area(trained, executor)
 
 
@@ -156,7 +178,7 @@ def _executor() -> "Executor":
     kind = _EXECUTOR.value
     for flag, owner in (("workers", "dask"), ("scheduler", "dask"), ("slurm", "dask"), ("shard", "shard")):
         if flags.FLAGS[flag].value and kind != owner:
-            raise InputError(f"--{flag} is for --executor={owner}: add that, or leave it out")
+            raise InputError(f"--{flag} works only with --executor={owner}: add it, or remove --{flag}")
     if kind == "serial":
         return Serial()
     if kind == "shard":

@@ -16,17 +16,23 @@ from jointseg_jax.errors import InputError
 _CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, evaluation.")
 _INIT_FROM = flags.DEFINE_string(
-    "init_from", None, "Weights for a new run, where they fit: WORKDIR[:STEP] of another, or an RRDBNet x4 file (.pth)."
+    "init_from",
+    None,
+    "Initial weights, used where names and shapes match: WORKDIR[:STEP] of another run, or an RRDBNet x4 file (.pth).",
 )
-_PLAN = flags.DEFINE_boolean("plan", False, "Say what a step costs, and which batch fits, instead of training.")
-_PROFILE = flags.DEFINE_string("profile", None, "start:stop: trace these steps into WORKDIR/profile.")
+_PLAN = flags.DEFINE_boolean(
+    "plan", False, "Print the cost of a training step and the largest batch that fits, and stop."
+)
+_PROFILE = flags.DEFINE_string("profile", None, "START:STOP: profile these steps, into WORKDIR/profile.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, for a run of several processes.")
-_PROCESSES = cli.define_number("processes", None, "How many processes the run has.", bounds.PROCESSES)
-_PROCESS = cli.define_number("process", None, "Number of this process, from 0.", bounds.PROCESS)
+_PROCESSES = cli.define_number("processes", None, "Number of processes in the run.", bounds.PROCESSES)
+_PROCESS = cli.define_number("process", None, "Index of this process, from 0.", bounds.PROCESS)
 _CLUSTER = flags.DEFINE_string(
-    "cluster", "auto", "Where to learn of other processes: auto, none (there are no others), environment, slurm, tpu."
+    "cluster", "auto", "How to find the other processes: auto, none (there are no others), environment, slurm or tpu."
 )
-_CONNECT = cli.define_number("connect_timeout", 300, "Seconds to wait for all processes at the start.", bounds.TIMEOUT)
+_CONNECT = cli.define_number(
+    "connect_timeout", 300, "Seconds to wait at the start until all processes are connected.", bounds.TIMEOUT
+)
 _HEARTBEAT = cli.define_number(
     "heartbeat_timeout", 100, "Seconds after which a silent process counts as dead.", bounds.TIMEOUT
 )
@@ -47,7 +53,7 @@ def main() -> None:
         step_cost.plan(_CONFIG.value)
         return
     if _WORKDIR.value is None:
-        raise InputError("--workdir=DIR is missing: the folder of the run")
+        raise InputError("--workdir is missing: give the folder of the run, such as --workdir=runs/demo")
     wanted = profiling.parse(_PROFILE.value)
     said = processes.Flags(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _CLUSTER.value)
     decided = processes.decide(said, os.environ)

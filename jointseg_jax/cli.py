@@ -115,7 +115,10 @@ def status_of(work: Callable[[], int | None]) -> int:
         sys.stdout.flush()
         lost = next((raw.lost for raw in streams if raw.lost), None)
         if lost and not status:
-            status = _say(f"error: the output cannot be written: {lost.strerror}", StorageError.status)
+            status = _say(
+                f"error: standard output cannot be written ({lost.strerror}): check the disk it is redirected to",
+                StorageError.status,
+            )
         return status
 
 
@@ -130,13 +133,13 @@ def _outcome(work: Callable[[], int | None]) -> int:
         return _say(f"error: {error}", INPUT_ERROR_STATUS)
     except _Stopped:
         return _say(
-            "stopped before the work was done; no file is left half-written: run the same command again",
+            "stopped before the work was done, and no file is half-written: run the same command again",
             Interrupted.status,
         )
     except OSError as error:
         if error.errno in retries.FULL | retries.PASSING:
-            what = f"{error.filename or 'a file'} cannot be read or written"
-            return _say(f"error: {what}: {error.strerror}", StorageError.status)
+            what = f"{error.filename or 'a file'} cannot be read or written ({error.strerror})"
+            return _say(f"error: {what}: check the disk, then run the same command again", StorageError.status)
         if error.errno not in _REFUSED or error.filename is None:
             raise
         return _say(f"error: {error.filename} cannot be used ({error.strerror}): give another path", INPUT_ERROR_STATUS)
@@ -146,8 +149,8 @@ def _outcome(work: Callable[[], int | None]) -> int:
         if not isinstance(error, MemoryError) and not _MEMORY.search(str(error)):
             raise
         return _say(
-            f"error: there is too little memory ({_first_line(error)}): lower the batch (--config.data.batch, --batch) "
-            "or the window (--tile); train.py --plan says what a training step needs",
+            f"error: not enough memory ({_first_line(error)}): lower the batch (--config.data.batch, --batch) "
+            "or the window (--tile); train.py --plan prints what a training step needs",
             INPUT_ERROR_STATUS,
         )
 
@@ -158,7 +161,7 @@ def _unwritable_name(error: UnicodeEncodeError) -> str:
     if encoding != "utf-8":
         name = name.encode(errors="surrogateescape").decode(errors="replace")
         return f"{name!r} cannot be used in this locale, whose encoding is {encoding}: set PYTHONUTF8=1"
-    return f"{name.encode(errors='surrogateescape')!r} is a name that is no UTF-8: rename it"
+    return f"{name.encode(errors='surrogateescape')!r} is not a file name in UTF-8: rename the file"
 
 
 def _first_line(error: BaseException) -> str:

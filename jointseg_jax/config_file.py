@@ -19,7 +19,7 @@ def define() -> Any:
     holder = config_flags.DEFINE_config_file(
         "config",
         None,
-        "configs/NAME.py, with structure behind a colon: configs/dubai.py:control=bilinear",
+        "Config file, such as configs/demo.py; its arguments follow a colon: configs/dubai.py:control=bilinear.",
         lock_config=True,
     )
     flags.FLAGS["config"].parser = _File(name="config", lock_config=True)
@@ -32,7 +32,9 @@ class _File(config_flags.ConfigFileFlagParser):
     def parse(self, path: str) -> ConfigDict:
         file = pathlib.Path(path.partition(":")[0])
         if not file.is_file():
-            raise InputError(f"--config={path}: there is no file {str(file)!r}: give one such as configs/demo.py")
+            raise InputError(
+                f"--config={path}: the file {str(file)!r} does not exist; give one such as configs/demo.py"
+            )
         try:
             config = super().parse(path)
         except InputError as error:  # from get_config; ml_collections added a traceback to its message
@@ -41,7 +43,7 @@ class _File(config_flags.ConfigFileFlagParser):
             raise InputError(_failure(file, error)) from error
         if not isinstance(config, ConfigDict):
             raise InputError(
-                f"{file}: get_config() returns no ConfigDict (ml_collections): configs/common.py makes one"
+                f"{file}: get_config() must return a ConfigDict of ml_collections; configs/common.py builds one"
             )
         for override in _overrides(sys.argv):
             _check_known(config, override)
@@ -52,7 +54,7 @@ def _failure(file: pathlib.Path, error: Exception) -> str:
     """Says where in the file an exception was raised, with its message."""
     if isinstance(error, SyntaxError):
         place = f"{error.filename}, line {error.lineno}"
-        return f"{place}, is no Python ({error.msg}): a config is a file such as configs/demo.py"
+        return f"{place}, is not valid Python ({error.msg}): correct it; configs/demo.py is an example"
     at: BaseException = error
     frames = traceback.extract_tb(at.__traceback__)
     while at.__context__ is not None:  # the first exception has the place
@@ -61,10 +63,10 @@ def _failure(file: pathlib.Path, error: Exception) -> str:
     own = [frame for frame in frames if pathlib.Path(frame.filename).resolve() == file.resolve()]
     said = f"{type(at).__name__}: {str(at).splitlines()[0] if str(at) else 'no message'}"
     if own:
-        return f"{file}, line {own[-1].lineno}, fails ({said})"
+        return f"{file}, line {own[-1].lineno}, fails ({said}): correct it there, or the arguments after the colon"
     if isinstance(at, AttributeError):
-        return f"{file} has no function get_config: a config is a file such as configs/demo.py"
-    return f"{file} cannot be read as a config ({said}): a config is a file such as configs/demo.py"
+        return f"{file} has no function get_config: give a config file such as configs/demo.py"
+    return f"{file} cannot be read as a config ({said}): give a config file such as configs/demo.py"
 
 
 def _overrides(arguments: list[str]) -> list[str]:

@@ -178,7 +178,9 @@ def _check(config: Any, prefix: str, table: Mapping[str, Kind]) -> None:
     for path in table:
         if "*" in path or path in found or path.startswith(OPTIONAL):
             continue
-        raise InputError(f"the config has no field {path}: build it with configs/common.py, which has its default")
+        raise InputError(
+            f"the config has no field {path}: build the config with configs/common.py, which sets a default"
+        )
     _check_gap(found)
     _check_source(found)
 
@@ -190,7 +192,7 @@ def _check_source(found: Mapping[str, Any]) -> None:
             raise InputError(f"--config.dataset.source.kind=landscape needs {lacking[0]}: see configs/demo.py")
     if not found["dataset.source.label"] and not found["dataset.source.vectors"]:
         raise InputError(
-            "--config.dataset.source.label= is empty and dataset.source.vectors, too: name the file of the label in one"
+            "--config.dataset.source.label and dataset.source.vectors are both empty: name the label file in one"
         )
 
 
@@ -198,8 +200,8 @@ def _check_gap(found: Mapping[str, Any]) -> None:
     by, gap, patch, halo = (found[f"dataset.{key}"] for key in ("split.by", "split.gap", "patch", "split.halo"))
     if by == "block" and gap < patch + halo:
         raise InputError(
-            f"--config.dataset.split.gap={gap} is too small: a patch ({patch}) and what a map looks beyond its tile "
-            f"(dataset.split.halo={halo}) must fit between two splits: make it {patch + halo} or more"
+            f"--config.dataset.split.gap={gap} is too small: the gap between splits must cover a patch ({patch}) "
+            f"and the halo of a map (dataset.split.halo={halo}): set it to {patch + halo} or more"
         )
 
 
@@ -213,8 +215,8 @@ def _check_field(path: str, value: Any, table: Mapping[str, Kind]) -> None:
     below = sorted({known[len(path) + 1 :].split(".")[0] for known in table if known.startswith(f"{path}.")})
     if not below:
         near = difflib.get_close_matches(path, list(table), 1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise InputError(f"--config.{path}={shown(value)} is no field that anything reads{hint}")
+        hint = f"did you mean {near[0]}?" if near else "configs/common.py lists the fields"
+        raise InputError(f"--config.{path}={shown(value)} is not a known field: {hint}")
     if value is not None or path not in OPTIONAL:
         raise InputError(f"--config.{path}={shown(value)} must be a section with the fields {', '.join(below)}")
 
@@ -225,7 +227,7 @@ def _pattern(path: str) -> str:
         if path.startswith(f"{section}."):
             key, *rest = path.removeprefix(f"{section}.").split(".")
             if not _KEY.fullmatch(key):
-                raise InputError(f"config.{section} names a {what} {key!r}: take letters, digits, '_' and '-'")
+                raise InputError(f"config.{section} names a {what} {key!r}: use only letters, digits, '_' and '-'")
             return ".".join([section, "*", *rest])
     return path
 

@@ -218,16 +218,16 @@ class Text(Kind):
 
     def wanted(self) -> str:
         """See `Kind`."""
-        return "text" if self.empty else "text that is not empty"
+        return "text" if self.empty else "non-empty text"
 
     def _fault(self, value: Any) -> str:
         if not isinstance(value, str):
             return f"must be {self.wanted()}"
         if not value and not self.empty:
-            return "is empty: it must be text"
+            return "must not be empty"
         if _CONTROL.search(value):
-            return "holds a control character: take it out"
-        return "" if len(value) <= self.longest else f"has {len(value)} characters: take at most {self.longest}"
+            return "contains a control character: remove it"
+        return "" if len(value) <= self.longest else f"has {len(value)} characters: use at most {self.longest}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,7 +294,7 @@ class Many(Kind):
             if fault := self.of.fault(entry):
                 return f"has the entry {shown(repr(entry))}, which {fault}"
         if self.distinct and len(set(map(repr, value))) < len(value):
-            return "names the same thing twice: keep one"
+            return "has the same entry twice: remove one"
         return ""
 
 

@@ -55,7 +55,7 @@ def test_a_stop_cleans_up_and_ends_with_75(number, tmp_path):
     """)
     status, err = ended_by(process, number)
     assert status == 75
-    assert err == "stopped before the work was done; no file is left half-written: run the same command again\n"
+    assert err == "stopped before the work was done, and no file is half-written: run the same command again\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -110,7 +110,10 @@ def test_letters_that_the_terminal_lacks_are_escaped():
 
 @pytest.mark.parametrize(
     ("environment", "words"),
-    [({"LC_ALL": "C", "PYTHONUTF8": "0"}, "encoding is ascii: set PYTHONUTF8=1"), ({"PYTHONUTF8": "1"}, "rename it")],
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0"}, "encoding is ascii: set PYTHONUTF8=1"),
+        ({"PYTHONUTF8": "1"}, "rename the file"),
+    ],
     ids=["ascii", "utf-8"],
 )
 def test_a_name_that_cannot_be_handed_on_is_one_sentence(environment, words):
@@ -126,7 +129,10 @@ def test_output_onto_a_full_disk_is_said():
     with pathlib.Path("/dev/full").open("w") as full:
         process = start("print('a table')", stdout=full)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (74, "error: the output cannot be written: No space left on device\n")
+    assert (process.returncode, err) == (
+        74,
+        "error: standard output cannot be written (No space left on device): check the disk it is redirected to\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,15 +143,15 @@ def test_output_onto_a_full_disk_is_said():
         (Unfinished("2 tiles failed"), 4, "error: 2 tiles failed"),
         (StorageError("x cannot be written"), 74, "error: x cannot be written"),
         (Unwritable("y cannot be written"), 74, "error: y cannot be written"),
-        (OSError(errno.ENOSPC, "No space left", "z"), 74, "error: z cannot be read or written: No space left"),
+        (OSError(errno.ENOSPC, "No space left", "z"), 74, "error: z cannot be read or written (No space left): check"),
         (
             PermissionError(errno.EACCES, "Permission denied", "w"),
             2,
             "error: w cannot be used (Permission denied): give another path",
         ),
         (Interrupted("saved: run again"), 75, "saved: run again"),
-        (MemoryError(), 2, "error: there is too little memory (MemoryError): lower the batch"),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocator"), 2, "error: there is too little memory ("),
+        (MemoryError(), 2, "error: not enough memory (MemoryError): lower the batch"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocator"), 2, "error: not enough memory ("),
     ],
     ids=lambda v: type(v).__name__ if isinstance(v, Exception) else "",
 )  # fmt: skip

@@ -101,7 +101,7 @@ def test_the_process_that_plans_leaves_memory_of_the_gpus_to_its_workers(executo
         (["--executor=shard"], "--shard=0/16"),
         (["--executor=shard", "--shard=2/2"], "2/2 does not exist"),
         (["--workers=2"], "--executor=dask"),
-        (["--keep_grid"], "leave it out"),
+        (["--keep_grid"], "remove the flag"),
         (["--aoi=nowhere.geojson"], "does not exist"),
         (["--confidence"], "--augment"),
         (["--tile=0"], "at least 1"),
