@@ -73,10 +73,10 @@ def amiss(folder: pathlib.Path, site: Site, *, deep: bool) -> str:
         path = folder / name
         try:
             if path.stat().st_size != known["bytes"]:
-                return f"{path} has {path.stat().st_size} bytes where {known['bytes']} were written"
+                return f"{path} has {path.stat().st_size} bytes instead of {known['bytes']}"
             which, digest = ("sha256", sha256) if deep else ("sample", sampled_sha256)
             if digest(path) != known[which]:
-                return f"{path} is not what was written (SHA-256)"
+                return f"{path} has changed since it was written (SHA-256)"
         except OSError as error:
             return f"{path} cannot be read ({error.strerror})"
     return ""
@@ -92,7 +92,7 @@ def check_rasters(data: Dataset, sites: Iterable[Site], *, deep: bool) -> None:
         for found in pool.map(lambda site: amiss(data.root / site.folder, site, deep=deep), sites):
             if found:
                 raise InputError(
-                    f"{found}: run `python prepare.py` with the dataset's --config again, which makes that site anew"
+                    f"{found}: run `python prepare.py` with the dataset's --config, which prepares that site again"
                 )
 
 

@@ -43,13 +43,13 @@ def amiss(folder: pathlib.Path, below: str = "") -> str:
             if not name.startswith(below):
                 continue
             if not path.is_file():
-                return f"{name} is gone"
+                return f"{name} is missing"
             if path.stat().st_size != file["bytes"]:
-                return f"{name} has {path.stat().st_size} bytes where {file['bytes']} were written"
+                return f"{name} has {path.stat().st_size} bytes instead of {file['bytes']}"
             if sha256(path) != file["sha256"]:
-                return f"{name} is not what was written (SHA-256)"
+                return f"{name} has changed since it was written (SHA-256)"
     except formats.Damaged:
-        return f"{FILE} is not what was written"
+        return f"{FILE} has changed since it was written"
     except PermissionError as error:
         return f"{error.filename} cannot be read ({error.strerror})"
     return ""

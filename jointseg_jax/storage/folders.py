@@ -60,8 +60,8 @@ class Claim:
             for name in sorted(names - self.files):
                 if os.path.lexists(self.folder / name):
                     raise InputError(
-                        f"{self.folder / name} was not written by this program, and a file of that name is to be "
-                        "written: move it away"
+                        f"{self.folder / name} was not written by this program and would be overwritten: move it to "
+                        "another folder"
                     )
             self._save(self.files | names)
 
@@ -150,9 +150,11 @@ def check_apart(folder: Path, inputs: Iterable[Path], beside: Collection[str] | 
     for given in inputs:
         for place in _places(given):
             if place == own:
-                raise InputError(f"{folder} is an input: choose another folder for the output")
+                raise InputError(f"the output folder {folder} is an input: choose another folder for the output")
             if place.is_relative_to(own) and (beside is None or place.relative_to(own).parts[0] in beside):
-                raise InputError(f"the input {given} lies in {folder}, where output is written: choose another folder")
+                raise InputError(
+                    f"the input {given} lies in the output folder {folder}: choose another folder for the output"
+                )
 
 
 def check_file(path: Path, what: str, ours: Callable[[pathlib.Path], bool], inputs: Iterable[Path] = ()) -> None:
@@ -166,11 +168,11 @@ def check_file(path: Path, what: str, ours: Callable[[pathlib.Path], bool], inpu
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder, and the {what} is a file: give the name of a file")
+        raise InputError(f"{path} is a folder, but the {what} is written to a file: give the name of a file")
     if any(place in _places(path) for given in inputs for place in _places(given)):
         raise InputError(f"{path} is an input: choose another name for the {what}")
     if os.path.lexists(path) and not (path.is_file() and ours(path)):
-        raise InputError(f"{path} is there and is no {what} of this program: choose another name for the {what}")
+        raise InputError(f"{path} exists and is not a {what} of this program: choose another name for the {what}")
 
 
 def _places(path: Path) -> set[pathlib.Path]:
@@ -187,7 +189,7 @@ def _take(
 ) -> tuple[bool, dict[str, Any]]:
     """Writes the marker or checks the existing one; returns whether the folder was empty, and the marker's contents."""
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, and the output is a folder: choose another name")
+        raise InputError(f"{folder} is a file, but the output needs a folder: choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):  # raises if the folder is not writable
         pass
@@ -198,8 +200,8 @@ def _take(
         record = _read(folder)  # another process of this run may have written it meanwhile
         if record is None and foreign and known is None:
             raise InputError(
-                f"{folder} holds {_some(foreign)}, and no {MARKER} of this program: choose a new or an empty folder "
-                "for the output"
+                f"{folder} contains {_some(foreign)} but no {MARKER} file of this program: choose a new or an empty "
+                "folder for the output"
             )
         if record is None:
             made = mine if known is None else {**mine, "files": sorted(known)}
@@ -213,12 +215,12 @@ def _take(
 def _check_owner(folder: pathlib.Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     kind = mine["kind"]
     if theirs["kind"] != kind:
-        raise InputError(f"{folder} holds a {theirs['kind']}, and this is a {kind}: choose another folder")
-    other = [f"{part}: {theirs['run'].get(part, 'not known')} there, {text} here" for part, text in mine["run"].items()
+        raise InputError(f"{folder} contains a {theirs['kind']}, but this is a {kind}: choose another folder")
+    other = [f"{part}: {theirs['run'].get(part, 'unknown')} there, {text} here" for part, text in mine["run"].items()
              if theirs["run"].get(part) != text]  # fmt: skip
     if other:
         raise InputError(
-            f"{folder} holds the {kind} of another run ({'; '.join(other)}): choose another folder, or remove that one"
+            f"{folder} contains the {kind} of another run ({'; '.join(other)}): choose another folder or remove it"
         )
 
 

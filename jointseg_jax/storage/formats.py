@@ -43,11 +43,11 @@ CHECKPOINT = Format("checkpoint", 2, "use another step (--checkpoint), or restor
 DATASET = Format("dataset", 2, _PREPARE)
 SITE = Format("site", 2, _PREPARE)
 LANDSCAPE = Format("landscape", 2, _PREPARE)
-PLAN = Format("plan", 2, "remove it, the same command makes it again")
-CATALOGUE = Format("catalogue", 2, "run the same `predict.py` command again, which makes it anew")
-LEDGER = Format("ledger row", 2, "run the same command again, which does that unit anew")
-HALO = Format("halo", 2, "remove it, it is measured again")
-RATES = Format("mapping rates", 2, "remove it, it is measured again")
+PLAN = Format("plan", 2, "remove it; the same command writes a new one")
+CATALOGUE = Format("catalogue", 2, "run the same `predict.py` command again, which writes a new one")
+LEDGER = Format("ledger row", 2, "run the same command again, which repeats that unit")
+HALO = Format("halo", 2, "remove it; the next run measures it again")
+RATES = Format("mapping rates", 2, "remove it; the next run measures it again")
 CONFIDENCE = Format("confidence", 2, "run `python evaluate.py --augment` again")
 FOLDER = Format("folder", 1, "choose another folder for the output")
 EXPORT = Format("export", 1, "export the network again with `python -m jointseg_jax.mapping.tools.export`")
@@ -91,10 +91,10 @@ def unseal(record: Any, kind: Format, where: object) -> dict[str, Any]:
         Newer: a newer version of the program wrote the record.
     """
     if not isinstance(record, dict):
-        raise damaged(where, kind, "it is no JSON object")
+        raise damaged(where, kind, "it is not a JSON object")
     sealed = _CHECKSUM in record or version(record) >= 2
     if sealed and record.get(_CHECKSUM) != checksum(record):
-        raise damaged(where, kind, "its checksum does not fit: a bit is wrong, or it was edited")
+        raise damaged(where, kind, "its checksum is wrong: the file was changed after it was written")
     check_version(record, kind, where)
     return {k: v for k, v in record.items() if k not in (_FORMAT, _CHECKSUM)}
 
@@ -110,11 +110,11 @@ def check_version(record: Mapping[str, Any], kind: Format, where: object) -> Non
     """Raises `Newer` for a record of a newer version, `Damaged` for one of another kind."""
     about = record.get(_FORMAT, {})
     if not isinstance(about, dict) or about.get("name", kind.name) != kind.name:
-        raise damaged(where, kind, f"it is no {kind.name}")
+        raise damaged(where, kind, f"it is not a record of kind {kind.name!r}")
     if version(record) > kind.version:
         raise Newer(
-            f"{where} was made by jointseg-jax {about.get('software', 'unknown')} ({kind.name} format "
-            f"{version(record)}), this is {__version__} (format {kind.version}): upgrade jointseg-jax"
+            f"{where} was written by jointseg-jax {about.get('software', 'unknown')} ({kind.name} format "
+            f"{version(record)}), which is newer than this {__version__} (format {kind.version}): upgrade jointseg-jax"
         )
 
 
@@ -128,8 +128,8 @@ def check_fields(fields: Mapping[str, Any], known: type, where: object) -> None:
     strange = sorted(set(fields) - {field.name for field in dataclasses.fields(known)})
     if strange:
         raise Newer(
-            f"{where} has a field {strange[0]!r} that jointseg-jax {__version__} does not know: it was made by a newer "
-            "version, upgrade jointseg-jax"
+            f"{where} has a field {strange[0]!r} that jointseg-jax {__version__} does not know: it was written by a "
+            "newer version, upgrade jointseg-jax"
         )
 
 

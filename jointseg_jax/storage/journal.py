@@ -55,12 +55,12 @@ class Journal:
         except OSError as error:
             if not self._failing:
                 self._complain(
-                    f"{self._path} cannot be written ({error.strerror}): the run goes on, its records wait in memory"
+                    f"{self._path} cannot be written ({error.strerror}): the run continues, records are kept in memory"
                 )
             self._failing = True
             return
         if self._failing:
-            self._complain(f"{self._path} is written again; {self.lost} records were lost")
+            self._complain(f"{self._path} can be written again; {self.lost} records were lost")
         self._failing = False
 
     def close(self) -> None:

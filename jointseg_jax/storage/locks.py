@@ -47,20 +47,20 @@ def _held(folder: str | os.PathLike[str], what: str, how: int) -> Iterator[None]
     except OSError as error:
         if error.errno in retries.FULL:
             raise
-        raise InputError(f"{folder} cannot be made or written ({error.strerror}): take another folder") from error
+        raise InputError(f"{folder} cannot be created or written ({error.strerror}): choose another folder") from error
     with file:
         try:
             fcntl.flock(file, how)
         except OSError as error:
             if error.errno not in _HELD:
                 raise InputError(
-                    f"{folder} lies on a file system without locks ({error.strerror}), where two runs might not notice "
-                    "each other: take another folder"
+                    f"{folder} lies on a file system without locks ({error.strerror}), where two runs could write to "
+                    "it at once: choose another folder"
                 ) from error
             file.seek(0)
             holder = file.read().decode(errors="replace").strip() or "unknown"
             raise InputError(
-                f"{folder} is in use by another {what} (process {holder}): wait for it, or take another folder"
+                f"{folder} is in use by another {what} (process {holder}): wait until it ends, or choose another folder"
             ) from error
         with contextlib.suppress(OSError):  # the lock also holds on a full disk
             file.truncate(0)

@@ -31,7 +31,7 @@ def test_a_flipped_bit_in_a_raster_is_found(copied, deep, name):
     data = load(copied)
     site_record.check_rasters(data, data.sites.values(), deep=deep)
     flip(copied / "sites" / "b" / name)
-    with pytest.raises(InputError, match=rf"sites/b/{name} is not what was written .*prepare\.py"):
+    with pytest.raises(InputError, match=rf"sites/b/{name} has changed since it was written .*prepare\.py"):
         site_record.check_rasters(data, data.sites.values(), deep=deep)
 
 
@@ -41,7 +41,7 @@ def test_a_raster_that_is_gone_or_cut_short_is_found(copied):
     with pytest.raises(InputError, match=r"image\.tif cannot be read"):
         site_record.check_rasters(data, data.sites.values(), deep=False)
     (copied / "sites" / "b" / "image.tif").write_bytes(b"II")
-    with pytest.raises(InputError, match=r"image\.tif has 2 bytes where"):
+    with pytest.raises(InputError, match=r"image\.tif has 2 bytes instead of"):
         site_record.check_rasters(data, data.sites.values(), deep=False)
 
 

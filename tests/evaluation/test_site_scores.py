@@ -79,7 +79,7 @@ def test_a_dataset_that_was_changed_is_not_judged_on(trained, data, tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"label\.tif is not what was written"):
+    with pytest.raises(InputError, match=r"label\.tif has changed since it was written"):
         evaluate(trained, datasets.load(tmp_path / "dataset"), "test", tmp_path / "f", tile=16, say=lambda _: None)
 
 

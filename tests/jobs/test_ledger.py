@@ -260,6 +260,6 @@ def test_rows_of_version_1_count_and_newer_ones_stop_the_run(ledger, said):
     files.write_json(path, {**old, "checksum": formats.checksum(old)})
     assert set(ledger.done()) == {"a"}
     files.write_json(path, formats.seal(old, formats.Format("ledger row", 9, "")))
-    with pytest.raises(formats.Newer, match=r"a\.json was made by jointseg-jax .*upgrade"):
+    with pytest.raises(formats.Newer, match=r"a\.json was written by jointseg-jax .*upgrade"):
         ledger.done()
     assert not said

@@ -142,7 +142,7 @@ def test_a_map_belongs_to_one_run(single, trained, tmp_path):
         (single, "scene.tif", {"image": False}, "image: True there, False here"),
     ]
     for network, scene, changes, message in others:
-        with pytest.raises(InputError, match=f"holds the map of a scene of another run .{message}.: choose another"):
+        with pytest.raises(InputError, match=f"contains the map of a scene of another run .{message}.: choose another"):
             map_scene(network, tmp_path / scene, tmp_path / "map", **{**asked, **changes})
     assert {path.name for path in before} == {path.name for path in (tmp_path / "map").iterdir()}
 
@@ -156,6 +156,6 @@ def test_the_scenes_own_folder_is_no_place_for_its_map(single, data, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "site")
     with pytest.raises(InputError, match="is an input"):
         map_scene(single, tmp_path / "site", tmp_path / "link", say=lambda _: None)
-    with pytest.raises(InputError, match=r"holds dem.tif, image.tif, label.tif and 5 more, and no MADE_BY"):
+    with pytest.raises(InputError, match=r"contains dem.tif, image.tif, label.tif and 5 more but no MADE_BY"):
         map_scene(single, data.root / "sites" / "c", tmp_path / "site", say=lambda _: None)
     assert {path: path.read_bytes() for path in (tmp_path / "site").iterdir()} == before

@@ -183,7 +183,7 @@ def test_a_page_replaces_only_a_page(tmp_path):
 def test_a_folder_of_a_pages_name_that_is_not_ours_is_left_alone(tmp_path):
     (tmp_path / "viewer").mkdir()
     (tmp_path / "viewer" / "index.html").write_text("mine")
-    with pytest.raises(InputError, match=r"viewer holds index\.html, and no MADE_BY"):
+    with pytest.raises(InputError, match=r"viewer contains index\.html but no MADE_BY"):
         built(tmp_path)
     assert [path.name for path in (tmp_path / "viewer").iterdir()] == ["index.html"]
 

@@ -32,7 +32,7 @@ def test_a_new_an_empty_and_our_own_folder_are_taken(tmp_path):
 @pytest.mark.parametrize("name", ["README.md", "image.tif", "items"])
 def test_a_folder_of_others_is_left_as_it_is(tmp_path, name):
     (tmp_path / name).mkdir() if name == "items" else (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=rf"holds {name}, and no {MARKER} .*: choose a new or an empty folder"):
+    with pytest.raises(InputError, match=rf"contains {name} but no {MARKER} .*: choose a new or an empty folder"):
         with claim(tmp_path, "map"):
             pass
     assert names(tmp_path) == [name]
@@ -55,10 +55,12 @@ def test_where_this_process_prints_to_does_not_count(tmp_path, monkeypatch):
 def test_a_folder_belongs_to_one_run_and_to_one_kind(tmp_path):
     with claim(tmp_path / "x", "map", run={"network": "a", "scene": "s"}):
         (tmp_path / "x" / "image.tif").write_text("1")
-    with pytest.raises(InputError, match=r"map of another run \(network: a there, b here\): choose .* or remove that"):
+    with pytest.raises(
+        InputError, match=r"map of another run \(network: a there, b here\): choose another folder or remove it"
+    ):
         with claim(tmp_path / "x", "map", run={"network": "b", "scene": "s"}):
             pass
-    with pytest.raises(InputError, match="holds a map, and this is a training run: choose another folder"):
+    with pytest.raises(InputError, match="contains a map, but this is a training run: choose another folder"):
         with claim(tmp_path / "x", "training run"):
             pass
     assert names(tmp_path / "x") == [MARKER, "image.tif"]
@@ -84,7 +86,7 @@ def test_inputs_may_not_lie_in_the_output(tmp_path):
     scene.mkdir()
     (scene / "s2.tif").write_text("1")
     for folder, read in ((scene, scene), (scene, scene / "s2.tif"), (tmp_path, scene)):
-        with pytest.raises(InputError, match=r"is an input|lies in .*, where output is written"):
+        with pytest.raises(InputError, match=r"is an input|lies in the output folder .*: choose another folder"):
             check_apart(folder, [read])
     check_apart(scene / "map", [scene, scene / "s2.tif"])
     check_apart(out, [scene])
@@ -106,7 +108,7 @@ def test_inputs_may_lie_beside_what_is_written_where_that_is_said(tmp_path):
         with pytest.raises(InputError, match=r"is an input|lies in"):
             check_apart(tmp_path, [given], ["sites"])
     (tmp_path / MARKER).unlink()
-    with pytest.raises(InputError, match="holds sites, and no"):
+    with pytest.raises(InputError, match="contains sites but no"):
         with claim(tmp_path, "dataset", inputs=[tmp_path / "raw"], beside=["sites"]):
             pass
 
@@ -119,7 +121,7 @@ def test_only_listed_files_are_replaced_and_removed(tmp_path):
             (tmp_path / name).write_text("ours")
     (tmp_path / "items" / "own.json").write_text("mine")
     with claim(tmp_path, "product") as taken:
-        with pytest.raises(InputError, match=r"items/own.json was not written by this program, .*: move it away"):
+        with pytest.raises(InputError, match=r"items/own.json was not written by this program .*: move it"):
             taken.announce(["items/own.json"])
         taken.announce(["items/a.json"])
         taken.sweep(["items/a.json"], under="items/")
@@ -149,7 +151,7 @@ def test_a_newer_marker_is_one_sentence(tmp_path):
         pass
     newer = dataclasses.replace(formats.FOLDER, version=formats.FOLDER.version + 1)
     formats.write_record(tmp_path / MARKER, {"owner": "me"}, newer)
-    with pytest.raises(InputError, match=rf"{MARKER} was made by .*: upgrade jointseg-jax"):
+    with pytest.raises(InputError, match=rf"{MARKER} was written by .*: upgrade jointseg-jax"):
         with claim(tmp_path, "map"):
             pass
 
@@ -195,12 +197,12 @@ def test_an_output_file_is_new_or_ours(tmp_path):
     table.write_text("share,1")
     check_file(table, "table", ours, [read])
     table.write_text("mine")
-    with pytest.raises(InputError, match="is there and is no table of this program: choose another name"):
+    with pytest.raises(InputError, match="exists and is not a table of this program: choose another name"):
         check_file(table, "table", ours, [read])
-    with pytest.raises(InputError, match="is a folder, and the table is a file"):
+    with pytest.raises(InputError, match="is a folder, but the table is written to a file"):
         check_file(tmp_path, "table", ours)
     with pytest.raises(InputError, match="is an input"):
         check_file(read, "table", lambda path: True, [read])
     os.link(read, tmp_path / "same.gpkg")
-    with pytest.raises(InputError, match="is there and is no table"):
+    with pytest.raises(InputError, match="exists and is not a table"):
         check_file(tmp_path / "same.gpkg", "table", ours, [read])

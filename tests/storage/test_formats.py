@@ -27,7 +27,8 @@ def test_a_newer_version_is_named(tmp_path, monkeypatch):
     formats.write_record(tmp_path / "a.json", {}, formats.Format("thing", 4, ""))
     monkeypatch.undo()
     with pytest.raises(
-        formats.Newer, match=r"a\.json was made by jointseg-jax 7\.1 \(thing format 4\), this is .*upgrade"
+        formats.Newer,
+        match=r"a\.json was written by jointseg-jax 7\.1 \(thing format 4\), which is newer than this .*upgrade",
     ):
         formats.read_record(tmp_path / "a.json", KIND)
 

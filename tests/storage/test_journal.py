@@ -17,7 +17,7 @@ def test_records_that_a_full_disk_refuses_are_written_once_there_is_room(tmp_pat
         for number in range(30):
             journal.append(b"%d" % number + b"x" * 5000 + b"\n")
         assert len(told) == 1
-        assert "log cannot be written (No space left on device): the run goes on" in told[0]
+        assert "log cannot be written (No space left on device): the run continues" in told[0]
         filler.unlink()
         journal.append(b"last\n")
         journal.close()

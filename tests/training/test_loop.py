@@ -52,7 +52,7 @@ def test_log_and_first_lines(finished, capsys):
 
 def test_a_folder_of_others_is_no_work_directory(toy_config, tmp_path):
     (tmp_path / "config.json").write_text("mine")
-    with pytest.raises(InputError, match=r"holds config\.json, and no MADE_BY of this program: choose a new"):
+    with pytest.raises(InputError, match=r"contains config\.json but no MADE_BY file of this program: choose a new"):
         train(toy_config, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 

@@ -25,7 +25,7 @@ def test_raw_data_where_the_dataset_is_to_lie_are_refused(own, placed):
     shutil.copytree(root, raw)
     config.source.root = str(raw)
     before = tree(root.parent)
-    with pytest.raises(InputError, match=r"is an input|lies in .*, where output is written: choose another folder"):
+    with pytest.raises(InputError, match=r"is an input|lies in the output folder .*: choose another folder"):
         prepare(config, say=toy.quiet)
     assert tree(root.parent) == before
 
@@ -64,7 +64,7 @@ def test_a_folder_of_other_things_is_refused(one):
     root = folder.parent.parent / "dataset"
     root.mkdir()
     (root / "index.parquet").write_text("mine")
-    with pytest.raises(InputError, match=r"holds index.parquet, and no MADE_BY of this program: choose a new"):
+    with pytest.raises(InputError, match=r"contains index.parquet but no MADE_BY file of this program: choose a new"):
         prepare(config, say=toy.quiet)
     assert tree(root) == {(root / "index.parquet").relative_to(root): b"mine"}
 

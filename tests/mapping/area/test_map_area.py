@@ -396,7 +396,7 @@ def test_plans_that_were_changed_are_told_from_newer_ones(network, product, tmp_
         if said is old:
             assert product_plan.load(tmp_path, contract)[0].tiles == product_plan.load(product[0], contract)[0].tiles
         else:
-            with pytest.raises(formats.Newer, match=rf"{name} was made by jointseg-jax .* format 9"):
+            with pytest.raises(formats.Newer, match=rf"{name} was written by jointseg-jax .* format 9"):
                 product_plan.load(tmp_path, contract)
 
 
@@ -463,11 +463,11 @@ def test_a_folder_of_others_is_no_product(network, scenes, area, tmp_path):
         path = tmp_path / "other" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
-    with pytest.raises(InputError, match=r"holds collection.json, index.geojson, items and 3 more, and no MADE_BY"):
+    with pytest.raises(InputError, match=r"contains collection.json, index.geojson, items and 3 more but no MADE_BY"):
         plan_area(network, scenes, area, tmp_path / "other", ASKED, say=quiet)
     assert {f.relative_to(tmp_path / "other").as_posix() for f in tmp_path.rglob("*") if f.is_file()} == set(names)
     for folder in (scenes, scenes / "early_20210601"):
-        with pytest.raises(InputError, match=r"is an input|and no MADE_BY"):
+        with pytest.raises(InputError, match=r"is an input|but no MADE_BY"):
             plan_area(network, scenes, area, folder, ASKED, say=quiet)
     with pytest.raises(InputError, match="lies in"):
         plan_area(network, scenes, area, scenes.parent, ASKED, say=quiet)

@@ -175,7 +175,7 @@ def test_a_file_of_a_records_name_that_is_not_ours_is_refused(product, card, nam
     folder, rows = product
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("{}")
-    with pytest.raises(InputError, match=rf"{name} was not written by this program, .*: move it away"):
+    with pytest.raises(InputError, match=rf"{name} was not written by this program .*: move it"):
         write_records(folder, rows, card, say=lambda _: None)
     assert (folder / name).read_text() == "{}"
     (folder / name).rename(folder / "elsewhere.json")

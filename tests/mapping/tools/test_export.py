@@ -139,7 +139,7 @@ def test_the_command_errs_in_one_line(tmp_path, capsys):
 
 def test_a_folder_of_others_and_of_another_network_is_left_alone(trained, exported, tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(InputError, match=r"holds README\.md, and no MADE_BY of this program"):
+    with pytest.raises(InputError, match=r"contains README\.md but no MADE_BY file of this program"):
         export(trained, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
     folder, _ = exported

@@ -97,11 +97,11 @@ def test_a_table_replaces_only_a_table(tmp_path, table, polygons, suffix):
     check_output(tmp_path / f"new{suffix}", [given])
     for path, message in (
         (given, "is an input"),
-        (mine, "is there and is no table of this program: choose another name"),
-        (tmp_path, "is a folder, and the table is a file"),
+        (mine, "exists and is not a table of this program: choose another name"),
+        (tmp_path, "is a folder, but the table is written to a file"),
     ):
         with pytest.raises(InputError, match=message):
             check_output(path, [given])
     ours.write_bytes(ours.read_bytes()[:20])
-    with pytest.raises(InputError, match="is no table"):
+    with pytest.raises(InputError, match="is not a table"):
         check_output(ours, [given])

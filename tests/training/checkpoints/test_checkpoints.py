@@ -220,7 +220,10 @@ def test_a_newer_format_is_named(experiment, state, tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "__version__", "7.1")
     saved(experiment, state, tmp_path, 1)
     monkeypatch.undo()
-    with pytest.raises(formats.Newer, match=r"made by jointseg-jax 7\.1 \(checkpoint format 9\), this is .*: upgrade"):
+    with pytest.raises(
+        formats.Newer,
+        match=r"written by jointseg-jax 7\.1 \(checkpoint format 9\), which is newer than this .*: upgrade",
+    ):
         Stored(tmp_path).best()
 
 
