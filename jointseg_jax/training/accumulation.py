@@ -24,8 +24,8 @@ def check(batch: int, devices: int, pieces: int) -> None:
     """
     if pieces < 1 or batch % (devices * pieces):
         raise InputError(
-            f"optimizer.accumulate is {pieces}: data.batch ({batch}) must divide into so many pieces over {devices} "
-            "device(s) of mesh.data"
+            f"data.batch is {batch}, but must be a multiple of optimizer.accumulate ({pieces}) times the {devices} "
+            "device(s) of mesh.data: change one of them"
         )
 
 

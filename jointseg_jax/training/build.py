@@ -31,21 +31,24 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
     count = len(model.spacings)
     stages = tuple(float(w) for w in config.stages)
     if len(stages) not in (1, count) and count:
-        raise InputError(f"loss.stages {stages} needs one weight, or one for each of {count} stages")
+        raise InputError(f"loss.stages is {stages}: give one weight, or one for each of {count} stages")
     stages = stages * count if len(stages) == 1 else stages
     segments = config.cross_entropy or config.dice or config.boundary
     resolves = model.has_sr and config.sr and any(stages)
     if not segments and not resolves:
-        raise InputError("config.loss gives no loss a weight: there is nothing to learn")
+        raise InputError(
+            "config.loss gives no output of the network a weight, so there is nothing to train: set "
+            "loss.cross_entropy, or loss.sr if the network has an SR branch"
+        )
     if config.weighting == "uncertainty" and not (segments and resolves):
         raise InputError(
-            "loss.weighting 'uncertainty' balances super-resolution and segmentation: give both a weight and the "
-            "network an SR branch, or say 'fixed'"
+            "loss.weighting 'uncertainty' balances super-resolution against segmentation, but one of them has no "
+            "weight or no branch: set both loss.sr and loss.cross_entropy, or loss.weighting='fixed'"
         )
     if config.affinity and not model.has_sr:
         raise InputError(
-            f"loss.affinity compares with an SR branch, which the control {model.control!r} lacks: set it to 0, or "
-            "take the control 'joint'"
+            f"loss.affinity compares with an SR branch, but the control {model.control!r} has none: set loss.affinity "
+            "to 0, or model.control to 'joint'"
         )
     try:
         weights = class_weights(label_share, config.class_balance) if config.class_balance else ()
@@ -88,37 +91,46 @@ def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumul
     judges = bool(config.weight or config.feature_matching)
     if not model.has_sr:
         raise InputError(
-            f"config.adversarial judges super-resolved images, which the control {model.control!r} lacks: set its "
-            "weights to 0, or take the control 'joint'"
+            f"config.adversarial judges super-resolved images, but the control {model.control!r} has no SR branch: "
+            "set its weights to 0, or model.control to 'joint'"
         )
     if judges and config.kind == "relativistic" and accumulate > 1:
         raise InputError(
-            "adversarial.kind 'relativistic' compares with the mean logit of the whole batch, which no piece of "
-            "optimizer.accumulate knows: take 'vanilla', or 1 piece"
+            "adversarial.kind 'relativistic' needs the mean logit of the whole batch, but optimizer.accumulate splits "
+            "the batch: set adversarial.kind to 'vanilla', or optimizer.accumulate to 1"
         )
     if space > 1:
-        raise InputError("config.adversarial looks at whole patches: take mesh.space 1")
+        raise InputError(
+            f"config.adversarial needs whole patches, but mesh.space {space} splits them: set mesh.space to 1"
+        )
     if len(model.image_index) != 3:
-        raise InputError(f"config.adversarial looks at three bands, the image has {len(model.image_index)}")
+        raise InputError(
+            f"config.adversarial needs an image of 3 bands, but this one has {len(model.image_index)}: set its "
+            "weights to 0, or prepare a dataset with three dataset.image_bands"
+        )
     whole = patch * FINE_FACTOR
     if config.crop > whole:
-        raise InputError(f"adversarial.crop is {config.crop}, but a patch has {whole} pixels at 1 m")
+        raise InputError(
+            f"adversarial.crop is {config.crop}, but a patch has {whole} pixels at 1 m: set it to {whole} or less"
+        )
     side, multiple = config.crop or whole, SIDE_MULTIPLE if judges else 1
     layers = tuple((str(name), float(weight)) for name, weight in config.layers)
     if config.perceptual:
         unknown = [name for name, _ in layers if name not in LAYERS]
         if unknown or not layers:
-            raise InputError(f"adversarial.layers has {unknown or 'no layer'}; VGG19 has {', '.join(LAYERS)}")
+            raise InputError(
+                f"adversarial.layers has {unknown or 'no layer'}: use layers of VGG19, {', '.join(LAYERS)}"
+            )
         if not config.vgg:
             raise InputError(
-                "adversarial.perceptual needs the weights of VGG19: name torchvision's file (vgg19-dcbb9e9d.pth) in "
-                "adversarial.vgg, or take adversarial.feature_matching instead"
+                "adversarial.perceptual needs the weights of VGG19: set adversarial.vgg to torchvision's file "
+                "(vgg19-dcbb9e9d.pth), or use adversarial.feature_matching instead"
             )
         multiple = max(multiple, *(reduction(name) for name, _ in layers))
     if side % multiple:
         raise InputError(
-            f"the networks of config.adversarial halve the {side} pixels they look at down to 1/{multiple}: set "
-            f"adversarial.crop to a multiple of {multiple}"
+            f"config.adversarial looks at {side} x {side} pixels, but its networks need a side that is a multiple of "
+            f"{multiple}: set adversarial.crop to one"
         )
     return Critic(
         net=UNetDiscriminator(config.features, model.dtype) if judges else None,

@@ -21,11 +21,11 @@ def build_model(config: Any, contract: Contract) -> JointSeg:
         InputError: the config contradicts itself.
     """
     if config.control not in CONTROLS:
-        raise InputError(f"model.control is {config.control!r}; known: {CONTROLS}")
+        raise InputError(f"model.control is {config.control!r}: use one of {', '.join(CONTROLS)}")
     if config.dtype not in _DTYPES:
-        raise InputError(f"model.dtype is {config.dtype!r}; known: {sorted(_DTYPES)}")
+        raise InputError(f"model.dtype is {config.dtype!r}: use one of {', '.join(_DTYPES)}")
     if config.remat not in REMAT:
-        raise InputError(f"model.remat is {config.remat!r}; known: {', '.join(REMAT)}")
+        raise InputError(f"model.remat is {config.remat!r}: use one of {', '.join(REMAT)}")
     lattices = tuple(Fraction(str(x)) for x in config.lattices)
     if (
         len(lattices) != len(config.widths)
@@ -34,7 +34,8 @@ def build_model(config: Any, contract: Contract) -> JointSeg:
         or sorted(lattices) != list(lattices)
     ):
         raise InputError(
-            f"model.lattices {config.lattices} must rise from 1 to 10 m, with one of model.widths {config.widths} each"
+            f"model.lattices {config.lattices} must rise from 1 to 10 m, and model.widths {config.widths} must have "
+            "one entry for each of them"
         )
     inputs = []
     for modality in contract.modalities:
@@ -61,20 +62,20 @@ def build_stages(config: Any) -> tuple[Stage, ...]:
     factors = tuple(Fraction(str(f)) for f in config.stages)
     for field in ("blocks", "features", "growth", "tail_features", "trunk_spacing"):
         if len(config[field]) != len(factors):
-            raise InputError(f"model.{field} {config[field]} needs one entry for each of the stages {config.stages}")
+            raise InputError(f"model.{field} is {config[field]}: give one entry for each of the stages {config.stages}")
     stages = []
     before = Fraction(int(COARSE_SPACING))
     for i, factor in enumerate(factors):
         unshuffle = Fraction(str(config.trunk_spacing[i])) / before
         if unshuffle.denominator != 1 or unshuffle < 1:
             raise InputError(
-                f"model.trunk_spacing of stage {i + 1} is {config.trunk_spacing[i]} m, but the stage's input lies "
-                f"at {float(before):g} m: "
-                "it must be a whole multiple of that"
+                f"model.trunk_spacing of stage {i + 1} is {config.trunk_spacing[i]} m, but must be a whole multiple "
+                f"of the spacing of that stage's input, {float(before):g} m"
             )
         if (10 / (before * unshuffle)).denominator != 1:
             raise InputError(
-                f"model.trunk_spacing of stage {i + 1}, {config.trunk_spacing[i]} m, must divide the 10 m pixel"
+                f"model.trunk_spacing of stage {i + 1} is {config.trunk_spacing[i]} m, but must divide 10 m into "
+                "whole parts"
             )
         sizes = (config.blocks[i], config.features[i], config.growth[i], config.tail_features[i])
         stages.append(Stage(factor, *sizes, unshuffle=int(unshuffle)))

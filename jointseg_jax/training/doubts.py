@@ -21,18 +21,21 @@ def at_start(config: Any) -> list[str]:
     found = []
     if warmup >= steps:
         found.append(
-            f"optimizer.warmup is {warmup} steps and the run {steps}: the learning rate never reaches "
+            f"optimizer.warmup is {warmup} steps, but the run has only {steps}: the learning rate never reaches "
             f"{config.optimizer.learning_rate:g}"
         )
     if config.loss.segmentation_start >= steps:
         found.append(
-            f"loss.segmentation_start is {config.loss.segmentation_start} and the run has {steps} steps: segmentation "
-            "is never trained"
+            f"loss.segmentation_start is {config.loss.segmentation_start}, but the run has only {steps} steps: "
+            "segmentation is never trained"
         )
     adversarial = config.adversarial
     weighted = adversarial.weight or adversarial.feature_matching or adversarial.perceptual
     if weighted and adversarial.start >= steps:
-        found.append(f"adversarial.start is {adversarial.start} and the run has {steps} steps: that phase never begins")
+        found.append(
+            f"adversarial.start is {adversarial.start}, but the run has only {steps} steps: the adversarial phase "
+            "never begins"
+        )
     return found
 
 
@@ -51,8 +54,8 @@ class Doubts:
         found = []
         if calibration.at_limit(fitted):
             found.append(
-                f"the temperature of the calibration is at its limit ({fitted.temperature:g}): probabilities are not "
-                "calibrated; a network that has learned little gives this"
+                f"the calibration temperature is at its limit ({fitted.temperature:g}), so probabilities are not "
+                "calibrated; the usual cause is a network that has learned too little"
             )
         share = calibration.predicted_share(counts, verdict.edges, fitted)
         predicted = np.array([1 - share, share]) * labelled.sum()
@@ -60,7 +63,7 @@ class Doubts:
         self._one_class = self._one_class + 1 if len(absent) else 0
         if self._one_class == _IN_A_ROW:
             found.append(
-                f"the map has been {'pervious' if absent[0] == 1 else 'impervious'} everywhere at {_IN_A_ROW} "
-                "validations in a row: the network does not learn; look at the labels, optimizer.learning_rate and loss"
+                f"the map was {'pervious' if absent[0] == 1 else 'impervious'} everywhere in {_IN_A_ROW} validations "
+                "in a row, so the network does not learn: check the labels, optimizer.learning_rate and loss"
             )
         return found

@@ -180,14 +180,14 @@ def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Pat
     resume_check.check(meta.config, experiment.plain, checkpoints.latest, workdir)
     if meta.contract != experiment.contract:
         raise InputError(
-            f"{workdir} was trained under another radiometry contract or other statistics than {experiment.data.root} "
-            "has now (was it prepared again?): take another --workdir"
+            f"{workdir} was trained with other bands, units or statistics than {experiment.data.root} has now (was it "
+            "prepared again?): use another --workdir"
         )
     known, found = meta.dataset["index"], digest(experiment.data)
     if known != found:
         raise InputError(
-            f"{workdir} was trained on another state of dataset {meta.dataset['name']!r} (its patch index "
-            "differs): take another --workdir"
+            f"{workdir} was trained on another version of dataset {meta.dataset['name']!r} (its patch index differs): "
+            "use another --workdir"
         )
     return Start(checkpoints.restore(experiment.abstract(), checkpoints.latest), meta.calibration, "")
 

@@ -52,12 +52,16 @@ class Incidents:
         self._log.record("skipped", step, {"streak": streak, **values})
         if streak == 1:
             seen = f"loss {values['loss']:.3g}, gradient norm {values['gradient_norm']:.3g}"
-            self._log.say(f"warning: step {step} was skipped, it is not finite ({seen}){self._dump(state, values)}")
+            self._log.say(
+                f"warning: step {step} was skipped because its loss or gradient is not finite "
+                f"({seen}){self._dump(state, values)}"
+            )
         if streak >= self._experiment.config.max_skipped:
             raise Diverged(
-                f"steps {step - streak + 1} to {step} were skipped one after another, none was finite: run "
-                f"`python -m jointseg_jax.training.reproduce` on a folder of {self._folder} to see which patches, "
-                "mend them, or train anew with a lower optimizer.learning_rate or model.dtype=float32"
+                f"steps {step - streak + 1} to {step} were all skipped because their loss or gradient is not finite: "
+                f"run `python -m jointseg_jax.training.reproduce` on a folder of {self._folder} to see which patches "
+                "cause it and correct them, or start a new run with a lower optimizer.learning_rate or "
+                "model.dtype=float32"
             )
 
     def _dump(self, state: TrainState, values: dict[str, float]) -> str:
@@ -80,8 +84,8 @@ class Incidents:
             if jax.process_index() == 0:
                 write_json(folder / RECORD, self._record(step, values))
         except (OSError, StorageError) as error:
-            return f"; a dump of it could not be written ({error})"
-        return f"; see it again: python -m jointseg_jax.training.reproduce {folder}"
+            return f"; its dump could not be written ({error})"
+        return f"; to repeat it: python -m jointseg_jax.training.reproduce {folder}"
 
     def _record(self, step: int, values: dict[str, float]) -> dict[str, Any]:
         return {

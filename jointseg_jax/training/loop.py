@@ -78,7 +78,7 @@ def train(config: Any, workdir: str | os.PathLike[str], profile: range | None = 
             saver.finish(run.state, experiment.meta(run.fitted))
             raise Interrupted(
                 f"stopped after step {int(run.state.step)} of {config.steps}, saved in {workdir / FOLDER}: run the "
-                "same command to go on"
+                "same command to continue"
             ) from None
         log.say(f"{config.steps} of {config.steps} steps done; checkpoints in {workdir / FOLDER}")
 
@@ -106,7 +106,7 @@ def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: path
         f"patches of {height} x {width}, inputs {', '.join(m.name for m in experiment.contract.modalities)}"
     )
     log.say(
-        f"network   {config.name}, {count:,} parameters, {flops / 1e9:.1f} GFLOP per patch forward "
+        f"network   {config.name}, {count:,} parameters, {flops / 1e9:.1f} GFLOP per patch in a forward pass "
         f"({experiment.model.control})"
     )
     branches = {name: cost.parameters(part) for name, part in params.get("sr", {}).items()} | {
@@ -115,7 +115,7 @@ def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: path
     log.say(
         "          "
         + ", ".join(f"{name} {n:,}" for name, n in branches.items())
-        + f"; all in {workdir / 'parameters.txt'}"
+        + f"; full list in {workdir / 'parameters.txt'}"
     )
     log.say(f"training  steps {first} to {config.steps}, global batch {config.data.batch}, seed {config.seed}")
     for doubt in doubts.at_start(config):
@@ -229,7 +229,7 @@ class _Run:
         self._log.record("end", int(self.state.step), {"masked": masked, "skipped": skipped})
         if masked:
             self._log.say(
-                f"{masked} samples since step {first} were masked because their patches could not be read; see the "
+                f"{masked} samples since step {first} were masked because their patches could not be read: see the "
                 "errors above"
             )
         if skipped:

@@ -61,16 +61,20 @@ def check_frozen(patterns: Sequence[str], params: Params) -> None:
     for pattern in patterns:
         if not any(map(_is_frozen((pattern,)), paths)):
             known = ", ".join(sorted({"/".join(_name(path).split("/")[:2]) for path in paths}))
-            raise InputError(f"optimizer.frozen: no parameter's path has {pattern!r} in it; paths begin {known}")
+            raise InputError(
+                f"optimizer.frozen: {pattern!r} matches no parameter; the paths of parameters begin with {known}"
+            )
     if patterns and all(map(_is_frozen(patterns), paths)):
-        raise InputError("optimizer.frozen freezes all parameters: leave something to train")
+        raise InputError("optimizer.frozen freezes all parameters: leave at least one of them to train")
 
 
 def _is_frozen(patterns: Sequence[str]) -> Callable[[Any], bool]:
     try:
         compiled = [re.compile(pattern) for pattern in patterns]
     except (re.error, TypeError) as error:
-        raise InputError(f"optimizer.frozen {tuple(patterns)} are no regular expressions ({error})") from error
+        raise InputError(
+            f"optimizer.frozen {tuple(patterns)} has an invalid regular expression ({error}): correct it"
+        ) from error
     return lambda path: any(pattern.search(_name(path)) for pattern in compiled)
 
 

@@ -63,7 +63,7 @@ def reproduce(folder: str | os.PathLike[str], dataset: str | None = None) -> Rep
     """
     folder = pathlib.Path(folder)
     if not (folder / RECORD).exists():
-        raise InputError(f"{folder} is no dump of a step: give a folder WORKDIR/incidents/STEP")
+        raise InputError(f"{folder} is not the dump of a step: give a folder WORKDIR/incidents/STEP")
     warm_drivers()
     record = read_json(folder / RECORD)
     step = int(record["step"])
@@ -76,7 +76,10 @@ def reproduce(folder: str | os.PathLike[str], dataset: str | None = None) -> Rep
     config.mesh.space = 1
     experiment = set_up(config)
     if digest(experiment.data) != meta.dataset["index"]:
-        raise InputError(f"{config.dataset.path} is another state of dataset {meta.dataset['name']!r}")
+        raise InputError(
+            f"{config.dataset.path} is not the version of dataset {meta.dataset['name']!r} that the run used: give "
+            "that version with --dataset"
+        )
     state = checkpoints.restore(experiment.abstract(), step)
     source = open_batches(experiment, step, Slice())
     host = next(source)
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints recorded and new metrics; returns 0 if they agree, 1 if not, 2 if the dump cannot be used."""
     parser = cli.Arguments(prog="python -m jointseg_jax.training.reproduce", description=__doc__)
     parser.add_argument("dump", type=pathlib.Path)
-    parser.add_argument("--dataset", help="where the dataset is now; by default where it was")
+    parser.add_argument("--dataset", help="folder of the dataset; by default the one that the run used")
 
     def work() -> int:
         given = parser.parse_args(arguments)
@@ -110,11 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"step {result.step}")
         for name, value in result.found.items():
             print(f"  {name:<20} {value:<12.6g} recorded {result.recorded.get(name, math.nan):.6g}")
-        print("the same" if result.same else "not the same: other data, another device or another version of JAX")
+        print("the same" if result.same else "different: the data, the device or the version of JAX differs")
         for suspect in result.suspects:
-            print(f"not finite alone: {suspect}")
+            print(f"not finite by itself: {suspect}")
         if not result.suspects:
-            print("each patch alone is finite: it is the weights, or their sum")
+            print("every patch is finite by itself: the weights, or the sum over the batch, are not")
         return 0 if result.same else 1
 
     return cli.status_of(work)

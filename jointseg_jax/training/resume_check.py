@@ -37,20 +37,20 @@ def check(before: dict[str, Any], now: dict[str, Any], reached: int, workdir: pa
     old, new = flat(before), flat(now)
     if old["steps"] != new["steps"] and reached > new["steps"]:
         raise InputError(
-            f"{workdir} has done {reached} steps already, this config says steps={new['steps']}: evaluate and map with "
-            "--checkpoint where an earlier one is kept, or give more steps"
+            f"{workdir} has already done {reached} steps, but this config has steps={new['steps']}: set more steps, "
+            "or evaluate and map an earlier checkpoint with --checkpoint"
         )
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(_MAY_CHANGE)]
     key = next((k for k in changed if k != "steps"), None)
     if key is not None:
         raise InputError(
-            f"{workdir} holds a run with {key}={old.get(key)}, this config says {new.get(key)}: take another --workdir "
-            f"for another experiment; --init-from={workdir} begins it with the weights of this one"
+            f"{workdir} was trained with {key}={old.get(key)}, but this config has {new.get(key)}: use another "
+            f"--workdir for another experiment; --init-from={workdir} starts it from the weights of this one"
         )
     schedule = old["optimizer.schedule"]
     if changed and schedule != "constant":
         raise InputError(
-            f"{workdir} holds a run of steps={old['steps']}, this config says {new['steps']}: under the schedule "
-            f"{schedule!r} a run of another length has other learning rates from the start. Train further in another "
-            f"run: --workdir=OTHER --init-from={workdir}"
+            f"{workdir} was trained with steps={old['steps']}, but this config has {new['steps']}, which changes all "
+            f"learning rates of the schedule {schedule!r}: train further in a new run with --workdir=OTHER "
+            f"--init-from={workdir}"
         )

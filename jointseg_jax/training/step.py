@@ -63,7 +63,7 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
         ValueError: the method has no critic for the adversarial phase.
     """
     if adversarial and method.critic is None:
-        raise ValueError("a method without critic has no adversarial phase")
+        raise ValueError("a method without a critic has no adversarial phase")
     model, objective, critic = method.model, method.objective, method.critic if adversarial else None
     judged = critic is not None and critic.net is not None
 

@@ -58,7 +58,7 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
     accumulation.check(batch, mesh.shape[parallel.DATA], config.optimizer.accumulate)
     method = build_method(config, model, patch, shares)
     say(f"devices     {parallel.describe(mesh)}")
-    say(f"network     {config.name}, {model.control}; bands and shares of {origin}")
+    say(f"network     {config.name}, {model.control}; bands and class shares from {origin}")
     state = jax.eval_shape(lambda: init_state(method, config.seed))
     for line in parameter_table(state.params).splitlines():
         say(f"parameters  {line}")
@@ -94,7 +94,7 @@ def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:
         unit = Statistics((0.0,) * n, (1.0,) * n, (0.0,) * n, (1.0,) * n)
         modalities.append(dataclasses.replace(modality, statistics=unit))
     contract = Contract(tuple(modalities), recipe.image_bands, label=config.dataset.label.name)
-    return contract, (0.5, 0.5), "the config, no dataset being prepared"
+    return contract, (0.5, 0.5), "the config, because no dataset is prepared"
 
 
 def _programs(config: Any, method: Method, mesh: parallel.Mesh) -> dict[str, Program]:
@@ -187,12 +187,14 @@ def _limit() -> tuple[int, str]:
             whose += " that JAX may use (the share XLA_PYTHON_CLIENT_MEM_FRACTION, 0.75 unless set)"
         return int(statistics["bytes_limit"]), whose
     if device.platform != "cpu":
-        raise InputError(f"{device.device_kind} does not tell how much memory it has: no batch can be said to fit")
+        raise InputError(
+            f"{device.device_kind} does not report how much memory it has, so the largest batch cannot be found"
+        )
     total, count = memory_limit(), jax.local_device_count()
     return total // count, "this machine" if count == 1 else f"each of the {count} devices that share this machine"
 
 
 def _bytes(count: float) -> str:
     if count == math.inf:
-        return "more than there is"
+        return "more than is available"
     return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"

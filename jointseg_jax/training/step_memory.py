@@ -37,15 +37,15 @@ def check_room(experiment: Experiment, limit: int | None = None) -> None:
     limit = memory_limit() if limit is None else limit
     if state > limit:
         raise InputError(
-            f"the network and its optimizer take {in_words(state)} of memory, and there are {in_words(limit)}: take "
-            "smaller numbers in config.model"
+            f"the network and its optimizer need {in_words(state)} of memory, but only {in_words(limit)} are "
+            "available: use smaller numbers in config.model"
         )
     if on_cpu and need + state <= limit < _HEAVY * need + state:
         need = max(_steps(experiment)) * jax.local_device_count() - state
     if need + state > limit:
         raise InputError(
-            f"--config.data.batch={batch} takes {in_words(need + state)} of memory with the network, and there are "
-            f"{in_words(limit)}: take a smaller one; train.py --plan says which batch fits"
+            f"--config.data.batch={batch} needs {in_words(need + state)} of memory with the network, but only "
+            f"{in_words(limit)} are available: use a smaller batch; train.py --plan shows which one fits"
         )
 
 

@@ -56,7 +56,7 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
             f"{workdir} has no checkpoint: train first with `python train.py --config=... --workdir={workdir}`"
         )
     if weights not in ("ema", "raw"):
-        raise InputError(f"weights={weights} is unknown: take 'ema' or 'raw'")
+        raise InputError(f"weights={weights} is unknown: use 'ema' or 'raw'")
     checkpoints = Stored(workdir)
     step = choose_step(checkpoints, checkpoint, workdir)
     meta = checkpoints.meta(step)

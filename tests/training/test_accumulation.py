@@ -91,5 +91,5 @@ def test_less_memory(config):
 @pytest.mark.parametrize(("batch", "count"), [(8, 3), (8, 2)])
 def test_what_does_not_divide_is_refused(batch, count, config):
     config.data.batch, config.optimizer.accumulate = batch, count
-    with pytest.raises(InputError, match="must divide into so many pieces over 8 device"):
+    with pytest.raises(InputError, match=r"multiple of optimizer.accumulate .* times the 8 device"):
         set_up(config)

@@ -41,7 +41,7 @@ def idle():
         ({"optimizer.warmup": 100}, "the learning rate never reaches 0.0002"),
         ({"loss.segmentation_start": 100}, "segmentation is never trained"),
         ({"adversarial.start": 100}, None),
-        ({"adversarial.start": 100, "adversarial.weight": 0.1}, "that phase never begins"),
+        ({"adversarial.start": 100, "adversarial.weight": 0.1}, "the adversarial phase never begins"),
     ],
     ids=str,
 )
@@ -58,7 +58,7 @@ def test_settings_that_never_act(changes, words):
 def test_one_class_everywhere_is_said_at_the_third_time():
     watch = doubts.Doubts()
     said = [watch.look(v) for v in (idle(), idle(), learned(), idle(), idle(), idle(), idle())]
-    times = [i for i, lines in enumerate(said) if any("everywhere at 3 validations in a row" in x for x in lines)]
+    times = [i for i, lines in enumerate(said) if any("everywhere in 3 validations in a row" in x for x in lines)]
     assert times == [5]
 
 
@@ -68,7 +68,7 @@ def test_a_temperature_at_its_limit_is_said():
     reversed_ = verdict(
         rng.normal(2, 2, 5000), rng.normal(-2, 2, 5000)
     )  # surer is worse: no temperature is high enough
-    assert any("temperature of the calibration is at its limit" in line for line in doubts.Doubts().look(reversed_))
+    assert any("calibration temperature is at its limit" in line for line in doubts.Doubts().look(reversed_))
     assert not doubts.Doubts().look(learned())
 
 
@@ -93,10 +93,10 @@ def test_a_batch_that_does_not_fit_is_refused(config):
     experiment = set_up(config)
     check_room(experiment)
     check_room(experiment, limit=2**40)
-    with pytest.raises(InputError, match=r"data\.batch=8 takes .* there are 8 MB: .*--plan"):
+    with pytest.raises(InputError, match=r"data\.batch=8 needs .* only 8 MB are available: .*--plan"):
         check_room(experiment, limit=8 * 10**6)
-    with pytest.raises(InputError, match=r"network and its optimizer take .* there are 1 kB"):
+    with pytest.raises(InputError, match=r"network and its optimizer need .* only 1 kB are available"):
         check_room(experiment, limit=1000)
     config.data.batch = 10**6
-    with pytest.raises(InputError, match=r"data\.batch=1000000 takes .* GB of memory"):
+    with pytest.raises(InputError, match=r"data\.batch=1000000 needs .* GB of memory"):
         check_room(set_up(config))

@@ -72,7 +72,7 @@ def test_a_dump_reproduces_the_step_and_names_the_patch(speck, tmp_path, capsys)
     incidents = [line["step"] for line in skipped if line["streak"] == 1]
     dumps = sorted(int(p.name) for p in (workdir / "incidents").iterdir())
     assert dumps == incidents[:2]
-    assert out.count("see it again: python -m jointseg_jax.training.reproduce") == 2
+    assert out.count("to repeat it: python -m jointseg_jax.training.reproduce") == 2
 
     found = reproduce(workdir / "incidents" / str(dumps[1]))
     assert found.same
@@ -86,7 +86,7 @@ def test_a_dump_reproduces_the_step_and_names_the_patch(speck, tmp_path, capsys)
 def test_mended_data_does_not_reproduce_and_the_command_says_so(speck, tmp_path, toy_config):
     poison(speck, tmp_path / "dataset", slice(0, None))
     speck.max_skipped = 3
-    with pytest.raises(Diverged, match=r"steps 0 to 2 were skipped one after another.*reproduce"):
+    with pytest.raises(Diverged, match=r"steps 0 to 2 were all skipped.*reproduce"):
         train(speck, tmp_path / "run")
     dump = tmp_path / "run" / "incidents" / "0"
     record = json.loads((dump / "incident.json").read_text())
@@ -96,11 +96,11 @@ def test_mended_data_does_not_reproduce_and_the_command_says_so(speck, tmp_path,
     mended = pathlib.Path(toy_config.dataset.path)
     done = subprocess.run([*command, f"--dataset={mended}"], cwd=harness.ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "not the same" in done.stdout
+    assert "different" in done.stdout
     again = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "the same" in again.stdout
-    assert "not finite alone: site" in again.stdout
+    assert "not finite by itself: site" in again.stdout
 
 
 @dataclasses.dataclass
@@ -140,5 +140,5 @@ def test_all_processes_dump_what_process_0_dumps(known, first_wants, tmp_path, m
 
 
 def test_what_is_no_dump_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no dump of a step"):
+    with pytest.raises(InputError, match="not the dump of a step"):
         reproduce(tmp_path)

@@ -100,7 +100,7 @@ def test_a_finished_run_is_lengthened_where_its_schedule_permits(toy_config, fin
     jax.tree.map(
         np.testing.assert_array_equal, final_state(toy_config, finished), final_state(toy_config, tmp_path / "run")
     )
-    with pytest.raises(InputError, match=r"has done 4 steps already, this config says steps=2"):
+    with pytest.raises(InputError, match=r"has already done 4 steps, but this config has steps=2"):
         train(config, tmp_path / "run")
 
 
@@ -114,7 +114,7 @@ def test_a_dataset_prepared_again_under_other_statistics_is_another(config, fini
 
     toy.edit_dataset(root, change)
     config.dataset.path = str(root)
-    with pytest.raises(InputError, match="another radiometry contract"):
+    with pytest.raises(InputError, match="trained with other bands, units or statistics"):
         train(config, finished)
 
 
@@ -172,7 +172,7 @@ def test_patches_that_become_unreadable_are_counted(config, tmp_path, capsys, mo
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data.batch": 12}, "does not divide over 8 devices"),
+        ({"data.batch": 12}, "multiple of the 8 devices"),
         ({"mesh.data": 9}, "there are 8 devices"),
         ({"data.inputs": ("s2", "radar")}, "radar"),
         ({"model.control": "magic"}, "model.control"),

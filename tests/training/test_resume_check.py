@@ -31,10 +31,14 @@ def test_the_same_and_what_may_change():
 @pytest.mark.parametrize(
     ("now", "reached", "message"),
     [
-        (other(steps=300), 100, "schedule 'cosine' a run of another length .*--workdir=OTHER --init-from=run"),
-        (other(steps=50), 100, "has done 100 steps already, this config says steps=50"),
-        (other(seed=1, steps=300), 100, "holds a run with seed=0, this config says 1: .*--init-from=run"),
-        (other(steps=300, optimizer__schedule="constant"), 100, "optimizer.schedule=cosine, this config says constant"),
+        (other(steps=300), 100, "schedule 'cosine': train further .*--workdir=OTHER --init-from=run"),
+        (other(steps=50), 100, "has already done 100 steps, but this config has steps=50"),
+        (other(seed=1, steps=300), 100, "was trained with seed=0, but this config has 1: .*--init-from=run"),
+        (
+            other(steps=300, optimizer__schedule="constant"),
+            100,
+            "optimizer.schedule=cosine, but this config has constant",
+        ),
     ],
 )
 def test_another_experiment_is_refused_with_the_way_out(now, reached, message):

@@ -72,7 +72,7 @@ def test_each_key_of_a_batch_is_spread_its_own_way(toy_config):
     [
         ({"mesh.space": 3}, r"mesh\.space is 3, but there are 8 devices"),
         ({"mesh.data": 8, "mesh.space": 2}, "8 x 2, but there are 8 devices"),
-        ({"mesh.space": 4}, r"12 rows at 10 m .* 4 devices \(mesh.space\) into slabs of at least 4 whole rows"),
+        ({"mesh.space": 4}, r"12 rows at 10 m .* 4 devices \(mesh.space\) into equal slabs of at least 4 rows"),
         ({"mesh.rules": (("kernel", "smallest"),)}, r"mesh\.rules=.*.smallest., which must be one of largest, whole"),
         ({"mesh.rules": (("(", "largest"),)}, r"mesh\.rules has"),
         ({"mesh.rules": ("kernel",)}, r"mesh\.rules=.* has the entry 'kernel'"),

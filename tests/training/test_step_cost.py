@@ -77,7 +77,7 @@ def test_a_batch_that_the_compiler_refuses_does_not_fit(single, monkeypatch):
 
     monkeypatch.setattr(planning, "step_memory", lambda program, *rest: measure(Refusing(program), *rest))
     said = lines(single)
-    assert any(re.search(r"^pixel .* 8 patches of 12 x 12, more than there is per device", line) for line in said)
+    assert any(re.search(r"^pixel .* 8 patches of 12 x 12, more than is available per device", line) for line in said)
     assert re.search(r": 1 \(.* per device when compiled\)$", said[-1])
 
 
@@ -152,7 +152,7 @@ def test_without_a_dataset_the_config_tells(single, tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "_limit", lambda: (1 << 20, "a tiny device"))  # one program less to compile
     single.dataset.path = str(tmp_path / "nothing")
     said = lines(single)
-    assert "no dataset being prepared" in said[1]
+    assert "no dataset is prepared" in said[1]
     assert any("seg/" in line for line in said)
 
 

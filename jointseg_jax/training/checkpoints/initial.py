@@ -43,7 +43,10 @@ def begin_from(state: TrainState, source: str, layout: TrainState) -> tuple[Trai
     else:
         where, stored, found = _run(source, wanted, shardings)
     if not found:
-        raise InputError(f"--init-from={source}: none of its arrays has path and shape of one of this network's")
+        raise InputError(
+            f"--init-from={source} has no array with the path and shape of one in this network: give weights of a "
+            "network with the same stages and sizes, or change config.model"
+        )
     params = traverse_util.unflatten_dict(wanted | found, sep="/")
 
     # Copies, because a donated state may not hold one buffer twice.
@@ -65,7 +68,10 @@ def _flat(tree: Mapping[str, Any]) -> Flat:
 def _published(path: str, wanted: Flat) -> Flat:
     arrays = _flat({"sr": {"stage1": load_rrdbnet(path)}})
     if "sr/stage1/conv_up2/kernel" not in wanted:
-        raise InputError(f"--init-from={path} holds a network of factor 4: this one's stage 1 is none (model.stages)")
+        raise InputError(
+            f"--init-from={path} is a network of factor 4, but stage 1 of this network has another factor: let "
+            "model.stages begin with 4"
+        )
     return {name: x for name, x in arrays.items() if "/conv_last/" not in name}
 
 
@@ -75,7 +81,9 @@ def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:
     if not colon or (pathlib.Path(source) / FOLDER).is_dir():
         folder, step = source, "latest"
     if not (pathlib.Path(folder) / FOLDER).is_dir():
-        raise InputError(f"--init-from={source} is neither a weight file nor the folder of a run with checkpoints")
+        raise InputError(
+            f"--init-from={source} is neither a weight file nor the folder of a run with checkpoints: give one of them"
+        )
     checkpoints = Stored(folder)
     chosen = choose_step(checkpoints, step, folder)
     checkpoints.meta(chosen)  # refuses a checkpoint of a newer version
@@ -95,14 +103,17 @@ def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:
 def _account(wanted: Flat, stored: Flat, found: Flat) -> str:
     count = sum(math.prod(x.shape) for x in wanted.values())
     taken = sum(math.prod(wanted[name].shape) for name in found)
-    said = f"{taken:,} of {count:,} parameters taken"
+    said = f"{taken:,} of {count:,} parameters loaded"
     other = [name for name in wanted if name in stored and name not in found]
     if other:
         name = other[0]
         there, here = ("x".join(map(str, x[name].shape)) for x in (stored, wanted))
-        said += f"; fresh where shapes differ ({len(other)} arrays, such as {name}: {there} there, {here} here)"
+        said += (
+            f"; newly initialised because shapes differ: {len(other)} arrays (such as {name}: {there} in the source, "
+            f"{here} here)"
+        )
     absent = sorted({"/".join(name.split("/")[:2]) for name in wanted if name not in stored})
     if absent:
-        said += f"; fresh where nothing is there: {', '.join(absent)}"
+        said += f"; newly initialised because the source lacks them: {', '.join(absent)}"
     left = sorted({"/".join(name.split("/")[:2]) for name in stored if name not in wanted})
     return said + (f"; not used: {', '.join(left)}" if left else "")

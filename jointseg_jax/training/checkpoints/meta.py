@@ -108,7 +108,7 @@ def complete(config: dict[str, Any], where: object = "the checkpoint") -> dict[s
     strange = sorted(set(config["model"]) - _MODEL) if isinstance(config.get("model"), dict) else []
     if strange:
         raise formats.Newer(
-            f"{where} holds a network with model.{strange[0]}, which jointseg-jax {__version__} does not know: it was "
+            f"{where} has a network with model.{strange[0]}, which jointseg-jax {__version__} does not know: it was "
             "made by a newer version, upgrade jointseg-jax"
         )
     config = copy.deepcopy(config)

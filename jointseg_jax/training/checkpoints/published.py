@@ -36,7 +36,7 @@ def load_vgg19(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]
     Raises:
         InputError: no readable weight file, or an entry is missing, of another shape, or not finite.
     """
-    entries = _Entries(path, "VGG19 as torchvision saves it", read_arrays(path))
+    entries = _Entries(path, "VGG19 in torchvision's format", read_arrays(path))
     entries = entries.below("state_dict.") if "state_dict.features.0.weight" in entries.arrays else entries
     shapes = vgg19_shapes()
     params = {}
@@ -96,13 +96,15 @@ def load_rrdbnet(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _rrdbnet_entries(path: str | os.PathLike[str]) -> "_Entries":
     """The entries of the network in a file, under BasicSR's names."""
-    entries = _Entries(path, "an RRDBNet x4 as BasicSR or Real-ESRGAN save it", read_arrays(path))
+    entries = _Entries(path, "an RRDBNet x4 in the format of BasicSR or Real-ESRGAN", read_arrays(path))
     prefixes = [name.removesuffix(_FIRST) for name in entries.arrays if name.endswith(_FIRST)]
     chosen = [prefix for prefix in _PREFERRED if prefix in prefixes] or prefixes
     if not chosen:
         raise entries.missing(_FIRST)
     if len(chosen) > 1 and chosen[0] not in _PREFERRED:
-        raise InputError(f"{path} holds several networks ({', '.join(chosen)}): save one of them alone")
+        raise InputError(
+            f"{path} contains several networks ({', '.join(chosen)}): save one of them in a file of its own"
+        )
     entries = entries.below(chosen[0])
     return _Entries(path, entries.kind, {_newer_name(name): array for name, array in entries.arrays.items()})
 
@@ -151,7 +153,7 @@ class _Entries:
         unused = sorted(set(self.arrays) - self._used)
         if unused:
             raise InputError(
-                f"{self.path} has an entry {unused[0]!r} that has no place here ({len(unused)} such): "
+                f"{self.path} has an entry {unused[0]!r} that this network does not use ({len(unused)} such entries): "
                 f"give the weights of {self.kind}"
             )
 
@@ -164,5 +166,7 @@ class _Entries:
         self._used.add(name)
         array = np.array(self.arrays[name], np.float32)
         if not np.isfinite(array).all():
-            raise InputError(f"{self.path}: {name} holds values that are not finite: download or save it once more")
+            raise InputError(
+                f"{self.path}: {name} contains values that are not finite: download or save the file again"
+            )
         return array

@@ -58,7 +58,7 @@ class Stored:
             except formats.Newer:
                 raise
             except InputError as error:
-                self._say(f"warning: {error}; it is left out when the best is chosen")
+                self._say(f"warning: {error}; it cannot be chosen as the best checkpoint")
                 self._scores[step] = None
         return self._scores[step]
 
@@ -120,8 +120,8 @@ class Stored:
         for name in sorted({*here, *(() if partial else there)}):
             if here.get(name) != there.get(name):
                 raise InputError(
-                    f"{self._folder / str(step)} is of another network: {which}/{name} is "
-                    f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} here"
+                    f"{self._folder / str(step)} belongs to another network: {which}/{name} is "
+                    f"{there.get(name, 'absent')} there, but {here.get(name, 'absent')} in this one"
                 )
 
     def _read_meta(self, step: int, below: str | None = None) -> Meta:
@@ -134,7 +134,7 @@ class Stored:
             record = reader.restore(folder / "meta", args=ocp.args.JsonRestore())
             fields = formats.unseal(record, formats.CHECKPOINT, folder)
             if formats.version(record) >= 2 and not (folder / digests.FILE).is_file():
-                self._refuse(step, f"{digests.FILE} is gone")
+                self._refuse(step, f"{digests.FILE} is missing")
             return Meta.from_dict(fields, folder)
 
     def _check_digests(self, step: int) -> None:
@@ -146,7 +146,7 @@ class Stored:
             with contextlib.suppress(FileNotFoundError):
                 found = digests.amiss(self._folder / str(step))
         if consensus.anywhere(bool(found)):
-            self._refuse(step, found or "see the first process")
+            self._refuse(step, found or "see the message of process 0")
         self._sound.add(step)
 
     def _refuse(self, step: int, reason: str) -> None:
@@ -197,5 +197,5 @@ def choose_step(checkpoints: Stored, wanted: str, workdir: str | os.PathLike[str
         best = checkpoints.best()
         return checkpoints.steps[-1] if best is None else best
     if not wanted.isdecimal() or int(wanted) not in checkpoints.steps:
-        raise InputError(f"{workdir} has no checkpoint {wanted!r}; it has {checkpoints.steps}, or say best or latest")
+        raise InputError(f"{workdir} has no checkpoint {wanted!r}: use one of {checkpoints.steps}, best or latest")
     return int(wanted)

@@ -70,4 +70,4 @@ class Saver:
             self._complain(error)
 
     def _complain(self, error: StorageError) -> None:
-        self._say(f"warning: {error}; the run goes on and tries again at the next checkpoint")
+        self._say(f"warning: {error}; the run continues and tries again at the next checkpoint")

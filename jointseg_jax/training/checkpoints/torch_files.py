@@ -90,16 +90,16 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                 found = None
     except _ForbiddenError as error:
         raise InputError(
-            f"{path} wants to run {error} when it is read, which is refused: save the weights alone, with "
+            f"{path} would run {error} when it is read, which is refused: save only the weights, with "
             "torch.save(model.state_dict(), ...) or numpy.savez"
         ) from None
     except PermissionError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): change its permissions") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
     except _BROKEN as error:
-        raise InputError(f"{path} is damaged or cut short ({_reason(error)}): download or save it once more") from error
+        raise InputError(f"{path} is damaged or truncated ({_reason(error)}): download or save it again") from error
     if not found:
         raise InputError(
-            f"{path} holds no weights: give a file written by torch.save(model.state_dict(), ...) or numpy.savez"
+            f"{path} contains no weights: give a file written by torch.save(model.state_dict(), ...) or numpy.savez"
         )
     return found
 
@@ -194,7 +194,7 @@ def _check_opcodes(file: BinaryIO) -> int:
             raise ValueError(f"an opcode {opcode.name} that weights do not need")
         # Python allocates every memo slot up to the one used.
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
-            raise ValueError(f"place {argument} of a pickle that has come to opcode {count}")
+            raise ValueError(f"memo slot {argument} is used at opcode {count} of a pickle")
     return count
 
 
@@ -262,7 +262,7 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
     # Checked before reading, because a damaged count must not allocate memory.
     left = os.fstat(file.fileno()).st_size - file.tell()
     if count > left:
-        raise EOFError(f"{count} bytes are announced and {left} are left")
+        raise EOFError(f"{count} bytes are declared, but only {left} follow")
     return file.read(count)
 
 
@@ -279,7 +279,7 @@ def _tensors(content: Any, opcodes: int) -> Iterator[tuple[str, _Tensor]]:
         prefix, item, depth = waiting.pop()
         left -= 1
         if left < 0 or depth > _DEPTH:
-            raise ValueError("dictionaries or lists within one another without end")
+            raise ValueError("dictionaries or lists are nested too deep or refer to each other")
         if isinstance(item, _Tensor):
             yield prefix, item
         elif isinstance(item, Mapping) or (isinstance(item, list | tuple) and not isinstance(item, _Storage)):

@@ -128,7 +128,9 @@ class Checkpoints(Stored):
     def _rescue(self, step: int) -> str:
         others = [s for s in self.steps if s != step]
         copy = "restore that folder from a copy"
-        return f"remove that folder to go on from step {others[-1]}, or {copy}" if others else f"{copy}, or train again"
+        return (
+            f"remove that folder to continue from step {others[-1]}, or {copy}" if others else f"{copy}, or train again"
+        )
 
     def close(self) -> None:
         """Waits for the write under way, then closes the manager."""

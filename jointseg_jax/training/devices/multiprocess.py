@@ -45,7 +45,7 @@ def connected(processes: Processes | None, *, connect: int = 300, heartbeat: int
     """
     if processes is None:
         if jax.process_count() > 1:  # the TPU runtime knows this even if the environment does not
-            raise InputError(f"this host is one of {jax.process_count()} of a TPU pod: say --cluster=tpu")
+            raise InputError(f"this host is one of {jax.process_count()} of a TPU pod: give --cluster=tpu")
         yield
         return
     _connect(processes, connect, heartbeat)
@@ -63,8 +63,8 @@ def connected(processes: Processes | None, *, connect: int = 300, heartbeat: int
             _leave(traceback.format_exc(), 1)
         reason = str(error).splitlines()[0][:160]
         _leave(
-            f"error: process {jax.process_index()} lost another process of the run ({reason}): "
-            "start all processes again with the same command to go on from the last checkpoint",
+            f"error: process {jax.process_index()} lost another process of the run ({reason}): start all processes "
+            "again with the same command to continue from the last checkpoint",
             AGAIN_STATUS,
         )
     except Exception:
@@ -83,11 +83,13 @@ def _connect(processes: Processes, connect: int, heartbeat: int) -> None:
         except (RuntimeError, ValueError) as error:
             if _LATE.search(str(error)):
                 raise Interrupted(
-                    f"the hosts of the TPU pod did not find each other within {connect} s ({error}): are all processes "
-                    "started, and may the first be reached? Run the same command again, or wait longer with "
+                    f"the hosts of the TPU pod did not connect within {connect} s ({error}): check that all processes "
+                    "are running and can reach the first one. Run the same command again, or set a longer "
                     "--connect_timeout"
                 ) from error
-            raise InputError(f"this is no TPU pod that JAX can find its way in ({error})") from error
+            raise InputError(
+                f"JAX found no TPU pod here ({error}): use --cluster=tpu only on the hosts of a pod"
+            ) from error
         return
     if processes.process:
         _wait_for(processes, connect)
@@ -124,9 +126,9 @@ def _wait_for(processes: Processes, seconds: int) -> None:
             if time.monotonic() > deadline:
                 # A late machine looks like a wrong address; only the former is worth a retry.
                 raise Interrupted(
-                    f"process {processes.process} of {processes.count} found no coordinator at {processes.coordinator} "
-                    f"within {seconds} s ({error}): is the address right, is process 0 running there, and may it be "
-                    "reached? Run the same command again, or wait longer with --connect_timeout"
+                    f"process {processes.process} of {processes.count} found no coordinator at "
+                    f"{processes.coordinator} within {seconds} s ({error}): check the address, and that process 0 is "
+                    "running there and can be reached. Run the same command again, or set a longer --connect_timeout"
                 ) from error
         time.sleep(0.5)
 
@@ -251,7 +253,10 @@ def check_shared_folder(folder: str | os.PathLike[str], seconds: float = 30) -> 
             time.sleep(0.2)  # network file systems show a new file late
     blind = np.flatnonzero(~np.asarray(multihost_utils.process_allgather(np.asarray([seen]))).ravel())
     if len(blind):
-        raise InputError(f"process {blind[0]} does not see what process 0 writes to {folder}: take a shared folder")
+        raise InputError(
+            f"process {blind[0]} does not see the files that process 0 writes to {folder}: use a folder that all "
+            "processes share"
+        )
     multihost_utils.sync_global_devices("token seen")
     if jax.process_index() == 0:
         path.unlink()

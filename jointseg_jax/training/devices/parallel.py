@@ -56,19 +56,24 @@ def make_mesh(data: int = -1, space: int = 1) -> Mesh:
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     count = len(devices)
     if not 1 <= space <= count or (data == -1 and count % space):
-        raise InputError(f"mesh.space is {space}, but there are {count} devices: take a number that divides them")
+        raise InputError(f"mesh.space is {space}, but there are {count} devices: set it to a divisor of {count}")
     wanted = count // space if data == -1 else data
     if not 1 <= wanted * space <= count:
-        raise InputError(f"mesh.data x mesh.space is {data} x {space}, but there are {count} devices: take -1 for all")
+        raise InputError(
+            f"mesh.data x mesh.space is {data} x {space}, but there are {count} devices: set mesh.data to -1 to use all"
+        )
     grid = np.asarray(devices[: wanted * space], dtype=object).reshape(wanted, space)
     if any(len({d.process_index for d in row}) > 1 for row in grid):
         raise InputError(
-            f"mesh.space is {space}, but a process has {jax.local_device_count()} devices: take a number that divides "
-            "those, since a process reads whole samples"
+            f"mesh.space is {space}, but a process has {jax.local_device_count()} devices and reads whole samples: "
+            f"set mesh.space to a divisor of {jax.local_device_count()}"
         )
     shares = [sum(row[0].process_index == p for row in grid) for p in range(jax.process_count())]
     if len(set(shares)) > 1:
-        raise InputError(f"mesh {wanted} x {space} leaves the {jax.process_count()} processes {shares} rows: take -1")
+        raise InputError(
+            f"the mesh {wanted} x {space} gives the {jax.process_count()} processes {shares} rows of devices, but all "
+            "need the same number: set mesh.data to -1"
+        )
     # Explicit, because the defaults differ: Auto axes for Mesh, Explicit ones for jax.make_mesh.
     return Mesh(grid, (DATA, SPACE), axis_types=(AxisType.Auto, AxisType.Auto))
 
@@ -95,11 +100,11 @@ def check_fit(mesh: Mesh, batch: int, rows: int, least: int) -> None:
     """
     data, space = mesh.shape[DATA], mesh.shape[SPACE]
     if batch % data:
-        raise InputError(f"data.batch is {batch}, which does not divide over {data} devices (mesh.data)")
+        raise InputError(f"data.batch is {batch}, but must be a multiple of the {data} devices of mesh.data")
     if space > 1 and (rows % space or rows // space < least):
         raise InputError(
-            f"a patch of {rows} rows at 10 m does not divide over {space} devices (mesh.space) into slabs of at least "
-            f"{least} whole rows: take another mesh.space or dataset.patch"
+            f"a patch of {rows} rows at 10 m cannot be split over {space} devices (mesh.space) into equal slabs of at "
+            f"least {least} rows: change mesh.space or dataset.patch"
         )
 
 
@@ -148,9 +153,11 @@ def state_shardings(tree: Any, mesh: Mesh, rules: Rules = ()) -> Any:
             pattern, how = rule
             table.append((re.compile(pattern), how))
         except (re.error, TypeError, ValueError) as error:
-            raise InputError(f"mesh.rules has {rule!r}, which is no pair of a path pattern and one of {HOW}") from error
+            raise InputError(
+                f"mesh.rules has {rule!r}: give pairs of a path pattern and one of {', '.join(HOW)}"
+            ) from error
         if how not in HOW:
-            raise InputError(f"mesh.rules says {how!r} for {pattern!r}; known: {', '.join(HOW)}")
+            raise InputError(f"mesh.rules has {how!r} for {pattern!r}: use one of {', '.join(HOW)}")
     size = mesh.shape[DATA]
 
     def of(path: Any, x: Any) -> NamedSharding:

@@ -66,11 +66,14 @@ def decide(flags: Flags, environment: Mapping[str, str]) -> Processes | None:
         InputError: the information is incomplete or contradicts itself.
     """
     if flags.cluster not in CLUSTERS:
-        raise InputError(f"--cluster={flags.cluster} is unknown; known: {', '.join(CLUSTERS)}")
+        raise InputError(f"--cluster={flags.cluster} is unknown: use one of {', '.join(CLUSTERS)}")
     given = {"--coordinator": flags.coordinator, "--processes": flags.processes, "--process": flags.process}
     if any(v is not None for v in given.values()):
         if flags.cluster != "auto":
-            raise InputError(f"--cluster={flags.cluster} and --coordinator, --processes, --process exclude each other")
+            raise InputError(
+                f"--cluster={flags.cluster} cannot be combined with --coordinator, --processes, --process: give one "
+                "or the other"
+            )
         if flags.processes == 1 and flags.process in (None, 0):
             return None
         return _checked("flags", {k: None if v is None else str(v) for k, v in given.items()}, "on the command line")
@@ -85,8 +88,9 @@ def decide(flags: Flags, environment: Mapping[str, str]) -> Processes | None:
     for size, rank in _OTHER_LAUNCHERS.items():
         if flags.cluster == "auto" and _number(environment, size, 1) > 1:
             raise InputError(
-                f"{size}={environment[size]} says that several processes were launched, but not where the first one "
-                f"is: give --coordinator=HOST:PORT --processes=${size} --process=${rank}, or --cluster=none"
+                f"{size}={environment[size]} shows that several processes were launched, but not the address of the "
+                f"first one: give --coordinator=HOST:PORT --processes=${size} --process=${rank}, or --cluster=none "
+                "for a single process"
             )
     return None
 
@@ -94,7 +98,9 @@ def decide(flags: Flags, environment: Mapping[str, str]) -> Processes | None:
 def _slurm(environment: Mapping[str, str], demanded: bool) -> Processes | None:
     if "SLURM_JOB_ID" not in environment:
         if demanded:
-            raise InputError("--cluster=slurm, but SLURM_JOB_ID is not set: start inside a Slurm job, with srun")
+            raise InputError(
+                "--cluster=slurm is given, but SLURM_JOB_ID is not set: start with srun inside a Slurm job"
+            )
         return None
     count = _number(environment, "SLURM_STEP_NUM_TASKS", _number(environment, "SLURM_NTASKS", 1))
     nodes = _number(environment, "SLURM_STEP_NUM_NODES", _number(environment, "SLURM_JOB_NUM_NODES", 1))
@@ -105,8 +111,8 @@ def _slurm(environment: Mapping[str, str], demanded: bool) -> Processes | None:
     if missing or count < nodes:
         lacking = f"{missing[0]} is not set" if missing else f"it has {count} task(s)"
         raise InputError(
-            f"the Slurm job has {max(count, nodes)} tasks or nodes, but {lacking}: start with "
-            "`srun python train.py ...`, or say --cluster=none for one process by itself"
+            f"the Slurm job has {max(count, nodes)} tasks or nodes, but {lacking}: start with `srun python train.py "
+            "...`, or give --cluster=none for a single process"
         )
     first = re.match(r"([^,\[]+)(?:\[([^,\-\]]+)[^\]]*\])?([^,\[]*)", environment["SLURM_STEP_NODELIST"])
     assert first is not None
@@ -131,8 +137,8 @@ def _slurm_device(environment: Mapping[str, str], count: int, nodes: int) -> int
         return None
     if count != nodes * seen:
         raise InputError(
-            f"{count} Slurm tasks on {nodes} node(s), and this one sees {seen} GPUs: which of them are its own is not "
-            "said. Start one task per node, one per GPU, or give tasks their own with --gpus-per-task"
+            f"{count} Slurm tasks run on {nodes} node(s), and this one sees {seen} GPUs, but not which of them to "
+            "use: start one task per node or one per GPU, or assign GPUs with --gpus-per-task"
         )
     return local
 
@@ -144,7 +150,10 @@ def _tpu(environment: Mapping[str, str], demanded: bool) -> Processes | None:
         wanted = ["TPU_WORKER_ID"] + (["MEGASCALE_SLICE_ID", "MEGASCALE_COORDINATOR_ADDRESS"] if slices > 1 else [])
         missing = [k for k in wanted if k not in environment]
         if missing:
-            raise InputError(f"the environment names several TPU hosts or slices, but {missing[0]} is not set")
+            raise InputError(
+                f"the environment names several TPU hosts or slices, but {missing[0]} is not set: set it, or give "
+                "--cluster=none for a single process"
+            )
         return Processes("tpu")
     # Without Kubernetes only the metadata server knows the hosts of a pod, so the user must name it.
     return Processes("tpu") if demanded else None
@@ -168,14 +177,14 @@ def _checked(source: str, values: Mapping[str, str | None], where: str) -> Proce
     if missing:
         raise InputError(
             f"{', '.join(k for k in values if k not in missing) or 'nothing'} given {where}, but {missing[0]} is not: "
-            "several processes need address, count and number; for one process by itself say --cluster=none"
+            "several processes need address, count and number; for a single process give --cluster=none"
         )
     (_, address), (count_name, _), (number_name, _) = values.items()
     count, number = _number(values, count_name, 0), _number(values, number_name, 0)
     if not 0 <= number < count:
-        raise InputError(f"{number_name}={number} {where} is no number below {count_name}={count}")
+        raise InputError(f"{number_name}={number} {where} must be at least 0 and below {count_name}={count}")
     if not re.fullmatch(r"\S+:\d+", address or ""):
-        raise InputError(f"the coordinator {address!r} {where} is not HOST:PORT")
+        raise InputError(f"the coordinator {address!r} {where} must have the form HOST:PORT")
     return Processes(source, address, count, number)
 
 
@@ -184,5 +193,5 @@ def _number(values: Mapping[str, str | None], name: str, default: int) -> int:
     if value is None:
         return default
     if not re.fullmatch(r"-?\d+", value.strip()):
-        raise InputError(f"{name}={value!r} is not a whole number")
+        raise InputError(f"{name}={value!r} must be a whole number")
     return int(value)

@@ -18,7 +18,7 @@ GAN_KINDS = ("vanilla", "relativistic")
 
 def _check(kind: str) -> None:
     if kind not in GAN_KINDS:
-        raise ValueError(f"there is no {kind!r} adversarial loss: take one of {GAN_KINDS}")
+        raise ValueError(f"the adversarial loss {kind!r} is unknown: use one of {', '.join(GAN_KINDS)}")
 
 
 def _against(logits: jax.Array, others: jax.Array, weight: jax.Array) -> jax.Array:
@@ -89,7 +89,9 @@ def feature_matching(
         ValueError: the lists differ in length or are empty.
     """
     if len(real_features) != len(fake_features) or not real_features:
-        raise ValueError(f"{len(real_features)} layers of real features against {len(fake_features)} of fake ones")
+        raise ValueError(
+            f"there are {len(real_features)} layers of real features, but {len(fake_features)} of fake ones"
+        )
     layers = [_l1(real, fake, weight) for real, fake in zip(real_features, fake_features, strict=True)]
     return functools.reduce(operator.add, layers) / len(layers)
 
@@ -113,7 +115,7 @@ def perceptual(
     """
     missing = sorted(set(layers) - (set(real_activations) & set(fake_activations)))
     if missing or not layers:
-        raise ValueError(f"no activations of {missing} to weigh" if missing else "no layer has a perceptual weight")
+        raise ValueError(f"activations of {missing} are missing" if missing else "no layer has a perceptual weight")
     parts = [factor * _l1(real_activations[k], fake_activations[k], weight) for k, factor in layers.items()]
     return functools.reduce(operator.add, parts)
 

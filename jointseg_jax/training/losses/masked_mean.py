@@ -61,7 +61,7 @@ def _scale(mask: jax.Array, x: jax.Array) -> Fraction:
     scale = Fraction(x.shape[1], mask.shape[1])
     if scale > 1 or scale != Fraction(x.shape[2], mask.shape[2]):
         raise ValueError(
-            f"{x.shape[1]} x {x.shape[2]} pixels are no coarser lattice of a mask of {mask.shape[1]} x "
-            f"{mask.shape[2]}: both sides must shrink by one factor"
+            f"{x.shape[1]} x {x.shape[2]} pixels are not a coarser lattice of a mask of {mask.shape[1]} x "
+            f"{mask.shape[2]}: both sides must shrink by the same factor"
         )
     return scale

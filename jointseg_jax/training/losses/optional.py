@@ -32,7 +32,7 @@ def boundary_band(label: jax.Array, reach: int) -> jax.Array:
     not an edge of a class. Returns float32 [b, h, w]. Raises `ValueError` for a reach below 1.
     """
     if reach < 1:
-        raise ValueError(f"a boundary band that reaches {reach} pixels is empty: take 1 or more")
+        raise ValueError(f"a boundary band of {reach} pixels is empty: use 1 or more")
     known = label != IGNORE
     classes = label.astype(jnp.int32)
     limits = np.iinfo(np.int32)
@@ -58,7 +58,7 @@ def class_weights(label_share: Sequence[float], power: float = 0.5) -> tuple[flo
     if share.ndim != 1 or not np.all(np.isfinite(share) & (share > 0)):
         raise ValueError(f"class shares {tuple(label_share)} cannot be balanced: each class needs labelled pixels")
     if power < 0:
-        raise ValueError(f"a balancing power of {power} would favour the frequent classes: take 0 or more")
+        raise ValueError(f"a balancing power of {power} would favour the frequent classes: use 0 or more")
     share = share / share.sum()
     weights = share**-power
     return tuple(float(w) for w in weights / np.sum(share * weights))
@@ -140,7 +140,7 @@ def shift_mask(valid: jax.Array, reach: int) -> jax.Array:
     """
     height, width = valid.shape[1:3]
     if not 0 <= 2 * reach < min(height, width):
-        raise ValueError(f"shifts by {reach} pixels leave nothing to compare of {height} x {width}")
+        raise ValueError(f"shifts by {reach} pixels leave nothing to compare in an image of {height} x {width}")
     return _window(valid.astype(jnp.float32), reach, jax.lax.min, np.inf, "VALID")
 
 

@@ -24,7 +24,7 @@ def ramp(step: jax.Array | int, start: int, length: int) -> jax.Array:
         ValueError: the length is negative.
     """
     if length < 0:
-        raise ValueError(f"a ramp cannot last {length} steps: take 0 or more")
+        raise ValueError(f"a ramp cannot last {length} steps: use 0 or more")
     # Subtract integers, because float32 skips steps beyond 2 ** 24.
     passed = jnp.asarray(step) - start
     if length == 0:

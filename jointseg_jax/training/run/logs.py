@@ -105,7 +105,7 @@ class RunLog:
             self._remote.log(values, step=step)
         except Exception as error:
             self._remote = None
-            self._warn(f"W&B does not take records any more ({error}); the run goes on without it")
+            self._warn(f"W&B no longer accepts records ({error}); the run continues without it")
 
 
 class _Patient(io.TextIOBase):

@@ -23,7 +23,7 @@ def parse(text: str | None) -> range | None:
         return None
     found = re.fullmatch(r"(\d+):(\d+)", text)
     if not found or int(found[1]) >= int(found[2]):
-        raise InputError(f"--profile={text} is not start:stop, two steps with start before stop, such as 10:13")
+        raise InputError(f"--profile={text} must be start:stop, two steps with start before stop, such as 10:13")
     return range(int(found[1]), int(found[2]))
 
 
@@ -42,7 +42,9 @@ class Trace:
 
     def __init__(self, workdir: pathlib.Path, wanted: range | None, first: int, steps: int):
         if wanted is not None and wanted.start >= steps:
-            raise InputError(f"--profile={wanted.start}:{wanted.stop} begins after the last of {steps} steps")
+            raise InputError(
+                f"--profile={wanted.start}:{wanted.stop} begins after the last of {steps} steps: give earlier steps"
+            )
         # Steps that are already done are no error, because a requeued run gets the same command.
         left = range(max(wanted.start, first), wanted.stop) if wanted is not None else range(0)
         self._wanted = left if jax.process_index() == 0 else range(0)

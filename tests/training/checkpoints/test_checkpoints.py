@@ -101,9 +101,11 @@ def test_another_network_is_refused(experiment, state, tmp_path, config):
     checkpoints.wait()
     config.model.widths = (4, 6, 10)
     other = set_up(config).abstract()
-    with pytest.raises(InputError, match=r"of another network: params/seg/.* is \(.*8.*\) there and \(.*10.*\) here"):
+    with pytest.raises(
+        InputError, match=r"to another network: params/seg/.* is \(.*8.*\) there, but \(.*10.*\) in this one"
+    ):
         checkpoints.restore(other, 1)
-    with pytest.raises(InputError, match="of another network: ema/seg/"):
+    with pytest.raises(InputError, match="to another network: ema/seg/"):
         checkpoints.restore_weights(other.params, 1, "ema")
     checkpoints.close()
 
@@ -138,7 +140,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(experiment, state, tmp_p
             path.write_bytes(whole)
     path.write_bytes(b"")
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(InputError, match=r"remove that folder to go on from step 1"):
+    with pytest.raises(InputError, match=r"remove that folder to continue from step 1"):
         checkpoints.restore(experiment.abstract(), 2)
     assert int(checkpoints.restore(experiment.abstract(), 1).step) == 1
     checkpoints.close()
@@ -152,7 +154,7 @@ def test_damage_of_another_step_stops_nobody(experiment, state, tmp_path, capsys
         path.write_bytes(whole[: len(whole) // 2])
         best = Stored(tmp_path).best()
         assert best == (1 if path.parent.name == "meta" or path.name == "digests.json" else 2)
-        assert ("it is left out when the best is chosen" in capsys.readouterr().out) == (best == 1)
+        assert ("it cannot be chosen as the best checkpoint" in capsys.readouterr().out) == (best == 1)
         path.write_bytes(whole)
     for path in files(folder / "2"):
         path.write_bytes(b"")
@@ -250,7 +252,7 @@ def test_an_older_checkpoint_is_read(experiment, state, tmp_path):
 def test_a_list_of_digests_that_is_gone_is_missed(experiment, state, tmp_path):
     folder = saved(experiment, state, tmp_path, 1)
     (folder / "1" / "digests.json").unlink()
-    with pytest.raises(InputError, match=r"damaged \(digests\.json is gone\)"):
+    with pytest.raises(InputError, match=r"damaged \(digests\.json is missing\)"):
         load_trained(tmp_path)
 
 

@@ -122,8 +122,8 @@ def test_other_modalities_keep_what_fits(stage1, config, tmp_path):
     assert "sr/stage1/conv_first/kernel" in differing
     for name, x in taken.items():
         np.testing.assert_array_equal(x, (fresh if name in differing else given)[name], err_msg=name)
-    assert "fresh where shapes differ" in origin
-    assert f"({len(differing)} arrays, such as seg/level3_in/kernel: " in origin
+    assert "newly initialised because shapes differ" in origin
+    assert f"{len(differing)} arrays (such as seg/level3_in/kernel: " in origin
 
 
 def test_a_control_gives_its_segmenter(config, tmp_path):
@@ -134,7 +134,7 @@ def test_a_control_gives_its_segmenter(config, tmp_path):
     state, origin = begun(config, tmp_path / "joint")
     given = weights(bilinear, tmp_path / "bilinear", Stored(tmp_path / "bilinear").best())
     np.testing.assert_array_equal(state.params["seg"]["stem"]["kernel"], given["seg/stem/kernel"])
-    assert "fresh where nothing is there" in origin
+    assert "newly initialised because the source lacks them" in origin
     assert "sr/stage1" in origin
 
 
@@ -147,7 +147,7 @@ def test_published_weights_go_into_stage_1(config, tmp_path):
     for name in ("trunk/kernel3", "conv_body/kernel", "conv_up2/bias", "conv_hr/kernel"):
         np.testing.assert_array_equal(found[name], given[name])
     assert not found["conv_last/kernel"].any()  # still exactly bicubic
-    assert "conv_first/kernel: 3x3x3x2 there, 3x3x9x2 here" in origin
+    assert "conv_first/kernel: 3x3x3x2 in the source, 3x3x9x2 here" in origin
 
 
 @pytest.mark.slow
@@ -156,7 +156,7 @@ def test_what_cannot_be_begun_from(config, tmp_path):
     with pytest.raises(InputError, match="neither a weight file nor the folder of a run"):
         begun(config, tmp_path / "run")
     config.init_from = str(PUBLISHED)
-    with pytest.raises(InputError, match="none of its arrays"):
+    with pytest.raises(InputError, match="no array with the path and shape"):
         begun(config, tmp_path / "run")
     config.model = toy.network("10", features=(2,), growth=(1,), tail_features=(2,))
     with pytest.raises(InputError, match="factor 4"):
@@ -165,7 +165,7 @@ def test_what_cannot_be_begun_from(config, tmp_path):
 
 @pytest.mark.parametrize(
     ("patterns", "words"),
-    [(("sr/stage3",), "paths begin seg/"), ((".",), "leave something"), (("(",), "no regular expressions")],
+    [(("sr/stage3",), "begin with seg/"), ((".",), "leave at least one"), (("(",), "invalid regular expression")],
 )
 def test_patterns_that_are_refused(patterns, words, config):
     config.optimizer.frozen = patterns

@@ -145,7 +145,9 @@ def test_rrdbnet_says_what_does_not_fit(tmp_path):
 
     def refused(match, changed, **more):
         kept = {name: array for name, array in {**weights, **changed, **more}.items() if array is not None}
-        with pytest.raises(InputError, match=rf"a\.pth.*{match}.*give the weights of an RRDBNet x4 as BasicSR"):
+        with pytest.raises(
+            InputError, match=rf"a\.pth.*{match}.*give the weights of an RRDBNet x4 in the format of BasicSR"
+        ):
             load_rrdbnet(save_weights(path, kept))
 
     weights = rrdbnet_weights()
@@ -155,12 +157,14 @@ def test_rrdbnet_says_what_does_not_fit(tmp_path):
     refused(r"has no entry 'body\.2\.rdb1\.conv1\.weight'", {"body.3.rdb1.conv1.weight": weights["conv_hr.weight"]})
     refused(r"conv_hr\.weight has shape \[4, 3, 3, 3\], not \[4, 4, 3, 3\]", {"conv_hr.weight": np.zeros((4, 3, 3, 3))})
     refused(r"conv_first\.weight has 2 dimensions, not 4", {"conv_first.weight": np.zeros((4, 3))})
-    refused(r"has an entry 'conv_up3\.bias' that has no place here \(2 such\)", {
+    refused(r"has an entry 'conv_up3\.bias' that this network does not use \(2 such entries\)", {
         f"conv_up3.{kind}": weights[f"conv_up2.{kind}"] for kind in ("weight", "bias")
     })  # fmt: skip
-    with pytest.raises(InputError, match=r"conv_hr\.bias holds values that are not finite: download"):
+    with pytest.raises(InputError, match=r"conv_hr\.bias contains values that are not finite: download"):
         load_rrdbnet(save_weights(path, {**weights, "conv_hr.bias": np.float32([0, np.nan, 0, 0])}))
-    with pytest.raises(InputError, match=r"holds several networks \(a\., b\.\): save one of them alone"):
+    with pytest.raises(
+        InputError, match=r"contains several networks \(a\., b\.\): save one of them in a file of its own"
+    ):
         load_rrdbnet(save_weights(path, {prefix + n: a for prefix in ("a.", "b.") for n, a in weights.items()}))
 
 
@@ -206,5 +210,5 @@ def test_vgg19_says_what_does_not_fit(tmp_path):
     ):
         load_vgg19(path)
     save_zip(path, {**entries, "features.0.bias": tensor(np.full(64, np.inf, np.float32))})
-    with pytest.raises(InputError, match=r"features\.0\.bias holds values that are not finite"):
+    with pytest.raises(InputError, match=r"features\.0\.bias contains values that are not finite"):
         load_vgg19(path)

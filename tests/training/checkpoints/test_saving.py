@@ -73,7 +73,7 @@ def test_a_full_disk_costs_no_older_checkpoint_and_the_next_attempt_succeeds(exp
         assert len(said) == 1
         assert "checkpoint 3 could not be written" in said[0]
         assert "no space left on the device" in said[0]
-        assert "checkpoints 1, 2 are there; the run goes on" in said[0]
+        assert "checkpoints 1, 2 are there; the run continues" in said[0]
         with pytest.raises(StorageError, match="checkpoint 4 could not be written"):
             saver.finish(heavy(state, 4, 2), meta)
         saver.close()

@@ -118,7 +118,7 @@ def test_numpy_files_are_known_by_their_content(tmp_path):
 def test_code_is_refused_by_name_and_not_run(save, module, name, tmp_path):
     mark = tmp_path / "ran"
     save(tmp_path / "a.pth", {"x": tensor(np.zeros(2)), "bad": Call(module, name, f"touch {mark}")})
-    with pytest.raises(InputError, match=rf"a\.pth wants to run {module}\.{name} when it is read, which is refused: "):
+    with pytest.raises(InputError, match=rf"a\.pth would run {module}\.{name} when it is read, which is refused: "):
         read_arrays(tmp_path / "a.pth")
     assert not mark.exists()
 
@@ -131,11 +131,11 @@ def test_code_is_refused_in_any_pickle(tmp_path):
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     (tmp_path / "a.pth").write_bytes(pickle.dumps(Malicious(), protocol=4))
-    with pytest.raises(InputError, match=r"wants to run (posix|nt)\.system"):
+    with pytest.raises(InputError, match=r"would run (posix|nt)\.system"):
         read_arrays(tmp_path / "a.pth")
     np.savez(tmp_path / "b.npz", x=np.array([Malicious()]), allow_pickle=True)
     (tmp_path / "ran").unlink(missing_ok=True)
-    with pytest.raises(InputError, match=r"wants to run the pickle of an array of Python objects"):
+    with pytest.raises(InputError, match=r"would run the pickle of an array of Python objects"):
         read_arrays(tmp_path / "b.npz")
     assert not (tmp_path / "ran").exists()
 
@@ -155,7 +155,7 @@ def test_pickles_cannot_change_what_they_are_given(tmp_path):
 )
 def test_tensors_stay_inside_their_storage(shape, strides, offset, tmp_path):
     save_zip(tmp_path / "a.pth", {"x": Tensor(Storage(np.zeros(4, np.float32)), shape, strides, offset)})
-    with pytest.raises(InputError, match=r"a\.pth is damaged or cut short \(a tensor of shape"):
+    with pytest.raises(InputError, match=r"a\.pth is damaged or truncated \(a tensor of shape"):
         read_arrays(tmp_path / "a.pth")
 
 
@@ -167,7 +167,7 @@ def test_a_file_cut_anywhere_is_an_input_error(save, tmp_path):
     assert len(read_arrays(path)) == 2
     for length in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"a\.pth (is damaged or cut short|holds no weights)"):
+        with pytest.raises(InputError, match=r"a\.pth (is damaged or truncated|contains no weights)"):
             read_arrays(path)
 
 
@@ -185,7 +185,7 @@ def test_damage_does_not_take_all_memory(damage, tmp_path):
     whole = path.read_bytes()
     at = whole.rindex(b"\x80\x02}")  # the content
     path.write_bytes(whole[:at] + whole[at:].replace(*damage, 1))
-    with pytest.raises(InputError, match=r"damaged or cut short \((place 4278190080|an opcode BYTEARRAY8)"):
+    with pytest.raises(InputError, match=r"damaged or truncated \((memo slot 4278190080|an opcode BYTEARRAY8)"):
         read_arrays(path)
 
 
@@ -204,7 +204,7 @@ def test_what_is_no_weight_file(tmp_path):
     empty = tmp_path / "empty.pth"
     save_zip(empty, {"epoch": 3, "storage": Storage(np.zeros(1, np.float32)), "type": Global("torch", "FloatStorage")})
     for path in (text, archive, plain, empty):
-        with pytest.raises(InputError, match=rf"{path.name} holds no weights: give a file written by"):
+        with pytest.raises(InputError, match=rf"{path.name} contains no weights: give a file written by"):
             read_arrays(path)
 
 
@@ -218,5 +218,5 @@ def doubling(levels):
 def test_lists_within_lists_without_end(tmp_path, content):
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w") as archive:
         archive.writestr("archive/data.pkl", content)
-    with pytest.raises(InputError, match=r"bomb\.pth is damaged .*lists within one another without end"):
+    with pytest.raises(InputError, match=r"bomb\.pth is damaged .*lists are nested too deep"):
         read_arrays(tmp_path / "bomb.pth")

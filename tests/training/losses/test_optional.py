@@ -85,7 +85,7 @@ def test_valid_like_is_the_share_of_valid_ground():
     np.testing.assert_allclose(valid_like(valid, jnp.zeros((1, 8, 8, 3)))[0, :4, 0, 0], [0, 0, 1, 1])
     assert valid_like(valid, jnp.zeros((1, 20, 20, 3))).dtype == jnp.float32
     for shape in ((1, 40, 40, 1), (1, 10, 5, 1)):
-        with pytest.raises(ValueError, match="no coarser lattice"):
+        with pytest.raises(ValueError, match="not a coarser lattice"):
             valid_like(valid, jnp.zeros(shape))
 
 

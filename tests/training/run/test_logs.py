@@ -148,7 +148,7 @@ def test_wandb_gets_the_same_where_it_is_asked_for(tmp_path, monkeypatch, capsys
     again.record("train", 2, {"loss": 0.5})
     again.record("train", 3, {"loss": 0.5})
     again.close()
-    assert capsys.readouterr().out.count("goes on without it") == 1
+    assert capsys.readouterr().out.count("continues without it") == 1
     assert len(harness.lines(tmp_path / "toy")) == 3
 
 

@@ -13,7 +13,7 @@ from jointseg_jax.training.run.profiling import Trace, parse
 
 @pytest.mark.parametrize("text", ["3", "3:3", "5:2", "-1:4", "a:b", "1:2:3", ""])
 def test_what_is_no_range_is_refused(text):
-    with pytest.raises(InputError, match=r"is not start:stop.*such as 10:13"):
+    with pytest.raises(InputError, match=r"must be start:stop.*such as 10:13"):
         parse(text)
 
 
