@@ -1,5 +1,6 @@
 """Files that this and earlier versions of the program wrote are read: `tests/data_files/formats`, see make.py there."""
 
+import json
 import pathlib
 import shutil
 
@@ -13,7 +14,9 @@ from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan, rates
 from jointseg_jax.mapping.predictor import confidence, halo
 from jointseg_jax.mapping.predictor.weights import weights_digest
-from jointseg_jax.storage import formats
+from jointseg_jax.mapping.scenes.catalogue import to_json
+from jointseg_jax.storage import formats, typed
+from jointseg_jax.storage.files import read_json
 from jointseg_jax.training.checkpoints.meta import complete
 from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.checkpoints.writing import Checkpoints
@@ -79,6 +82,35 @@ def test_the_dataset(folder):
         record = formats.read_record(folder / "dataset" / "sites" / name / "site.json", formats.SITE)
         assert site_record.kept(folder / "dataset" / "sites" / name, record["fingerprint"]) is not None
     assert formats.read_record(folder / "landscape.json", formats.LANDSCAPE)["region"] == "midstream"
+
+
+def test_what_is_read_is_written_again_to_the_digit(folder, trained, tmp_path):
+    """Digests, identities and fingerprints of older files are taken of the JSON text."""
+
+    def same(found, stored):
+        assert json.dumps(found, sort_keys=True) == json.dumps(stored, sort_keys=True)
+
+    data = load(folder / "dataset")
+    stored = read_json(folder / "dataset" / "dataset.json")
+    same(typed.plain(data.contract), stored["contract"])
+    for site in stored["sites"]:
+        found = typed.plain(data.sites[site["name"]])
+        same(found, {"files": {}, **site})
+    meta = read_json(folder / "run" / "checkpoints" / "0" / "meta" / "metadata")
+    same(typed.plain(trained.meta.contract), meta["contract"])
+    same(typed.plain(trained.meta.calibration), meta["calibration"])
+    product = folder / "product"
+    plan, scenes = product_plan.load(product, trained.meta.contract)
+    listed = read_json(product / product_plan.CATALOGUE)["scenes"]
+    same([to_json(scene) for scene in scenes.values()], listed)
+    header = read_json(product / product_plan.PLAN)["jointseg"]
+    same(typed.plain(plan.settings), header["settings"])
+    key = product_plan.catalogue_key(trained.meta.contract, plan.settings.radiometry, plan.settings.bands)
+    assert key == read_json(product / product_plan.CATALOGUE)["key"]
+    product_plan.save(tmp_path, plan, list(scenes.values()), key)
+    identity = read_json(tmp_path / product_plan.PLAN)["jointseg"]["identity"]
+    for part in ("network", "settings", "scenes", "contents"):
+        assert identity[part] == header["identity"][part]
 
 
 def test_the_product(folder, trained):

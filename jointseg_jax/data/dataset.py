@@ -12,21 +12,30 @@ If a dataset is prepared again while a process reads it, the new files go to `si
 import dataclasses
 import os
 import pathlib
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
+from jointseg_jax.data.sensor import Sensor
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
+from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, upgraded
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.scene import ImageLayer, Layer, Scene
-from jointseg_jax.storage import formats, locks
+from jointseg_jax.storage import formats, locks, typed
 from jointseg_jax.storage.files import sha256
 
 DESCRIPTION, SITES, INDEX = "dataset.json", "sites", "index.parquet"
 INDEX_COLUMNS = (
     "site", "region", "split", "date", "crs", "row", "col", "height", "width", "impervious_fraction", "valid_fraction",
 )  # fmt: skip
+
+
+class Digest(TypedDict):
+    """Size and digests of a raster; `sample` see `files.sampled_sha256`."""
+
+    bytes: int
+    sha256: str
+    sample: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Site:
     image_dtype: str
     pixels: dict[str, int]
     notes: tuple[str, ...]
-    files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    files: dict[str, Digest] = dataclasses.field(default_factory=dict)
 
     def replace(self, **changes: Any) -> "Site":
         """A copy with some fields changed."""
@@ -87,23 +96,13 @@ class Site:
         layers = {name: tuple(map(moved, paths)) for name, paths in self.layers.items()}
         return self.replace(layers=layers, image=moved(self.image), label=moved(self.label), split=moved(self.split))
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return dataclasses.asdict(self)
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any], where: object = DESCRIPTION) -> "Site":
-        """Inverse of `to_dict`; `where` names the file in messages.
+@dataclasses.dataclass(frozen=True)
+class Simulated:
+    """The modality that was simulated from the image, and the sensor."""
 
-        Raises:
-            Newer: it has unknown fields.
-            KeyError, TypeError, ValueError: fields are missing or of other types.
-        """
-        formats.check_fields(fields, cls, where)
-        layers = {k: tuple(v) for k, v in fields["layers"].items()}
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        plain.pop("layers")
-        return cls(layers=layers, **plain)
+    modality: str
+    sensor: Sensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Dataset:
         contract: of its rasters, with statistics over the training split, if it has one.
         sites: by name.
         index: one row per patch, columns `INDEX_COLUMNS`.
-        simulated: the simulated modality and the sensor's settings; None if none was simulated from the image.
+        simulated: None if no modality was simulated from the image.
         description: everything else in dataset.json.
         mark: prevents removal of the files while this object exists, see `locks.reading`.
     """
@@ -124,7 +123,7 @@ class Dataset:
     contract: Contract
     sites: dict[str, Site]
     index: pd.DataFrame
-    simulated: dict[str, Any] | None
+    simulated: Simulated | None
     description: dict[str, Any]
     mark: locks.Mark | None = dataclasses.field(default=None, repr=False, compare=False)
 
@@ -165,6 +164,20 @@ class Dataset:
         return sites
 
 
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """What a `Dataset` needs of dataset.json."""
+
+    contract: Contract
+    sites: tuple[Site, ...]
+    simulated: Simulated | None
+    index: str = INDEX
+    index_sha256: str | None = None  # version 1 had none
+
+
+_STORED = tuple(field.name for field in dataclasses.fields(_Stored))
+
+
 def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
     """Opens a prepared dataset.
 
@@ -184,17 +197,12 @@ def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
         raise InputError(
             f"{path} is missing: prepare the dataset first with `python prepare.py --config=...`"
         ) from error
-    try:
-        description.pop("schema_version", None)  # of version 1
-        sites = {s["name"]: Site.from_dict(s, path) for s in description.pop("sites")}
-        contract = Contract.from_dict(description.pop("contract"), path)
-        simulated = description.pop("simulated")
-        index = _read_index(root / description.pop("index", INDEX), description.pop("index_sha256", None))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise formats.damaged(path, formats.DATASET, f"{type(error).__name__}: {error}") from error
-    return Dataset(root, contract, sites, index, simulated, description, mark)
+    description.pop("schema_version", None)  # of version 1
+    stored = {name: description.pop(name) for name in _STORED if name in description}
+    known = typed.parse({**stored, "contract": upgraded(stored.get("contract"))}, _Stored, formats.DATASET, path)
+    sites = {site.name: site for site in known.sites}
+    index = _read_index(root / known.index, known.index_sha256)
+    return Dataset(root, known.contract, sites, index, known.simulated, description, mark)
 
 
 def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:

@@ -43,7 +43,7 @@ class PatchReader:
                     f"data.sensor_spread re-simulates the input per patch, but the inputs of {dataset.root} were not "
                     "simulated: train with a config file that does not set data.sensor_spread"
                 )
-            self._sensor = Sensor.from_dict(dataset.simulated["sensor"])
+            self._sensor = dataset.simulated.sensor
         self._spread = spread
         self._handles = Handles()
 

@@ -8,7 +8,6 @@ averaging would blur twice.
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
@@ -93,12 +92,6 @@ class Sensor:
         mtf = tuple(MTF_AT_NYQUIST.get(n, 0.26) for n in names)
         snr = tuple(float(SNR_AT_REFERENCE.get(n, (154, 0.0))[0]) for n in names)
         return cls(mtf, snr, (_DISPLAY_REFERENCE,) * len(bands), spacing, linear_light=True)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Sensor":
-        """Inverse of `dataclasses.asdict`, also from JSON."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        return cls(**plain)
 
     @property
     def margin(self) -> int:

@@ -6,32 +6,46 @@ There are three levels of checks, by cost. Reading a raster detects only damage 
 """
 
 import concurrent.futures
+import dataclasses
 import pathlib
 from collections.abc import Iterable
-from typing import Any
 
-from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.data.dataset import Dataset, Digest, Site
 from jointseg_jax.errors import InputError
-from jointseg_jax.storage import formats
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import sampled_sha256, sha256
 
 RECORD = "site.json"
 _THREADS = 8  # storage serves parallel reads, and hashing releases the GIL
 
 
-def digests(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+@dataclasses.dataclass(frozen=True)
+class SiteRecord:
+    """The record of a site; `sizes` of its rasters, bytes, in version 1 alone."""
+
+    fingerprint: str
+    site: Site
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def read(folder: pathlib.Path) -> SiteRecord:
+    """Reads the record of a site; raises `FileNotFoundError`, `Damaged` or `Newer`."""
+    return typed.read(folder / RECORD, SiteRecord, formats.SITE)
+
+
+def digests(folder: pathlib.Path) -> dict[str, Digest]:
     """Raster name in a site's folder -> `bytes`, `sha256`, and `sample`, see `files.sampled_sha256`."""
     return {path.name: _digest(path) for path in sorted(folder.glob("*.tif"))}
 
 
 def keep(folder: pathlib.Path, fingerprint: str, site: Site) -> None:
     """Writes the record of a site whose rasters are in place."""
-    formats.write_record(folder / RECORD, {"fingerprint": fingerprint, "site": site.to_dict()}, formats.SITE)
+    formats.write_record(folder / RECORD, {"fingerprint": fingerprint, "site": typed.plain(site)}, formats.SITE)
 
 
 def fingerprint_of(folder: pathlib.Path) -> str:
     """The fingerprint of a site's sources and settings; raises `InputError` if the record is damaged."""
-    return str(formats.read_record(folder / RECORD, formats.SITE)["fingerprint"])
+    return read(folder).fingerprint
 
 
 def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
@@ -40,20 +54,16 @@ def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
     Raises:
         Newer: a newer version of the program wrote the record.
     """
-    path = folder / RECORD
     try:
-        record = formats.read_record(path, formats.SITE)
-        site = Site.from_dict(record["site"], path)
-        same = record["fingerprint"] == fingerprint
-    except formats.Newer:
-        raise
-    except (OSError, formats.Damaged, KeyError, TypeError, ValueError):
+        record = read(folder)
+    except (OSError, formats.Damaged):
         return None
-    if not same or not folder.is_dir():
+    site = record.site
+    if record.fingerprint != fingerprint or not folder.is_dir():
         return None
     if not site.files:  # version 1 stored only sizes
         sizes = {path.name: path.stat().st_size for path in folder.glob("*.tif")}
-        if not record["sizes"] or any(sizes.get(name) != size for name, size in record["sizes"].items()):
+        if not record.sizes or any(sizes.get(name) != size for name, size in record.sizes.items()):
             return None
         site = site.replace(files=digests(folder))
         keep(folder, fingerprint, site)
@@ -74,8 +84,7 @@ def amiss(folder: pathlib.Path, site: Site, *, deep: bool) -> str:
         try:
             if path.stat().st_size != known["bytes"]:
                 return f"{path} has {path.stat().st_size} bytes instead of {known['bytes']}"
-            which, digest = ("sha256", sha256) if deep else ("sample", sampled_sha256)
-            if digest(path) != known[which]:
+            if (sha256(path) != known["sha256"]) if deep else (sampled_sha256(path) != known["sample"]):
                 return f"{path} has changed since it was written (SHA-256)"
         except OSError as error:
             return f"{path} cannot be read ({error.strerror})"
@@ -96,5 +105,5 @@ def check_rasters(data: Dataset, sites: Iterable[Site], *, deep: bool) -> None:
                 )
 
 
-def _digest(path: pathlib.Path) -> dict[str, Any]:
+def _digest(path: pathlib.Path) -> Digest:
     return {"bytes": path.stat().st_size, "sha256": sha256(path), "sample": sampled_sha256(path)}

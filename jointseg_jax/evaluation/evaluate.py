@@ -16,7 +16,7 @@ from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
 from jointseg_jax.models import cost
-from jointseg_jax.storage import formats
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_json
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.experiment import forward_flops
@@ -150,7 +150,7 @@ def _assemble(
         "control": _control(trained),
         "step": trained.step,
         "weights": trained.weights,
-        "calibration": trained.meta.calibration.to_dict(),
+        "calibration": typed.plain(trained.meta.calibration),
         "halo": predictor.halo,
         "augment": predictor.augment,
         "dtype": predictor.dtype,

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax.storage import formats
-
 UNITS = ("reflectance", "display", "dB", "m", "index")
 COARSE_SPACING = 10.0  # metres: the lattice of all inputs
 FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
@@ -151,31 +149,14 @@ class Contract:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return dataclasses.asdict(self)
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any], where: object = "the contract") -> "Contract":
-        """Inverse of `to_dict`; also reads contracts that state `dates` once for all modalities.
-
-        Args:
-            fields: from `to_dict`.
-            where: the file, for messages.
-
-        Raises:
-            Newer: it has unknown fields.
-            KeyError, TypeError, ValueError: fields are missing or of other types.
-        """
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        dates = plain.pop("dates", 1)
-        formats.check_fields(plain, cls, where)
-        modalities = []
-        for m in plain.pop("modalities"):
-            formats.check_fields(m, Modality, where)
-            statistics = m["statistics"] and Statistics(**{k: tuple(v) for k, v in m["statistics"].items()})
-            modalities.append(Modality(**{"dates": dates, **m, "bands": tuple(m["bands"]), "statistics": statistics}))
-        return cls(modalities=tuple(modalities), **plain)
+def upgraded(fields: Any) -> Any:
+    """The JSON values of a contract; an early version stated `dates` once, for all modalities."""
+    if not isinstance(fields, dict) or "dates" not in fields or not isinstance(fields.get("modalities"), list):
+        return fields
+    rest = {k: v for k, v in fields.items() if k != "dates"}
+    shared = {"dates": fields["dates"]}
+    return {**rest, "modalities": [shared | m if isinstance(m, dict) else m for m in fields["modalities"]]}
 
 
 def _as_stored(nodata: float, dtype: np.dtype) -> np.generic | None:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, locks, retries, output folders, append-only logs, versions of file formats.
+"""Files that are whole or absent, locks, retries, output folders, append-only logs, and records with their versions.
 
-May import: errors. Only this room imports tenacity.
+May import: errors. Only this room imports tenacity and msgspec.
 """

@@ -123,16 +123,6 @@ def damaged(where: object, kind: Format, reason: str) -> Damaged:
     return Damaged(f"{where} is damaged ({reason}): {kind.again}")
 
 
-def check_fields(fields: Mapping[str, Any], known: type, where: object) -> None:
-    """Raises `Newer` if a record has fields that a dataclass lacks: a newer version wrote it."""
-    strange = sorted(set(fields) - {field.name for field in dataclasses.fields(known)})
-    if strange:
-        raise Newer(
-            f"{where} has a field {strange[0]!r} that jointseg-jax {__version__} does not know: it was written by a "
-            "newer version, upgrade jointseg-jax"
-        )
-
-
 def write_record(path: str | os.PathLike[str], record: Mapping[str, Any], kind: Format) -> None:
     """Writes a sealed record atomically."""
     files.write_json(path, seal(record, kind))

@@ -1,7 +1,6 @@
 """Temperature and threshold, fitted on the validation split and stored with the checkpoint."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -25,10 +24,6 @@ class Calibration:
     threshold: float = 0.5
     step: int = -1
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return dataclasses.asdict(self)
 
 
 def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:

@@ -23,6 +23,7 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import JointSeg, Params, run
 from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.storage import typed
 from jointseg_jax.training import accumulation, resume_check
 from jointseg_jax.training.build import build_method
 from jointseg_jax.training.build_network import build_model
@@ -88,7 +89,7 @@ class Experiment:
         return {
             "software": json.dumps(software),
             "config": json.dumps(told, sort_keys=True),
-            "dataset": digest(self.data) + json.dumps(self.contract.to_dict(), sort_keys=True),
+            "dataset": digest(self.data) + json.dumps(typed.plain(self.contract), sort_keys=True),
         }
 
     def init(self) -> TrainState:

@@ -108,6 +108,7 @@ def test_no_circles_between_modules():
         ("dask", "jobs"),
         ("tensorboardX", "training/run"),
         ("tenacity", "storage"),
+        ("msgspec", "storage"),
         ("pyogrio", "geo"),
         ("pystac", "mapping/records"),
         ("jax.sharding", "training/devices"),

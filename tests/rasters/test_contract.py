@@ -6,13 +6,18 @@ import json
 import numpy as np
 import pytest
 
-from jointseg_jax.rasters.contract import Contract, Modality, Statistics, common_spacing, differences
+from jointseg_jax.rasters.contract import Contract, Modality, Statistics, common_spacing, differences, upgraded
+from jointseg_jax.storage import formats, typed
 
 pytestmark = pytest.mark.quick
 
 S2 = Modality("s2", ("B02", "B03", "B04"), 10.0, "uint16", "reflectance", 0.0, 1e-4, -1000.0)
 RGB = Modality("s2", ("R", "G", "B"), 10.0, "uint8", "display", 0.0, 1 / 255)
 CONTRACT = Contract((S2,), ("B04", "B03", "B02"))
+
+
+def read(fields):
+    return typed.parse(upgraded(fields), Contract, formats.DATASET, "dataset.json")
 
 
 def test_decoding_is_the_stated_formula():
@@ -39,14 +44,14 @@ def test_round_trip_through_json():
             Modality("s1", ("VV",), 10.0, "float32", "dB", optional=True),
         )
     )
-    assert Contract.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+    assert read(json.loads(json.dumps(typed.plain(full)))) == full
 
 
 def test_contracts_that_state_their_dates_once_are_read():
-    fields = json.loads(json.dumps(CONTRACT.to_dict()))
+    fields = json.loads(json.dumps(typed.plain(CONTRACT)))
     del fields["modalities"][0]["dates"], fields["modalities"][0]["optional"]
-    read = Contract.from_dict({**fields, "dates": 2})
-    assert (read.dates, read.primary.dates, read.primary.optional) == (2, 2, False)
+    found = read({**fields, "dates": 2})
+    assert (found.dates, found.primary.dates, found.primary.optional) == (2, 2, False)
 
 
 def test_spacings_nest_in_a_common_multiple():

@@ -10,7 +10,7 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.bounds.config import check_dataset
-from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Dataset, Site, load
+from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Dataset, Simulated, Site, load
 from jointseg_jax.data.prepare import ground, sources, splits, statistics
 from jointseg_jax.data.prepare.patch_index import patch_index
 from jointseg_jax.data.prepare.recipe import Recipe, make_recipe, site_lattice
@@ -21,7 +21,7 @@ from jointseg_jax.data.site_record import RECORD
 from jointseg_jax.errors import InputError, StorageError
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.rasters.lattice import crs_text
-from jointseg_jax.storage import folders
+from jointseg_jax.storage import folders, typed
 from jointseg_jax.storage.locks import exclusive
 
 _MAKING = 1  # raise it when the same files and settings yield other rasters; sites are then made again
@@ -201,11 +201,7 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
         dataclasses.replace(m, optional=any(m.name not in s.layers for s in sites)) for m in recipe.modalities
     )
     contract = Contract(modalities, recipe.image_bands, label=config.label.name, composite=config.composite)
-    simulated = (
-        None
-        if recipe.simulate is None
-        else {"modality": recipe.primary.name, "sensor": dataclasses.asdict(recipe.simulate)}
-    )
+    simulated = None if recipe.simulate is None else Simulated(recipe.primary.name, recipe.simulate)
     index = patch_index(root, sites, config)
     bare = Dataset(root, contract, {s.name: s for s in sites}, index, simulated, {})
     contract = statistics.over_training(bare)
@@ -213,8 +209,8 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
         "name": config.name,
         "licence": config.licence,
         "provenance": config.provenance,
-        "contract": contract.to_dict(),
-        "simulated": simulated,
+        "contract": typed.plain(contract),
+        "simulated": typed.plain(simulated),
         "split": json.loads(config.split.to_json_best_effort()),
         "patch": config.patch,
     }

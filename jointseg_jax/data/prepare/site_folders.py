@@ -20,7 +20,7 @@ from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Site
 from jointseg_jax.data.site_record import RECORD
 from jointseg_jax.errors import InputError
-from jointseg_jax.storage import formats, locks
+from jointseg_jax.storage import formats, locks, typed
 from jointseg_jax.storage.files import atomic_path, clear_partial_folders
 
 _OTHER_INDEX = "index.2.parquet"
@@ -98,7 +98,7 @@ class SiteFolders:
         with atomic_path(self._root / name) as temporary:
             temporary.write_bytes(table)
         about = {"index": name, "index_sha256": hashlib.sha256(table).hexdigest()}
-        written = {**description, **about, "sites": [s.to_dict() for s in sites]}
+        written = {**description, **about, "sites": typed.plain(sites)}
         formats.write_record(self._root / DESCRIPTION, written, formats.DATASET)
 
     def _index_in_use(self) -> str:
@@ -153,8 +153,8 @@ class SiteFolders:
 def _site(folder: pathlib.Path) -> Site | None:
     """The site in a folder; None if its record is damaged."""
     try:
-        return Site.from_dict(formats.read_record(folder / RECORD, formats.SITE)["site"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # `formats` raises one of them
+        return site_record.read(folder).site
+    except (OSError, InputError):
         return None
 
 

@@ -29,6 +29,7 @@ from jointseg_jax.mapping.records.model_card import checkpoint_asset, model_item
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene, Refused, open_all
 from jointseg_jax.mapping.scenes.find import find
 from jointseg_jax.rasters.contract import COARSE_SPACING
+from jointseg_jax.storage import typed
 from jointseg_jax.storage.folders import check_apart
 from jointseg_jax.training.trained import Trained
 
@@ -106,7 +107,7 @@ def _plan_area(
         "tiles_km2": covered.owned_m2 / 1e6,
         "without_scene_km2": covered.without_scene_m2 / 1e6,
         "scenes": len(scenes),
-        "refused": [dataclasses.asdict(r) for r in refused],
+        "refused": typed.plain(refused),
         "expected": expected,
     }
     plan = product_plan.Plan(tuple(tiles), settings, network, about)

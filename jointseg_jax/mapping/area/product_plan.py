@@ -5,7 +5,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import shapely
 
@@ -15,7 +15,7 @@ from jointseg_jax.geo.utm_zones import to_zone, zone_of_epsg
 from jointseg_jax.mapping.area.partition import GRID, Candidate, PlannedTile, outline
 from jointseg_jax.mapping.scenes import catalogue
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.storage import formats
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_text
 from jointseg_jax.storage.locks import exclusive
 
@@ -76,6 +76,57 @@ class Plan:
         return [t.name for t in self.tiles if t.candidates]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """The general member of the GeoJSON; see `Plan`, and `_identity`."""
+
+    identity: dict[str, str]
+    settings: Settings
+    network: dict[str, Any]
+    about: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Properties:
+    """A tile in the GeoJSON; see `PlannedTile`."""
+
+    tile: str
+    epsg: int
+    col: int
+    row: int
+    bounds: tuple[float, float, float, float]
+    owned_m2: float
+    whole: bool
+    scenes: tuple[str, ...]
+    shares: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if zone_of_epsg(self.epsg) is None or len(self.scenes) != len(self.shares):
+            raise ValueError(f"EPSG:{self.epsg}, {len(self.scenes)} scenes and {len(self.shares)} shares are no tile")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Feature:
+    """A feature of the GeoJSON."""
+
+    type: Literal["Feature"]
+    properties: _Properties
+    geometry: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Catalogue:
+    """The list of scenes on disk; `version` in version 1 alone."""
+
+    key: str
+    scenes: tuple[catalogue.ListedScene, ...]
+    version: int = 1
+
+    def entries(self, contract: Contract) -> dict[str, catalogue.CatalogueScene]:
+        """The scenes by id."""
+        return {listed.id: catalogue.from_listed(listed, contract) for listed in self.scenes}
+
+
 def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.CatalogueScene], key: str) -> None:
     """Writes a plan; a different plan is replaced only if none of its tiles is done or started.
 
@@ -92,7 +143,7 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Catalogue
     features = [_feature(t) for t in plan.tiles]
     identity = _identity(plan, features, scenes)
     if path.exists():
-        theirs = _read(path)[0]["identity"]
+        theirs = _read(path)[0].identity
         # Older plans do not record contents.
         differing = [text for part, text in _PARTS.items() if theirs.get(part, identity[part]) != identity[part]]
         if differing:
@@ -122,7 +173,7 @@ def _write(
     about = {
         "identity": identity,
         "network": dict(plan.network),
-        "settings": dataclasses.asdict(plan.settings),
+        "settings": typed.plain(plan.settings),
         "features_sha256": _digest(features),
         **plan.about,
     }
@@ -138,9 +189,9 @@ def halo_in_use(product: pathlib.Path, network: Mapping[str, Any]) -> int | None
     path = product / PLAN
     if not path.exists() or not any((product / LEDGER).glob("*.json")):
         return None
-    about, _ = _read(path)
-    same = all(about["network"][k] == network[k] for k in ("step", "weights", "sha256"))
-    return int(about["settings"]["halo"]) if same else None
+    header, _ = _read(path)
+    same = all(header.network[k] == network[k] for k in ("step", "weights", "sha256"))
+    return header.settings.halo if same else None
 
 
 def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, catalogue.CatalogueScene]]:
@@ -149,60 +200,45 @@ def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, cat
     Raises:
         InputError: the files are damaged, or of a newer version.
     """
-    path = product / PLAN
-    about, features = _read(path)
-    settings, network = about.pop("settings"), about.pop("network")
-    try:
-        formats.check_fields(settings, Settings, path)
-        plan = Plan(
-            tuple(_tile(f) for f in features),
-            Settings(**{**settings, "bands": tuple(settings["bands"])}),
-            network,
-            about,
-        )
-    except (AssertionError, KeyError, TypeError, AttributeError) as error:
-        raise formats.damaged(path, formats.PLAN, f"{type(error).__name__}: {error}") from error
+    header, features = _read(product / PLAN)
+    plan = Plan(tuple(map(_tile, features)), header.settings, header.network, header.about)
     path = product / CATALOGUE
     try:
-        listed = formats.read_record(path, formats.CATALOGUE)
-        return plan, {fields["id"]: catalogue.from_json(fields, contract) for fields in listed["scenes"]}
+        listed = typed.read(path, _Catalogue, formats.CATALOGUE)
     except FileNotFoundError as error:
         raise formats.damaged(path, formats.CATALOGUE, "it is gone") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise formats.damaged(path, formats.CATALOGUE, f"{type(error).__name__}: {error}") from error
+    return plan, listed.entries(contract)
 
 
 def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[str, catalogue.CatalogueScene]:
     """Scenes that an earlier run opened under the same `key`; empty if there are none, or the list is damaged."""
     try:
-        listed = formats.read_record(product / CATALOGUE, formats.CATALOGUE)
-        if listed["key"] != key:
-            return {}
-        return {fields["id"]: catalogue.from_json(fields, contract) for fields in listed["scenes"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        listed = typed.read(product / CATALOGUE, _Catalogue, formats.CATALOGUE)
+    except (OSError, InputError):
         return {}
+    return listed.entries(contract) if listed.key == key else {}
 
 
 def catalogue_key(contract: Contract, mode: str, bands: tuple[int, ...]) -> str:
     """A digest of the settings that decide how a scene is opened."""
-    return _digest({"contract": contract.to_dict(), "mode": mode, "bands": list(bands)})
+    return _digest({"contract": typed.plain(contract), "mode": mode, "bands": list(bands)})
 
 
-def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _read(path: pathlib.Path) -> tuple[_Header, tuple[_Feature, ...]]:
     """Reads the plan's general member and its features."""
     try:
         record = read_json(path)
         about = formats.unseal(record[_ABOUT], formats.PLAN, path)
         features = record["features"]
-        if not all(isinstance(about[part], dict) for part in ("identity", "network", "settings")):
-            raise TypeError("its parts are no objects")
-        if about.pop("features_sha256", None) not in (None, _digest(features)):  # version 1 had none
-            raise formats.damaged(path, formats.PLAN, "its tiles are not what was written")
-        return about, features
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise formats.damaged(path, formats.PLAN, f"{type(error).__name__}: {error}") from error
+    if about.pop("features_sha256", None) not in (None, _digest(features)):  # version 1 had none
+        raise formats.damaged(path, formats.PLAN, "its tiles are not what was written")
+    own = {name: about.pop(name) for name in ("identity", "network", "settings") if name in about}
+    header = typed.parse({**own, "about": about}, _Header, formats.PLAN, path)
+    return header, typed.parse(features, tuple[_Feature, ...], formats.PLAN, path)
 
 
 def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catalogue.CatalogueScene]) -> dict[str, str]:
@@ -217,7 +253,7 @@ def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catal
     ]
     return {
         "network": _digest({k: plan.network[k] for k in ("step", "weights", "sha256")}),
-        "settings": _digest({k: v for k, v in dataclasses.asdict(plan.settings).items() if k != "grid"}),
+        "settings": _digest({k: v for k, v in typed.plain(plan.settings).items() if k != "grid"}),
         "area": _digest([[f["properties"]["tile"], f["geometry"]] for f in features]),
         "scenes": _digest(read),
         "contents": _digest([s.contents for s in scenes]),
@@ -229,32 +265,25 @@ def _digest(value: Any) -> str:
 
 
 def _feature(tile: PlannedTile) -> dict[str, Any]:
-    return {
-        "type": "Feature",
-        "properties": {
-            "tile": tile.name,
-            "epsg": tile.zone.epsg,
-            "col": tile.col,
-            "row": tile.row,
-            "bounds": [tile.left, tile.bottom, tile.right, tile.top],
-            "owned_m2": tile.owned_m2,
-            "whole": tile.whole,
-            "scenes": [c.scene for c in tile.candidates],
-            "shares": [round(c.share, 4) for c in tile.candidates],
-        },
-        "geometry": shapely.geometry.mapping(outline(tile)),
-    }
+    properties = _Properties(
+        tile.name,
+        tile.zone.epsg,
+        tile.col,
+        tile.row,
+        (tile.left, tile.bottom, tile.right, tile.top),
+        tile.owned_m2,
+        tile.whole,
+        tuple(c.scene for c in tile.candidates),
+        tuple(round(c.share, 4) for c in tile.candidates),
+    )
+    return dict(typed.plain(_Feature("Feature", properties, shapely.geometry.mapping(outline(tile)))))
 
 
-def _tile(feature: Mapping[str, Any]) -> PlannedTile:
-    fields = feature["properties"]
-    zone = zone_of_epsg(fields["epsg"])
-    assert zone is not None, fields
-    left, bottom, right, top = (float(v) for v in fields["bounds"])
-    whole = shapely.box(left, bottom, right, top)
-    owned = whole if fields["whole"] else polygonal(to_zone(shapely.geometry.shape(feature["geometry"]), zone))
-    candidates = tuple(Candidate(s, share) for s, share in zip(fields["scenes"], fields["shares"], strict=True))
-    return PlannedTile(
-        fields["tile"], zone, fields["col"], fields["row"], left, bottom, right, top, owned, fields["owned_m2"],
-        fields["whole"], candidates,
-    )  # fmt: skip
+def _tile(feature: _Feature) -> PlannedTile:
+    p = feature.properties
+    zone = zone_of_epsg(p.epsg)
+    assert zone is not None  # see _Properties
+    whole = shapely.box(*p.bounds)
+    owned = whole if p.whole else polygonal(to_zone(shapely.geometry.shape(feature.geometry), zone))
+    candidates = tuple(map(Candidate, p.scenes, p.shares))
+    return PlannedTile(p.tile, zone, p.col, p.row, *p.bounds, owned, p.owned_m2, p.whole, candidates)

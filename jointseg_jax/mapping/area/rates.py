@@ -12,10 +12,18 @@ import numpy as np
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.area.product_plan import Settings
-from jointseg_jax.storage import formats
+from jointseg_jax.storage import formats, typed
 
 FILE = "mapping_rate.json"
-_FIELDS = ("km2", "worker_seconds", "bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rate:
+    """What was mapped so far, and what it took."""
+
+    km2: float
+    worker_seconds: float
+    bytes: float
 
 
 def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]]) -> None:
@@ -35,25 +43,25 @@ def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any
     order = np.argsort(paces)
     pace = float(paces[order][np.searchsorted(np.cumsum(areas[order]), areas.sum() / 2)])
     known = _read(workdir)
-    old = known.get(_key(settings), {"km2": 0.0, "worker_seconds": 0.0, "bytes": 0})
-    known[_key(settings)] = {
-        "km2": old["km2"] + float(areas.sum()),
-        "worker_seconds": old["worker_seconds"] + pace * float(areas.sum()),
-        "bytes": old["bytes"] + sum(f["bytes"] for r in rows for f in r["files"].values()),
-    }
+    old = known.get(_key(settings), _Rate(0.0, 0.0, 0))
+    known[_key(settings)] = _Rate(
+        old.km2 + float(areas.sum()),
+        old.worker_seconds + pace * float(areas.sum()),
+        old.bytes + sum(f["bytes"] for r in rows for f in r["files"].values()),
+    )
     with contextlib.suppress(OSError):
-        formats.write_record(workdir / FILE, known, formats.RATES)
+        formats.write_record(workdir / FILE, typed.plain(known), formats.RATES)
 
 
 def expect(workdir: pathlib.Path, settings: Settings, km2: float) -> dict[str, float] | None:
     """Predicts the seconds of one worker and the bytes for `km2`; None without a comparable measurement."""
     known = _read(workdir).get(_key(settings))
-    if not known or known["km2"] <= 0:
+    if not known or known.km2 <= 0:
         return None
     return {
-        "seconds": km2 * known["worker_seconds"] / known["km2"],
-        "bytes": km2 * known["bytes"] / known["km2"],
-        "measured_km2": known["km2"],
+        "seconds": km2 * known.worker_seconds / known.km2,
+        "bytes": km2 * known.bytes / known.km2,
+        "measured_km2": known.km2,
     }
 
 
@@ -66,15 +74,13 @@ def hours(seconds: float) -> str:
 
 def _key(settings: Settings) -> str:
     """The settings that decide the speed: a rate holds only for the same kind of device and work."""
-    work = dataclasses.asdict(settings)
-    decisive = {k: work[k] for k in ("halo", "tile", "batch", "augment", "dtype", "image", "confidence")}
+    decisive = {k: getattr(settings, k) for k in ("halo", "tile", "batch", "augment", "dtype", "image", "confidence")}
     return json.dumps({"device": jax.devices()[0].device_kind, **decisive})
 
 
-def _read(workdir: pathlib.Path) -> dict[str, dict[str, float]]:
+def _read(workdir: pathlib.Path) -> dict[str, _Rate]:
     """The stored rates by key; empty if the file is damaged."""
     try:
-        known = formats.read_record(workdir / FILE, formats.RATES)
-        return {key: {name: float(rate[name]) for name in _FIELDS} for key, rate in known.items()}
-    except (OSError, InputError, KeyError, TypeError, ValueError):
+        return typed.read(workdir / FILE, dict[str, _Rate], formats.RATES)
+    except (OSError, InputError):
         return {}

@@ -29,6 +29,7 @@ from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, refine
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.writer import Layout, cog_writer
+from jointseg_jax.storage import typed
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.trained import Trained, load_trained
 
@@ -175,7 +176,7 @@ def map_tile(
         "owned_m2": made.owned_m2,
         "valid_m2": made.valid_m2,
         "impervious_m2": made.impervious_m2,
-        "statistics": {name: [dataclasses.asdict(b) for b in bands] for name, bands in made.statistics.items()},
+        "statistics": typed.plain(made.statistics),
         "decisions": decisions,
         "agreement": agreed,
         "model": dict(plan.network),

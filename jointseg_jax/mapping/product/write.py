@@ -23,6 +23,7 @@ from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
 from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.rasters.writer import Layout, cog_writer
+from jointseg_jax.storage import typed
 
 PROBABILITY_STEPS = 200  # the product stores round(200 p)
 FILES = ("impervious.tif", "probability.tif", "image.tif", "confidence.tif", "quicklook.png")
@@ -161,7 +162,7 @@ def write_product(
         owned_m2=asked.square_metres,
         valid_m2=valid.square_metres,
         impervious_m2=impervious.square_metres,
-        seconds=dataclasses.asdict(clock),
+        seconds=typed.plain(clock),
     )
 
 

@@ -4,11 +4,11 @@ Opening decides how a scene's values are interpreted. The planning process does 
 same values.
 """
 
-import base64
 import dataclasses
 import datetime
 import hashlib
-import os
+import itertools
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,15 +21,15 @@ from jointseg_jax.data.dates import interval_of
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import zone_of_epsg
 from jointseg_jax.mapping.scenes.find import SceneFiles
-from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.metric import warp_advice
 from jointseg_jax.rasters.open_scene import OpenedScene, open_files
-from jointseg_jax.rasters.radiometry.collar import Collar
 from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
 from jointseg_jax.rasters.radiometry.sample import classification
 from jointseg_jax.rasters.reader import files_behind
-from jointseg_jax.rasters.scene import Adjustment, Layer, Scene
+from jointseg_jax.rasters.scene import Layer, Scene
+from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import sampled_sha256
 
 _TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattice
@@ -176,69 +176,87 @@ def _epsg(lattice: GeoBox) -> int | None:
     return None if lattice.crs is None else lattice.crs.epsg
 
 
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A lattice of `COARSE_SPACING`."""
+
+    epsg: int
+    left: float
+    top: float
+    height: int
+    width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mask:
+    """A bool array, packed."""
+
+    shape: tuple[int, int]
+    bits: bytes
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 0 or len(self.bits) != -(-math.prod(self.shape) // 8):
+            raise ValueError(f"{len(self.bits)} bytes do not hold a mask of {self.shape}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedScene:
+    """A `CatalogueScene` as the catalogue on disk lists it: without the contract."""
+
+    id: str
+    date: str
+    cloud: float | None
+    lattice: _Place
+    layers: dict[str, tuple[Layer, ...]]
+    decisions: dict[str, str]
+    valid: _Mask
+    stamps: tuple[tuple[str, int, int], ...]
+    contents: str = ""
+
+
 def to_json(entry: CatalogueScene) -> dict[str, Any]:
-    """Converts an entry to JSON types, without the contract."""
-    scene = entry.scene
-    height, width = scene.shape
-    return {
-        "id": entry.id,
-        "date": entry.date,
-        "cloud": entry.cloud,
-        "lattice": {
-            "epsg": entry.epsg,
-            "left": float(scene.lattice.affine.c),
-            "top": float(scene.lattice.affine.f),
-            "height": height,
-            "width": width,
-        },
-        "layers": {name: [_layer_to_json(layer) for layer in layers] for name, layers in scene.layers.items()},
-        "decisions": entry.decisions,
-        "valid": {
-            "shape": list(entry.valid.shape),
-            "bits": base64.b64encode(np.packbits(entry.valid).tobytes()).decode(),
-        },
-        "stamps": [list(s) for s in entry.stamps],
-        "contents": entry.contents,
-    }
+    """Converts an entry to the JSON values of a `ListedScene`."""
+    scene, affine = entry.scene, entry.scene.lattice.affine
+    listed = ListedScene(
+        entry.id,
+        entry.date,
+        entry.cloud,
+        _Place(entry.epsg, float(affine.c), float(affine.f), *scene.shape),
+        {name: tuple(map(_with_finite_nodata, layers)) for name, layers in scene.layers.items()},
+        entry.decisions,
+        _Mask(entry.valid.shape, np.packbits(entry.valid).tobytes()),
+        entry.stamps,
+        entry.contents,
+    )
+    fields = typed.plain(listed)
+    for layer in itertools.chain(*fields["layers"].values()):
+        del layer["modality"]["statistics"]
+        if layer["collar"] is None:  # matches plans from before collars
+            del layer["collar"]
+    return dict(fields)
 
 
-def from_json(fields: Mapping[str, Any], contract: Contract) -> CatalogueScene:
-    """Inverse of `to_json`."""
-    place = fields["lattice"]
-    affine = Affine(COARSE_SPACING, 0, place["left"], 0, -COARSE_SPACING, place["top"])
-    lattice = GeoBox((place["height"], place["width"]), affine, f"EPSG:{place['epsg']}")
-    layers = {name: tuple(_layer_from_json(x) for x in found) for name, found in fields["layers"].items()}
-    shape = tuple(fields["valid"]["shape"])
-    bits = np.frombuffer(base64.b64decode(fields["valid"]["bits"]), np.uint8)
+def from_listed(listed: ListedScene, contract: Contract) -> CatalogueScene:
+    """Restores an entry."""
+    place, mask = listed.lattice, listed.valid
+    affine = Affine(COARSE_SPACING, 0, place.left, 0, -COARSE_SPACING, place.top)
+    lattice = GeoBox((place.height, place.width), affine, f"EPSG:{place.epsg}")
+    bits = np.unpackbits(np.frombuffer(mask.bits, np.uint8), count=math.prod(mask.shape))
     return CatalogueScene(
-        fields["id"],
-        Scene(fields["id"], lattice, layers, contract),
-        dict(fields["decisions"]),
-        np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool),
-        fields["date"],
-        fields["cloud"],
-        tuple((str(path), int(size), int(time)) for path, size, time in fields["stamps"]),
-        fields.get("contents", ""),
+        listed.id,
+        Scene(listed.id, lattice, listed.layers, contract),
+        listed.decisions,
+        bits.reshape(mask.shape).astype(bool),
+        listed.date,
+        listed.cloud,
+        listed.stamps,
+        listed.contents,
     )
 
 
-def _layer_to_json(layer: Layer) -> dict[str, Any]:
-    modality = dataclasses.asdict(layer.modality)
-    # JSON has no NaN. Non-finite values are invalid anyway, so NaN as the nodata value is equivalent to None.
-    if layer.modality.nodata is not None and not np.isfinite(layer.modality.nodata):
-        modality["nodata"] = None
-    fields = {**dataclasses.asdict(layer), "modality": {k: v for k, v in modality.items() if k != "statistics"}}
-    return {k: v for k, v in fields.items() if (k, v) != ("collar", None)}  # matches plans from before collars
-
-
-def _layer_from_json(fields: Mapping[str, Any]) -> Layer:
-    given = fields["adjustment"]
-    modality = fields["modality"]
-    return Layer(
-        os.fspath(fields["path"]),
-        tuple(fields["indexes"]),
-        Modality(**{**modality, "bands": tuple(modality["bands"])}),
-        None if given is None else Adjustment(tuple(given["gain"]), tuple(given["offset"])),
-        fields["own_mask"],
-        None if fields.get("collar") is None else Collar(**fields["collar"]),
-    )
+def _with_finite_nodata(layer: Layer) -> Layer:
+    """JSON has no NaN. Non-finite values are invalid anyway, so NaN as the nodata value is equivalent to None."""
+    nodata = layer.modality.nodata
+    if nodata is None or math.isfinite(nodata):
+        return layer
+    return dataclasses.replace(layer, modality=dataclasses.replace(layer.modality, nodata=None))

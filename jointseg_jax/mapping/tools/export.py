@@ -28,6 +28,7 @@ from jointseg_jax.mapping.predictor.weights import described, flat_weights, weig
 from jointseg_jax.mapping.records.model_card import describe, known_halo, model_item
 from jointseg_jax.models.jointseg import JointSeg, run
 from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import atomic_path, sha256, write_json, write_text
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained, load_trained
@@ -112,7 +113,7 @@ def _export(trained: Trained, files: Mapping[str, pathlib.Path]) -> dict[str, pa
     write_text(files[LOADER], loader)
     write_text(files[README], readme(trained))
     card = model_item(trained, _assets(files))
-    write_json(files[CARD], {**card, "jointseg:contract": trained.meta.contract.to_dict()})
+    write_json(files[CARD], {**card, "jointseg:contract": typed.plain(trained.meta.contract)})
     return dict(files)
 
 

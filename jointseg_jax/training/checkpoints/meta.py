@@ -5,8 +5,8 @@ import dataclasses
 from typing import Any
 
 from jointseg_jax import __version__
-from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.storage import formats
+from jointseg_jax.rasters.contract import Contract, upgraded
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.training.calibration import Calibration
 
 # Config fields added after the first checkpoints, with the values that give the earlier behaviour.
@@ -68,35 +68,15 @@ class Meta:
     calibration: Calibration
     dataset: dict[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {
-            "config": self.config,
-            "contract": self.contract.to_dict(),
-            "calibration": self.calibration.to_dict(),
-            "dataset": self.dataset,
-        }
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any], where: object = "the checkpoint") -> "Meta":
-        """Inverse of `to_dict`.
+def parse(fields: dict[str, Any], where: object = "the checkpoint") -> Meta:
+    """Makes the metadata of the record that this or an older version wrote.
 
-        Args:
-            fields: as written by this or an older version.
-            where: names the checkpoint in messages.
-
-        Raises:
-            Newer: it has fields that this program does not know.
-            KeyError, TypeError, ValueError, AttributeError: fields are missing or of other types.
-        """
-        formats.check_fields(fields, cls, where)
-        formats.check_fields(fields["calibration"], Calibration, where)
-        return cls(
-            complete(fields["config"], where),
-            Contract.from_dict(fields["contract"], where),
-            Calibration(**fields["calibration"]),
-            fields["dataset"],
-        )
+    Raises:
+        Damaged, Newer: see `typed.parse`.
+    """
+    meta = typed.parse({**fields, "contract": upgraded(fields.get("contract"))}, Meta, formats.CHECKPOINT, where)
+    return dataclasses.replace(meta, config=complete(meta.config, where))
 
 
 def complete(config: dict[str, Any], where: object = "the checkpoint") -> dict[str, Any]:

@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import Params
 from jointseg_jax.storage import digests, formats
-from jointseg_jax.training.checkpoints.meta import Meta
+from jointseg_jax.training.checkpoints.meta import Meta, parse
 from jointseg_jax.training.checkpoints.quiet import quieten
 from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.state import TrainState
@@ -135,7 +135,7 @@ class Stored:
             fields = formats.unseal(record, formats.CHECKPOINT, folder)
             if formats.version(record) >= 2 and not (folder / digests.FILE).is_file():
                 self._refuse(step, f"{digests.FILE} is missing")
-            return Meta.from_dict(fields, folder)
+            return parse(fields, folder)
 
     def _check_digests(self, step: int) -> None:
         """Compares all files of a checkpoint with their digests, once; versions before 2 have no digests."""

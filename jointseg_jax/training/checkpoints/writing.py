@@ -9,7 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jointseg_jax.errors import StorageError
-from jointseg_jax.storage import digests, formats, retries
+from jointseg_jax.storage import digests, formats, retries, typed
 from jointseg_jax.training.checkpoints.meta import Meta
 from jointseg_jax.training.checkpoints.reading import Stored, score_of
 from jointseg_jax.training.devices import consensus
@@ -68,7 +68,7 @@ class Checkpoints(Stored):
         step = int(jax.device_get(state.step))
         self._scores[step] = score_of(meta, step)
         self._sound.discard(step)
-        record = formats.seal(meta.to_dict(), formats.CHECKPOINT)
+        record = formats.seal(typed.plain(meta), formats.CHECKPOINT)
         with self._storage(step):
             self._writing = step
             self._manager.save(

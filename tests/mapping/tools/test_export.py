@@ -19,6 +19,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor.predictor import predict_tiles
 from jointseg_jax.mapping.predictor.weights import flat_weights
 from jointseg_jax.mapping.tools.export import export, export_function, main
+from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import sha256
 
 STRANGER = """
@@ -110,7 +111,7 @@ def test_the_function_is_for_all_platforms_and_holds_no_weights(trained, exporte
     for asset in card["assets"].values():
         assert asset["file:checksum"] == "1220" + sha256(exported[0] / asset["href"])
     assert card["assets"]["loader"]["mlm:entrypoint"]
-    assert card["jointseg:contract"] == json.loads(json.dumps(trained.meta.contract.to_dict()))
+    assert card["jointseg:contract"] == json.loads(json.dumps(typed.plain(trained.meta.contract)))
 
 
 def test_inputs_of_another_kind_are_refused(trained, exported):
