@@ -150,7 +150,7 @@ class Dataset:
         rows = self.index[self.index["split"] == split].reset_index(drop=True)
         if rows.empty:
             counts = self.index["split"].value_counts().to_dict()
-            raise InputError(f"{self.root} has no patches in split {split!r}; it has {counts}")
+            raise InputError(f"{self.root} has no patches in split {split!r}; it has patches in {counts or 'none'}")
         return rows
 
     def sites_of(self, split: str) -> list[Site]:
@@ -158,7 +158,7 @@ class Dataset:
         sites = [s for s in self.sites.values() if s.pixels.get(split)]
         if not sites:
             raise InputError(
-                f"{self.root} has no ground in split {split!r}; choose one of "
+                f"{self.root} has no pixels in split {split!r}; choose one of "
                 f"{sorted({k for s in self.sites.values() for k, v in s.pixels.items() if v})}"
             )
         return sites
@@ -209,7 +209,7 @@ def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
     """Reads the patches and checks the file against `digest`, which version 1 did not store."""
     try:
         if digest is not None and sha256(path) != digest:
-            raise formats.damaged(path, formats.DATASET, "its digest is not that of dataset.json")
+            raise formats.damaged(path, formats.DATASET, "its SHA-256 is not the one in dataset.json")
         index = pd.read_parquet(path)
     except (InputError, MemoryError):  # too little memory is no damage
         raise
@@ -217,7 +217,9 @@ def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise formats.damaged(path, formats.DATASET, reason) from error
     if list(index.columns) != list(INDEX_COLUMNS):
-        raise formats.damaged(path, formats.DATASET, f"its columns are {list(index.columns)}")
+        raise formats.damaged(
+            path, formats.DATASET, f"it has the columns {list(index.columns)} instead of {list(INDEX_COLUMNS)}"
+        )
     return index
 
 
@@ -232,7 +234,7 @@ def select(contract: Contract, names: tuple[str, ...]) -> Contract:
     known = {m.name: m for m in contract.modalities}
     unknown = [n for n in names if n not in known]
     if unknown:
-        raise InputError(f"data.inputs names modalities {unknown}; the dataset has {sorted(known)}")
+        raise InputError(f"data.inputs names modalities {unknown}, which the dataset lacks; it has {sorted(known)}")
     try:
         return contract.replace(modalities=tuple(known[n] for n in names))
     except ValueError as error:

@@ -40,8 +40,8 @@ class PatchReader:
         if spread is not None:
             if dataset.simulated is None:
                 raise InputError(
-                    f"data.sensor_spread re-simulates the input per patch, but the inputs of {dataset.root} were not "
-                    "simulated: train with a config file that does not set data.sensor_spread"
+                    f"data.sensor_spread varies the simulated sensor, but the inputs of {dataset.root} were not "
+                    "simulated: remove data.sensor_spread from the config file"
                 )
             self._sensor = dataset.simulated.sensor
         self._spread = spread
@@ -137,7 +137,7 @@ def _complain(message: str, patch: str) -> None:
     with _reported_lock:
         if patch not in _reported:
             _reported.add(patch)
-            logging.error("patch of %s is masked: %s", patch, message)
+            logging.error("the patch of %s cannot be read and is masked: %s", patch, message)
 
 
 def dihedral(sample: Sample, turns: int, flip: bool) -> Sample:

@@ -69,7 +69,7 @@ def training_batches(
         ValueError: the batch does not divide by the number of processes.
     """
     if batch % slice_.processes:
-        raise ValueError(f"a global batch of {batch} does not divide by {slice_.processes} processes")
+        raise ValueError(f"the global batch {batch} is not a multiple of the {slice_.processes} processes")
     dataset = (
         grain.MapDataset.range(len(reader))
         .seed(seed)

@@ -37,7 +37,9 @@ HIGHEST_MTF = 2 / math.pi  # at Nyquist, of a bare pixel box: sinc(1/2)
 def gaussian_sigma(mtf: float, spacing: float) -> float:
     """Sigma [metres] of the Gaussian whose product with the box of a `spacing` metre pixel has `mtf` at Nyquist."""
     if not 0 < mtf < HIGHEST_MTF:
-        raise ValueError(f"a system MTF at Nyquist of {mtf} is impossible: a bare pixel box has {HIGHEST_MTF:.3f}")
+        raise ValueError(
+            f"the MTF at Nyquist must be between 0 and {HIGHEST_MTF:.3f}, that of a bare pixel box, not {mtf}"
+        )
     nyquist = 1 / (2 * spacing)
     return math.sqrt(-math.log(mtf / HIGHEST_MTF) / (2 * math.pi**2 * nyquist**2))
 

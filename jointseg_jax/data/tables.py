@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jointseg_jax.errors import InputError
 
 _SEPARATORS = (",", ";", "\t")
-_UTF8 = 'save it as UTF-8 (a spreadsheet calls that "CSV UTF-8")'
+_UTF8 = 'save it as UTF-8 ("CSV UTF-8" in a spreadsheet)'
 
 
 def read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -27,7 +27,7 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str
     text = _text(path)
     header = next((line for line in text.splitlines() if line.strip()), "")
     if not header:
-        raise InputError(f"{path} is empty: its first line should be {','.join(columns)}")
+        raise InputError(f"{path} is empty: its first line must be {','.join(columns)}")
     separator = max(_SEPARATORS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
@@ -35,21 +35,21 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str
     try:
         for cells in reader:
             if any("\n" in cell or "\r" in cell for cell in cells):
-                raise csv.Error("a cell goes on in the next line")
+                raise csv.Error("a cell continues on the next line")
             if any(cell.strip() for cell in cells):
                 rows.append([cell.strip() for cell in cells])
                 numbers.append(reader.line_num)
     except csv.Error as error:
         raise InputError(
-            f"{path} cannot be read as a table near line {reader.line_num} ({error}): close every quotation mark in "
-            "the line that opens it"
+            f"{path} cannot be read as a table near line {reader.line_num} ({error}): close every quotation mark on "
+            "the line where it opens"
         ) from error
     return _rows(path, rows, numbers, columns)
 
 
 def _text(path: pathlib.Path) -> str:
     if not path.is_file():
-        raise InputError(f"{path} is no file but a folder, a pipe or a device: save the table in a file")
+        raise InputError(f"{path} is a folder, a pipe or a device, not a file: save the table in a file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -65,7 +65,7 @@ def _text(path: pathlib.Path) -> str:
         ) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{path} holds a NUL character in line {line}, so it is no text in UTF-8: {_UTF8}")
+        raise InputError(f"{path} has a NUL character in line {line}, so it is not text in UTF-8: {_UTF8}")
     return text
 
 
@@ -75,13 +75,14 @@ def _rows(
     names = rows[0]
     absent = sorted(set(columns) - set(names))
     if absent:
-        raise InputError(f"{path} lacks the columns {absent}; it has {list(names)}")
+        raise InputError(f"{path} lacks the columns {absent}: add them; it has {list(names)}")
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise InputError(f"{path} has the columns {twice} twice: keep one of each")
+        raise InputError(f"{path} has the columns {twice} twice: remove one of each")
     for cells, number in zip(rows[1:], numbers[1:], strict=True):
         if len(cells) != len(names):
             raise InputError(
-                f"{path} has {len(cells)} cells in line {number} where its header has {len(names)}: add or remove some"
+                f"{path} has {len(cells)} cells in line {number}, but {len(names)} in its header: add or remove "
+                "cells, and quote text that contains the separator"
             )
     return [dict(zip(names, cells, strict=True)) for cells in rows[1:]]

@@ -40,7 +40,9 @@ def _cut(ring: shapely.LinearRing) -> shapely.Geometry:
     points = shapely.get_coordinates(ring)
     points[:, 0] = np.unwrap(points[:, 0], period=360)  # in one piece; may extend beyond 180 degrees
     if abs(points[-1, 0] - points[0, 0]) > 180:
-        raise InputError("the area of interest goes around a pole, but UTM covers -80 to 84 degrees: cut it")
+        raise InputError(
+            "the area of interest contains a pole, but UTM covers latitudes from -80 to 84 degrees only: cut it there"
+        )
     parts = []
     for shift in (-360, 0, 360):
         whole = polygonal(shapely.Polygon(points + np.array([shift, 0.0])))

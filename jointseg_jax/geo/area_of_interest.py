@@ -32,7 +32,7 @@ def read_area(path: str | os.PathLike[str], *, say: Callable[[str], None] = prin
     _say_what_counts(path, layers, say)
     found = polygonal(shapely.union_all([_in_degrees(layer) for layer in layers]))
     if found.is_empty:
-        raise InputError(f"{path} holds only empty polygons, without an area: draw one")
+        raise InputError(f"{path} has only empty polygons: draw the area of interest as a polygon")
     return found
 
 
@@ -46,7 +46,8 @@ def _in_degrees(layer: VectorLayer) -> shapely.Geometry:
     ground = ground.to_crs(4326)
     if not np.isfinite(shapely.get_coordinates(ground.values)).all():
         raise InputError(
-            f"layer {layer.name!r} of {layer.path} lies outside what its CRS {crs.name!r} can express: correct its CRS"
+            f"layer {layer.name!r} of {layer.path} lies outside the area where its CRS {crs.name!r} is defined: assign "
+            "the CRS of its coordinates (ogr2ogr -a_srs EPSG:...)"
         )
     if crs.is_projected:  # polygons drawn in degrees may span the whole world
         ground = ground.map(lambda s: polygonal(cut_at_180(s)))
@@ -55,8 +56,8 @@ def _in_degrees(layer: VectorLayer) -> shapely.Geometry:
 
 def _say_what_counts(path: pathlib.Path, layers: Sequence[VectorLayer], say: Callable[[str], None]) -> None:
     if len(layers) > 1:
-        say(f"aoi     the polygons of {len(layers)} layers of {path} count: {', '.join(x.name for x in layers)}")
+        say(f"aoi     uses the polygons of {len(layers)} layers of {path}: {', '.join(x.name for x in layers)}")
     features = sum(len(layer.table) for layer in layers)
     without = features - sum(int(layer.table.geom_type.isin(AREAL).sum()) for layer in layers)
     if without:
-        say(f"aoi     {without} of {features} features are no polygons and are passed over")
+        say(f"aoi     {without} of {features} features are not polygons and are ignored")

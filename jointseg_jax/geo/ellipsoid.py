@@ -44,7 +44,7 @@ class PixelAreas:
         geod = None if crs is None else crs.get_geod()
         if crs is None or geod is None or crs.geodetic_crs is None:
             raise InputError(
-                f"no area can be measured on a lattice in {crs_name(lattice)}: warp the raster to its UTM zone first"
+                f"areas cannot be measured on a lattice in {crs_name(lattice)}: warp the raster to its UTM zone first"
             )
         self._crs, self._geod, self._affine = crs, geod, lattice.affine
         self._to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)

@@ -42,7 +42,10 @@ def _in_degrees(name: str, lattice: GeoBox, margin: float) -> shapely.Polygon:
     """The outline of a site in degrees, in one piece; it may extend beyond 180 degrees."""
     lon, lat = shapely.get_coordinates(_grown(lattice, "EPSG:4326", margin)).T
     if not np.isfinite([lon, lat]).all():
-        raise InputError(f"site {name!r} lies where {crs_name(lattice)} ends: check the CRS and origin of its rasters")
+        raise InputError(
+            f"site {name!r} lies outside the area where {crs_name(lattice)} is defined: check the CRS and the origin "
+            "of its rasters"
+        )
     lon = lon[0] + (lon - lon[0] + 180) % 360 - 180
     return shapely.Polygon(np.column_stack([lon, lat]))
 

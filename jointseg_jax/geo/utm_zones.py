@@ -60,8 +60,8 @@ def zones_of(ground: shapely.Geometry) -> Iterator[tuple[Zone, shapely.Geometry]
     west, south, east, north = ground.bounds
     if west < -180 or east > 180 or south < SOUTH or north > NORTH:
         raise InputError(
-            f"the area of interest reaches from {west:g}, {south:g} to {east:g}, {north:g}, but UTM covers -180, "
-            f"{SOUTH:g} to 180, {NORTH:g} degrees: cut it there (and give it in longitude, latitude)"
+            f"the area of interest extends from {west:g}, {south:g} to {east:g}, {north:g}, but UTM covers only -180, "
+            f"{SOUTH:g} to 180, {NORTH:g} degrees: cut it there, or correct its coordinates (longitude, latitude)"
         )
     for number in range(math.floor((west + 180) / 6) + 1, min(60, math.floor((east + 180) / 6) + 1) + 1):
         for is_north in (False, True):

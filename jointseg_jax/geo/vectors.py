@@ -56,21 +56,21 @@ class VectorLayer:
         if crs.is_geographic and ((np.abs(points) > (360, 90)).any()):
             worst = points[np.abs(points).max(-1).argmax()].tolist()
             raise InputError(
-                f"layer {self.name!r} of {self.path} is in degrees and has a point at {worst}: correct its CRS "
-                "to that of its coordinates (ogr2ogr -a_srs EPSG:...)"
+                f"layer {self.name!r} of {self.path} has a CRS in degrees, but a point at {worst}: assign the CRS of "
+                "its coordinates (ogr2ogr -a_srs EPSG:...)"
             )
         if crs.is_projected and len(points) and (np.abs(points) <= (180, 90)).all():
             raise InputError(
-                f"layer {self.name!r} of {self.path} is in {crs.name} and has all its points between "
-                f"{points.min(0).tolist()} and {points.max(0).tolist()}, which are degrees: assign the CRS of its "
-                "coordinates (ogr2ogr -a_srs EPSG:4326)"
+                f"layer {self.name!r} of {self.path} has the projected CRS {crs.name}, but all its points lie between "
+                f"{points.min(0).tolist()} and {points.max(0).tolist()}, which look like degrees: assign the CRS of "
+                "its coordinates (ogr2ogr -a_srs EPSG:4326)"
             )
         rough = np.flatnonzero(~(shapely.is_valid(geometries) & shapely.is_simple(geometries)))
         for number in rough:
             if geometries[number] is not None and is_tangled(geometries[number]):
                 raise InputError(
-                    f"{self.where(number)} crosses itself thousands of times, so it outlines no ground: its vertices "
-                    "are probably out of order; draw it again or take it out"
+                    f"{self.where(number)} crosses itself thousands of times, probably because its vertices are out "
+                    "of order: draw it again or remove it"
                 )
 
     def where(self, number: int | np.integer) -> str:
@@ -80,8 +80,8 @@ class VectorLayer:
     def _check_crs(self, crs: pyproj.CRS | None) -> None:
         if crs is None:
             raise InputError(
-                f"layer {self.name!r} of {self.path} has no CRS, so it has no place on the ground: assign one "
-                "(ogr2ogr -a_srs EPSG:...)"
+                f"layer {self.name!r} of {self.path} has no CRS: assign the one of its coordinates (ogr2ogr -a_srs "
+                "EPSG:...)"
             )
         try:
             pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
@@ -90,8 +90,8 @@ class VectorLayer:
             placed = False
         if not placed:
             raise InputError(
-                f"layer {self.name!r} of {self.path} is in the CRS {crs.name!r}, which does not lead to longitude and "
-                "latitude on the Earth: assign the one that its coordinates are in (ogr2ogr -a_srs EPSG:...)"
+                f"layer {self.name!r} of {self.path} has the CRS {crs.name!r}, which cannot be transformed to "
+                "longitude and latitude: assign the CRS of its coordinates (ogr2ogr -a_srs EPSG:...)"
             )
 
 
@@ -124,10 +124,12 @@ def read_layers(path: pathlib.Path) -> list[VectorLayer]:
         if "CRS" in type(error).__name__:
             raise _bad_crs(path, error) from error
         raise InputError(
-            f"{path} cannot be read as vectors ({first_line(error)}): restore it, or correct its name"
+            f"{path} cannot be read as a vector file ({first_line(error)}): restore it or correct the path"
         ) from error
     if not layers:
-        raise InputError(f"{path} holds no layer with geometries (layers: {listed['name'].tolist()}): check the file")
+        raise InputError(
+            f"{path} has no layer with geometries (its layers: {listed['name'].tolist()}): give another file"
+        )
     return layers
 
 
@@ -142,7 +144,7 @@ def layers_with(path: pathlib.Path, kinds: Collection[str] = AREAL) -> list[Vect
     if not wanted:
         found = sorted({kind for layer in layers for kind in layer.kinds})
         raise InputError(
-            f"{path} holds no polygon but {', '.join(found) or 'no geometry at all'}: give a file with polygons"
+            f"{path} has no polygons, only {', '.join(found) or 'empty geometries'}: give a file with polygons"
         )
     for layer in wanted:
         layer.check()
@@ -177,7 +179,7 @@ def _flat(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
 
 def _check_file(path: pathlib.Path) -> None:
     if not path.exists():
-        raise InputError(f"{path} cannot be read as vectors: it does not exist; give a file such as belt.geojson")
+        raise InputError(f"{path} does not exist: give a vector file such as belt.geojson")
     if path.is_dir():  # a File Geodatabase, or shapefiles
         return
     if not path.is_file():
@@ -189,8 +191,8 @@ def _check_file(path: pathlib.Path) -> None:
         raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
     if any(pointer in head for pointer in _POINTERS):
         raise InputError(
-            f"{path} holds no geometries but points at other data: give those (ogr2ogr area.gpkg {path.name} copies "
-            "them)"
+            f"{path} has no geometries, only a reference to other data: copy them into a file first (ogr2ogr area.gpkg "
+            f"{path.name})"
         )
 
 
@@ -198,12 +200,10 @@ def _bad_crs(path: pathlib.Path, error: Exception) -> InputError:
     prj = path.with_suffix(".prj")
     if prj.exists():
         return InputError(
-            f"{prj} names no CRS that can be read ({first_line(error)}): replace it by that of the data "
-            f"(gdalsrsinfo -o wkt_esri EPSG:... > {prj.name})"
+            f"{prj} has no CRS that can be read ({first_line(error)}): replace the file by one with the CRS of the "
+            f"data (gdalsrsinfo -o wkt_esri EPSG:... > {prj.name})"
         )
-    return InputError(
-        f"{path} names no CRS that can be read ({first_line(error)}): assign one (ogr2ogr -a_srs EPSG:...)"
-    )
+    return InputError(f"{path} has no CRS that can be read ({first_line(error)}): assign one (ogr2ogr -a_srs EPSG:...)")
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ def test_readers_travel_to_other_processes(data):
 
 
 def test_spread_needs_a_simulated_input(data):
-    with pytest.raises(InputError, match=r"sensor_spread .* a config file that does not set"):
+    with pytest.raises(InputError, match=r"sensor_spread .*: remove data.sensor_spread from the config"):
         PatchReader(data, "train", data.contract, SensorSpread())
 
 

@@ -52,7 +52,7 @@ def test_processes_share_the_global_batch(reader, processes):
 
 
 def test_batch_must_divide(reader):
-    with pytest.raises(ValueError, match="does not divide"):
+    with pytest.raises(ValueError, match="not a multiple of the 3 processes"):
         training_batches(reader, batch=8, seed=0, start=0, slice_=Slice(0, 3))
 
 

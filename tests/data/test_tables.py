@@ -54,7 +54,7 @@ def test_a_table_as_spreadsheets_save_it(listed, tmp_path, content):
         ((HEADER + "a,r,,x\n").encode("utf-16-le"), "NUL character in line 1"),
         (HEADER + 'a,"r,,x\nb,r,,y\n', "close every quotation mark"),
         (HEADER + 'a,"r,,x\nb,r",,y\n', "close every quotation mark"),
-        (HEADER + "a,r,,x,too,many\n", "6 cells in line 2 where its header has 4"),
+        (HEADER + "a,r,,x,too,many\n", "6 cells in line 2, but 4 in its header: add or remove"),
         (HEADER + "a,r\n", "2 cells in line 2"),
         ("site,region,date,folder,site\na,r,,x,b\n", r"columns \['site'\] twice"),
         (HEADER + "a,r,,x\na,r,,y\n", "lists site 'a' twice"),
@@ -79,12 +79,12 @@ def test_a_table_that_cannot_be_used_is_one_sentence(listed, content, message):
 
 def test_a_pipe_is_no_table(tmp_path):
     os.mkfifo(tmp_path / "sites.csv")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="not a file: save"):
         sources.from_table(tmp_path)
 
 
 def test_a_folder_is_no_table(tmp_path):
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="not a file: save"):
         read_table(tmp_path, ["site"])
 
 

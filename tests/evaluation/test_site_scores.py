@@ -202,7 +202,7 @@ def test_a_split_without_ground_is_named(trained, data, tmp_path):
     import dataclasses
 
     sites = {"a": data.sites["a"]}
-    with pytest.raises(InputError, match="no ground in split 'test'"):
+    with pytest.raises(InputError, match="no pixels in split 'test'; choose one of"):
         evaluate(trained, dataclasses.replace(data, sites=sites), "test", tmp_path, tile=16)
 
 

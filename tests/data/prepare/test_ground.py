@@ -90,7 +90,7 @@ def test_shared_ground_is_seen_across_zones(zone, other, left, top):
 
 
 def test_a_site_beyond_its_projection_is_named():
-    with pytest.raises(InputError, match="site 'b' lies where EPSG:32650 ends"):
+    with pytest.raises(InputError, match="site 'b' lies outside the area where EPSG:32650 is defined: check"):
         check_apart(by_site(train=("a", "b")), [entry("a"), entry("b")], {"a": box(0), "b": box(1e12)})
 
 

@@ -134,7 +134,7 @@ def test_vectors_that_cannot_be_used_are_named(tmp_path, spoil):
     elif spoil == "no geometry":
         pyogrio.write_dataframe(pd.DataFrame({"note": ["not on the map"]}), path, layer="notes")
     message = {"no CRS": "has no CRS", "no geometry": "no layer with geometries"}.get(
-        spoil, "cannot be read as vectors"
+        spoil, "does not exist" if spoil == "missing" else "cannot be read as a vector file"
     )
     with pytest.raises(InputError, match=message) as caught:
         read_shapes(path, toy.CRS)

@@ -168,14 +168,14 @@ def without_crs(path):
 @pytest.mark.parametrize(
     ("make", "name", "message"),
     [
-        (lambda p: p.write_text("no vector"), None, "cannot be read as vectors"),
-        (lambda p: None, None, "cannot be read as vectors"),
-        (lambda p: frame([shapely.Point(0, 0)]).to_file(p), None, "no polygon but Point"),
-        (lambda p: frame([shapely.LineString([(0, 0), (1, 1)])]).to_file(p), None, "no polygon but LineString"),
+        (lambda p: p.write_text("no vector"), None, "cannot be read as a vector file"),
+        (lambda p: None, None, "does not exist: give a vector file"),
+        (lambda p: frame([shapely.Point(0, 0)]).to_file(p), None, "no polygons, only Point"),
+        (lambda p: frame([shapely.LineString([(0, 0), (1, 1)])]).to_file(p), None, "no polygons, only LineString"),
         (without_crs, None, "no CRS"),
         (lambda p: frame([shapely.box(0, 0, 1000, 1000)]).to_file(p), "NAME", "no column 'NAME'; it has name"),
         (lambda p: frame([shapely.box(0, 0, 1000, 1000)], share=[1]).to_file(p), None, "table's own names"),
-        (lambda p: frame([shapely.box(0, 0, 500000, 1)], 4326).to_file(p), None, "correct its CRS"),
+        (lambda p: frame([shapely.box(0, 0, 500000, 1)], 4326).to_file(p), None, "assign the CRS of its coordinates"),
         (lambda p: frame([shapely.Polygon()]).to_file(p), None, "only empty"),
     ],
 )
