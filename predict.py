@@ -106,7 +106,7 @@ def main() -> None:
 
     if not all(b.strip().isdigit() for b in _BANDS.value):
         raise InputError(f"--bands={','.join(_BANDS.value)} must be band numbers such as 1,2,3")
-    executor = _executor()
+    executor = chosen_executor()
     parallel.use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
     if _AOI.value is None and is_single(pathlib.Path(str(_INPUT.value)), trained.meta.contract):
@@ -171,7 +171,7 @@ def _map_area(trained: Any, executor: "Executor") -> None:
         map_area(trained, plan, product, executor, deep=_CHECK.value)
 
 
-def _executor() -> "Executor":
+def chosen_executor() -> "Executor":
     """The executor that the flags choose; refuses flags of another executor."""
     from jointseg_jax.jobs.executors import Serial, parse_shard
 

@@ -4,10 +4,9 @@ import pathlib
 import shutil
 
 import numpy as np
-import pyproj
 import rasterio
-import shapely
 import toy
+from geodesic import rectangle_area
 
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.product.write import write_product
@@ -16,8 +15,6 @@ from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.reader import lattice_of
 from jointseg_jax.rasters.writer import Layout, cog_writer
 from jointseg_jax.storage.files import sha256
-
-GEOD = pyproj.Geod(ellps="WGS84")
 
 
 def make_product(folder, trained, data, raw):
@@ -53,7 +50,7 @@ def row_of(folder, trained, tile, files, decisions, scenes=None):
     """The row of a tile whose files lie there."""
     with rasterio.open(files["impervious"]) as raster:
         classes, bounds, epsg = raster.read(1), raster.bounds, raster.crs.to_epsg()
-    ground = abs(geodesic_area(epsg, bounds))
+    ground = abs(rectangle_area(epsg, bounds))
     return {
         "tile": tile,
         "epsg": epsg,
@@ -76,10 +73,3 @@ def row_of(folder, trained, tile, files, decisions, scenes=None):
         "model": {"name": trained.name, "step": trained.step, "weights": trained.weights, "sha256": "ab" * 32},
         "seconds": {"read": 0.1, "compute": 0.5, "write": 0.2},
     }
-
-
-def geodesic_area(epsg, bounds):
-    """m2 of a rectangle of a CRS, its sides followed closely."""
-    x, y = shapely.get_coordinates(shapely.segmentize(shapely.box(*bounds), 50)).T
-    lon, lat = pyproj.Transformer.from_crs(epsg, 4326, always_xy=True).transform(x, y)
-    return GEOD.polygon_area_perimeter(lon, lat)[0]

@@ -110,7 +110,7 @@ def test_a_product_as_it_is_handed_out(tmp_path):
     (found,) = find(safe, BOTH, tmp_path / "made")
     assert found.date.startswith("2021-06-01")
     shutil.rmtree(images)
-    with pytest.raises(InputError, match="fetch it again"):
+    with pytest.raises(InputError, match="download it again"):
         find(safe, BOTH, tmp_path / "made")
 
 

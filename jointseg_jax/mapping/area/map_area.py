@@ -85,7 +85,7 @@ def _plan_area(
     check_apart(product, [path for path in read if not pathlib.Path(path).is_relative_to(made)])
     if area is None:
         area = polygonal(shapely.union_all([_footprint(s) for s in scenes]))
-        say("area    no --aoi was given: the rectangles of all scenes are mapped")
+        say("area    no --aoi given: the bounding rectangles of all scenes are mapped")
     network = {
         "name": trained.name,
         "step": trained.step,
@@ -127,7 +127,7 @@ def say_memory(trained: Trained, plan: product_plan.Plan, *, say: Callable[[str]
         say: receives the line.
     """
     need = memory(make_predictor(trained, plan.settings))
-    say(f"memory  a worker takes at most {need} for the tiles, beside programs and libraries; scenes may be any size")
+    say(f"memory  a worker needs at most {need} for its tiles, plus programs and libraries, for scenes of any size")
 
 
 def map_area(
@@ -172,13 +172,13 @@ def map_area(
                 finished.append(areas[event.unit])
                 bar.set_postfix_str(f"{sum(finished) / 1e6 / done * 3600:.3g} km2/h")
             elif event.kind in ("failed", "quarantined"):
-                verb = "failed, will be tried again" if event.kind == "failed" else "is set aside"
-                bar.write(f"tile {event.unit} {verb}: {event.error}", file=sys.stderr)
+                next_step = "will be tried again" if event.kind == "failed" else "is set aside"
+                bar.write(f"tile {event.unit} failed and {next_step}: {event.error}", file=sys.stderr)
 
         finished: list[float] = []
         outcome = run_units(plan.units, work, ledger, executor, on_event=tell, say=say, deep=deep)
     if outcome.skipped:
-        say(f"found   {len(outcome.skipped)} tiles done before")
+        say(f"skipped {len(outcome.skipped)} tiles that were done before")
     if outcome.done:
         rates.keep(trained.workdir, plan.settings, list(outcome.done.values()))
     rows = {name: row for name, row in ledger.done().items() if name in areas}
@@ -210,13 +210,13 @@ def _scenes(
     for item in refused[:_LISTED]:
         say(f"refused scene {item.id}: {item.reason}")
     if len(refused) > _LISTED:
-        say(f"refused {len(refused) - _LISTED} more scenes, listed in {product_plan.PLAN}")
+        say(f"refused {len(refused) - _LISTED} more scenes; with --skip_refused, {product_plan.PLAN} lists all of them")
     if not scenes:
         raise InputError(f"none of the {len(refused)} scenes of {source} can be used; the first: {refused[0].reason}")
     if refused and not skip_refused:
         raise InputError(
             f"{len(refused)} of the {len(found)} scenes of {source} cannot be used; the first: {refused[0].reason}; "
-            "take them out, or pass --skip_refused to map without them"
+            "remove them, or add --skip_refused to map without them"
         )
     return scenes, refused
 
@@ -250,9 +250,9 @@ def _nothing(source: pathlib.Path, tiles: Sequence[Any], scenes: Sequence[Catalo
         west, south, east, north = bbox(_footprint(scene))
         places.append(f"{scene.id} in EPSG:{scene.epsg}, {west:.3f}, {south:.3f} to {east:.3f}, {north:.3f}")
     return (
-        f"no scene of {source} reaches the area of interest, which lies in zone{'s' * (len(zones) != 1)} "
-        f"{', '.join(zones)}: the scenes are {'; '.join(places)}{'; ...' * (len(scenes) > _LISTED)} (degrees); only "
-        "scenes in a zone's own CRS serve it"
+        f"no scene of {source} overlaps the area of interest in UTM zone{'s' * (len(zones) != 1)} {', '.join(zones)}: "
+        f"correct --aoi, or add scenes in the CRS of such a zone; the scenes (in degrees) are {'; '.join(places)}"
+        f"{'; ...' * (len(scenes) > _LISTED)}"
     )
 
 
@@ -260,25 +260,27 @@ def _introduce(plan: product_plan.Plan, covered: Coverage, product: pathlib.Path
     about, settings = plan.about, plan.settings
     zones = sorted({t.zone.name for t in plan.tiles})
     say(f"scenes  {about['scenes']}" + (f", {len(about['refused'])} refused" if about["refused"] else ""))
-    said = [s.candidates[0].scene for s in plan.tiles if s.candidates]
+    preferred = {s.candidates[0].scene for s in plan.tiles if s.candidates}
     say(
         f"area    {_km2(covered.aoi_m2)} in zone{'s' * (len(zones) != 1)} {', '.join(zones)}: {len(plan.tiles)} tiles "
-        f"of {settings.grid / 1000:g} km, {len(plan.units)} with a scene, best from {len(set(said))} of them"
+        f"of {settings.grid / 1000:g} km, {len(plan.units)} with a scene; {len(preferred)} scenes are the first choice "
+        "of a tile"
     )
     if covered.without_scene_m2 > 0.5:
         share = covered.without_scene_m2 / covered.aoi_m2
-        say(f"warning {_km2(covered.without_scene_m2)} ({share:.1%}) of the area lie in no scene of their zone: nodata")
+        missing = _km2(covered.without_scene_m2)
+        say(f"warning {missing} ({share:.1%}) of the area are outside all scenes of their zone and become nodata")
     say(
         f"network {plan.network['name']}, step {plan.network['step']}, {plan.network['weights']} weights; windows of "
         f"{settings.tile} input pixels, halo {settings.halo}"
     )
     expected = about["expected"]
     if expected is None:
-        say("expect  time and size unknown: this network has not mapped with these settings on this kind of machine")
+        say("expect  time and size unknown: this network was not yet run with these settings on this kind of device")
     else:
         say(
-            f"expect  {rates.hours(expected['seconds'])} of one worker, {expected['bytes'] / 1e9:.3g} GB (measured "
-            f"over {expected['measured_km2']:.3g} km2)"
+            f"expect  {rates.hours(expected['seconds'])} on one worker, {expected['bytes'] / 1e9:.3g} GB of files "
+            f"(extrapolated from {expected['measured_km2']:.3g} km2)"
         )
     say(f"plan    {product / product_plan.PLAN}")
 
@@ -297,23 +299,23 @@ def _conclude(
         return
     if missing and not whole:
         say(
-            f"shard   its tiles are done; {missing} of {len(plan.units)} are not, or not seen here yet: the last shard "
-            "writes the records; should none, the same command of any shard does once all are done"
+            f"shard   its tiles are done; {missing} of all {len(plan.units)} tiles are not done, or not visible here "
+            "yet: the last shard writes the records; if none has written them, run any shard again once all are done"
         )
         return
     from jointseg_jax.mapping.records.stac_records import write_records
 
     owned, valid, impervious = (sum(r[k] for r in rows.values()) for k in ("owned_m2", "valid_m2", "impervious_m2"))
-    share = f"{impervious / valid:.2%} of it {trained.meta.contract.label}" if valid else "nothing of it valid"
-    say(f"map     {_km2(owned)} in {len(rows)} tiles, {_km2(valid)} of it valid, {share}")
+    share = f", {impervious / valid:.2%} of the valid area is {trained.meta.contract.label}" if valid else ""
+    say(f"map     {_km2(owned)} in {len(rows)} tiles, {_km2(valid)} of it valid{share}")
     pairs = [a for r in rows.values() for a in r["agreement"]]
     pixels = sum(a["pixels"] for a in pairs)
     if pixels:
         same = sum(a["class_agreement"] * a["pixels"] for a in pairs) / pixels
         change = sum(a["mean_difference"] * a["pixels"] for a in pairs) / pixels
         say(
-            f"overlap {len(pairs)} pairs of scenes were compared on {pixels / 1e6:.3g} km2: {same:.1%} of the pixels "
-            f"get the same class from both, the probability differs by {change:.3f}"
+            f"overlap the maps of {len(pairs)} pairs of scenes were compared on {pixels / 1e6:.3g} km2: {same:.1%} of "
+            f"the pixels have the same class in both, the mean difference in probability is {change:.3f}"
         )
     card = model_item(trained, {"checkpoint": checkpoint_asset(trained, _checkpoint(trained))})
     card["properties"]["mlm:hyperparameters"]["halo"] = plan.settings.halo  # a newer measurement may differ

@@ -25,8 +25,8 @@ _PARTS = {
     "network": "another network or checkpoint",
     "settings": "other settings",
     "area": "another area of interest or grid",
-    "scenes": "other scenes or changed files of them",
-    "contents": "other scenes or changed files of them",
+    "scenes": "other scenes, or scenes with changed files",
+    "contents": "other scenes, or scenes with changed files",
 }
 
 
@@ -102,7 +102,7 @@ class _Properties:
 
     def __post_init__(self) -> None:
         if zone_of_epsg(self.epsg) is None or len(self.scenes) != len(self.shares):
-            raise ValueError(f"EPSG:{self.epsg}, {len(self.scenes)} scenes and {len(self.shares)} shares are no tile")
+            raise ValueError(f"a tile has EPSG:{self.epsg}, {len(self.scenes)} scenes and {len(self.shares)} shares")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,10 +149,10 @@ def save(product: pathlib.Path, plan: Plan, scenes: Sequence[catalogue.Catalogue
         if differing:
             ledger = product / LEDGER
             if any(ledger.glob("*.json")):
-                said = ", ".join(dict.fromkeys(differing))
+                what = ", ".join(dict.fromkeys(differing))
                 raise InputError(
-                    f"{path} is the plan of a product with {said}, and tiles of it are done: go on "
-                    "with what it was begun with, or take another --output"
+                    f"{path} was made with {what}, and some of its tiles are done: run with the original network, "
+                    "settings, area and scenes, or choose another --output"
                 )
             with exclusive(ledger, "run"):  # a run whose first tile is not done yet holds this lock
                 _write(product, plan, scenes, key, features, identity)
@@ -206,7 +206,7 @@ def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, cat
     try:
         listed = typed.read(path, _Catalogue, formats.CATALOGUE)
     except FileNotFoundError as error:
-        raise formats.damaged(path, formats.CATALOGUE, "it is gone") from error
+        raise formats.damaged(path, formats.CATALOGUE, "the file is missing") from error
     return plan, listed.entries(contract)
 
 
@@ -235,7 +235,7 @@ def _read(path: pathlib.Path) -> tuple[_Header, tuple[_Feature, ...]]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise formats.damaged(path, formats.PLAN, f"{type(error).__name__}: {error}") from error
     if about.pop("features_sha256", None) not in (None, _digest(features)):  # version 1 had none
-        raise formats.damaged(path, formats.PLAN, "its tiles are not what was written")
+        raise formats.damaged(path, formats.PLAN, "its tiles do not match their checksum")
     own = {name: about.pop(name) for name in ("identity", "network", "settings") if name in about}
     header = typed.parse({**own, "about": about}, _Header, formats.PLAN, path)
     return header, typed.parse(features, tuple[_Feature, ...], formats.PLAN, path)

@@ -82,8 +82,8 @@ class TileWork:
         plan, scenes = product_plan.load(self._product, trained.meta.contract)
         if weights_digest(trained.params) != plan.network["sha256"]:
             raise InputError(
-                f"{self._workdir} holds other weights at step {self._step} than those that "
-                f"{self._product / product_plan.PLAN} was made with: restore them, or choose another --output"
+                f"the weights of step {self._step} in {self._workdir} differ from those that "
+                f"{self._product / product_plan.PLAN} was made with: restore the checkpoint, or choose another --output"
             )
         predictor = make_predictor(trained, plan.settings)
         check_room(predictor)
@@ -94,9 +94,7 @@ def check_settings(trained: Trained, settings: product_plan.Settings) -> None:
     """Raises `InputError` if the settings fit no tile, before the tiles fail one by one."""
     predictor = make_predictor(trained, settings)
     if settings.confidence:
-        if not settings.augment:
-            raise InputError("confidence is the agreement of flips and quarter turns of the input: add --augment")
-        confidence.measured(trained, predictor.dtype)
+        confidence.measured_for(predictor)
 
 
 def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predictor:
@@ -225,7 +223,7 @@ def _decisions(used: list[CatalogueScene]) -> dict[str, str]:
     """How values were interpreted: one text if all scenes agree, otherwise one per scene."""
     found: dict[str, str] = {}
     for key in dict.fromkeys(k for s in used for k in s.decisions):
-        said = {s.id: s.decisions.get(key, "not said") for s in used}
-        alike = set(said.values())
-        found[key] = alike.pop() if len(alike) == 1 else "; ".join(f"{name}: {text}" for name, text in said.items())
+        texts = {s.id: s.decisions.get(key, "unknown") for s in used}
+        distinct = set(texts.values())
+        found[key] = distinct.pop() if len(distinct) == 1 else "; ".join(f"{k}: {text}" for k, text in texts.items())
     return found

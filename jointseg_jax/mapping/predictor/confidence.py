@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.storage import formats
 from jointseg_jax.training.trained import Trained
 
@@ -35,6 +36,13 @@ def key(trained: Trained, dtype: str) -> dict[str, Any]:
     }
 
 
+def measured_for(predictor: Predictor) -> dict[str, Any]:
+    """The record that holds for a predictor; raises `InputError` without augmentation, or see `measured`."""
+    if not predictor.augment:
+        raise InputError("--confidence needs --augment: it is the agreement of the eight flips and turns of the input")
+    return measured(predictor.trained, predictor.dtype)
+
+
 def measured(trained: Trained, dtype: str) -> dict[str, Any]:
     """Reads the record beside the checkpoint, which `evaluation.evaluate` writes.
 
@@ -43,16 +51,14 @@ def measured(trained: Trained, dtype: str) -> dict[str, Any]:
     """
     path = trained.workdir / FILE
     ask = (
-        f"measure it on reference data first with `python evaluate.py --workdir={trained.workdir} --augment`, with the "
-        "same --checkpoint, --weights and --dtype, or map without it"
+        f"run `python evaluate.py --workdir={trained.workdir} --augment` with the same --checkpoint, --weights and "
+        "--dtype, or map without --confidence"
     )
     try:
         record = formats.read_record(path, formats.CONFIDENCE)
         auroc, curve = float(record["auroc"]), [(float(p["coverage"]), float(p["risk"])) for p in record["curve"]]
     except FileNotFoundError:
-        raise InputError(
-            f"what the confidence of this network is worth is not known ({path} is missing): {ask}"
-        ) from None
+        raise InputError(f"the quality of the confidence was not measured ({path} is missing): {ask}") from None
     except formats.Newer:
         raise
     except (ValueError, KeyError, TypeError) as error:

@@ -77,8 +77,8 @@ def _find(trained: Trained, tolerance: float) -> tuple[dict[str, Any] | None, st
     except (formats.Damaged, formats.Newer):
         return None, "is damaged, or of a newer version"
     if any(known.get(k) != v for k, v in key.items()):
-        return None, "is of other weights"
-    return (known, "") if _plausible(known, trained, tolerance) else (None, "holds no halo that can be measured")
+        return None, "belongs to other weights"
+    return (known, "") if _plausible(known, trained, tolerance) else (None, "contains an impossible halo")
 
 
 def _plausible(known: dict[str, Any], trained: Trained, tolerance: float) -> bool:
@@ -117,7 +117,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
     path = kept_at(trained)
     known, why = _find(trained, tolerance)
     if why:
-        say(f"halo    {path} {why}: it is measured again")
+        say(f"halo    {path} {why}: the halo is measured again")
     if known is None:
         measured = measure(trained, scene, tolerance)
         if measured is None:
@@ -128,8 +128,8 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
         _keep(path, known, say)
     if not known["met"]:
         say(
-            f"warning: with a halo of {known['halo']} input pixels, the largest tried, tiles may still differ by more "
-            f"than {tolerance:g} of probability ({path})"
+            f"warning: with a halo of {known['halo']} input pixels, the largest tried, probabilities near the edges of "
+            f"tiles may still differ by more than {tolerance:g} ({path})"
         )
     return int(known["halo"])
 
@@ -139,7 +139,7 @@ def _keep(path: pathlib.Path, known: dict[str, Any], say: Callable[[str], None])
     try:
         formats.write_record(path, known, formats.HALO)
     except OSError as error:
-        say(f"halo    {known['halo']} input pixels, not kept: {path} cannot be written ({error.strerror})")
+        say(f"halo    {known['halo']} input pixels, not stored: {path} cannot be written ({error.strerror})")
         _unwritten[path, known["sha256"], known["tolerance"]] = known
 
 

@@ -88,7 +88,7 @@ def check_room(predictor: Predictor, limit: int | None = None) -> None:
     if need > limit:
         raise InputError(
             f"--tile={predictor.tile} with a batch of {predictor.batch} and a halo of {predictor.halo} input pixels "
-            f"takes {in_words(need)} of memory, and there are {in_words(limit)}: take a smaller --tile or --batch"
+            f"needs {in_words(need)} of memory, but {in_words(limit)} are available: choose a smaller --tile or --batch"
         )
 
 

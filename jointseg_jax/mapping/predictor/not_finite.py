@@ -32,11 +32,10 @@ def explain(
             worst = np.unravel_index(np.argmax(np.where(far, np.abs(values), 0)), values.shape)
             band = modality.bands[int(worst[-1])]
             return InputError(
-                f"scene {name} holds {float(values[worst]):.4g} {modality.units} in band {band} of modality "
-                f"{modality.name!r} {place}, and the network cannot compute with it (training mean "
-                f"{float(mean[worst[-1]]):.4g}): correct the raster, or give such pixels its nodata value"
+                f"scene {name} has the value {float(values[worst]):.4g} ({modality.units}) in band {band} of modality "
+                f"{modality.name!r} {place}, which is too far from the training mean "
+                f"{float(mean[worst[-1]]):.4g} for the network: correct the raster, or set such pixels to nodata"
             )
     return InputError(
-        f"the network of {network}, gives numbers that are not finite {place} of {name}: take another checkpoint "
-        "(--checkpoint)"
+        f"the network of {network}, computes values that are not finite {place} of {name}: choose another --checkpoint"
     )

@@ -209,9 +209,9 @@ class Predictor:
             batch = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
         bounds.TILE.check("--tile", tile)
         bounds.BATCH.check("--batch", batch)
-        bounds.HALO.check("the halo", halo)
+        bounds.HALO.check("halo", halo)
         if dtype is not None and dtype not in DTYPES:
-            raise InputError(f"dtype is {dtype!r}; known: {', '.join(DTYPES)}")
+            raise InputError(f"--dtype={dtype} must be one of {', '.join(DTYPES)}")
         self.trained, self.halo, self.tile, self.batch = trained, halo, tile, batch
         self.images, self.augment = images, augment
         self.model: JointSeg = trained.model if dtype is None else trained.model.clone(dtype=DTYPES[dtype])
@@ -325,8 +325,8 @@ class Predictor:
             return inputs, None
         if scene.image is None:
             raise InputError(
-                f"scene {scene.name!r} has no 1 m image, which the control 'fine' segments: it can only be run on "
-                "a prepared dataset"
+                f"scene {scene.name!r} has no 1 m image, which the control 'fine' segments: map with another network, "
+                "or run evaluate.py on a prepared dataset"
             )
         read = [scene.image.read(w.scale(FINE_FACTOR), handles) for w in full]
         image, valid = np.stack([image for image, _ in read]), np.stack([valid for _, valid in read])

@@ -95,7 +95,7 @@ def parse_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[TileRow]:
         InputError: there are no rows, or one lacks a field or holds an impossible value.
     """
     if not rows:
-        raise InputError("the product has no finished tile yet: run predict.py until its ledger has one")
+        raise InputError("the product has no finished tile yet: run predict.py again until one is done")
     return [parse_row(name, rows[name]) for name in sorted(rows)]
 
 
@@ -103,9 +103,10 @@ def parse_row(
     name: str,
     row: Mapping[str, Any],
     where: str = "the ledger's row of",
-    advice: str = "remove that row and run predict.py again",
+    advice: str = "",
 ) -> TileRow:
     """Validates one row; raises `InputError`, with location and advice, if no finished tile could have written it."""
+    advice = advice or f"delete ledger/{name}.json and run predict.py again"
 
     def refuse(what: str) -> InputError:
         return InputError(f"{where} tile {name!r} {what}: {advice}")
@@ -128,24 +129,26 @@ def parse_row(
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise refuse(f"cannot be read ({error})") from error
     if tile != name or not _NAME.fullmatch(tile):
-        raise refuse(f"calls itself {tile!r}, which is no name for its files")
+        raise refuse(f"has the tile name {tile!r}, which is invalid or of another tile")
     if zone_of_epsg(epsg) is None:
-        raise refuse(f"lies in EPSG:{epsg}, which is no UTM zone of WGS 84")
+        raise refuse(f"has the CRS EPSG:{epsg}, which is not a UTM zone of WGS 84")
     if len(bounds) != 4 or not all(map(math.isfinite, bounds)) or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
-        raise refuse(f"has bounds {list(bounds)}, which enclose nothing")
+        raise refuse(f"has bounds {list(bounds)}, which enclose no area")
     for value in (bounds[2] - bounds[0], bounds[3] - bounds[1]):
         if abs(value / COARSE_SPACING - round(value / COARSE_SPACING)) > 1e-6:
-            raise refuse(f"has bounds {list(bounds)}, which are no whole number of {COARSE_SPACING:g} m pixels apart")
+            raise refuse(
+                f"has bounds {list(bounds)}, whose sides are not a whole number of {COARSE_SPACING:g} m pixels"
+            )
     owned, valid, impervious = areas.values()
     slack = _AREA_SLACK * max(owned, 1.0)
     if not all(map(math.isfinite, areas.values())) or not -slack <= impervious <= valid + slack <= owned + 2 * slack:
-        raise refuse(f"has areas that do not contain each other ({areas})")
+        raise refuse(f"has inconsistent areas ({areas})")
     if "impervious" not in files:
         raise refuse("has no impervious map among its files")
     for layer, file in files.items():
         parts = file.path.split("/")
         if file.path.startswith("/") or ".." in parts or not re.fullmatch("[0-9a-f]{64}", file.sha256):
-            raise refuse(f"has no good path and checksum for its {layer}")
+            raise refuse(f"has an invalid path or checksum of its layer {layer!r}")
     return TileRow(
         tile,
         epsg,
@@ -171,7 +174,8 @@ def parse_time(text: Any, name: str) -> dates.datetime | None:
         time = dates.datetime.fromisoformat(str(text))
     except ValueError as error:
         raise InputError(
-            f"tile {name!r} is dated {text!r}, which is no ISO date: correct the date of its scenes"
+            f"tile {name!r} has the date {text!r}, which is not an ISO date: delete ledger/{name}.json and run "
+            "predict.py again"
         ) from error
     return time.replace(tzinfo=dates.UTC) if time.tzinfo is None else time.astimezone(dates.UTC)
 
@@ -188,5 +192,8 @@ def scene_interval(scene: Mapping[str, Any], name: str) -> tuple[dates.datetime,
         return None if time is None else (time, time)
     ends = [parse_time(end, name) for end in given] if isinstance(given, list | tuple) else []
     if len(ends) != 2 or ends[0] is None or ends[1] is None or ends[0] > ends[1]:
-        raise InputError(f"tile {name!r} has a scene of the time {given!r}, which is no interval: map it again")
+        raise InputError(
+            f"tile {name!r} has a scene with the interval {given!r}, which is not two ISO dates in order: delete "
+            f"ledger/{name}.json and run predict.py again"
+        )
     return ends[0], ends[1]

@@ -88,7 +88,7 @@ def checkpoint_asset(trained: Trained, href: str) -> dict[str, Any]:
     """The asset of the checkpoint, the card's model."""
     return {
         "href": href,
-        "title": f"checkpoint {trained.step}, of which the {trained.weights} weights are used",
+        "title": f"checkpoint {trained.step}, {trained.weights} weights",
         "roles": ["mlm:model"],
         "mlm:artifact_type": "orbax.checkpoint",
     }
@@ -130,7 +130,7 @@ def _moment(trained: Trained) -> dict[str, Any]:
 
 def _input(modality: Modality, contract: Contract) -> dict[str, Any]:
     mean, std = modality.normalisation()
-    absent = "; may be absent: then all invalid" if modality.optional else ""
+    absent = "; optional: if absent, every pixel is invalid" if modality.optional else ""
     return {
         "name": modality.name,
         "description": f"{modality.units} on the 10 m lattice (native {modality.spacing:g} m), zero where invalid, and "
@@ -154,7 +154,7 @@ def _outputs(trained: Trained) -> list[dict[str, Any]]:
         {
             "name": "probability",
             "description": f"calibrated (temperature {calibration.temperature:g}) probability of {contract.label}; "
-            f"height and width {FINE_FACTOR} times the input's; at least {calibration.threshold:g} means "
+            f"height and width are {FINE_FACTOR} times the input's; values of at least {calibration.threshold:g} mean "
             f"{contract.label}",
             "tasks": ["semantic-segmentation"],
             "result": {**shape, "data_type": "float32"},

@@ -14,7 +14,7 @@ from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE
 from jointseg_jax.mapping.scenes.json_fields import Fields, read_document
 from jointseg_jax.mapping.scenes.stac_items import local_path
 
-_ANEW = "run predict.py again, which writes the records anew"
+_ANEW = "run predict.py again, which rewrites the records"
 _OWNED = "jointseg:owned_m2"
 _KEPT = ("owned_m2", "valid_m2", "impervious_m2", "scenes", "decisions", "agreement", "model", "seconds")
 
@@ -44,15 +44,15 @@ def read_product(product: str | os.PathLike[str]) -> ProductRecord:
     product = pathlib.Path(product)
     path = product / COLLECTION_FILE
     if not path.exists():
-        raise InputError(f"{product} holds no product: {path.name} is missing (predict.py --aoi=... writes it)")
+        raise InputError(f"{path} is missing: give the folder of a product that predict.py --aoi=... wrote")
     record = read_document(path, _ANEW)
     if not isinstance(record, dict):
-        raise InputError(f"{path} is no collection: {_ANEW}")
+        raise InputError(f"{path} is not a STAC collection: {_ANEW}")
     fields = Fields(record, "the collection", path, _ANEW)
     links = [Fields(link, f"link {number}", path, _ANEW) for number, link in enumerate(fields.objects("links"))]
     items = [_inside(link.text("href"), path) for link in links if link.text("rel") == "item"]
     if not items:
-        raise InputError(f"{path} links to no item: {_ANEW}")
+        raise InputError(f"{path} has no link to an item: {_ANEW}")
     tiles = tuple(_tile(i) for i in items)
     _check_complete(tiles, record.get(_OWNED), path)
     return ProductRecord(fields.text("title"), fields.text("description"), Label.of_record(record), tiles)
@@ -63,15 +63,15 @@ def _check_complete(tiles: Sequence[TileRow], stated: Any, path: pathlib.Path) -
     owned = sum(tile.owned_m2 for tile in tiles)
     if not isinstance(stated, int | float) or not math.isclose(owned, stated, rel_tol=1e-6, abs_tol=1.0):
         raise InputError(
-            f"{path} is of {stated} m2 and its {len(tiles)} items are of {owned:.1f} m2: an item is missing, or stands "
-            f"there twice: {_ANEW}"
+            f"{path} states {stated} m2, but its {len(tiles)} items add up to {owned:.1f} m2, so an item is missing or "
+            f"repeated: {_ANEW}"
         )
 
 
 def _inside(href: str, collection: pathlib.Path) -> pathlib.Path:
     path = local_path(href, collection)
     if path is None or ".." in path.parts or not path.is_relative_to(collection.parent):
-        raise InputError(f"{collection} links to {href[:80]!r}, which does not lie in the product: {_ANEW}")
+        raise InputError(f"{collection} links to {href[:80]!r}, which is outside the product: {_ANEW}")
     return path
 
 
@@ -82,7 +82,7 @@ def _tile(path: pathlib.Path) -> TileRow:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
-        raise InputError(f"{path} is no record of a tile ({type(error).__name__}: {error}): {_ANEW}") from error
+        raise InputError(f"{path} is not the record of a tile ({type(error).__name__}: {error}): {_ANEW}") from error
 
 
 def _row(item: Mapping[str, Any]) -> dict[str, Any]:

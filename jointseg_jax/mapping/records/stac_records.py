@@ -102,8 +102,8 @@ def check_one_network(tiles: Sequence[TileRow], card: Mapping[str, Any]) -> None
         if str(tile.model.get("sha256")) != usual or any(tile.model.get(k) != v for k, v in wanted.items()):
             raise InputError(
                 f"tile {tile.tile!r} was mapped by step {tile.model.get('step')}, {tile.model.get('weights')} weights "
-                f"({str(tile.model.get('sha256'))[:12]}), and the product is of step {wanted['step']}, "
-                f"{wanted['weights']} weights ({usual[:12]}): map one product with one network"
+                f"({str(tile.model.get('sha256'))[:12]}), but the product by step {wanted['step']}, "
+                f"{wanted['weights']} weights ({usual[:12]}): map all tiles of a product with one network"
             )
 
 

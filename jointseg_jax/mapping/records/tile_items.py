@@ -12,8 +12,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.geo.antimeridian import bbox
 from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.product.label import Label
+from jointseg_jax.mapping.product.rasters import PROBABILITY_STEPS
 from jointseg_jax.mapping.product.tile_record import SPACING, TileFile, TileRow
-from jointseg_jax.mapping.product.write import PROBABILITY_STEPS
 from jointseg_jax.mapping.records.model_card import CLASSIFICATION, SENTINEL2_BEGAN
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.header import Header, read_header
@@ -49,7 +49,7 @@ def tile_item(product: pathlib.Path, tile: TileRow, label: Label) -> pystac.Item
     made = (product / tile.files["impervious"].path).stat().st_mtime
     created = dates.datetime.fromtimestamp(int(made), dates.UTC)
     properties: dict[str, Any] = {
-        "title": f"{tile.tile}, {_percent(tile.share)} {label.name}",
+        "title": f"{tile.tile}, {_summary(tile.share, label)}",
         **_when(tile, created),
         "created": created.isoformat(),
         "gsd": 1.0,
@@ -92,18 +92,18 @@ def tile_item(product: pathlib.Path, tile: TileRow, label: Label) -> pystac.Item
 def checked_header(product: pathlib.Path, tile: TileRow, layer: str) -> Header:
     """Reads the header of a tile's file; raises `InputError` unless the file matches the ledger."""
     path = product / tile.files[layer].path
-    again = f"run predict.py again, which makes tile {tile.tile!r} anew"
+    again = f"run predict.py again with --check, which maps tile {tile.tile!r} again"
     if not path.is_file():
-        raise InputError(f"{path} is in the ledger and not on the disk: {again}")
+        raise InputError(f"{path} is listed in the ledger but missing on disk: {again}")
     size = path.stat().st_size
     if size != tile.files[layer].bytes:
-        raise InputError(f"{path} has {size} bytes where the ledger has {tile.files[layer].bytes}: {again}")
+        raise InputError(f"{path} has {size} bytes, but the ledger lists {tile.files[layer].bytes}: {again}")
     header = read_header(path)
     if not same_lattice(header.lattice, tile.lattice(layer)):
         height, width = header.lattice.shape
         raise InputError(
-            f"{path} ({width} x {height} pixels, {header.crs}) does not lie where the ledger puts tile {tile.tile!r} "
-            f"(EPSG:{tile.epsg}, {list(tile.bounds)}): {again}"
+            f"{path} ({width} x {height} pixels, {header.crs}) does not match the place of tile {tile.tile!r} in the "
+            f"ledger (EPSG:{tile.epsg}, {list(tile.bounds)}): {again}"
         )
     return header
 
@@ -157,8 +157,8 @@ def _hex(value: int) -> str:
     return "".join(f"{c:02X}" for c in COLORMAP[value][:3])
 
 
-def _percent(share: float | None) -> str:
-    return "nothing mapped, 0 %" if share is None else f"{100 * share:.1f} %"
+def _summary(share: float | None, label: Label) -> str:
+    return "no valid pixel" if share is None else f"{100 * share:.1f} % {label.name}"
 
 
 def _when(tile: TileRow, created: dates.datetime) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _when(tile: TileRow, created: dates.datetime) -> dict[str, Any]:
     return {
         "start_datetime": SENTINEL2_BEGAN,
         "end_datetime": created.isoformat(),
-        "description": "The date of a scene is not known: between Sentinel-2's launch and the making of this map.",
+        "description": "The date of a scene is unknown: between the launch of Sentinel-2 and the creation of this map.",
     }
 
 

@@ -65,9 +65,9 @@ class BandFiles:
                 what = "more than one file" if matches else "no file"
                 what = what if modality.dates == 1 else f"one date, not {modality.dates},"
                 raise InputError(
-                    f"{first.parent} holds {what} for band {band} of modality {modality.name!r} among those of scene "
-                    f"{self.id} ({', '.join(names)}): add or take out files, or give a folder with one raster per "
-                    f"modality, such as {modality.name}.tif"
+                    f"scene {self.id} in {first.parent} has {what} for band {band} of modality {modality.name!r} (its "
+                    f"bands: {', '.join(names)}): add or remove files, or give a folder with one raster per modality, "
+                    f"such as {modality.name}.tif"
                 )
             found.append(Band(self.files[names[matches[0]]], 1, band))
         return found
@@ -105,7 +105,7 @@ def from_safe(folder: pathlib.Path) -> BandFiles:
         if told is not None:
             files[told[1]] = path
     if not files:
-        raise InputError(f"{folder} holds no GRANULE/*/IMG_DATA/**/*_B02*.jp2, as a product does: fetch it again")
+        raise InputError(f"{folder} is incomplete, it has no GRANULE/*/IMG_DATA/**/*_B02*.jp2: download it again")
     return BandFiles(folder.name.removesuffix(".SAFE"), files)
 
 

@@ -161,14 +161,14 @@ def _check_lattice(opened: OpenedScene, where: str) -> None:
     lattice = opened.scene.lattice
     if zone_of_epsg(_epsg(lattice)) is None:
         raise InputError(
-            f"{where} is in {crs_name(lattice)}, which is no UTM zone of WGS 84: wall-to-wall maps lie on those; "
+            f"{where} is in {crs_name(lattice)}, but the map of an area needs scenes in a UTM zone of WGS 84: "
             f"{warp_advice(lattice, where, COARSE_SPACING)}, or map it alone, without --aoi"
         )
     off = [v - COARSE_SPACING * round(v / COARSE_SPACING) for v in (lattice.affine.c, lattice.affine.f)]
     if max(map(abs, off)) > _TOLERANCE:
         raise InputError(
-            f"{where} begins {off[0]:+.2f} m and {off[1]:+.2f} m from the 10 m lattice of its zone, which neighbouring "
-            f"scenes must share: {warp_advice(lattice, where, COARSE_SPACING)}, or map it alone, without --aoi"
+            f"{where} is {off[0]:+.2f} m and {off[1]:+.2f} m off the 10 m lattice of its UTM zone, which all scenes of "
+            f"an area must share: {warp_advice(lattice, where, COARSE_SPACING)}, or map it alone, without --aoi"
         )
 
 

@@ -90,7 +90,7 @@ def find(
     inputs = pathlib.Path(inputs)
     if not path.exists():
         raise InputError(
-            f"{path} does not exist: --input is a raster, a folder of scenes, a STAC collection or a prepared dataset"
+            f"{path} does not exist: --input needs a raster, a folder of scenes, a STAC file or a prepared dataset"
         )
     if path.suffix.lower() in (".json", ".geojson"):
         return _distinct(_from_stac(path, contract, inputs), path)
@@ -107,8 +107,8 @@ def find(
     if not found:
         first = contract.primary.name
         raise InputError(
-            f"{path} holds no scene: expected rasters ({', '.join(RASTERS)}), one file per band (..._B02.tif, ...), "
-            f"folders with one raster per modality ({first}.tif or {first}_0.tif, ...), products (.SAFE), a "
+            f"{path} contains no scene: --input needs rasters ({', '.join(RASTERS)}), one file per band (..._B02.tif, "
+            f"...), folders with one raster per modality ({first}.tif or {first}_0.tif, ...), products (.SAFE), a "
             "collection.json or a dataset.json"
         )
     return _distinct(found, path)
@@ -158,9 +158,7 @@ def _inside(
     found += [_of_bands(scene, contract, inputs) for scene in scenes]
     beside = [p for p in rest if _is_companion(p)] if found or not all(map(_is_companion, rest)) else []
     for path in beside:
-        say(
-            f"skipped {path.name}: by its name it is made from a scene (classification, mask, preview), and none itself"
-        )
+        say(f"skipped {path.name}: its name is that of a classification, a mask or a preview of a scene")
     return found + [_raster(p, contract) for p in rest if p not in beside]
 
 
@@ -239,7 +237,7 @@ def _distinct(found: list[SceneFiles], path: pathlib.Path) -> list[SceneFiles]:
     seen: set[str] = set()
     for item in found:
         if item.id in seen:
-            raise InputError(f"{path} holds two scenes named {item.id!r}: a scene's name tells it from all others")
+            raise InputError(f"{path} contains two scenes named {item.id!r}: rename one of them")
         seen.add(item.id)
     return found
 
@@ -250,7 +248,7 @@ def _sites(data: Dataset, contract: Contract) -> list[SceneFiles]:
     found = differences(contract, own)
     if found:
         raise InputError(
-            f"{data.root} does not fit the network: {found[0]}; prepare a dataset with the same modalities and units"
+            f"{data.root} does not fit the network ({found[0]}): prepare a dataset with the same modalities and units"
         )
     return [
         SceneFiles(

@@ -44,7 +44,7 @@ class Fields:
             return ""
         if isinstance(value, str):
             return value
-        raise self._wrong(key, value, "text")
+        raise self._wrong(key, value, "a string")
 
     def table(self, key: str) -> Mapping[str, Any]:
         """An object; empty if absent."""
@@ -67,7 +67,7 @@ class Fields:
         """A list of texts; a single text counts as a list of one; empty if absent."""
         found = [self.values[key]] if isinstance(self.values.get(key), str) else self._list(key)
         if not all(isinstance(value, str) for value in found):
-            raise self._wrong(key, found, "a list of texts")
+            raise self._wrong(key, found, "a list of strings")
         return tuple(found)
 
     def _list(self, key: str) -> list[Any]:
@@ -79,7 +79,7 @@ class Fields:
         raise self._wrong(key, value, "a list")
 
     def _wrong(self, key: str, value: Any, wanted: str) -> InputError:
-        return InputError(f"{self.path}: {key!r} of {self.what} is {shown(value)} where {wanted} is needed: correct it")
+        return InputError(f"{self.path}: {key!r} of {self.what} is {shown(value)} but must be {wanted}: {self.advice}")
 
 
 def shown(value: Any) -> str:

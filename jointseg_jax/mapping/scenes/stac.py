@@ -29,8 +29,8 @@ def stack(item: Item, contract: Contract, folder: pathlib.Path) -> dict[str, lis
     for modality in contract.modalities:
         if modality.dates > 1:
             raise InputError(
-                f"{item.path}: the network takes {modality.dates} dates of modality {modality.name!r}, a STAC item "
-                f"is one: make folders with {modality.name}_0.tif, {modality.name}_1.tif, ... instead"
+                f"{item.path}: the network needs {modality.dates} dates of modality {modality.name!r}, but a STAC item "
+                f"has one: give folders with {modality.name}_0.tif, {modality.name}_1.tif, ... instead"
             )
         bands = _bands(item, modality)
         files[modality.name] = []
@@ -58,7 +58,8 @@ def _bands(item: Item, modality: Modality) -> list[Band]:
         if len(matches) != 1:
             raise InputError(
                 f"{item.path}: item {item.id!r} has {'more than one' if matches else 'no'} asset for {name} of "
-                f"modality {modality.name!r} among {sorted(item.assets)}: name it {name} (or one {modality.name})"
+                f"modality {modality.name!r} among {sorted(item.assets)}: name one {name}, or {modality.name} "
+                "if it has all bands of the modality"
             )
         asset, number = matches[0]
         found.append(Band(_local(item, asset), number, name))
@@ -83,18 +84,20 @@ def _matches(assets: Mapping[str, Asset], band: str, spacing: float) -> list[tup
 
 def _local(item: Item, asset: Asset) -> pathlib.Path:
     if not asset.href:
-        raise InputError(f"{item.path}: asset {asset.key!r} of item {item.id!r} has no href: point it at the file")
+        raise InputError(
+            f"{item.path}: asset {asset.key!r} of item {item.id!r} has no href: set it to the path of the file"
+        )
     path = local_path(asset.href, item.path)
     if path is None:
         raise InputError(
-            f"{item.path}: asset {asset.key!r} of item {item.id!r} is remote ({asset.href[:80]}): fetch it first and "
-            "point its href at the file"
+            f"{item.path}: asset {asset.key!r} of item {item.id!r} is remote ({asset.href[:80]}): download it and "
+            "set its href to the local path"
         )
     try:
         return plain(path)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{item.path}: asset {asset.key!r} of item {item.id!r} should be {path}, which cannot be read "
+            f"{item.path}: asset {asset.key!r} of item {item.id!r} refers to {path}, which cannot be read "
             f"({getattr(error, 'strerror', None) or error}): correct its href"
         ) from error
 

@@ -61,7 +61,7 @@ def read_items(path: pathlib.Path) -> list[Item]:
     """
     items = list(_items(path, (), set()))
     if not items:
-        raise InputError(f"{path} holds no STAC item: link items (rel item) or give an item collection")
+        raise InputError(f"{path} contains no STAC item: add links with the rel item, or give an item collection")
     return items
 
 
@@ -83,7 +83,7 @@ def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:
     try:
         parts = urllib.parse.urlsplit(href)
     except ValueError as error:
-        raise InputError(f"{base} has the href {href[:80]!r}, which is no address ({error}): correct it") from error
+        raise InputError(f"{base} has the href {href[:80]!r}, which is not valid ({error}): correct it") from error
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost") or href.startswith("/vsi"):
         return None
     return base.parent / urllib.parse.unquote(parts.path if parts.scheme else href)
@@ -93,9 +93,9 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
     """Yields the items of a file and of its links, each file once."""
     own = path.absolute()
     if own in above:
-        raise InputError(f"{path} links to itself, through {len(above)} catalogues: take that link out")
+        raise InputError(f"{path} links to itself, through {len(above)} catalogues: remove that link")
     if len(above) > _DEPTH:
-        raise InputError(f"{path}: catalogues lie more than {_DEPTH} deep in each other: link their items directly")
+        raise InputError(f"{path} is nested more than {_DEPTH} catalogues deep: link its items from a higher catalogue")
     if own in seen:
         return
     seen.add(own)
@@ -114,10 +114,10 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
             if given.text("rel") in _LINKS:
                 href = given.text("href")
                 if not href:
-                    raise InputError(f"{path}: link {number} has no href: point it at a file, or take it out")
+                    raise InputError(f"{path}: link {number} has no href: add the path of a file, or remove the link")
                 target = local_path(href, path)
                 if target is None:
-                    raise InputError(f"{path} links to {href[:80]}, which is remote: fetch it first")
+                    raise InputError(f"{path} links to {href[:80]}, which is remote: download it and link its copy")
                 yield from _items(target, (*above, own), seen)
     else:
         raise _no_stac(path, kind)
@@ -132,15 +132,15 @@ def _read(path: pathlib.Path) -> Mapping[str, Any]:
 
 def _no_stac(path: pathlib.Path, kind: Any) -> InputError:
     return InputError(
-        f"{path} is no STAC item, item collection, collection or catalogue (type {shown(kind)}); a prepared dataset "
-        "or a folder of scenes is given as a folder"
+        f"{path} is not a STAC item, item collection, collection or catalogue (type {shown(kind)}): give such a "
+        "file, or the folder of a prepared dataset or of scenes"
     )
 
 
 def _item(record: Mapping[str, Any], path: pathlib.Path) -> Item:
     identifier = record.get("id")
     if not isinstance(identifier, str | int) or isinstance(identifier, bool) or not str(identifier):
-        raise InputError(f"{path} holds an item without an id: give it one")
+        raise InputError(f"{path} contains an item without an id: add one")
     fields = Fields(record, f"item {str(identifier)!r}", path)
     properties = fields.table("properties")
     assets = {key: _asset(key, fields.table("assets"), fields) for key in fields.table("assets")}

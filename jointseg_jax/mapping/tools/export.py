@@ -47,9 +47,7 @@ def export_function(trained: Trained) -> jax_export.Exported:
         InputError: the control "fine" needs the true 1 m image, so it cannot map scenes.
     """
     if trained.model.control == "fine":
-        raise InputError(
-            "the control 'fine' segments a true 1 m image, which no scene to be mapped has: export another"
-        )
+        raise InputError("the control 'fine' needs a true 1 m image, so it cannot map scenes: export another network")
     model, contract = trained.model, trained.meta.contract
     temperature = np.float32(trained.meta.calibration.temperature)
     tree = jax.tree.structure(trained.params)
@@ -155,26 +153,26 @@ def readme(trained: Trained) -> str:
 {describe(trained)}
 
 ```python
-from load import load  # jax and this folder are all it needs
+from load import load  # needs only jax and this folder
 
 predict = load(".")
 out = predict({{name: {{"values": values, "valid": valid}} for name in {[m.name for m in contract.modalities]}}})
-out["probability"]  # [batch, 10 height, 10 width] float32; at least {calibration.threshold:g} means {contract.label}
+out["probability"]  # [batch, 10 height, 10 width] float32; values of at least {calibration.threshold:g} mean {contract.label}
 ```
 
 `values` is float32 [batch, {contract.dates}, height, width, bands] in the units below, `valid` bool [batch, {contract.dates}, height, width], all
-on the 10 m lattice (coarser bands interpolated onto it); where a pixel is no measurement, or a modality is absent, give
-zeros and False. Any batch, height and width will do. Normalisation and temperature ({calibration.temperature:g}) are inside.
+on the 10 m lattice (coarser bands interpolated onto it). Where a pixel has no measurement, or a modality is absent, pass
+zeros and False. Batch, height and width are free. Normalisation and temperature ({calibration.temperature:g}) are inside.
 
 | modality | bands | units | native | value, as trained |
 | --- | --- | --- | --- | --- |
 {rows}
 
-The input's edge is felt {f"{halo} input pixels" if halo is not None else "some tens of input pixels (not measured)"} inwards: give that much more ground on every side and crop it.
+The edge of the input changes the output up to {f"{halo} input pixels" if halo is not None else "some tens of input pixels (not measured)"} inwards: add that margin on every side, and crop it from the output.
 
-Scores on the validation split, which chose threshold and temperature: {scores}. They say nothing about other regions.
+Scores on the validation split, which chose threshold and temperature: {scores}. They do not apply to other regions.
 
-SHA-256 over the weights: `{weights_digest(trained.params)}`.
+SHA-256 of the weights: `{weights_digest(trained.params)}`.
 """  # noqa: E501
 
 
@@ -182,10 +180,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exports a network and prints the written files; returns the exit status."""
     parser = cli.Arguments(
         prog="python -m jointseg_jax.mapping.tools.export",
-        description="A trained network as files that jax alone can run.",
+        description="Exports a trained network as files that run with jax alone.",
     )
     parser.add_argument("--workdir", required=True, help="folder of the training run")
-    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for the exported files")
     parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
     parser.add_argument("--weights", default="ema", help="ema or raw")
 

@@ -76,13 +76,16 @@ def read_polygons(path: str | os.PathLike[str], name: str | None, label: Label =
         table, shown = layer.table, f"layer {layer.name!r} of {path}"
         if name is not None and name not in table.columns:
             known = ", ".join(c for c in table.columns if c != table.geometry.name)
-            raise InputError(f"{shown} has no column {name!r}; it has {known}")
+            raise InputError(f"{shown} has no column {name!r}: choose one with --name (columns: {known or 'none'})")
         clash = [c for c in table.columns if c in columns(label)]
         if clash and name is None:
-            raise InputError(f"{shown} has columns of the table's own names ({', '.join(clash)}): choose one by --name")
+            raise InputError(
+                f"{shown} has columns that the table adds itself ({', '.join(clash)}): rename them, or keep one other "
+                "column with --name"
+            )
         wrong = sorted(set(layer.kinds) - set(AREAL))
         if wrong:
-            raise InputError(f"{shown} holds {', '.join(wrong)} beside polygons: leave only polygons in it")
+            raise InputError(f"{shown} contains {', '.join(wrong)} besides polygons: remove all but polygons")
         fields = table[[name]] if name is not None else table.drop(columns=table.geometry.name)
         if len(layers) > 1 and "layer" not in fields:
             fields = fields.assign(layer=layer.name)
@@ -91,7 +94,7 @@ def read_polygons(path: str | os.PathLike[str], name: str | None, label: Label =
         tables.append(own.to_crs(layers[0].table.crs))
     together = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
     if together.geometry.is_empty.all():
-        raise InputError(f"{path} holds only empty polygons, without an area: draw them")
+        raise InputError(f"{path} contains only empty polygons: give polygons with an area")
     return together
 
 
@@ -225,11 +228,11 @@ def _add_strip(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the table and prints a summary; returns the exit status."""
     parser = cli.Arguments(prog="python -m jointseg_jax.mapping.tools.zonal", description=__doc__)
-    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
-    parser.add_argument("--polygons", type=pathlib.Path, required=True, help="GeoPackage, GeoJSON, Shapefile, ...")
-    parser.add_argument("--name", help="column that names the polygons; all columns are kept by default")
+    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with collection.json")
+    parser.add_argument("--polygons", type=pathlib.Path, required=True, help="vector file: GeoPackage, GeoJSON, ...")
+    parser.add_argument("--name", help="column with the polygons' names; by default all columns are kept")
     parser.add_argument(
-        "--output", type=pathlib.Path, required=True, help="table: .csv, or with the polygons .gpkg, .geojson, .parquet"
+        "--output", type=pathlib.Path, required=True, help="table: .csv, or .gpkg, .geojson, .parquet with the polygons"
     )
 
     def work() -> None:
@@ -242,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missed = int((table["pixels"] == 0).sum())
         print(
             f"table   {given.output}: {len(table)} polygons, {table['mapped_km2'].sum():.3f} km2 mapped in them; "
-            f"{missed} hold no mapped pixel"
+            f"{missed} contain no mapped pixel"
         )
 
     return cli.status_of(work)

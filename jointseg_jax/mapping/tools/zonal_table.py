@@ -26,8 +26,7 @@ def check_suffix(path: pathlib.Path) -> None:
     """Raises `InputError` if the suffix of a table names no format."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(
-            f"--output={path} ends with {path.suffix or 'no suffix'!r}, which names no format: take one of "
-            f"{', '.join(FORMATS)}"
+            f"--output={path} must end with one of {', '.join(FORMATS)}, not {path.suffix or 'no suffix'!r}"
         )
 
 
@@ -86,7 +85,7 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame, polygons: geo
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{path} cannot be written with the columns of the polygons ({first_line(error)}): choose one by --name, "
+            f"{path} cannot be written with the columns of the polygons ({first_line(error)}): keep one with --name, "
             "or write a .csv"
         ) from error
 

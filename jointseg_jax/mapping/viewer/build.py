@@ -66,7 +66,7 @@ def build(
     record = read_product(product)
     boxes = [bbox(footprint(t.epsg, t.bounds)) for t in record.tiles]
     content = _table(table) if table else None
-    last = deepest if deepest is not None else _last_level(boxes, say)
+    last = deepest if deepest is not None else last_level(boxes, say)
     zooms = (max(0, last - _LEVELS), last)
     target = product / FOLDER
     with page_folder(target, [*shown, *([table] if table else [])]) as building:
@@ -81,14 +81,21 @@ def build(
     return target / "index.html"
 
 
-def _last_level(boxes: Sequence[Sequence[float]], say: Callable[[str], None]) -> int:
+def last_level(boxes: Sequence[Sequence[float]], say: Callable[[str], None], most: int = _MOST_TILES) -> int:
+    """The last zoom level of a page: 1 m, or less if a layer would have more than `most` pictures.
+
+    Args:
+        boxes: of the tiles: west, south, east, north in degrees.
+        say: receives a line if it is less.
+        most: pictures.
+    """
     last = _DEEPEST
-    while last > 8 and count_over(boxes, last) > _MOST_TILES:
+    while last > 8 and count_over(boxes, last) > most:
         last -= 1
     if last < _DEEPEST:
         say(
-            f"level   {last} is the last, so that a layer keeps below {_MOST_TILES} pictures; --max-zoom={_DEEPEST} "
-            f"shows 1 m with {count_over(boxes, _DEEPEST)}"
+            f"level   the last zoom level is {last}, to keep a layer below {most} pictures; "
+            f"--max-zoom={_DEEPEST} shows 1 m with {count_over(boxes, _DEEPEST)} pictures"
         )
     return last
 
@@ -99,11 +106,11 @@ def _table(path: pathlib.Path) -> dict[str, Any]:
     try:
         boxes = [[float(row[k]) for k in _BOX] if any(row[k] for k in _BOX) else None for row in rows]
         if any(box is not None and not all(map(math.isfinite, box)) for box in boxes):
-            raise ValueError("a box is not finite")
+            raise ValueError("a bounding box is not finite")
     except ValueError as error:
         raise InputError(
-            f"{path} is no table of `python -m jointseg_jax.mapping.tools.zonal --output=TABLE.csv` ({error}): make it "
-            "again"
+            f"{path} is not a table of `python -m jointseg_jax.mapping.tools.zonal --output=TABLE.csv` ({error}): "
+            "write it again"
         ) from error
     own = [c for c in (rows[0] if rows else {}) if c not in (*_BOX, "pixels")]
     shown = [[as_written(row[c]) for c in own] for row in rows]
@@ -138,17 +145,17 @@ def _about(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Builds the page and prints the written files; returns the exit status."""
-    parser = cli.Arguments(prog="python -m jointseg_jax.mapping.viewer", description="A page for a product.")
-    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with a collection.json")
-    parser.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="the 10 m rasters it was made of")
+    parser = cli.Arguments(prog="python -m jointseg_jax.mapping.viewer", description="Builds a page for a product.")
+    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with collection.json")
+    parser.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="the 10 m rasters it was made from")
     parser.add_argument(
         "--bands",
         type=cli.number(bounds.BAND),
         nargs=3,
-        help="red, green, blue in them; found by name where they have names",
+        help="numbers of the red, green and blue bands in --input, from 1; by default found by name",
     )
-    parser.add_argument("--table", type=pathlib.Path, help="CSV of jointseg_jax.mapping.tools.zonal")
-    parser.add_argument("--max-zoom", type=cli.number(bounds.ZOOM), help="17 shows 1 m")
+    parser.add_argument("--table", type=pathlib.Path, help="table of jointseg_jax.mapping.tools.zonal (CSV)")
+    parser.add_argument("--max-zoom", type=cli.number(bounds.ZOOM), help="last zoom level; 17 shows 1 m")
 
     def work() -> None:
         given = parser.parse_args(arguments)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.label import Label
-from jointseg_jax.mapping.product.write import PROBABILITY_STEPS
+from jointseg_jax.mapping.product.rasters import PROBABILITY_STEPS
 from jointseg_jax.mapping.records.zone_mosaics import mosaic_path
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.decimated import read_small
@@ -62,7 +62,7 @@ def layers_of(
             found.append(Layer(name, label.of_layer(name), sources, paint or _stretched(sources)))
         elif name == "impervious":
             raise InputError(
-                f"{mosaic_path(product, name, zones[0])} is missing: run predict.py again, which writes it anew"
+                f"{mosaic_path(product, name, zones[0])} is missing: run predict.py again, which writes it"
             )
     return found
 
@@ -74,14 +74,14 @@ def _by_name(path: pathlib.Path, say: Callable[[str], None]) -> tuple[int, ...]:
         names, count = list(raster.descriptions), raster.count
     if found is None:
         if count < 3:
-            raise InputError(f"{path} has {count} bands, and three are needed to show it: leave it out of --input")
-        say(f"bands   {path} does not name its bands: the first three are shown as red, green, blue (see --bands)")
+            raise InputError(f"{path} has {count} bands, but three are needed for colours: remove it from --input")
+        say(f"bands   {path} has no band names: the first three are shown as red, green, blue (see --bands)")
         return 1, 2, 3
     for colour, matches in zip(("red", "green", "blue"), found, strict=True):
         if len(matches) != 1:
             raise InputError(
-                f"{path} has {'more than one' if matches else 'no'} {colour} band among {names}: say which are red, "
-                "green and blue with --bands"
+                f"{path} has {'more than one' if matches else 'no'} {colour} band among {names}: give the numbers of "
+                "the red, green and blue bands with --bands"
             )
     return tuple(matches[0] for matches in found)
 
@@ -105,13 +105,13 @@ def _stretched(sources: Sequence[Source]) -> Paint:
         with open_raster(path) as raster:
             if max(bands) > raster.count:
                 raise InputError(
-                    f"{path} has {raster.count} bands, of which {list(bands)} are to be shown: see --bands"
+                    f"{path} has {raster.count} bands, but --bands names band {max(bands)}: choose smaller numbers"
                 )
         values, valid = read_small(path, bands=bands)
         pixels.append(values[valid & np.isfinite(values).all(-1)].astype(np.float64))
     together = np.concatenate(pixels)
     if not len(together):
-        raise InputError(f"{', '.join(str(path) for path, _ in sources)} hold no valid pixel to show")
+        raise InputError(f"{', '.join(str(path) for path, _ in sources)} contain no valid pixel to show")
     limits = stretch_limits(together[None])
 
     def paint(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

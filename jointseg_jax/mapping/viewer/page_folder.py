@@ -34,7 +34,9 @@ def page_folder(target: pathlib.Path, inputs: Iterable[pathlib.Path]) -> Iterato
     with folders.claim(target, "page", names=ours, inputs=inputs, older=older) as claim:
         foreign = _foreign(target, claim.files)
         if foreign:
-            raise InputError(f"{foreign} was not written by this program, and the page is replaced: move it away")
+            raise InputError(
+                f"{foreign} was not written by this program and would be removed: move it to another folder"
+            )
         with locks.exclusive(place, "build of the page"):
             try:
                 shutil.rmtree(place / "page", ignore_errors=True)  # left by a killed run

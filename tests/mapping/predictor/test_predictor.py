@@ -151,7 +151,7 @@ def test_a_halo_that_cannot_have_been_measured_is_measured_again(four, data, wro
     lines: list[str] = []
     assert halos.halo_for(network, data.scene("d"), say=lines.append) == 4
     assert len(calls) == 2
-    assert "holds no halo that can be measured: it is measured again" in lines[0]
+    assert "contains an impossible halo: the halo is measured again" in lines[0]
     assert halos.kept(network)["halo"] == 4
 
 
@@ -161,7 +161,7 @@ def test_a_torn_halo_is_measured_again(four, data, content):
     halos.kept_at(network).write_bytes(content)
     lines: list[str] = []
     assert halos.halo_for(network, data.scene("d"), say=lines.append) == 4
-    assert "it is measured again" in lines[0]
+    assert "the halo is measured again" in lines[0]
     assert halos.halo_for(network, data.scene("d")) == 4
     assert len(calls) == 1
 
@@ -187,7 +187,7 @@ def test_a_work_directory_that_cannot_be_written_costs_no_halo(four, data, monke
     assert [halos.halo_for(network, data.scene("d"), say=lines.append) for _ in range(2)] == [4, 4]
     assert len(calls) == 1
     assert len(lines) == 1
-    assert "4 input pixels, not kept: " in lines[0]
+    assert "4 input pixels, not stored: " in lines[0]
     assert "Read-only file system" in lines[0]
     assert halos.kept(network)["halo"] == 4
     assert not halos.kept_at(network).exists()
@@ -298,7 +298,7 @@ def test_windows_are_no_larger_than_the_scene(asked, used):
 def test_windows_beyond_all_memory_are_refused_at_once(trained, changes, monkeypatch):
     monkeypatch.setattr(mapping_memory, "memory", None)  # nothing is compiled to know it
     monkeypatch.setattr(mapping_memory, "memory_limit", lambda: 64 * 10**9)
-    with pytest.raises(InputError, match=r"there are 64 GB: take a smaller --tile or --batch"):
+    with pytest.raises(InputError, match=r"but 64 GB are available: choose a smaller --tile or --batch"):
         check_room(Predictor(trained, 4, **changes))
 
 
@@ -306,7 +306,7 @@ def test_windows_whose_network_does_not_fit_are_refused(trained):
     predictor = Predictor(trained, 4, tile=16)
     check_room(predictor)
     check_room(predictor, limit=2**40)
-    with pytest.raises(InputError, match=r"--tile=16 with a batch of 1 .* there are 20 MB"):
+    with pytest.raises(InputError, match=r"--tile=16 with a batch of 1 .* but 20 MB are available"):
         check_room(predictor, limit=20 * 10**6)
 
 

@@ -27,7 +27,7 @@ def whole(made_product, trained, tmp_path_factory):
 
 
 @pytest.fixture
-def written(whole, tmp_path):
+def records(whole, tmp_path):
     """Its records alone, to be damaged."""
     folder, rows = whole
     (tmp_path / "product" / "items").mkdir(parents=True)
@@ -36,8 +36,8 @@ def written(whole, tmp_path):
     return tmp_path / "product", rows
 
 
-def test_what_was_written_is_read(written):
-    folder, rows = written
+def test_what_was_written_is_read(records):
+    folder, rows = records
     record = read_product(folder)
     assert list(record.tiles) == parse_rows(rows)
     assert record.title == "Impervious surface at 1 m"
@@ -87,13 +87,13 @@ def change(key, value):
         (ITEM, change(["assets", "impervious", "file:size"], "many")),
     ],
 )
-def test_a_damaged_record_is_named(written, name, edit):
-    path = written[0] / name
+def test_a_damaged_record_is_named(records, name, edit):
+    path = records[0] / name
     document = json.loads(path.read_text())
     edit(document)
     path.write_text(json.dumps(document))
     with pytest.raises(InputError) as caught:
-        _ = [tile.interval for tile in read_product(written[0]).tiles]
+        _ = [tile.interval for tile in read_product(records[0]).tiles]
     message = str(caught.value)
     assert "50N_0000_0340" in message if name == ITEM else str(path) in message
     assert "\n" not in message
@@ -102,35 +102,35 @@ def test_a_damaged_record_is_named(written, name, edit):
 
 @pytest.mark.parametrize("name", ["collection.json", ITEM])
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"\xff\xfe", b"[" * 100_000])
-def test_a_torn_record_is_named(written, name, content):
-    (written[0] / name).write_bytes(content)
-    with pytest.raises(InputError, match="which writes the records anew") as caught:
-        read_product(written[0])
-    assert str(written[0] / name) in str(caught.value)
+def test_a_torn_record_is_named(records, name, content):
+    (records[0] / name).write_bytes(content)
+    with pytest.raises(InputError, match="which rewrites the records") as caught:
+        read_product(records[0])
+    assert str(records[0] / name) in str(caught.value)
 
 
 @pytest.mark.parametrize("edit", [change(["links", 1, "rel"], "self"), change(["jointseg:owned_m2"], ...)])
-def test_a_collection_that_lacks_an_item(written, edit):
+def test_a_collection_that_lacks_an_item(records, edit):
     """Its figures would be of less ground, without a word."""
-    test_a_damaged_record_is_named(written, "collection.json", edit)
+    test_a_damaged_record_is_named(records, "collection.json", edit)
 
 
-def test_an_item_that_is_gone_is_named(written):
-    (written[0] / ITEM).unlink()
+def test_an_item_that_is_gone_is_named(records):
+    (records[0] / ITEM).unlink()
     with pytest.raises(InputError, match=r"50N_0000_0340\.json cannot be read"):
-        read_product(written[0])
+        read_product(records[0])
 
 
-def test_the_commands_say_it_in_one_line(written, tmp_path, capsys):
+def test_the_commands_say_it_in_one_line(records, tmp_path, capsys):
     import geopandas
 
     from jointseg_jax.mapping.tools.zonal import main as zonal
     from jointseg_jax.mapping.viewer.build import main as view
 
-    (written[0] / ITEM).write_text("{")
+    (records[0] / ITEM).write_text("{")
     geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=32650).to_file(tmp_path / "p.gpkg")
     capsys.readouterr()
     table = ["--polygons", f"{tmp_path}/p.gpkg", "--output", f"{tmp_path}/t.csv"]
     for command, more in ((zonal, table), (view, [])):
-        assert command([f"--product={written[0]}", *more]) == 2
+        assert command([f"--product={records[0]}", *more]) == 2
         assert capsys.readouterr().err.count("\n") == 1

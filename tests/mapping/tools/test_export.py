@@ -163,5 +163,5 @@ def test_one_bit_of_an_export_is_noticed(exported, tmp_path, monkeypatch, name):
     spec = importlib.util.spec_from_file_location("portable_load", tmp_path / "copy" / "load.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with pytest.raises(ValueError, match=rf"{name} is not what was exported"):
+    with pytest.raises(ValueError, match=rf"{name} differs from the exported file"):
         module.load(tmp_path / "copy")

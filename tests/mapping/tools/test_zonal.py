@@ -7,7 +7,7 @@ import pyproj
 import pytest
 import rasterio
 import shapely
-from products import geodesic_area
+from geodesic import rectangle_area
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.ellipsoid import PixelAreas
@@ -71,7 +71,7 @@ def test_geodesic_areas():
     for left, top in ((500000, 3400000), (170000, 3400000), (800000, 6000000), (300000, 100000)):
         lattice = make_lattice("EPSG:32650", left, top, 1, 512, 10240)
         ours = PixelAreas(lattice).columns(Window(0, 0, 512, 10240)).sum() * 512
-        assert ours == pytest.approx(geodesic_area(32650, (left, top - 512, left + 10240, top)), rel=1e-8)
+        assert ours == pytest.approx(rectangle_area(32650, (left, top - 512, left + 10240, top)), rel=1e-8)
 
 
 def test_a_partition_counts_every_pixel_once(made_product):
@@ -173,8 +173,16 @@ def without_crs(path):
         (lambda p: frame([shapely.Point(0, 0)]).to_file(p), None, "no polygons, only Point"),
         (lambda p: frame([shapely.LineString([(0, 0), (1, 1)])]).to_file(p), None, "no polygons, only LineString"),
         (without_crs, None, "no CRS"),
-        (lambda p: frame([shapely.box(0, 0, 1000, 1000)]).to_file(p), "NAME", "no column 'NAME'; it has name"),
-        (lambda p: frame([shapely.box(0, 0, 1000, 1000)], share=[1]).to_file(p), None, "table's own names"),
+        (
+            lambda p: frame([shapely.box(0, 0, 1000, 1000)]).to_file(p),
+            "NAME",
+            r"no column 'NAME': choose one with --name \(columns: name\)",
+        ),
+        (
+            lambda p: frame([shapely.box(0, 0, 1000, 1000)], share=[1]).to_file(p),
+            None,
+            "columns that the table adds itself",
+        ),
         (lambda p: frame([shapely.box(0, 0, 500000, 1)], 4326).to_file(p), None, "assign the CRS of its coordinates"),
         (lambda p: frame([shapely.Polygon()]).to_file(p), None, "only empty"),
     ],
@@ -223,7 +231,7 @@ def test_the_command(product, trained, tmp_path, capsys):
     shapes = [shapely.box(500050, 3399700, 500350, 3399950), shapely.box(0, 0, 1, 1)]
     frame(shapes, prefecture=["武汉, 市", "far"], code=[1, 2]).to_file(tmp_path / "p.gpkg")
     main([f"--product={folder}", f"--polygons={tmp_path}/p.gpkg", "--name=prefecture", f"--output={tmp_path}/t.csv"])
-    assert "1 hold no mapped pixel" in capsys.readouterr().out
+    assert "1 contain no mapped pixel" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "t.csv")
     assert list(table["prefecture"]) == ["武汉, 市", "far"]
     assert 0 < table["share"][0] < 1

@@ -73,7 +73,7 @@ def test_a_name_over_two_lines_is_one_cell_of_one_line():
 def test_another_suffix_is_refused_before_any_work(tmp_path, capsys, name):
     assert main(["--product=gone", "--polygons=gone", f"--output={tmp_path / name}"]) == 2
     error = capsys.readouterr().err
-    assert "take one of .csv, .gpkg, .geojson, .parquet" in error
+    assert "must end with one of .csv, .gpkg, .geojson, .parquet" in error
     assert not list(tmp_path.iterdir())
 
 

@@ -30,5 +30,5 @@ def _checked(path, asset):
     """Reads a file whose digest must match the model card."""
     content = path.read_bytes()
     if "1220" + hashlib.sha256(content).hexdigest() != asset["file:checksum"]:
-        raise ValueError(f"{path} is not what was exported (SHA-256): copy it again, or export the network again")
+        raise ValueError(f"{path} differs from the exported file (SHA-256): copy it again, or export the network again")
     return content

@@ -62,10 +62,10 @@
         line.append(swatch, name);
         box.append(line);
       }
-      box.append(make("div", `Zoomed out, colours mix: the share that is ${product.classes[1]}. Grey: not mapped.`, "note"));
+      box.append(make("div", `When zoomed out, the colour shows the share of ${product.classes[1]} pixels. Grey is not mapped.`, "note"));
     }
     if (shown.includes("input") && shown.includes("image")) {
-      box.append(make("div", "Input and super-resolved image are each stretched by themselves: compare shapes, not brightness.", "note"));
+      box.append(make("div", "Input and super-resolved image have separate contrast stretches: compare shapes, not brightness.", "note"));
     }
     if (shown.includes("probability")) {
       const ramp = make("div", undefined, "ramp");

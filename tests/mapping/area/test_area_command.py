@@ -43,7 +43,7 @@ def serial(asked, tmp_path_factory):
 
 def test_a_product_from_the_command_line(serial):
     folder, done = serial
-    for word in ("scenes  4", "area", "50N", "warning", "no scene", "expect", "plan", "map", "records"):
+    for word in ("scenes  4", "area", "50N", "warning", "outside all scenes", "expect", "plan", "map", "records"):
         assert word in done.stdout, done.stdout
     features = read_json(folder / "plan.geojson")["features"]
     mapped = [f for f in features if f["properties"].get("scenes")]  # two tiles of the area have no scene
@@ -65,7 +65,7 @@ def test_dask_and_shards_make_the_same_bits(asked, serial, tmp_path):
 def test_the_plan_alone(asked, tmp_path):
     done = predict(*asked, f"--output={tmp_path / 'plan'}", "--plan-only")
     assert "tiles" in done.stdout
-    stated = re.search(r"^memory  a worker takes at most ([0-9.]+) GB of memory for the tiles", done.stdout, re.M)
+    stated = re.search(r"^memory  a worker needs at most ([0-9.]+) GB of memory for its tiles", done.stdout, re.M)
     assert stated, done.stdout
     assert 0 < float(stated[1]) < 2
     assert (tmp_path / "plan" / "plan.geojson").exists()
@@ -77,7 +77,7 @@ import os, sys
 from absl import flags
 import predict
 flags.FLAGS(sys.argv)
-predict._executor()
+predict.chosen_executor()
 print(os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "unsaid"))
 """
 

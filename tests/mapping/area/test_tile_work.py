@@ -1,0 +1,41 @@
+"""The work that every executor sends to its processes."""
+
+import json
+import pickle
+import shutil
+
+import pytest
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.area.tile_work import TileWork
+from jointseg_jax.storage import formats
+from jointseg_jax.training.trained import load_trained
+
+
+def test_work_loads_once_and_is_small_before_and_after(network, mapped_area, monkeypatch):
+    folder, plan, _ = mapped_area
+    loads = []
+
+    def counted(*arguments, **options):
+        loads.append(arguments)
+        return load_trained(*arguments, **options)
+
+    monkeypatch.setattr("jointseg_jax.mapping.area.tile_work.load_trained", counted)
+    work = TileWork(folder, network.workdir, network.step, network.weights)
+    before = pickle.dumps(work)
+    assert len(before) < 2000
+    for unit in plan.units[:2]:
+        work(unit)
+    assert len(loads) == 1
+    assert pickle.dumps(work) == before
+
+
+def test_other_weights_under_the_same_step_are_refused(network, mapped_area, tmp_path):
+    folder = tmp_path / "product"
+    shutil.copytree(mapped_area[0], folder)
+    record = json.loads((folder / "plan.geojson").read_text())
+    record["jointseg"]["network"]["sha256"] = "0" * 64
+    record["jointseg"] = formats.seal(record["jointseg"], formats.PLAN)
+    (folder / "plan.geojson").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="differ from those"):
+        TileWork(folder, network.workdir, network.step, network.weights)("x")

@@ -1,0 +1,27 @@
+"""Maps small areas, for tests of products."""
+
+import toy
+
+from jointseg_jax.jobs.executors import Serial
+from jointseg_jax.mapping.area.map_area import map_area, plan_area
+from jointseg_jax.mapping.area.product_plan import Settings
+from jointseg_jax.storage.files import sha256
+
+SETTINGS = Settings(grid=200, tile=12)
+LEFT, TOP = toy.LEFT, toy.TOP
+
+
+def ignore(_):
+    """Takes a line of a report, and drops it."""
+
+
+def make_product(network, scenes, area, folder, executor=None, settings=SETTINGS, say=ignore):
+    """Plans and maps an area; the plan."""
+    plan = plan_area(network, scenes, area, folder, settings, say=say)
+    map_area(network, plan, folder, executor or Serial(), say=say)
+    return plan
+
+
+def tile_checksums(folder):
+    """The rasters of all tiles of a product, by path, as checksums."""
+    return {str(p.relative_to(folder)): sha256(p) for p in sorted((folder / "tiles").rglob("*.tif"))}
