@@ -16,7 +16,7 @@ from jointseg_jax.evaluation.confusion import Confusion, Reliability
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 from jointseg_jax.mapping.predictor.confidence import levels
 from jointseg_jax.mapping.predictor.predictor import Predictor, Tile
-from jointseg_jax.mapping.product.write import classes_of
+from jointseg_jax.mapping.product.rasters import classes_of
 from jointseg_jax.models.progressive import image_resample
 from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract, differences

@@ -16,7 +16,8 @@ from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
 from jointseg_jax.mapping.scenes.catalogue import contents_of, stamps_of
 from jointseg_jax.rasters.contract import FINE_FACTOR
-from jointseg_jax.rasters.open_scene import open_scene
+from jointseg_jax.rasters.open_scene import OpenedScene, open_scene
+from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained
 
@@ -64,35 +65,49 @@ def map_scene(
     folder = pathlib.Path(folder)
     opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands, files=files)
     scene = opened.scene
+    bounds.TILE.check("--tile", tile)
+    tile, batch = fitted(tile, batch, *scene.shape)
     stamps = stamps_of({name: [pathlib.Path(f.path) for f in files] for name, files in scene.layers.items()})
-    height, width = scene.shape
-    asked = {"radiometry": mode, "keep_grid": keep_grid, "bands": bands, "augment": augment}
-    asked |= {"confidence": confidence, "dtype": dtype, "image": image}
+    settings = {"radiometry": mode, "keep_grid": keep_grid, "bands": bands, "augment": augment}
+    settings |= {"confidence": confidence, "dtype": dtype, "image": image}
     run = {
         "network": described(trained),
         "scene": f"{path.name}, contents {contents_of(stamps)[:12]}",
-        **{name: str(value) for name, value in asked.items()},
+        **{name: str(value) for name, value in settings.items()},
     }
-    bounds.TILE.check("--tile", tile)
-    tile, batch = fitted(tile, batch, height, width)
     read = [path, *(pathlib.Path(file) for file, _, _ in stamps)]
     with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:
-        decided = "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
-        say(f"scene   {path}: {width} x {height} input pixels; {decided}")
+        _report_scene(path, opened, say)
         halo = halo_for(trained, scene, say=say)
         predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
         check_room(predictor)
-        say(
-            f"network {trained.name}, step {trained.step}, {trained.weights} weights; tiles of {tile} input pixels, "
-            f"halo {halo}"
-        )
+        _report_network(predictor, say)
         product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)
+    _report_map(product, scene, trained.meta.contract.label, say)
+    return product
+
+
+def _report_scene(path: pathlib.Path, opened: OpenedScene, say: Callable[[str], None]) -> None:
+    height, width = opened.scene.shape
+    decided = "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
+    say(f"scene   {path}: {width} x {height} input pixels; {decided}")
+
+
+def _report_network(predictor: Predictor, say: Callable[[str], None]) -> None:
+    trained = predictor.trained
+    say(
+        f"network {trained.name}, step {trained.step}, {trained.weights} weights; windows of {predictor.tile} input "
+        f"pixels, halo {predictor.halo}"
+    )
+
+
+def _report_map(product: Product, scene: Scene, label: str, say: Callable[[str], None]) -> None:
+    height, width = scene.shape
     nodata = 1 - product.valid_pixels / (height * width * FINE_FACTOR**2)
     share = product.impervious_pixels / product.valid_pixels if product.valid_pixels else 0.0
-    say(f"map     {share:.1%} of the valid ground is {trained.meta.contract.label}, {nodata:.1%} is nodata")
+    say(f"map     {share:.1%} of the valid area is {label}, {nodata:.1%} of the scene is nodata")
     for name, file in product.files.items():
         say(f"{name:<12}{file}")
-    return product
 
 
 @contextlib.contextmanager
