@@ -21,8 +21,9 @@ from jointseg_jax.storage.folders import MARKER
 from jointseg_jax.training.trained import load_trained
 
 
-def test_a_second_run_does_nothing_and_says_so(mapped_area, network, scenes, area):
-    folder, _, _ = mapped_area
+def test_a_second_run_does_nothing_and_says_so(mapped_area, network, scenes, area, tmp_path):
+    folder = tmp_path / "product"
+    shutil.copytree(mapped_area[0], folder)
     before = {p: p.stat().st_mtime_ns for p in (folder / "tiles").rglob("*.tif")}
     lines = []
     make_product(network, scenes, area, folder, say=lines.append)
