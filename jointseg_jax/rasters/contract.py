@@ -63,7 +63,7 @@ class Modality:
 
     def __post_init__(self) -> None:
         if self.units not in UNITS:
-            raise ValueError(f"units {self.units!r} of modality {self.name!r} are none of {UNITS}")
+            raise ValueError(f"modality {self.name!r} has the units {self.units!r}, which must be one of {UNITS}")
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """Converts stored numbers [..., bands] to float32 values in `units`."""
@@ -195,5 +195,5 @@ def differences(trained: Contract, given: Contract) -> list[str]:
     for field in ("image_bands", "label", "classes"):
         a, b = getattr(trained, field), getattr(given, field)
         if a != b:
-            found.append(f"{field} is {b} where the network was trained with {a}")
+            found.append(f"{field} is {b}, but the network was trained with {a}")
     return found

@@ -52,7 +52,7 @@ def make_lattice(crs: str, left: float, top: float, spacing: float, height: int,
 def crs_text(lattice: GeoBox) -> str:
     """The CRS as `EPSG:n` if it has a number, otherwise as WKT; raises `InputError` without a CRS."""
     if lattice.crs is None:
-        raise InputError("a raster without a CRS has no place on the ground: assign one (gdal_edit.py -a_srs EPSG:...)")
+        raise InputError("a raster has no CRS: assign one (gdal_edit.py -a_srs EPSG:...)")
     return f"EPSG:{lattice.crs.epsg}" if lattice.crs.epsg else str(lattice.crs.to_wkt())
 
 
@@ -106,24 +106,28 @@ def check_same_ground(own: GeoBox, expected: GeoBox, where: str) -> None:
         where: path of the raster.
     """
     if own.crs != expected.crs:
-        raise InputError(f"{where} is in {crs_name(own)} and its partner in {crs_name(expected)}: warp both to one CRS")
+        raise InputError(
+            f"{where} is in {crs_name(own)}, but the raster it belongs to is in {crs_name(expected)}: warp both to one "
+            "CRS"
+        )
     height, width = own.shape
     a, b, c, d, e, f = (~expected.affine * own.affine)[:6]  # from own pixels to expected ones
     if max(abs(a - 1) * width, abs(e - 1) * height, abs(b) * height, abs(d) * width) > _PARTNER_TOLERANCE:
         x, y = abs(expected.affine.a), abs(expected.affine.e)
         raise InputError(
-            f"{where} has pixels of {abs(own.affine.a):g} x {abs(own.affine.e):g} where its partner asks for "
-            f"{x:g} x {y:g}: warp both onto one lattice (gdalwarp -tr {x:g} {y:g})"
+            f"{where} has pixels of {abs(own.affine.a):g} x {abs(own.affine.e):g}, but {x:g} x {y:g} are "
+            f"expected: warp both onto one lattice (gdalwarp -tr {x:g} {y:g})"
         )
     if max(abs(c), abs(f)) > _PARTNER_TOLERANCE:
         raise InputError(
-            f"{where} begins at {own.affine.c:.10g}, {own.affine.f:.10g}, {f:+.2f} rows and {c:+.2f} columns from its "
-            f"partner's corner {expected.affine.c:.10g}, {expected.affine.f:.10g}: crop or warp it to the same extent"
+            f"{where} has its upper left corner at {own.affine.c:.10g}, {own.affine.f:.10g}, which is {f:+.2f} rows "
+            f"and {c:+.2f} columns from the expected {expected.affine.c:.10g}, {expected.affine.f:.10g}: crop or warp "
+            "it to the same extent"
         )
     if own.shape != expected.shape:
         raise InputError(
-            f"{where} is {width} x {height} pixels where its partner asks for {expected.shape[1]} x "
-            f"{expected.shape[0]}: crop or warp it to the same extent"
+            f"{where} has {width} x {height} pixels, but {expected.shape[1]} x {expected.shape[0]} are expected: "
+            "crop or warp it to the same extent"
         )
 
 
@@ -133,13 +137,16 @@ def offset_in(inner: GeoBox, outer: GeoBox, where: str) -> tuple[int, int]:
     Raises `InputError` if the CRS differ or the corners are not a whole number of pixels apart.
     """
     if inner.crs != outer.crs:
-        raise InputError(f"{where} is in {crs_name(outer)} and its partner in {crs_name(inner)}: warp both to one CRS")
+        raise InputError(
+            f"{where} is in {crs_name(outer)}, but the raster it belongs to is in {crs_name(inner)}: warp both to one "
+            "CRS"
+        )
     spacing_x, spacing_y = abs(inner.affine.a), abs(inner.affine.e)
     col = (inner.affine.c - outer.affine.c) / spacing_x
     row = (outer.affine.f - inner.affine.f) / spacing_y
     if abs(row - round(row)) > 1e-3 or abs(col - round(col)) > 1e-3:
         raise InputError(
             f"{where} is shifted by a fraction of a pixel ({row - math.floor(row):.3f}, {col - math.floor(col):.3f}) "
-            "against its partner: warp both onto one lattice"
+            "against the raster it belongs to: warp both onto one lattice"
         )
     return round(row), round(col)

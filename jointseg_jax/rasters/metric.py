@@ -42,12 +42,12 @@ def check_grid(lattice: GeoBox, where: str, *, spacing: float = 10.0) -> None:
     numbers = lattice.affine[:6]
     if not all(math.isfinite(v) for v in numbers):
         raise InputError(
-            f"{where} has a geotransform that is not finite ({', '.join(f'{v:g}' for v in numbers)}): give it its true "
+            f"{where} has a geotransform that is not finite ({', '.join(f'{v:g}' for v in numbers)}): set its true "
             f"corners (gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {shlex.quote(where)})"
         )
     if lattice.affine.is_identity:
         raise InputError(
-            f"{where} has no geotransform, so it has no place: give it its corners (gdal_edit.py -a_ullr LEFT TOP "
+            f"{where} has no geotransform: set its corners (gdal_edit.py -a_ullr LEFT TOP "
             f"RIGHT BOTTOM {shlex.quote(where)})"
         )
     if not is_north_up(lattice):
@@ -74,21 +74,21 @@ def check_metric(lattice: GeoBox, spacing: float, where: str, *, utm: bool = Fal
     advice = warp_advice(lattice, where, spacing)
     if not is_placed(lattice):
         raise NotMetric(
-            f"{where} is in the CRS {crs.name!r}, which has no place on the Earth: assign the true one (gdal_edit.py "
+            f"{where} has the CRS {crs.name!r}, which does not refer to the Earth: assign the true one (gdal_edit.py "
             f"-a_srs EPSG:... {shlex.quote(where)})"
         )
     if lattice.crs.geographic:
         raise NotMetric(f"{where} is in {name} (degrees), but pixels of {spacing:g} m are needed: {advice}")
     units = {axis.unit_name for axis in _horizontal(crs).axis_info if axis.unit_conversion_factor != 1}
     if units:
-        raise NotMetric(f"{where} is in {name}, which counts in {', '.join(sorted(units))}, not in metres: {advice}")
+        raise NotMetric(f"{where} is in {name}, whose unit is {', '.join(sorted(units))}, not metre: {advice}")
     a, _, _, _, e, _ = lattice.affine[:6]
     if abs(a + e) > TOLERANCE:
         raise NotMetric(f"{where} has non-square pixels ({a:g} x {-e:g}): {advice}")
     if abs(a - spacing) > TOLERANCE:
-        raise NotMetric(f"{where} has pixels of {a:g} m where {spacing:g} m are needed: {advice}")
+        raise NotMetric(f"{where} has pixels of {a:g} m, but {spacing:g} m are needed: {advice}")
     if utm and not is_utm(crs):
-        raise NotMetric(f"{where} is in {name}, but datasets lie in UTM: {advice}")
+        raise NotMetric(f"{where} is in {name}, but a dataset must be in UTM: {advice}")
     scales = scales_of(lattice)
     if not np.isfinite(scales).all():
         raise NotMetric(f"{where} lies outside the area where {name} is defined: correct its CRS or its corners")
@@ -166,7 +166,7 @@ def without_geotransform(dataset: DatasetReader) -> str:
     spacing = min((1.0, 10.0, 20.0, 60.0), key=lambda s: abs(math.log(s / max(metres, 1e-9))))
     command = warp_command(*centre, spacing, str(dataset.name), options=options)
     return (
-        f"{dataset.name} has {what} but no geotransform, so its pixels lie on no lattice: warp it "
+        f"{dataset.name} has {what} but no geotransform, so its pixels do not form a regular grid: warp it "
         f"({command or 'gdalwarp'})"
     )
 
@@ -176,7 +176,7 @@ def warp_advice(lattice: GeoBox, where: str, spacing: float) -> str:
     a, b, _, d, e, _ = lattice.affine[:6]
     flipped = b == d == 0 and not is_north_up(lattice) and abs(abs(a) - spacing) + abs(abs(e) - spacing) < TOLERANCE
     if flipped and lattice.crs is not None and lattice.crs.projected:  # the same pixels in another order
-        return f"turn it (gdalwarp -tr {spacing:g} {spacing:g} -r near {shlex.quote(where)} turned.tif)"
+        return f"make it north-up (gdalwarp -tr {spacing:g} {spacing:g} -r near {shlex.quote(where)} turned.tif)"
     command = ""
     if is_placed(lattice):
         height, width = lattice.shape

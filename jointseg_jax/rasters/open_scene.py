@@ -126,11 +126,11 @@ def open_files(
 def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
     """Finds the files by modality, one per date; none for an absent optional modality."""
     if not path.exists():
-        raise InputError(f"{path} does not exist: --input is a raster or a folder with one raster per modality")
+        raise InputError(f"{path} does not exist: give a raster or a folder with one raster per modality")
     if path.is_file() and not is_raster(path):
         raise InputError(
-            f"{path} is no raster that is read here (GeoTIFF, JPEG 2000, PNG, JPEG, VRT): --input is a raster or a "
-            "folder with one raster per modality"
+            f"{path} is not a supported raster (GeoTIFF, JPEG 2000, PNG, JPEG, VRT): give one of these, or a folder "
+            "with one raster per modality"
         )
     files = {}
     for modality in contract.modalities:
@@ -140,15 +140,14 @@ def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib
             found = [path] if modality is contract.primary else []
         if not found and not modality.optional:
             raise InputError(
-                f"{path} lacks modality {modality.name!r}: the network was trained on "
-                f"{[m.name for m in contract.modalities]}; give a folder that "
-                "holds one raster of that name for each, such as s2.tif"
+                f"{path} has no raster of modality {modality.name!r}, but the network was trained on "
+                f"{[m.name for m in contract.modalities]}: give a folder with one raster for each, such as s2.tif"
             )
         if found and len(found) != modality.dates:
             raise InputError(
-                f"{path} holds {[f.name for f in found]} for modality {modality.name!r}, but the network was trained "
-                f"on {modality.dates} per site: give as many, named {modality.name}.tif or {modality.name}_0.tif, "
-                f"{modality.name}_1.tif, ... by date"
+                f"{path} has {[f.name for f in found]} for modality {modality.name!r}, but the network was trained on "
+                f"{modality.dates} per site: give {modality.dates}, named {modality.name}.tif or "
+                f"{modality.name}_0.tif, {modality.name}_1.tif, ... by date"
             )
         files[modality.name] = found
     return files
@@ -193,7 +192,7 @@ def _open_layer(
     values = layer.decode(sample.ground(read_as))
     said = "; ".join(words for words in (said, collar.note if collar else "", note) if words)
     if not len(values):
-        raise InputError(f"{path} holds no valid pixel in a sample of it: check its nodata value")
+        raise InputError(f"{path} has no valid pixel in a sample of its pixels: check its nodata value")
     if mode == "harmonise":
         adjustment = harmonise(values, modality)
         said = f"{said}; harmonised, gain {_list(adjustment.gain)}, offset {_list(adjustment.offset)}"
@@ -216,8 +215,8 @@ def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tu
     """How the file's numbers are decoded, and why: by the contract, unless the mode overrides it."""
     if mode == "display" and file.dtype != "uint8":
         raise InputError(
-            f"{file.path} holds {file.dtype} numbers, but --radiometry=display takes 8-bit ones: leave the flag out, "
-            "or stretch the image to uint8"
+            f"{file.path} has {file.dtype} numbers, but --radiometry=display needs 8-bit numbers: remove the flag, or "
+            "stretch the image to uint8"
         )
     optical = modality.units in ("reflectance", "display")
     if mode == "display" or (mode == "harmonise" and optical and file.dtype == "uint8"):

@@ -77,10 +77,12 @@ def check_proj() -> None:
     except CRSError as error:
         name = next((n for n in ("PROJ_DATA", "PROJ_LIB") if os.environ.get(n)), None)
         if name is None:
-            raise InputError(f"rasterio finds no tables of CRS ({first_line(error)}): install it again") from error
+            raise InputError(
+                f"rasterio cannot find its CRS database ({first_line(error)}): install rasterio again"
+            ) from error
         raise InputError(
-            f"the environment variable {name}={os.environ[name]} points at the tables of another PROJ, which rasterio "
-            f"cannot read: take it out (unset PROJ_DATA PROJ_LIB) and run the command again"
+            f"the environment variable {name}={os.environ[name]} points to the database of another PROJ, which "
+            f"rasterio cannot read: unset it (unset PROJ_DATA PROJ_LIB) and run the command again"
         ) from error
 
 
@@ -95,7 +97,7 @@ def _name(path: str | os.PathLike[str]) -> str:
     except UnicodeDecodeError as error:
         raise InputError(f"the name of {os.fspath(path)!a} is not UTF-8, so it cannot be opened: rename it") from error
     if "\0" in name:
-        raise InputError(f"{name!r} is no file name: correct the path")
+        raise InputError(f"{name!r} is not a file name: correct the path")
     return str(pathlib.Path(name).absolute()) if ":" in name and pathlib.Path(name).exists() else name
 
 
@@ -103,15 +105,15 @@ def _open(path: pathlib.Path, depth: int) -> DatasetReader:
     driver = _driver(path)
     if driver is None:
         raise InputError(
-            f"{path} is not a GeoTIFF, JPEG 2000, PNG, JPEG or virtual raster (VRT), which are read here: correct the "
-            "path, or convert it (gdal_translate)"
+            f"{path} is not a GeoTIFF, JPEG 2000, PNG, JPEG or virtual raster (VRT): correct the path, or "
+            "convert it (gdal_translate)"
         )
     if driver == "VRT":
         _check_sources(path, depth)
     for side in _SIDE_CARS:
         car = pathlib.Path(f"{path}{side}")
         if car.exists() and car.stat().st_size and _driver(car) not in _KINDS:
-            raise InputError(f"{car}, which GDAL would read with {path.name}, is not a raster itself: remove it")
+            raise InputError(f"{car}, which GDAL would read with {path.name}, is not a raster: remove it")
     metadata = pathlib.Path(f"{path}.aux.xml")
     if metadata.exists() and not metadata.is_file():
         raise InputError(f"{metadata}, which GDAL would read with {path.name}, is not a file: remove it")
@@ -132,11 +134,11 @@ def _driver(path: pathlib.Path) -> str | None:
     except FileNotFoundError:
         if name.startswith("/vsi") or "://" in name or ":/" in name:
             raise InputError(
-                f"{name} is not on this machine: fetch it first, or set {REMOTE}=1 to let GDAL read it from there"
+                f"{name} is not on this machine: download it first, or set {REMOTE}=1 to let GDAL read it remotely"
             ) from None
         raise
     if stat.S_ISDIR(mode):
-        raise InputError(f"{path} is a folder where a raster is needed: name the file in it")
+        raise InputError(f"{path} is a folder, but a raster file is needed: give the path of a file in it")
     if not stat.S_ISREG(mode):
         raise InputError(f"{path} is a pipe, a socket or a device, not a file: save its content in a file first")
     with path.open("rb") as file:
@@ -154,7 +156,9 @@ def _check_sources(path: pathlib.Path, depth: int) -> None:
     if key in _trusted:
         return
     if depth >= _DEPTH:
-        raise InputError(f"{path}: virtual rasters lie more than {_DEPTH} deep in each other, or in a circle")
+        raise InputError(
+            f"{path} refers to virtual rasters more than {_DEPTH} levels deep, or in a circle: refer to plain rasters"
+        )
     complete = True
     for source in vrt_sources.sources_of(path):
         if not os.path.lexists(source) and _remote_allowed():
@@ -164,7 +168,7 @@ def _check_sources(path: pathlib.Path, depth: int) -> None:
         except InputError as error:
             if depth:  # only the outermost raster adds to the message
                 raise
-            raise InputError(f"{path} leads to a file that is not read: {error}") from error
+            raise InputError(f"{path} refers to a file that cannot be used: {error}") from error
         except FileNotFoundError:  # GDAL reports it when it reads that source
             complete = False
     if complete:
@@ -185,8 +189,8 @@ def _check_overviews(dataset: DatasetReader, path: pathlib.Path) -> None:
         known = False
     if not known:
         raise InputError(
-            f"{path} takes its overviews from {other}, which is no local raster: copy it without them (gdal_translate "
-            "-co COPY_SRC_OVERVIEWS=NO)"
+            f"{path} takes its overviews from {other}, which is not a local raster: copy it without them "
+            "(gdal_translate -co COPY_SRC_OVERVIEWS=NO)"
         )
 
 

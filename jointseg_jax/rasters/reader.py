@@ -164,13 +164,13 @@ def dtype_of(dataset: DatasetReader, indexes: tuple[int, ...]) -> str:
     kinds = [str(dataset.dtypes[i - 1]) for i in indexes]
     if any(kind.startswith("complex") for kind in kinds):
         raise InputError(
-            f"{_file_of(dataset)} holds complex numbers, as raw radar images do: give a raster of real ones "
+            f"{_file_of(dataset)} has complex numbers, as raw radar images do: give a raster of real numbers "
             "(backscatter in dB, reflectance)"
         )
     if len(set(kinds)) > 1:
         raise InputError(
-            f"{_file_of(dataset)} holds its bands {list(indexes)} in different types of numbers ({', '.join(kinds)}): "
-            "bring them to one type and one scale first (gdal_translate -ot)"
+            f"{_file_of(dataset)} has different number types in bands {list(indexes)} ({', '.join(kinds)}): convert "
+            "them to one type and one scale first (gdal_translate -ot)"
         )
     return kinds[0]
 

@@ -15,7 +15,7 @@ _DATASETS = ("", "vrtwarpeddataset")
 _BANDS = ("", "vrtsourcedrasterband", "vrtderivedrasterband", "vrtwarpedrasterband")
 _NAMES = ("sourcefilename", "sourcedataset", "dempath")  # elements whose text GDAL opens
 _OPTIONS = ("overview_level", "num_threads")  # of sources; other options change which file is opened, or how
-_FLATTEN = "copy what it shows into a GeoTIFF first (gdal_translate), if you trust it"
+_FLATTEN = "if you trust it, copy it into a GeoTIFF first (gdal_translate)"
 
 
 def sources_of(path: pathlib.Path) -> list[str]:
@@ -35,18 +35,20 @@ def sources_of(path: pathlib.Path) -> list[str]:
         kind = given.get("subclass", "").lower()
         if (tag == "vrtdataset" and kind not in _DATASETS) or (tag == "vrtrasterband" and kind not in _BANDS):
             raise InputError(
-                f"{path} is a virtual raster of the kind {given['subclass']}, which is not read: {_FLATTEN}"
+                f"{path} is a virtual raster of the kind {given['subclass']}, which is not supported: {_FLATTEN}"
             )
         if tag in ("pixelfunctionlanguage", "pixelfunctioncode"):
-            raise InputError(f"{path} computes its pixels by a program of its own, which is not run: {_FLATTEN}")
+            raise InputError(f"{path} computes its pixels by embedded code, which is never run: {_FLATTEN}")
         if tag == "ooi" and given.get("key", "").lower() not in _OPTIONS:
-            raise InputError(f"{path} opens a source with the option {given.get('key')!r}: {_FLATTEN}")
+            raise InputError(
+                f"{path} opens a source with the option {given.get('key')!r}, which is not supported: {_FLATTEN}"
+            )
         if tag == "mdi" and given.get("key", "").lower() in ("x_dataset", "y_dataset"):
-            raise InputError(f"{path} takes its geolocation from other files, which is not read: {_FLATTEN}")
+            raise InputError(f"{path} takes its geolocation from other files, which is not supported: {_FLATTEN}")
         if tag in _NAMES:
             name = (element.text or "").strip()
             if len(element) or not name:
-                raise InputError(f"{path} names a source that is no file: correct its <{tag}>")
+                raise InputError(f"{path} has a source that is not a file: correct its <{tag}>")
             relative = given.get("relativetovrt", "0").strip() not in ("", "0")
             found[str(folder / name) if relative else name] = None
     return list(found)
@@ -59,10 +61,10 @@ def _parse(path: pathlib.Path) -> xml.Element:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            raise InputError(f"{path} declares a document type, which no virtual raster needs: write it without")
+            raise InputError(f"{path} declares a document type, which is not allowed: remove the declaration")
         root = xml.fromstring(text)
     except (UnicodeDecodeError, xml.ParseError) as error:
-        raise InputError(f"{path} is not readable as a virtual raster ({error}): write it again") from error
+        raise InputError(f"{path} cannot be read as a virtual raster ({error}): write it again") from error
     if _plain(root.tag) != "vrtdataset":
         raise InputError(f"{path} is not a virtual raster but a <{root.tag}>: give the raster itself")
     return root

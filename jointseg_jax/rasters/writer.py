@@ -159,7 +159,7 @@ def _check_whole(path: pathlib.Path) -> None:
     try:
         written = open_dataset(path)
     except InputError:
-        raise OSError("its first bytes did not reach the disk") from None
+        raise OSError("its first bytes were not written to disk") from None
     with written as dataset:
         rows, cols = dataset.block_shapes[0]
         height, width = dataset.shape
@@ -172,7 +172,7 @@ def _check_whole(path: pathlib.Path) -> None:
                         for what in ("OFFSET", "SIZE")
                     )
                     if offset is None or int(offset) + int(length) > size:
-                        raise OSError(f"block {col}, {row} of band {band} did not reach the disk")
+                        raise OSError(f"block {col}, {row} of band {band} was not written to disk")
 
 
 @contextlib.contextmanager

@@ -118,7 +118,7 @@ def test_advice_on_the_offset_names_a_file_that_can_be_tagged(tmp_path):
     bands_of(tmp_path / "raw", PATTERNS[0])
     files = single_files(tmp_path / "raw", CONTRACT, tmp_path / "made")
     with pytest.raises(
-        InputError, match=r"T50RKV_20210601T032541_B02_10m\.tif says nothing about its radiometric offset"
+        InputError, match=r"T50RKV_20210601T032541_B02_10m\.tif has no information about its radiometric offset"
     ):
         open_scene(tmp_path / "raw", CONTRACT, files=files)
 
@@ -141,5 +141,5 @@ def test_a_missing_band_is_named(tmp_path):
 
 def test_what_is_no_raster_is_said_so(tmp_path):
     (tmp_path / "README.md").write_text("# Scenes")
-    with pytest.raises(InputError, match=r"README\.md is no raster that is read here"):
+    with pytest.raises(InputError, match=r"README\.md is not a supported raster"):
         open_scene(tmp_path / "README.md", BOTH)

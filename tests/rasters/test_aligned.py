@@ -32,7 +32,7 @@ def test_coarser_classes_are_repeated_wherever_the_lattice_begins(tmp_path):
         found, inside = raster.read(Window(50, -4, 20, 10))
         np.testing.assert_array_equal(inside[:, 3:].all(1), np.arange(20) < 9)
         assert not inside[:, :3].any()
-    with pytest.raises(InputError, match="pixels of 20 m where 10 m"), open_aligned(tmp_path / "scl.tif", TARGET):
+    with pytest.raises(InputError, match="pixels of 20 m, but 10 m"), open_aligned(tmp_path / "scl.tif", TARGET):
         pass
 
 

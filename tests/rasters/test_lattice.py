@@ -62,7 +62,11 @@ DEGREES = GeoBox((30, 40), Affine(9e-5, 0, 10, 0, -1.2e-4, 50), "EPSG:4326")
         (BASE, BASE, None),
         (DEGREES, DEGREES, None),
         (make_lattice("EPSG:32651", 500_000, 3_400_020, 10, 30, 40), BASE, "warp both to one CRS"),
-        (make_lattice("EPSG:32650", 500_000, 3_400_020, 20, 30, 40), BASE, "pixels of 20 x 20 where"),
+        (
+            make_lattice("EPSG:32650", 500_000, 3_400_020, 20, 30, 40),
+            BASE,
+            "pixels of 20 x 20, but 10 x 10 are expected",
+        ),
         (make_lattice("EPSG:32650", 500_010, 3_400_020, 10, 30, 40), BASE, r"\+1.00 columns"),
         (make_lattice("EPSG:32650", 500_000, 3_400_018, 10, 30, 40), BASE, r"\+0.20 rows"),
         (make_lattice("EPSG:32650", 500_000, 3_400_020, 10, 30, 39), BASE, "39 x 30 pixels"),

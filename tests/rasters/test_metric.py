@@ -30,8 +30,8 @@ LOCAL = 'LOCAL_CS["arbitrary",UNIT["metre",1,AUTHORITY["EPSG","9001"]],AXIS["Eas
     [
         (GeoBox((3, 3), Affine(10, 0, 0, 0, -10, 0), None), "no CRS"),
         (make_lattice("EPSG:4326", 10, 50, 1e-4, 3, 3), r"\(degrees\).* -t_srs EPSG:32632 -tr 10 10 -tap"),
-        (make_lattice(LOCAL, 0, 0, 10, 3, 3), "the CRS 'arbitrary', which has no place"),
-        (make_lattice("EPSG:2263", 980_000, 200_000, 10, 3, 3), "US survey foot, not in metres.* EPSG:32618"),
+        (make_lattice(LOCAL, 0, 0, 10, 3, 3), "the CRS 'arbitrary', which does not refer to the Earth"),
+        (make_lattice("EPSG:2263", 980_000, 200_000, 10, 3, 3), "whose unit is US survey foot, not metre.* EPSG:32618"),
         (make_lattice("EPSG:3857", 1_350_000, 6_600_000, 10, 3, 3), r"10 m is 6\.\d+ m on the ground.* EPSG:32633"),
         (make_lattice("EPSG:3857", 0, -100, 10, 3, 3), r"9\.93\d m on the ground"),
         (make_lattice("EPSG:3413", 0, -1_000_000, 10, 3, 3), r"10\.24 m on the ground"),
@@ -42,7 +42,7 @@ LOCAL = 'LOCAL_CS["arbitrary",UNIT["metre",1,AUTHORITY["EPSG","9001"]],AXIS["Eas
         (GeoBox((3, 3), Affine.identity(), "EPSG:32650"), "no geotransform"),
         (GeoBox((3, 3), Affine(10, 0, np.nan, 0, -10, 0), "EPSG:32650"), "not finite"),
         (GeoBox((3, 3), Affine(np.inf, 0, 0, 0, -10, 0), None), "not finite"),
-        (make_lattice("EPSG:32650", 0, 0, 20, 3, 3), "pixels of 20 m where 10 m"),
+        (make_lattice("EPSG:32650", 0, 0, 20, 3, 3), "pixels of 20 m, but 10 m"),
     ],
     ids=lambda v: str(v)[:30],
 )
@@ -74,7 +74,7 @@ def test_metres_of_other_projections_are_metres(epsg, left, top, utm):
     check_metric(box, 10, "here.tif")
     assert is_utm(pyproj.CRS(epsg)) == utm
     if not utm:
-        with pytest.raises(InputError, match="datasets lie in UTM"):
+        with pytest.raises(InputError, match="a dataset must be in UTM"):
             check_metric(box, 10, "here.tif", utm=True)
 
 

@@ -39,7 +39,7 @@ def test_a_datasets_site_is_a_scene(data):
 @pytest.mark.parametrize(
     ("contract", "made", "flags", "message"),
     [
-        (REFLECTANCE, {}, {}, "says nothing about its radiometric offset"),
+        (REFLECTANCE, {}, {}, "no information about its radiometric offset"),
         (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000, "low": 9000, "high": 30000}, {}, "band B0. ranges from"),
         (REFLECTANCE, {"dtype": "uint8", "low": 0, "high": 255}, {}, "'s2' is reflectance"),
         (REFLECTANCE, {"names": ("B02", "B03"), "RADIO_ADD_OFFSET": -1000}, {}, "no band B04"),
@@ -49,9 +49,9 @@ def test_a_datasets_site_is_a_scene(data):
         (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000}, {"bands": (1, 2, 9)}, "--bands=1,2,9"),
         (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000}, {"mode": "magic"}, "--radiometry=magic"),
         (DISPLAY, {"RADIO_ADD_OFFSET": -1000}, {}, "8-bit display stretch"),
-        (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000}, {"mode": "display"}, "--radiometry=display takes 8-bit"),
+        (REFLECTANCE, {"RADIO_ADD_OFFSET": -1000}, {"mode": "display"}, "--radiometry=display needs 8-bit"),
         (REFLECTANCE, {"low": 0, "high": 1, "nodata": 0, "RADIO_ADD_OFFSET": -1000}, {}, "no valid pixel"),
-        (WITH_SAR, {"RADIO_ADD_OFFSET": -1000}, {}, "lacks modality 's1'"),
+        (WITH_SAR, {"RADIO_ADD_OFFSET": -1000}, {}, "no raster of modality 's1'"),
     ],
     ids=lambda v: str(v)[:40],
 )
@@ -147,7 +147,7 @@ def test_scales_of_the_bands_in_use_must_agree(tmp_path):
     assert open_scene(path, REFLECTANCE).scene.layers["s2"][0].modality.scale == 1e-4
     with rasterio.open(path, "r+") as raster:
         raster.scales = (1.0, 1e-4, 2e-4, 1e-4)
-    with pytest.raises(InputError, match="scales its bands differently"):
+    with pytest.raises(InputError, match="has different scales or offsets"):
         open_scene(path, REFLECTANCE)
 
 

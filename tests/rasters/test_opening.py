@@ -98,14 +98,14 @@ def test_no_raster_leads_to_another_machine(tmp_path, listener, kind):
         (vrt("<SourceFilename>secret.txt</SourceFilename>", band=' subClass="VRTRawRasterBand"'), "VRTRawRasterBand"),
         (
             vrt("<PixelFunctionLanguage>Python</PixelFunctionLanguage>", band=' subClass="VRTDerivedRasterBand"'),
-            "program",
+            "embedded code",
         ),
         (vrt("", kind=' subClass="VRTPansharpenedDataset"'), "VRTPansharpenedDataset"),
         (vrt(SOURCE.format(' relativeToVRT="1"', "secret.txt")), r"secret\.txt is not a GeoTIFF"),
         (vrt(SOURCE.format(' relativeToVRT="1"', "scene.tif")), "in a circle"),
         (vrt(SOURCE.format("", "") + "<OpenOptions><OOI key='ROOT_PATH'>/</OOI></OpenOptions>"), "source|option"),
         ('<!DOCTYPE a [<!ENTITY b "bb">]>' + vrt("&b;"), "document type"),
-        (vrt("")[:-3], "not readable as a virtual raster"),
+        (vrt("")[:-3], "cannot be read as a virtual raster"),
         (vrt("")[:60] + "\xe9", "scene"),
         ("<p><VRTDataset/></p>", "but a <p>"),
         ("# A heading", "is not a GeoTIFF"),
@@ -185,7 +185,7 @@ def test_tables_of_another_proj_are_named(monkeypatch):
     check_proj.cache_clear()
     monkeypatch.setenv("PROJ_LIB", "/elsewhere")
     monkeypatch.setattr(opening, "CRS", types.SimpleNamespace(from_epsg=fail))
-    with pytest.raises(InputError, match="PROJ_LIB=/elsewhere points at the tables of another PROJ"):
+    with pytest.raises(InputError, match="PROJ_LIB=/elsewhere points to the database of another PROJ"):
         open_raster("a.tif")
 
 

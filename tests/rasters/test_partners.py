@@ -17,10 +17,10 @@ pytestmark = pytest.mark.quick
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": (30, 39)}, r"s1\.tif is 39 x 30 pixels"),
+        ({"size": (30, 39)}, r"s1\.tif has 39 x 30 pixels"),
         ({"spacing": 20.0}, r"s1\.tif has pixels of 20 x 20"),
         ({"crs": "EPSG:32633"}, r"s1\.tif is in EPSG:32633"),
-        ({"corner": (500_100, 3_400_000)}, r"s1\.tif begins at 500100"),
+        ({"corner": (500_100, 3_400_000)}, r"s1\.tif has its upper left corner at 500100"),
     ],
 )
 @pytest.mark.parametrize("keep_grid", [False, True])
@@ -36,7 +36,7 @@ def test_partners_must_cover_the_same_ground(tmp_path, changes, message, keep_gr
     [
         ({"crs": "EPSG:32633", "spacing": 60.0}, "EPSG:32633"),
         ({"spacing": 60.0}, "pixels of 60 x 60"),
-        ({"corner": (500_000, 3_400_020)}, "begins at 500000, 3400020"),
+        ({"corner": (500_000, 3_400_020)}, "corner at 500000, 3400020"),
         ({"size": (15, 20), "spacing": 10.0}, "pixels of 10 x 10"),
     ],
 )

@@ -178,7 +178,7 @@ def test_a_file_that_is_missing_is_not_waited_for(monkeypatch):
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        (("uint16", "float32"), r"bands \[1, 2\] in different types of numbers \(uint16, float32\)"),
+        (("uint16", "float32"), r"different number types in bands \[1, 2\] \(uint16, float32\)"),
         (("complex64", "complex64"), "complex numbers"),
         (("complex_int16", "complex_int16"), "complex numbers"),
     ],

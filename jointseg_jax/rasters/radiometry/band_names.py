@@ -147,15 +147,15 @@ def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
         if raster.count == len(modality.bands):
             return tuple(range(1, raster.count + 1))
         raise InputError(
-            f"{raster.name} has {raster.count} unnamed bands, the network needs {list(modality.bands)}: say which "
-            "are which with --bands=1,2,..."
+            f"{raster.name} has {raster.count} unnamed bands, but the network needs {list(modality.bands)}: give "
+            "their numbers with --bands=1,2,..."
         )
     names = [d or "" for d in raster.descriptions]
     blank = any(not possible_bands(name) for name in names)
     for band, matches in zip(modality.bands, found, strict=True):
         if len(matches) != 1:
             many = len(matches) > 1
-            advice = f"say which are {list(modality.bands)} with --bands=1,2,..."
+            advice = f"give the numbers of {list(modality.bands)} with --bands=1,2,..."
             if not many and not blank:
                 advice = f"give a file that has it, or correct the description of its band ({_edit(raster, band)})"
             raise InputError(
@@ -174,22 +174,22 @@ def check_bands(indexes: tuple[int, ...], raster: DatasetReader, modality: Modal
     flag = f"--bands={','.join(map(str, indexes))}"
     if len(indexes) != len(modality.bands) or not all(1 <= i <= raster.count for i in indexes):
         raise InputError(
-            f"{flag} must name {len(modality.bands)} of the {raster.count} bands of {raster.name}, for "
+            f"{flag} must give the numbers of {len(modality.bands)} of the {raster.count} bands of {raster.name}, for "
             f"{list(modality.bands)}"
         )
     if len(set(indexes)) < len(indexes):
         raise InputError(
-            f"{flag} names a band of {raster.name} twice: name a different one for each of {list(modality.bands)}"
+            f"{flag} has a band of {raster.name} twice: give a different one for each of {list(modality.bands)}"
         )
     names = [d or "" for d in raster.descriptions]
     found = match_bands(raster, modality) or [[]] * len(indexes)
     for band, number, matches in zip(modality.bands, indexes, found, strict=True):
         told, meant = possible_bands(names[number - 1]), band_of(band)
         if number not in matches and (matches or (told and meant is not None and meant not in told)):
-            instead = f", and calls band {matches[0]} {names[matches[0] - 1]!r}" if matches else ""
+            instead = f" and band {matches[0]} {names[matches[0] - 1]!r}" if matches else ""
             raise InputError(
-                f"{flag} takes band {number} of {raster.name} for {band}, but the file calls it "
-                f"{names[number - 1]!r}{instead}: leave --bands out, or correct the file's band descriptions "
+                f"{flag} uses band {number} of {raster.name} as {band}, but the file calls it "
+                f"{names[number - 1]!r}{instead}: remove --bands, or correct the file's band descriptions "
                 f"({_edit(raster, band, number)})"
             )
 
@@ -206,8 +206,8 @@ def bands_note(indexes: Sequence[int], names: Sequence[str | None], modality: Mo
 def _check_distinct(numbers: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
     if len(set(numbers)) < len(numbers):
         raise InputError(
-            f"the names of {raster.name} lead to one band for two of {list(modality.bands)}: correct the file's band "
-            "descriptions"
+            f"the band names of {raster.name} give the same band for two of {list(modality.bands)}: correct the file's "
+            "band descriptions"
         )
 
 

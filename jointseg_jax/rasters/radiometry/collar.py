@@ -58,7 +58,7 @@ class Collar:
     @property
     def note(self) -> str:
         """A note for the product or the dataset."""
-        return f"black from the edges inwards on {self.share:.1%}, taken as absent"
+        return f"black border on {self.share:.1%}, taken as absent"
 
 
 def find_collar(raster: DatasetReader, indexes: tuple[int, ...]) -> Collar | None:
@@ -83,7 +83,7 @@ def find_collar(raster: DatasetReader, indexes: tuple[int, ...]) -> Collar | Non
     if height * width > _LARGEST:
         raise InputError(
             f"{raster.name} has {width} x {height} pixels, black edges and no nodata value, and is too large to be "
-            "searched for its black border: say what is absent (gdal_edit.py -a_nodata 0)"
+            "searched for its black border: set its nodata value (gdal_edit.py -a_nodata 0)"
         )
     left, right = np.zeros(height, np.int32), np.zeros(height, np.int32)
     top, last = np.full(width, height, np.int32), np.full(width, -1, np.int32)

@@ -44,24 +44,26 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
     for what, values in (("scale", raster.scales), ("offset", raster.offsets)):
         if not all(np.isfinite(values[i - 1]) for i in indexes):
             raise InputError(
-                f"{name} has a header with the {what} {values[indexes[0] - 1]:g}, which is no number to compute "
-                f"with: correct it (gdal_edit.py -{what} ...)"
+                f"{name} has the {what} {values[indexes[0] - 1]:g} in its header, which is not a finite number: "
+                f"correct it (gdal_edit.py -{what} ...)"
             )
     pairs = {(float(raster.scales[i - 1]), float(raster.offsets[i - 1])) for i in indexes}
     if len(pairs) > 1:
         raise InputError(
-            f"{name} scales its bands differently (scale, offset: {sorted(pairs)}): store bands {list(indexes)} "
-            "with one scale and offset (gdal_edit.py -scale S -offset O)"
+            f"{name} has different scales or offsets in its bands ({sorted(pairs)}): store bands {list(indexes)} with "
+            "one scale and offset (gdal_edit.py -scale S -offset O)"
         )
     scale, offset = pairs.pop()
     if scale == 0:
-        raise InputError(f"{name} has a scale of 0, which leaves nothing of its numbers: correct it")
+        raise InputError(
+            f"{name} has the scale 0 in its header, which makes all values equal: correct it (gdal_edit.py -scale ...)"
+        )
     absent = [raster.nodatavals[i - 1] for i in indexes]
     marks = ["none" if v is None or np.isnan(v) else f"{v:.17g}" for v in absent]  # NaN always counts as absent
     if len(set(marks)) > 1:
         raise InputError(
-            f"{name} marks absence differently in its bands (nodata of bands {list(indexes)}: "
-            f"{', '.join(marks)}): store them with one nodata value (gdalwarp -srcnodata OLD -dstnodata NEW)"
+            f"{name} has different nodata values in bands {list(indexes)} ({', '.join(marks)}): "
+            "store them with one nodata value (gdalwarp -srcnodata OLD -dstnodata NEW)"
         )
     return Stated(name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags())
 
@@ -87,7 +89,7 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
     if modality.units == "display":
         if file.dtype != "uint8":
             raise InputError(
-                f"{file.path} holds {file.dtype} numbers, but modality {modality.name!r} is an 8-bit display stretch: "
+                f"{file.path} has {file.dtype} numbers, but modality {modality.name!r} is an 8-bit display stretch: "
                 "give a stretched uint8 image"
             )
         return as_display(base)
@@ -101,7 +103,7 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
         return own, said if is_scaled else "floating-point numbers taken as reflectance"
     if file.dtype == "uint8":
         raise InputError(
-            f"{file.path} holds 8-bit numbers, but modality {modality.name!r} is reflectance: give the product's "
+            f"{file.path} has 8-bit numbers, but modality {modality.name!r} is reflectance: give the product's "
             "digital numbers"
         )
     product, notes = product_metadata(file.path, file.tags)

@@ -68,8 +68,8 @@ class Pixels:
 
     def __str__(self) -> str:
         if self.offset == 0:
-            return f"{self.dark:.0%} of the pixels lie below {_NEGATIVE:g} in half of the bands or more"
-        return f"the darkest pixels of its bands lie at {min(self.floors):.0f} to {max(self.floors):.0f}"
+            return f"{self.dark:.0%} of the pixels are below {_NEGATIVE:g} in at least half of the bands"
+        return f"the darkest pixels of its bands are at {min(self.floors):.0f} to {max(self.floors):.0f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,15 +145,15 @@ def decide_offset(
         claim = _agreed(tagged, xml, pixels, where)
     if claim is None:
         raise InputError(
-            f"{where} says nothing about its radiometric offset{''.join(f' ({note})' for note in notes)}: put the "
-            "product's own MTD_MSI*.xml beside it, or tag it with what that XML gives: RADIO_ADD_OFFSET=-1000 where "
-            "the numbers carry +1000 (processing baseline 04.00 and later), RADIO_ADD_OFFSET=0 where they do not, or "
-            "where 1000 was taken off since (gdal_edit.py -mo)"
+            f"{where} has no information about its radiometric offset{''.join(f' ({note})' for note in notes)}: put "
+            "the product's own MTD_MSI*.xml beside it, or set a tag (gdal_edit.py -mo): RADIO_ADD_OFFSET=-1000 if the "
+            "numbers include +1000 (processing baseline 04.00 and later), RADIO_ADD_OFFSET=0 if they do not or "
+            "no longer do"
         )
     if file_offset and abs(file_offset - claim.offset) > 1:
         raise InputError(
-            f"{where}: {claim}, but the file's own scale and offset say {file_offset:g} digital numbers: "
-            "look at the product's XML, and set or clear the file's offset to match (gdal_edit.py -offset)"
+            f"{where}: {claim}, but the file's own scale and offset give {file_offset:g} digital numbers: "
+            "check the product's XML, and set or clear the file's offset to match (gdal_edit.py -offset)"
         )
     _confirm(claim, pixels, where)
     return OffsetDecision(claim.offset, claim.said)
@@ -165,10 +165,10 @@ def check_floats(values: np.ndarray, where: str) -> None:
     if pixels is not None and pixels.offset == -ADDED:
         low, high = min(pixels.floors) / QUANTIFICATION, max(pixels.floors) / QUANTIFICATION
         raise InputError(
-            f"{where} holds floating-point numbers, which are taken as reflectance, but the darkest pixels of its "
-            f"bands lie at {low:.3f} to {high:.3f}, as if the +1000 of processing baseline 04.00 had not been taken "
-            "off before the division by 10000: look at how the file was made, and give the product's digital numbers "
-            "or corrected ones"
+            f"{where} has floating-point numbers, which are taken as reflectance, but the darkest pixels of its "
+            f"bands are at {low:.3f} to {high:.3f}, as if the +1000 of processing baseline 04.00 had not been "
+            "subtracted before the division by 10000: check how the file was made, and give the product's digital "
+            "numbers or corrected reflectance"
         )
 
 
@@ -179,12 +179,12 @@ def _claim(offset: float, said: str, source: str, where: str, doubtful: bool = T
         return _Claim(known, said, source, doubtful)
     if abs(offset - ADDED) < _ROUNDED:
         raise InputError(
-            f"{where}: {said} ({source}), but no Sentinel-2 product has that: the sign slipped. Products whose numbers "
-            "carry +1000 say -1000, the number to add: set RADIO_ADD_OFFSET=-1000 if that is meant (gdal_edit.py -mo)"
+            f"{where}: {said} ({source}), but no Sentinel-2 product has that, so the sign is probably wrong: the "
+            "offset is the number to add; correct it to -1000 if the numbers include +1000 (a tag by gdal_edit.py -mo)"
         )
     raise InputError(
         f"{where}: {said} ({source}), but Sentinel-2 products have only offsets of "
-        f"{' or '.join(f'{known:g}' for known in KNOWN_OFFSETS)}: look at the product's XML and correct it"
+        f"{' or '.join(f'{known:g}' for known in KNOWN_OFFSETS)}: check the product's XML and correct it"
     )
 
 
@@ -195,8 +195,8 @@ def _from_tag(lower: Mapping[str, str], where: str) -> _Claim | None:
         return None
     if len(values) > 1:
         raise InputError(
-            f"{where} is tagged with differing offsets "
-            f"({', '.join(f'{k.upper()}={v}' for v, k in found.items())}): keep the one that the product's XML gives"
+            f"{where} has tags with different offsets "
+            f"({', '.join(f'{k.upper()}={v}' for v, k in found.items())}): keep the one of the product's XML"
         )
     value = values.pop()
     return _claim(value, f"RADIO_ADD_OFFSET is {value:g}", "the raster's tag", where)
@@ -228,11 +228,11 @@ def _agreed(tagged: _Claim, xml: _Claim, pixels: Pixels | None, where: str) -> _
     if tagged.offset == xml.offset:
         return xml
     if pixels is not None and pixels.offset == tagged.offset:
-        return dataclasses.replace(tagged, said=f"{tagged.said}, as the pixels show, and not {xml.offset:g}")
-    shown = "" if pixels is None else f", and the pixels do not speak for the tag ({pixels})"
+        return dataclasses.replace(tagged, said=f"{tagged.said}, as the pixels show, not {xml.offset:g}")
+    shown = "" if pixels is None else f", and the pixels do not support the tag ({pixels})"
     raise InputError(
-        f"{where}: {tagged}, but {xml}{shown}: correct the tag; or, where the XML is of another product or the numbers "
-        "were changed since, move the XML to another folder"
+        f"{where}: {tagged}, but {xml}{shown}: correct the tag; or, if the XML belongs to another product or the "
+        "numbers were changed since, move the XML to another folder"
     )
 
 
@@ -240,16 +240,16 @@ def _confirm(claim: _Claim, pixels: Pixels | None, where: str) -> None:
     if pixels is None or pixels.offset is None or pixels.offset == claim.offset:
         return
     truth = (
-        "Compare some pixels with the product's own files: a RADIO_ADD_OFFSET tag says what these numbers carry, -1000 "
-        "or 0"
+        "compare some pixels with the product's own files, and set the tag RADIO_ADD_OFFSET to -1000 if the numbers "
+        "include +1000, otherwise to 0 (gdal_edit.py -mo)"
     )
     if claim.offset < 0:
         raise InputError(
-            f"{where}: {claim}, so its numbers should carry +1000, but {pixels}, which would be reflectance below "
-            f"{(_NEGATIVE - ADDED) / QUANTIFICATION:g}. {truth}"
+            f"{where}: {claim}, so its numbers should include +1000, but {pixels}, which would be reflectance below "
+            f"{(_NEGATIVE - ADDED) / QUANTIFICATION:g}: {truth}"
         )
     if claim.doubtful:
         raise InputError(
-            f"{where}: {claim}, so its numbers should not carry +1000, but {pixels}, all just above 1000. "
-            f"{truth}; the product's own MTD_MSI*.xml beside the raster decides"
+            f"{where}: {claim}, so its numbers should not include +1000, but {pixels}, all just above 1000: "
+            f"{truth}, or put the product's own MTD_MSI*.xml beside the raster"
         )

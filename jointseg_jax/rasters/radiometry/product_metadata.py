@@ -77,7 +77,9 @@ def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not readable XML ({error}): fetch the product's metadata file again") from error
+        raise InputError(
+            f"{path} cannot be read as XML ({error}): download the product's metadata file again"
+        ) from error
     texts: dict[str, str] = {}
     offsets: set[float] = set()
     for element in root.iter():
@@ -88,7 +90,7 @@ def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
             texts.setdefault(name, text)
     if len(offsets) > 1:
         raise InputError(
-            f"{path} gives differing offsets per band {sorted(offsets)}; one offset per product is supported"
+            f"{path} has different offsets per band {sorted(offsets)}, but a product must have one: check the file"
         )
     named = _from_name(texts.get("PRODUCT_URI") or texts.get("PRODUCT_URI_2A") or texts.get("PRODUCT_URI_1C") or "")
     date = texts.get("DATATAKE_SENSING_START") or texts.get("PRODUCT_START_TIME") or ""
@@ -122,13 +124,13 @@ def product_metadata(path: str | os.PathLike[str], tags: Mapping[str, str]) -> t
         found = read_product_metadata(file)
         apart = found.identity.differences(identity)
         if apart:
-            notes.append(f"{file.name} beside it is of another product ({'; '.join(apart)}) and is not used")
+            notes.append(f"{file.name} beside it belongs to another product ({'; '.join(apart)}) and is not used")
         elif found.offset is not None:
             used.append(found)
     if len({found.offset for found in used}) > 1:
         said = ", ".join(f"{found.path.name} {found.offset:g}" for found in used)
         raise InputError(
-            f"{path}: the product metadata beside it give differing offsets ({said}): keep only the file of the "
+            f"{path}: the product metadata files beside it have different offsets ({said}): keep only the file of the "
             "product that the raster was made from"
         )
     return (used[0] if used else None), notes
@@ -164,7 +166,7 @@ def number(text: str, what: str, where: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise InputError(f"{where}: {what} is {text!r}, which is no number: correct it") from error
+        raise InputError(f"{where}: {what} is {text!r}, which is not a number: correct it") from error
 
 
 def _from_name(name: str) -> Identity:

@@ -55,8 +55,8 @@ def check_against_training(values: np.ndarray, modality: Modality, where: str, *
     for reason, bad in reasons.items():
         for i in np.flatnonzero(bad):
             raise InputError(
-                f"{where}: band {modality.bands[i]} ranges from {p2[i]:.4g} to {p98[i]:.4g} {modality.units}, the "
-                f"training data from {low[i]:.4g} to {high[i]:.4g}: {reason}. {_advice(scale)}, or pass "
+                f"{where}: band {modality.bands[i]} ranges from {p2[i]:.4g} to {p98[i]:.4g} {modality.units}, but "
+                f"the training data range from {low[i]:.4g} to {high[i]:.4g}; {reason}{_advice(scale)}, or pass "
                 "--radiometry=harmonise (recorded in the map)"
             )
 
@@ -85,7 +85,7 @@ def check_nature(values: np.ndarray, modality: Modality, where: str, *, scale: f
     for i in np.flatnonzero(bad):
         raise InputError(
             f"{where}: band {modality.bands[i]} ranges from {p2[i]:.4g} to {p98[i]:.4g} {modality.units}, which no "
-            f"ground has. {_advice(scale)}"
+            f"ground surface has{_advice(scale)}"
         )
 
 
@@ -116,7 +116,7 @@ def _negative(median: np.ndarray) -> np.ndarray:
 def _advice(scale: float) -> str:
     if scale != 1:
         return (
-            f"The file's own scale of {scale:g} was applied: where its numbers are in these units already, clear it "
-            "(gdal_edit.py -scale 1 -offset 0)"
+            f" (the file's own scale of {scale:g} was applied): clear that scale if the stored numbers "
+            "are in these units already (gdal_edit.py -scale 1 -offset 0)"
         )
-    return "Check the scale and offset that its numbers were made with"
+    return ": check the scale and offset that the numbers were made with"

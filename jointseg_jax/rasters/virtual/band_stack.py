@@ -66,10 +66,14 @@ def _text(bands: Sequence[Band], tags: Mapping[str, str]) -> str:
         with open_raster(band.path) as raster:
             check_same_ground(dataset_lattice(raster), lattice, str(band.path))
             if not 1 <= band.number <= raster.count:
-                raise InputError(f"{band.path} has {raster.count} bands, but its record names band {band.number}")
+                raise InputError(
+                    f"{band.path} has {raster.count} bands, but its STAC item names band {band.number}: correct it"
+                )
             dtype = raster.dtypes[band.number - 1]
             if dtype not in TYPES:
-                raise InputError(f"{band.path} holds {dtype} numbers, which are no measurement: give another file")
+                raise InputError(
+                    f"{band.path} has {dtype} numbers, which are not supported: give a file with real numbers"
+                )
             nodata = raster.nodatavals[band.number - 1]
             scaling = raster.scales[band.number - 1], raster.offsets[band.number - 1]
             element = add_band(root, number, dtype, band.name, nodata, scaling)

@@ -42,10 +42,12 @@ def write_vrt(path: str | os.PathLike[str], sources: Sequence[Source]) -> None:
     """
     path = pathlib.Path(path)
     if not sources:
-        raise InputError(f"{path} would be a mosaic of nothing")
+        raise InputError(f"{path} would be a mosaic without rasters: give at least one")
     first = sources[0].header
     if first.dtype not in TYPES:
-        raise InputError(f"{sources[0].path} holds {first.dtype} numbers, of which no mosaic is made")
+        raise InputError(
+            f"{sources[0].path} has {first.dtype} numbers, which mosaics do not support: convert it (gdal_translate)"
+        )
     for source in sources[1:]:
         _check_alike(sources[0], source)
     spacing = spacing_of(first.lattice)
@@ -54,7 +56,9 @@ def write_vrt(path: str | os.PathLike[str], sources: Sequence[Source]) -> None:
     width = round((max(b.right for b in boxes) - left) / spacing)
     height = round((top - min(b.bottom for b in boxes)) / spacing)
     if max(width, height) > _LARGEST:
-        raise InputError(f"{path} would be {width} x {height} pixels, more than a raster can have")
+        raise InputError(
+            f"{path} would be {width} x {height} pixels, more than a raster can have: make several mosaics"
+        )
     whole = make_lattice(crs_text(first.lattice), left, top, spacing, height, width)
     root = new_dataset(whole)
     scaling = None if (first.scale, first.offset) == (1.0, 0.0) else (first.scale, first.offset)
@@ -78,7 +82,7 @@ def _check_alike(first: Source, other: Source) -> None:
         ("scale and offset", (a.scale, a.offset), (b.scale, b.offset)),
     ):
         if x != y and not (isinstance(x, float) and isinstance(y, float) and math.isnan(x) and math.isnan(y)):
-            raise InputError(f"{other.path} has the {what} {y} and {first.path} {x}: they make no mosaic")
+            raise InputError(f"{other.path} has the {what} {y}, but {first.path} has {x}: a mosaic needs the same")
 
 
 def _add_colours(band: xml.Element, header: Header, number: int) -> None:

@@ -106,7 +106,7 @@ BAD_INPUTS = [
     ("s2.tif", {"crs": "EPSG:32651"}, "warp one"),
     ("s2.tif", {"RADIO_ADD_OFFSET": "0", "boa_offset_applied": "false", "values": lambda s: s}, None),
     ("s2.tif", {"dtype": "float32"}, "digital numbers"),
-    ("s2.tif", {"values": lambda s: np.where(s > 0, (s.astype(int) - 1000) // 2, 0)}, "should carry"),
+    ("s2.tif", {"values": lambda s: np.where(s > 0, (s.astype(int) - 1000) // 2, 0)}, "should include"),
     ("s2.tif", {"values": np.zeros_like}, "has no data"),
     ("label.tif", {"drop": 10}, "does not lie on the pixels"),
     ("label.tif", {"values": lambda s: s + 5}, r"codes \[5, 6\]"),

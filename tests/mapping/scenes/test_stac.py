@@ -98,7 +98,7 @@ def test_one_asset_per_modality(stac, raw, optical, tmp_path):
         (lambda assets: assets.pop("blue"), "no asset for B02"),
         (lambda assets: assets.update(blue={"href": "https://example.org/B02.tif"}), "is remote"),
         (lambda assets: assets.update(blue={"href": "./gone.tif"}), "cannot be read (No such file"),
-        (lambda assets: assets.update(blue={"href": "./B11.tif"}), "partner"),
+        (lambda assets: assets.update(blue={"href": "./B11.tif"}), "are expected: warp"),
         (
             lambda assets: assets.update({f"b02-{k}": dict(assets["blue"]) for k in "xy"}) or assets.pop("blue"),
             "more than",

@@ -114,13 +114,13 @@ def test_neighbours_are_not_taken(file, names, message):
 @pytest.mark.parametrize(
     ("names", "bands", "message"),
     [
-        (SITS, (4, 3, 2, 8), r"band 4 of .* for B02, but the file calls it 'B04', and calls band 2 'B02'"),
-        (("B2", "B3", "B4", "B8A"), (1, 2, 3, 4), "band 4 of .* for B08, but the file calls it 'B8A'"),
-        (("blue", "green", "red edge", "nir"), (1, 2, 3, 4), "band 3 of .* for B04, but the file calls it 'red edge'"),
+        (SITS, (4, 3, 2, 8), r"band 4 of .* as B02, but the file calls it 'B04' and band 2 'B02'"),
+        (("B2", "B3", "B4", "B8A"), (1, 2, 3, 4), "band 4 of .* as B08, but the file calls it 'B8A'"),
+        (("blue", "green", "red edge", "nir"), (1, 2, 3, 4), "band 3 of .* as B04, but the file calls it 'red edge'"),
         (("", "", "", ""), (1, 1, 1, 1), "twice"),
-        (SITS, (2, 3, 4), "must name 4 of the 12 bands"),
-        (SITS, (2, 3, 4, 13), "must name 4 of the 12 bands"),
-        (SITS, (0, 3, 4, 8), "must name 4 of the 12 bands"),
+        (SITS, (2, 3, 4), "must give the numbers of 4 of the 12 bands"),
+        (SITS, (2, 3, 4, 13), "must give the numbers of 4 of the 12 bands"),
+        (SITS, (0, 3, 4, 8), "must give the numbers of 4 of the 12 bands"),
     ],
 )
 def test_flags_do_not_overrule_the_file(file, names, bands, message):

@@ -51,8 +51,8 @@ def test_the_evidence_decides_where_pixels_show_nothing(tags, offset, pixels):
 @pytest.mark.parametrize(
     ("tags", "pixels", "words"),
     [
-        ({}, REMOVED, ("says nothing",)),
-        ({"datetime": "2023-05-01"}, CARRYING, ("says nothing",)),
+        ({}, REMOVED, ("no information about its radiometric offset",)),
+        ({"datetime": "2023-05-01"}, CARRYING, ("no information about its radiometric offset",)),
         ({"PROCESSING_BASELINE": "05.09"}, REMOVED, ("baseline is 05.09", "60% of the pixels", "product's own files")),
         ({"RADIO_ADD_OFFSET": "-1000"}, REMOVED, ("the raster's tag", "60% of the pixels")),
         ({"boa_offset_applied": "True"}, CARRYING, ("the archive's flag", "1080 to 1160")),
@@ -75,9 +75,9 @@ def test_refusals_carry_both_pieces_of_evidence(tags, pixels, words):
         ("0", -1000, REMOVED, 0),  # taken off since: the tag that says so counts
         ("-1000", 0, CARRYING, -1000),
         ("0", -1000, CARRYING, "MTD_MSIL2A.xml beside it"),
-        ("0", -1000, DESERT, "do not speak for the tag"),
+        ("0", -1000, DESERT, "do not support the tag"),
         ("0", -1000, None, "the raster's tag"),
-        ("-1000", -1000, REMOVED, "should carry"),
+        ("-1000", -1000, REMOVED, "should include"),
     ],
 )
 def test_a_tag_beside_the_products_xml(tag, offset, pixels, expected):
@@ -98,13 +98,13 @@ def test_the_products_xml_outweighs_flag_and_baseline():
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({"RADIO_ADD_OFFSET": "1000"}, "sign slipped.*set RADIO_ADD_OFFSET=-1000"),
+        ({"RADIO_ADD_OFFSET": "1000"}, "sign is probably wrong.*correct it to -1000"),
         ({"RADIO_ADD_OFFSET": "-900"}, "only offsets of 0 or -1000"),
         ({"RADIO_ADD_OFFSET": "-1"}, "only offsets of 0 or -1000"),
         ({"RADIO_ADD_OFFSET": "nan"}, "only offsets of 0 or -1000"),
-        ({"RADIO_ADD_OFFSET": "-1000", "BOA_ADD_OFFSET": "0"}, "differing offsets"),
-        ({"RADIO_ADD_OFFSET": "minus"}, r"x\.tif: .* no number"),
-        ({"PROCESSING_BASELINE": "four"}, r"x\.tif: .* no number"),
+        ({"RADIO_ADD_OFFSET": "-1000", "BOA_ADD_OFFSET": "0"}, "different offsets"),
+        ({"RADIO_ADD_OFFSET": "minus"}, r"x\.tif: .* not a number"),
+        ({"PROCESSING_BASELINE": "four"}, r"x\.tif: .* not a number"),
     ],
 )
 def test_only_offsets_that_exist_are_believed(tags, message):
@@ -120,9 +120,9 @@ def test_only_offsets_that_exist_are_believed(tags, message):
         ({"RADIO_ADD_OFFSET": "-1000"}, 0.0, CARRYING, -1000.0),  # an offset nobody set reads as 0
         ({"RADIO_ADD_OFFSET": "-1000"}, -1000.0, CARRYING, -1000.0),
         ({}, 0.0, CARRYING, "all just above 1000"),
-        ({}, 1000.0, CARRYING, "sign slipped"),
-        ({"boa_offset_applied": "True"}, -1000.0, REMOVED, "scale and offset say -1000"),
-        ({}, -1000.0, REMOVED, "should carry"),
+        ({}, 1000.0, CARRYING, "sign is probably wrong"),
+        ({"boa_offset_applied": "True"}, -1000.0, REMOVED, "scale and offset give -1000"),
+        ({}, -1000.0, REMOVED, "should include"),
     ],
 )
 def test_the_files_own_offset_is_the_last_piece_of_evidence(tags, file_offset, pixels, expected):
@@ -167,7 +167,7 @@ def test_pixels_speak_for_what_they_carry():
 
 def test_floats_that_carry_the_offset_are_refused():
     check_floats(ground() / 10000.0, "x.tif")
-    with pytest.raises(InputError, match=r"x\.tif holds floating-point numbers.*as if the \+1000"):
+    with pytest.raises(InputError, match=r"x\.tif has floating-point numbers.*as if the \+1000"):
         check_floats(ground(1000.0) / 10000.0, "x.tif")
 
 

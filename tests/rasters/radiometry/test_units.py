@@ -68,12 +68,12 @@ def test_new_ground_is_not_refused(values):
     ],
 )
 def test_other_units_are_refused(values, message):
-    with pytest.raises(InputError, match=rf"x\.tif: band B.*ranges from .* the training data from .*{message}"):
+    with pytest.raises(InputError, match=rf"x\.tif: band B.*ranges from .* the training data range from .*{message}"):
         check(values)
 
 
 def test_a_scale_that_was_left_over_is_named():
-    with pytest.raises(InputError, match=r"own scale of 0\.0001 was applied: .*clear it"):
+    with pytest.raises(InputError, match=r"own scale of 0\.0001 was applied\): clear that scale"):
         check(FIELDS * 1e-4, scale=1e-4)
 
 
@@ -101,7 +101,7 @@ def test_a_plain_is_flat():
 
 @pytest.mark.parametrize("values", [FIELDS * 1e-4, FIELDS * 1e4, FIELDS - 0.2])
 def test_what_no_ground_has_is_refused_without_training_data(values):
-    with pytest.raises(InputError, match="which no ground has"):
+    with pytest.raises(InputError, match="which no ground surface has"):
         check_nature(values, S2, "x.tif", scale=1)
 
 

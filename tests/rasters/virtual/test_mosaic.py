@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     shifted, _ = tile(tmp_path / "other.tif", 100.5, 100.0, 20, 20, 1)
     with pytest.raises(InputError, match="fraction of a pixel"):
         write_vrt(tmp_path / "m.vrt", [first, shifted])
-    with pytest.raises(InputError, match="mosaic of nothing"):
+    with pytest.raises(InputError, match="mosaic without rasters"):
         write_vrt(tmp_path / "m.vrt", [])
     assert not (tmp_path / "m.vrt").exists()
 
