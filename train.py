@@ -42,9 +42,10 @@ flags.mark_flag_as_required("config")
 
 def main() -> None:
     """Runs the training."""
-    from jointseg_jax.training import loop, step_cost
     from jointseg_jax.training.devices import multiprocess, parallel, processes
+    from jointseg_jax.training.planning import step_cost
     from jointseg_jax.training.run import profiling
+    from jointseg_jax.training.train import train
 
     if _INIT_FROM.value:
         _CONFIG.value.init_from = str(_INIT_FROM.value)
@@ -60,7 +61,7 @@ def main() -> None:
     workdir = pathlib.Path(str(_WORKDIR.value))
     with multiprocess.connected(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
         parallel.use_compilation_cache(workdir)
-        loop.train(_CONFIG.value, workdir, wanted)
+        train(_CONFIG.value, workdir, wanted)
 
 
 if __name__ == "__main__":

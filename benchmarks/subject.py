@@ -5,7 +5,7 @@ Only `Subject.of` and `Subject.gradients` know how an experiment is compiled.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,11 +16,10 @@ import optax
 from jointseg_jax.models.attention import ChannelAttention
 from jointseg_jax.models.jointseg import run
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.experiment import Experiment, set_up
+from jointseg_jax.training.experiment import Experiment
 from jointseg_jax.training.loader import Loader, open_batches
 from jointseg_jax.training.losses.objective import Objective
-
-Step = Callable[[Any, Any], tuple[Any, Any]]
+from jointseg_jax.training.set_up import set_up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +118,7 @@ def describe(subject: Subject) -> dict[str, Any]:
     )
     if model.control != "joint":
         raise ValueError(f"the peers know the joint network, not the control {model.control!r}")
-    if dataclasses.replace(objective, affinity_grid=known.affinity_grid) != known or method.critic:
+    if dataclasses.replace(objective, affinity_grid=known.affinity_grid) != known or method.adversarial:
         raise ValueError("the peers know L1, cross-entropy and Dice with fixed weights, and no adversarial phase")
     stages = [dataclasses.asdict(stage) | {"factor": str(stage.factor)} for stage in model.stages]
     return {

@@ -12,7 +12,7 @@ import jax
 import pytest
 
 from jointseg_jax.training.checkpoints.reading import Stored
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -20,8 +20,9 @@ from jointseg_jax.storage.files import read_json
 from jointseg_jax.training.checkpoints.meta import complete
 from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.experiment import set_up, start
 from jointseg_jax.training.resume_check import flat
+from jointseg_jax.training.set_up import set_up
+from jointseg_jax.training.start import start
 from jointseg_jax.training.trained import load_trained
 
 STORED = pathlib.Path(__file__).parent / "data_files" / "formats"

@@ -16,10 +16,10 @@ from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
 from jointseg_jax.models import cost
+from jointseg_jax.models.cost import forward_flops
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_json
 from jointseg_jax.storage.folders import claim
-from jointseg_jax.training.experiment import forward_flops
 from jointseg_jax.training.trained import Trained
 
 _METRICS = "metrics.json"

@@ -10,10 +10,23 @@ from typing import Any
 import jax
 from jax.extend import core
 
+from jointseg_jax.models.jointseg import JointSeg, Params, run
+
 
 def parameters(tree: Any) -> int:
     """Number of scalars in a tree of arrays (or shapes)."""
     return sum(math.prod(x.shape) for x in jax.tree.leaves(tree))
+
+
+def parameter_table(params: Params) -> str:
+    """Parameters per part of the network, as text."""
+    rows = []
+    for branch, parts in params.items():
+        for name, part in parts.items():
+            rows.append((f"{branch}/{name}", parameters(part)))
+    width = max(len(name) for name, _ in rows)
+    rows.append(("total", parameters(params)))
+    return "\n".join(f"{name:<{width}}  {count:>12,}" for name, count in rows)
 
 
 def flops(function: Callable[..., Any], *args: Any) -> int:
@@ -22,6 +35,19 @@ def flops(function: Callable[..., Any], *args: Any) -> int:
     Elementwise operations are left out, as usual. See `products` for the arguments and errors.
     """
     return sum(repeats * flops_of(equation) for equation, repeats in products(function, *args))
+
+
+def forward_flops(model: JointSeg, params: Params, height: int, width: int) -> int:
+    """Floating-point operations of one forward pass over one patch of height x width input pixels."""
+    modalities = {
+        spec.name: {
+            "values": jax.ShapeDtypeStruct((1, model.dates, height, width, len(spec.mean)), "float32"),
+            "valid": jax.ShapeDtypeStruct((1, model.dates, height, width), "bool"),
+        }
+        for spec in model.inputs
+    }
+    image = jax.ShapeDtypeStruct((1, 10 * height, 10 * width, len(model.image_index)), "float32")
+    return flops(lambda p, m, i: run(model, p, m, i).logits, params, modalities, image)
 
 
 def products(function: Callable[..., Any], *args: Any) -> Iterator[tuple[Any, int]]:

@@ -1,4 +1,4 @@
-"""Training: the step, the loop, the experiment, validation, calibration.
+"""Training: `train`, the loop, the step, the experiment, validation, calibration.
 
 May import: bounds, errors, storage, jobs, rasters, data, models and its own sub-rooms.
 """

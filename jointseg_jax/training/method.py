@@ -10,7 +10,7 @@ import optax
 
 from jointseg_jax.models.discriminator import init_discriminator
 from jointseg_jax.models.jointseg import JointSeg, Params, init_params
-from jointseg_jax.training.losses.adversarial_loss import Critic
+from jointseg_jax.training.losses.adversarial_loss import AdversarialLoss
 from jointseg_jax.training.losses.objective import Objective
 from jointseg_jax.training.state import TrainState
 
@@ -22,8 +22,8 @@ class Method:
     Attributes:
         model: the network.
         objective: the joint objective.
-        critic: of the adversarial phase; None if there is none.
-        optimizers: "generator", and "disc" if the critic has a discriminator.
+        adversarial: the losses of the adversarial phase; None if there is none.
+        optimizers: "generator", and "disc" if the adversarial loss has a discriminator.
         ema: limit of the EMA decay.
         accumulate: pieces of a batch.
         hold: stops the gradients of frozen parameters, which are then not computed.
@@ -31,7 +31,7 @@ class Method:
 
     model: JointSeg
     objective: Objective
-    critic: Critic | None
+    adversarial: AdversarialLoss | None
     optimizers: Mapping[str, optax.GradientTransformation]
     ema: float
     accumulate: int = 1
@@ -59,10 +59,12 @@ def init_state(method: Method, seed: int) -> TrainState:
     if method.objective.learned:
         params["loss"] = {name: jnp.zeros((), jnp.float32) for name in method.objective.learned}
     opt = {"generator": method.optimizers["generator"].init(params)}
-    critic = method.critic
-    if critic and critic.net:
+    adversarial = method.adversarial
+    if adversarial and adversarial.net:
         # Steps count up from 0 and never reach this fold.
-        disc, aux["disc_sn"] = init_discriminator(critic.net, jax.random.fold_in(key, 2**32 - 1), critic.channels)
+        disc, aux["disc_sn"] = init_discriminator(
+            adversarial.net, jax.random.fold_in(key, 2**32 - 1), adversarial.channels
+        )
         params["disc"], opt["disc"] = disc, method.optimizers["disc"].init(disc)
     return TrainState(
         step=jnp.zeros((), jnp.int32),

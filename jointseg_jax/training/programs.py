@@ -106,13 +106,13 @@ def compile_programs(
     def evaluate(params: Params, batch: Batch) -> Metrics:
         return judge(parallel.whole(params, mesh), batch)
 
-    critic = method.critic
+    adversarial = method.adversarial
     # Passed as arguments: XLA would spend minutes folding weights that are closed over as constants.
     fixed = () if vgg is None else (_placed(vgg, everywhere),)
     steps = Steps(
-        program(False) if critic is None or critic.start else None,
-        program(True, *fixed) if critic else None,
-        critic.start if critic else 0,
+        program(False) if adversarial is None or adversarial.start else None,
+        program(True, *fixed) if adversarial else None,
+        adversarial.start if adversarial else 0,
     )
     judged = jax.jit(parallel.in_slabs(evaluate, mesh), in_shardings=(layout.ema, spread), out_shardings=everywhere)
     return steps, judged

@@ -19,9 +19,10 @@ from jointseg_jax.rasters.reader import warm_drivers
 from jointseg_jax.storage.files import read_json
 from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.experiment import digest, set_up
+from jointseg_jax.training.experiment import digest
 from jointseg_jax.training.incidents import RECORD
 from jointseg_jax.training.loader import open_batches
+from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.state import TrainState
 
 

@@ -60,12 +60,12 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
     An update with non-finite losses or gradients is skipped: the step keeps the old state and advances `step`.
 
     Raises:
-        ValueError: the method has no critic for the adversarial phase.
+        ValueError: the method has no adversarial loss.
     """
-    if adversarial and method.critic is None:
-        raise ValueError("a method without a critic has no adversarial phase")
-    model, objective, critic = method.model, method.objective, method.critic if adversarial else None
-    judged = critic is not None and critic.net is not None
+    if adversarial and method.adversarial is None:
+        raise ValueError("a method without an adversarial loss has no adversarial phase")
+    model, objective, adversary = method.model, method.objective, method.adversarial if adversarial else None
+    judged = adversary is not None and adversary.net is not None
 
     def step(state: TrainState, batch: Batch, vgg: Any = None) -> tuple[TrainState, Metrics]:
         params, aux = split(state.params), dict(state.aux)
@@ -77,25 +77,25 @@ def make_step(method: Method, *, adversarial: bool = False) -> Callable[..., tup
             outputs = run(model, method.hold(own), *inputs, objective.needs_features)
             values, seen = objective.losses(outputs, piece, weights), None
             loss = objective.total(values, own.get("loss", {}), state.step, 1 / method.accumulate)
-            if critic:
-                seen = critic.views(model, outputs, piece, weights["views"], state.step)
-                values |= critic.generator_losses(params.get("disc"), aux.get("disc_sn"), vgg, seen)
-                loss += critic.total(values, state.step)
+            if adversary:
+                seen = adversary.views(model, outputs, piece, weights["views"], state.step)
+                values |= adversary.generator_losses(params.get("disc"), aux.get("disc_sn"), vgg, seen)
+                loss += adversary.total(values, state.step)
             return loss, ({"loss": loss, **values}, seen)
 
         def contribution(part: tuple[Batch, Metrics]) -> tuple[dict[str, Params], Metrics]:
             """Gradients and losses of a piece of the batch, which add up to those of the batch."""
             (_, (values, seen)), own = jax.value_and_grad(generator_loss, has_aux=True)(params["generator"], *part)
             gradients = {"generator": own}
-            if critic and judged:
-                judge = jax.grad(critic.discriminator_loss, has_aux=True)
+            if adversary and judged:
+                judge = jax.grad(adversary.discriminator_loss, has_aux=True)
                 gradients["disc"], more = judge(params["disc"], aux["disc_sn"], seen)
                 values |= more
             return gradients, values
 
         weights = objective.weights(batch, model.spacings)
-        if critic:
-            weights["views"] = critic.weight(batch, state.step)
+        if adversary:
+            weights["views"] = adversary.weight(batch, state.step)
         gradients, values = accumulation.add_up(contribution, (batch, weights), method.accumulate)
         norms = {name: optax.tree.norm(gradient) for name, gradient in gradients.items()}
         finite = jnp.isfinite(values["loss"] + sum(norms.values()) + values.get("discriminator", 0.0))

@@ -10,7 +10,7 @@ import ml_collections
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import JointSeg, Params, init_params
 from jointseg_jax.storage import formats
-from jointseg_jax.training.build_network import build_model
+from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.checkpoints.meta import Meta
 from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
 from jointseg_jax.training.devices import parallel

@@ -12,7 +12,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.landscape.model import YEARS
 from jointseg_jax.models.jointseg import CONTROLS
 from jointseg_jax.models.rrdb import REMAT
-from jointseg_jax.training.build_network import _DTYPES
+from jointseg_jax.training.build.network import _DTYPES
 from jointseg_jax.training.devices.parallel import HOW
 from jointseg_jax.training.losses.adversarial import GAN_KINDS
 from jointseg_jax.training.losses.objective import WEIGHTINGS

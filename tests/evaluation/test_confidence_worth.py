@@ -97,7 +97,7 @@ def judged(tmp_path_factory, toy_config, data):
     """A small trained network without a record, and what it maps."""
     import harness
 
-    from jointseg_jax.training.loop import train
+    from jointseg_jax.training.train import train
     from jointseg_jax.training.trained import load_trained
 
     workdir = tmp_path_factory.mktemp("run")

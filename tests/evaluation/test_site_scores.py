@@ -14,8 +14,8 @@ from jointseg_jax.evaluation.confusion import Confusion
 from jointseg_jax.evaluation.evaluate import evaluate, table
 from jointseg_jax.mapping.scene_map import map_scene
 from jointseg_jax.storage.files import read_json
-from jointseg_jax.training.experiment import set_up
-from jointseg_jax.training.loop import train
+from jointseg_jax.training.set_up import set_up
+from jointseg_jax.training.train import train
 from jointseg_jax.training.trained import load_trained
 
 

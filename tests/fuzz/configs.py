@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from jointseg_jax.bounds.config import check_experiment
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.data.prepare.recipe import make_recipe
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 
 
 @functools.cache

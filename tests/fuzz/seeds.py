@@ -13,7 +13,7 @@ from jointseg_jax.mapping.predictor.predictor import Predictor, Tile
 from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.training.build_network import build_model
+from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints.meta import Meta
 from jointseg_jax.training.trained import Trained

@@ -11,8 +11,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
 from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.contract import Contract, Statistics
-from jointseg_jax.training.build import build_method
-from jointseg_jax.training.build_network import build_model
+from jointseg_jax.training.build.method import build_method
+from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.method import init_state
 from jointseg_jax.training.step import abstract_batch, make_step
 

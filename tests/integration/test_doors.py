@@ -15,7 +15,7 @@ import pytest
 import rasterio
 
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = [

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 
 pytestmark = pytest.mark.slow
 

@@ -146,14 +146,14 @@ import json, pathlib, sys
 import jax
 from ml_collections import ConfigDict
 from jointseg_jax import cli
-from jointseg_jax.training import loop
+from jointseg_jax.training.train import train
 
 address, number, file, workdir = sys.argv[1:]
 sys.argv = sys.argv[:1]
 
 def main():
     jax.distributed.initialize(address, 2, int(number))
-    loop.train(ConfigDict(json.loads(pathlib.Path(file).read_text())), workdir)
+    train(ConfigDict(json.loads(pathlib.Path(file).read_text())), workdir)
 
 cli.run(main)
 """

@@ -15,7 +15,7 @@ def trained(toy_config, tmp_path_factory):
     """A network with strong random weights: nothing fades because it is untrained."""
     from jointseg_jax.training.calibration import Calibration
     from jointseg_jax.training.checkpoints.meta import Meta
-    from jointseg_jax.training.experiment import set_up
+    from jointseg_jax.training.set_up import set_up
     from jointseg_jax.training.trained import Trained
 
     experiment = set_up(toy_config)
@@ -33,7 +33,7 @@ def workdir(toy_config, trained, tmp_path_factory):
     import contextlib
 
     from jointseg_jax.training.checkpoints.writing import Checkpoints
-    from jointseg_jax.training.experiment import set_up
+    from jointseg_jax.training.set_up import set_up
 
     folder = tmp_path_factory.mktemp("workdir")
     state = set_up(toy_config).init()
@@ -70,7 +70,7 @@ def seeing(tmp_path_factory):
 
     from jointseg_jax.models.jointseg import init_params
     from jointseg_jax.rasters.contract import Contract, Modality, Statistics
-    from jointseg_jax.training.build_network import build_model
+    from jointseg_jax.training.build.network import build_model
     from jointseg_jax.training.calibration import Calibration
     from jointseg_jax.training.checkpoints.meta import Meta
     from jointseg_jax.training.trained import Trained

@@ -15,7 +15,7 @@ from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.writer import Layout, write_raster
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 
 HEIGHT, WIDTH = 23, 37  # odd on purpose: no tile and no 20 m pixel divides them
 

@@ -9,8 +9,8 @@ import toy
 from jointseg_jax.errors import InputError
 from jointseg_jax.training import accumulation
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.method import fresh_state
+from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.step import make_step
 
 

@@ -6,9 +6,9 @@ import pytest
 from configs import common
 from jointseg_jax.errors import InputError
 from jointseg_jax.training import calibration, doubts
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.planning.step_memory import check_room
+from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.step import LOGIT_LIMIT
-from jointseg_jax.training.step_memory import check_room
 from jointseg_jax.training.validation import ValidationResult
 
 BINS = 400

@@ -17,8 +17,8 @@ import toy
 from jointseg_jax.errors import Diverged, InputError
 from jointseg_jax.training import incidents as dumping
 from jointseg_jax.training.devices import consensus
-from jointseg_jax.training.loop import train
 from jointseg_jax.training.reproduce import reproduce
+from jointseg_jax.training.train import train
 
 SCALE = 1e30  # of whole numbers whose squares float32 does not hold
 

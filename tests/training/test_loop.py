@@ -13,8 +13,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.storage.folders import MARKER
 from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import multiprocess
-from jointseg_jax.training.experiment import set_up
-from jointseg_jax.training.loop import train
+from jointseg_jax.training.set_up import set_up
+from jointseg_jax.training.train import train
 from jointseg_jax.training.trained import load_trained
 
 

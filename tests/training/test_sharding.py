@@ -12,8 +12,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.experiment import set_up
 from jointseg_jax.training.method import fresh_state
+from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.step import make_evaluation, make_step
 
 SPREAD = (("params|ema|opt", "largest"),)

@@ -7,7 +7,7 @@ import pytest
 import toy
 
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.step import ema_decay, make_step
 
 

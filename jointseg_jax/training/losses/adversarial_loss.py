@@ -42,7 +42,7 @@ class Views(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Critic:
+class AdversarialLoss:
     """The adversarial phase.
 
     Attributes:

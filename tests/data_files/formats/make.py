@@ -62,7 +62,7 @@ def run(config):
     """A work directory with a checkpoint of step 0."""
     from jointseg_jax.training.calibration import Calibration
     from jointseg_jax.training.checkpoints.writing import Checkpoints
-    from jointseg_jax.training.experiment import set_up
+    from jointseg_jax.training.set_up import set_up
     from jointseg_jax.training.trained import load_trained
 
     experiment = set_up(config)

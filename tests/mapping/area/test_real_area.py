@@ -20,9 +20,9 @@ from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.open_scene import open_scene
-from jointseg_jax.training.build_network import build_model
+from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.trained import load_trained
 
 SCENES = ("202309_patchN_2", "202412_patchN_14")  # they share 2.2 by 4.1 km

@@ -19,7 +19,7 @@ from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.storage import formats
 from jointseg_jax.storage.files import read_json, write_json
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 
 
 def whole(trained, scene, halo, tile, **changes):

@@ -12,7 +12,8 @@ from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints.reading import Stored, choose_step
 from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.experiment import set_up, start
+from jointseg_jax.training.set_up import set_up
+from jointseg_jax.training.start import start
 from jointseg_jax.training.trained import load_trained
 
 

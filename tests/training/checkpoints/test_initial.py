@@ -14,10 +14,11 @@ from jointseg_jax.models import cost
 from jointseg_jax.training.checkpoints.published import load_rrdbnet
 from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.experiment import set_up, start
-from jointseg_jax.training.loop import train
 from jointseg_jax.training.method import init_state
+from jointseg_jax.training.set_up import set_up
+from jointseg_jax.training.start import start
 from jointseg_jax.training.step import abstract_batch, make_step
+from jointseg_jax.training.train import train
 
 PUBLISHED = pathlib.Path(__file__).parents[2] / "data_files" / "rrdbnet_x4.pth"
 

@@ -12,7 +12,7 @@ from jointseg_jax.errors import StorageError
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints.saving import Saver
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.experiment import set_up
+from jointseg_jax.training.set_up import set_up
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.vgg import vgg19_shapes
 from jointseg_jax.training import step as steps
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.experiment import set_up
-from jointseg_jax.training.loop import train
 from jointseg_jax.training.method import fresh_state, init_state
+from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.step import abstract_batch, make_step
+from jointseg_jax.training.train import train
 
 
 def adversarial(config, **changes):
@@ -74,7 +74,7 @@ def test_the_pixel_phase_costs_what_it_costs_without_an_adversarial_one(both, co
 
     assert flops(both) == flops(plain)
     assert flops(both, adversarial=True) > 1.1 * flops(plain)
-    with pytest.raises(ValueError, match="without a critic"):
+    with pytest.raises(ValueError, match="without an adversarial loss"):
         make_step(plain.method, adversarial=True)
 
 
@@ -179,8 +179,8 @@ def test_perceptual_loss_alone_needs_no_discriminator(config, batch, tmp_path):
         set_up(config)
     config.adversarial.perceptual = 0.0
     experiment = set_up(config)
-    assert experiment.method.critic is None
-    from jointseg_jax.training.build import build_method
+    assert experiment.method.adversarial is None
+    from jointseg_jax.training.build.method import build_method
 
     config.adversarial.perceptual = 1.0
     method = build_method(config, experiment.model, 12, (0.7, 0.3))

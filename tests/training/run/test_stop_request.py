@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jointseg_jax.errors import Interrupted
-from jointseg_jax.training import loop, validation
+from jointseg_jax.training import loop, train, validation
 from jointseg_jax.training.run.stop_request import StopAsked, Stopping
 
 
@@ -28,7 +28,7 @@ def undisturbed(toy_config, tmp_path_factory):
     harness.speck(config)
     config.steps, config.validate_every, config.checkpoint_every = 8, 4, 4
     workdir = tmp_path_factory.mktemp("undisturbed")
-    loop.train(config, workdir)
+    train.train(config, workdir)
     return harness.final_state(config, workdir)
 
 
@@ -57,12 +57,12 @@ def test_the_step_is_finished_and_saved(speck, undisturbed, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         kill_at(patch, loop.Loader, "__next__", 3, *numbers)
         with pytest.raises(Interrupted, match=r"stopped after step 3 of 8, saved in .*run the same command") as caught:
-            loop.train(speck, tmp_path)
+            train.train(speck, tmp_path)
     assert caught.value.status == 75
     assert capfd.readouterr().err.count("asked to stop") == 1
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["3"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    loop.train(speck, tmp_path)
+    train.train(speck, tmp_path)
     same(harness.final_state(speck, tmp_path), undisturbed)
 
 
@@ -71,19 +71,19 @@ def test_a_validation_that_was_cut_short_is_made_up_for(speck, undisturbed, tmp_
     with monkeypatch.context() as patch:
         kill_at(patch, validation, "evaluation_batches", which, signal.SIGTERM)
         with pytest.raises(Interrupted, match=f"after step {4 * which} of 8"):
-            loop.train(speck, tmp_path)
+            train.train(speck, tmp_path)
     assert len(harness.lines(tmp_path, "validation")) == which - 1
-    loop.train(speck, tmp_path)
+    train.train(speck, tmp_path)
     assert [line["step"] for line in harness.lines(tmp_path, "validation")] == [4, 8]
     same(harness.final_state(speck, tmp_path), undisturbed)
 
 
 def test_a_stop_before_the_first_step_is_no_loss(speck, undisturbed, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        kill_at(patch, loop, "introduce", 1, signal.SIGTERM)
+        kill_at(patch, train, "introduce", 1, signal.SIGTERM)
         with pytest.raises(Interrupted, match="after step 0 of 8"):
-            loop.train(speck, tmp_path)
-    loop.train(speck, tmp_path)
+            train.train(speck, tmp_path)
+    train.train(speck, tmp_path)
     same(harness.final_state(speck, tmp_path), undisturbed)
 
 

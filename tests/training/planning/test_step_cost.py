@@ -7,8 +7,8 @@ import jax
 import pytest
 import toy
 
-from jointseg_jax.training import step_cost as planning
-from jointseg_jax.training.step_cost import plan
+from jointseg_jax.training.planning import step_cost as planning
+from jointseg_jax.training.planning.step_cost import plan
 
 
 def lines(config):
@@ -82,7 +82,7 @@ def test_a_batch_that_the_compiler_refuses_does_not_fit(single, monkeypatch):
 
 
 def test_other_failures_of_the_compiler_are_no_lack_of_memory(single):
-    from jointseg_jax.training.experiment import set_up
+    from jointseg_jax.training.set_up import set_up
 
     class Broken:
         def lower(self, *_):
@@ -158,7 +158,8 @@ def test_without_a_dataset_the_config_tells(single, tmp_path, monkeypatch):
 
 def test_operations_are_those_of_forward_and_backward(single, planned):
     """Between two and a bit more than three times a forward pass."""
-    from jointseg_jax.training.experiment import forward_flops, set_up
+    from jointseg_jax.models.cost import forward_flops
+    from jointseg_jax.training.set_up import set_up
 
     experiment = set_up(single)
     forward = 8 * forward_flops(experiment.model, jax.device_get(experiment.init().params), 12, 12)

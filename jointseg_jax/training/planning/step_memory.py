@@ -1,17 +1,47 @@
-"""Checks that the batches of a run fit into memory, before the first is read."""
+"""The memory of a training step; checks before the first batch is read that batches and step fit."""
 
 import math
+import re
+import sys
+from typing import Any
 
 import jax
 import numpy as np
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.memory_limit import in_words, memory_limit
-from jointseg_jax.training import step_cost
+from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import Experiment
+from jointseg_jax.training.method import Method, init_state
+from jointseg_jax.training.programs import Program
+from jointseg_jax.training.step import abstract_batch
 
 _SURELY_FITS = 20e6  # bytes; two batches of this size fit into any machine
+_FULL = re.compile("RESOURCE_EXHAUSTED|out of memory|failed to allocate", re.I)  # messages of compilers
 _HEAVY = 100  # a step takes about this multiple of the bytes of its batch, more with a heavy network
+
+
+def step_memory(program: Program, config: Any, method: Method, mesh: parallel.Mesh, batch: int) -> float:
+    """Bytes that the compiled step needs on each device: state, batch and temporaries.
+
+    Infinite if the compiler itself runs out of memory, on TPUs or in kernel autotuning on GPUs.
+    """
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    samples = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, batch)
+    print(f"            compiling a step of {batch} patches ...", file=sys.stderr, flush=True)
+    try:
+        found = program.lower(state, samples).compile().memory_analysis()
+    except jax.errors.JaxRuntimeError as error:
+        if not _FULL.search(str(error)):
+            raise
+        return math.inf
+    return float(
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.temp_size_in_bytes
+        + found.generated_code_size_in_bytes
+    )
 
 
 def check_room(experiment: Experiment, limit: int | None = None) -> None:
@@ -53,7 +83,4 @@ def _steps(experiment: Experiment) -> list[float]:
     """Bytes per device of a step of each phase."""
     config, method, mesh = experiment.config, experiment.method, experiment.mesh
     programs, _ = experiment.compile()
-    return [
-        step_cost.step_memory(program, config, method, mesh, config.data.batch)
-        for program in programs.phases().values()
-    ]
+    return [step_memory(program, config, method, mesh, config.data.batch) for program in programs.phases().values()]

@@ -9,7 +9,7 @@ import optax
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import Params
-from jointseg_jax.training.losses.adversarial_loss import Critic
+from jointseg_jax.training.losses.adversarial_loss import AdversarialLoss
 
 
 def build_schedule(config: Any, steps: int) -> optax.Schedule:
@@ -82,14 +82,14 @@ def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def build_optimizers(config: Any, critic: Critic | None) -> dict[str, optax.GradientTransformation]:
+def build_optimizers(config: Any, adversarial: AdversarialLoss | None) -> dict[str, optax.GradientTransformation]:
     """The optimisers of the generator and, if there is one, of the discriminator.
 
     The discriminator uses the same schedule over its phase, from `adversarial.learning_rate`, without warm-up.
     """
     built = {"generator": build_optimizer(config.optimizer, config.steps)}
-    if critic and critic.net:
+    if adversarial and adversarial.net:
         own = config.optimizer.copy_and_resolve_references()
         own.learning_rate, own.warmup, own.frozen = config.adversarial.learning_rate, 0, ()
-        built["disc"] = build_optimizer(own, max(1, config.steps - critic.start))
+        built["disc"] = build_optimizer(own, max(1, config.steps - adversarial.start))
     return built

@@ -1,4 +1,4 @@
-"""Builds objective, critic and optimisers from a config, for a network."""
+"""Builds the method of a config, for a network: objective, adversarial loss, optimisers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,13 @@ from jointseg_jax.models.discriminator import SIDE_MULTIPLE, UNetDiscriminator
 from jointseg_jax.models.jointseg import JointSeg, init_params
 from jointseg_jax.models.vgg import LAYERS, reduction
 from jointseg_jax.rasters.contract import FINE_FACTOR
-from jointseg_jax.training.losses.adversarial_loss import Critic
+from jointseg_jax.training.losses.adversarial_loss import AdversarialLoss
 from jointseg_jax.training.losses.objective import Objective
 from jointseg_jax.training.losses.optional import class_weights
 from jointseg_jax.training.method import Method
-from jointseg_jax.training.optimizers import build_hold, build_optimizers, check_frozen
+from jointseg_jax.training.build.optimizers import build_hold
+from jointseg_jax.training.build.optimizers import build_optimizers
+from jointseg_jax.training.build.optimizers import check_frozen
 
 
 def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) -> Objective:
@@ -72,8 +74,8 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
     )
 
 
-def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumulate: int, space: int) -> Critic | None:
-    """The critic of the adversarial phase that `config.adversarial` describes; None where no weight is set.
+def build_adversarial(config: Any, model: JointSeg, patch: int, *, seed: int, accumulate: int, space: int) -> AdversarialLoss | None:
+    """The losses of the adversarial phase that `config.adversarial` describes; None where no weight is set.
 
     Args:
         config: `config.adversarial`.
@@ -132,7 +134,7 @@ def build_critic(config: Any, model: JointSeg, patch: int, *, seed: int, accumul
             f"config.adversarial looks at {side} x {side} pixels, but its networks need a side that is a multiple of "
             f"{multiple}: set adversarial.crop to one"
         )
-    return Critic(
+    return AdversarialLoss(
         net=UNetDiscriminator(config.features, model.dtype) if judges else None,
         kind=config.kind,
         gan=config.weight,
@@ -161,15 +163,15 @@ def build_method(config: Any, model: JointSeg, patch: int, label_share: Sequence
         InputError: the config contradicts itself.
     """
     pieces, frozen = config.optimizer.accumulate, tuple(config.optimizer.frozen)
-    critic = build_critic(
+    adversarial = build_adversarial(
         config.adversarial, model, patch, seed=config.seed, accumulate=pieces, space=config.mesh.space
     )
     check_frozen(frozen, jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
     return Method(
         model=model,
         objective=build_objective(config.loss, model, label_share),
-        critic=critic,
-        optimizers=build_optimizers(config, critic),
+        adversarial=adversarial,
+        optimizers=build_optimizers(config, adversarial),
         ema=config.optimizer.ema,
         accumulate=pieces,
         hold=build_hold(frozen),

@@ -7,8 +7,6 @@ import dataclasses
 import functools
 import math
 import pathlib
-import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,20 +18,21 @@ from jointseg_jax.data.prepare.recipe import make_recipe
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.memory_limit import memory_limit
 from jointseg_jax.models import cost
+from jointseg_jax.models.cost import parameter_table
 from jointseg_jax.models.vgg import vgg19_shapes
 from jointseg_jax.rasters.contract import Contract, Statistics
 from jointseg_jax.training import accumulation
-from jointseg_jax.training.build import build_method
-from jointseg_jax.training.build_network import build_model
+from jointseg_jax.training.build.method import build_method
+from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.experiment import label_share, parameter_table
 from jointseg_jax.training.method import Method, init_state
+from jointseg_jax.training.planning.step_memory import step_memory
 from jointseg_jax.training.programs import Program, compile_programs
+from jointseg_jax.training.set_up import label_share
 from jointseg_jax.training.step import abstract_batch, make_step
 
 _SHARE = 0.9  # of a device's memory for a step; the allocator and batches in transfer take the rest
 _AIM = 0.98  # of that, because memory grows a little faster than a line
-_FULL = re.compile("RESOURCE_EXHAUSTED|out of memory|failed to allocate", re.I)  # messages of compilers
 
 
 def plan(config: Any, say: Callable[[str], None] = print) -> None:
@@ -106,7 +105,7 @@ def _programs(config: Any, method: Method, mesh: parallel.Mesh) -> dict[str, Pro
 
 
 def _vgg(method: Method) -> Any:
-    if not (method.critic and method.critic.perceptual):
+    if not (method.adversarial and method.adversarial.perceptual):
         return None
     return jax.tree.map(
         lambda shape: jax.ShapeDtypeStruct(shape, "float32"), vgg19_shapes(), is_leaf=lambda x: isinstance(x, tuple)
@@ -120,29 +119,6 @@ def _flops(config: Any, method: Method, adversarial: bool) -> int:
     batch = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, config.data.batch)
     vgg = () if not adversarial or _vgg(method) is None else (_vgg(method),)
     return cost.flops(make_step(whole, adversarial=adversarial), state, batch, *vgg)
-
-
-def step_memory(program: Program, config: Any, method: Method, mesh: parallel.Mesh, batch: int) -> float:
-    """Bytes that the compiled step needs on each device: state, batch and temporaries.
-
-    Infinite if the compiler itself runs out of memory, on TPUs or in kernel autotuning on GPUs.
-    """
-    state = jax.eval_shape(lambda: init_state(method, config.seed))
-    samples = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, batch)
-    print(f"            compiling a step of {batch} patches ...", file=sys.stderr, flush=True)
-    try:
-        found = program.lower(state, samples).compile().memory_analysis()
-    except jax.errors.JaxRuntimeError as error:
-        if not _FULL.search(str(error)):
-            raise
-        return math.inf
-    return float(
-        found.argument_size_in_bytes
-        + found.output_size_in_bytes
-        - found.alias_size_in_bytes
-        + found.temp_size_in_bytes
-        + found.generated_code_size_in_bytes
-    )
 
 
 def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int, limit: int) -> tuple[int, float]:
