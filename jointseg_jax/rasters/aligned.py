@@ -11,10 +11,12 @@ from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
+from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.lattice import Window, crs_text, offset_in, spacing_of
 from jointseg_jax.rasters.metric import check_metric
-from jointseg_jax.rasters.radiometry.collar import Collar, find_collar
-from jointseg_jax.rasters.reader import alpha_band, dataset_lattice, open_raster, read_mask, read_window
+from jointseg_jax.rasters.radiometry.find_collar import find_collar
+from jointseg_jax.rasters.raster_files import dataset_lattice
+from jointseg_jax.rasters.reader import alpha_band, open_raster, read_mask, read_window
 
 
 class Aligned:

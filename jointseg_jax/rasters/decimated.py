@@ -7,6 +7,7 @@ from rasterio.io import DatasetReader
 
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask, persistent
+from jointseg_jax.rasters.scene import Layer
 
 
 def decimated_shape(shape: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -48,3 +49,21 @@ def read_small(
         window = window or Window(0, 0, *raster.shape)
         shape = decimated_shape((window.height, window.width), longest)
         return read_decimated(raster, window, shape, bands), own_mask(raster, window, shape)
+
+
+def glance(
+    layer: Layer, raster: DatasetReader, window: Window, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a window of a layer decimated to `shape`: stored numbers `[h, w, bands]` and valid `[h, w]`.
+
+    For pictures and overviews only: decimation mixes absent ground with its neighbours.
+    """
+    stored = read_decimated(raster, window, shape, layer.indexes)
+    valid = layer.modality.valid(stored)
+    if layer.own_mask:
+        valid &= own_mask(raster, window, shape, indexes=layer.indexes)
+    if layer.collar is not None:
+        rows = window.row + (np.arange(shape[0]) + 0.5) * window.height / shape[0]
+        cols = window.col + (np.arange(shape[1]) + 0.5) * window.width / shape[1]
+        valid &= ~layer.collar.at(rows.astype(int), cols.astype(int))
+    return stored, valid

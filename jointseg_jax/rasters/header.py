@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.rasters.lattice import crs_name
-from jointseg_jax.rasters.reader import dataset_lattice, open_raster
+from jointseg_jax.rasters.raster_files import dataset_lattice
+from jointseg_jax.rasters.reader import open_raster
 
 Colour = tuple[int, int, int, int]
 

@@ -13,15 +13,18 @@ from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.decimated import glance
 from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
 from jointseg_jax.rasters.metric import NotMetric, check_grid, check_metric
 from jointseg_jax.rasters.opening import is_raster
 from jointseg_jax.rasters.radiometry.band_names import bands_note, check_bands, find_bands
-from jointseg_jax.rasters.radiometry.collar import find_collar
 from jointseg_jax.rasters.radiometry.encoding import Stated, as_display, interpret, stated
-from jointseg_jax.rasters.radiometry.sample import Sample, classification, nests, take_sample
+from jointseg_jax.rasters.radiometry.find_collar import find_collar
+from jointseg_jax.rasters.radiometry.product_metadata import classification
+from jointseg_jax.rasters.radiometry.sample import Sample, nests, take_sample
 from jointseg_jax.rasters.radiometry.units import check_against_training, harmonise
-from jointseg_jax.rasters.reader import dataset_lattice, dtype_of, has_mask, name_of, open_raster
+from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
+from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
 from jointseg_jax.rasters.scene import Layer, Scene
 
 RADIOMETRY = ("contract", "display", "harmonise")
@@ -246,7 +249,7 @@ def valid_sample(layer: Layer) -> np.ndarray:
 
 def _valid_at_a_glance(layer: Layer, raster: DatasetReader) -> np.ndarray:
     height, width = raster.shape
-    return layer.glance(raster, Window(0, 0, height, width), (min(height, _SIDE), min(width, _SIDE)))[1]
+    return glance(layer, raster, Window(0, 0, height, width), (min(height, _SIDE), min(width, _SIDE)))[1]
 
 
 def _list(values: Any) -> str:

@@ -2,8 +2,6 @@
 
 import collections
 import contextlib
-import os
-import pathlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -19,9 +16,7 @@ from rasterio.vrt import WarpedVRT
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.metric import without_geotransform
 from jointseg_jax.rasters.opening import first_line, open_dataset, open_raster, patience
-from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG
 from jointseg_jax.storage import retries
 
 READ_CACHE = 256 << 20  # bytes of GDAL's block cache
@@ -39,43 +34,6 @@ GDAL_READ_OPTIONS = {
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # GDAL treats four 8-bit bands as RGB + alpha; a nodata value takes precedence, which is what we want.
 warnings.filterwarnings("ignore", category=NodataShadowWarning)
-
-
-def lattice_of(path: str | os.PathLike[str]) -> GeoBox:
-    """The lattice of a raster file; its CRS may be None."""
-    with open_raster(path) as dataset:
-        return dataset_lattice(dataset)
-
-
-def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """The files of a raster: itself, its side-cars, and the sources of a virtual raster (VRT).
-
-    Overviews are excluded because they change no pixel.
-    """
-    found: dict[pathlib.Path, None] = {}
-    waiting = [pathlib.Path(path)]
-    while waiting:
-        file = waiting.pop()
-        if file in found or file.suffix.lower() == ".ovr":
-            continue
-        found[file] = None
-        if file.suffix.lower() == ".vrt" or file == pathlib.Path(path):
-            with open_raster(file) as dataset:
-                waiting += [pathlib.Path(f) for f in dataset.files]
-    return sorted(found)
-
-
-def name_of(dataset: DatasetReader) -> str:
-    """The file name for messages; for a virtual raster that this program wrote, its first source."""
-    return dataset.tags().get(SOURCE_TAG) or str(dataset.name)
-
-
-def dataset_lattice(dataset: DatasetReader) -> GeoBox:
-    """The lattice of an open raster; raises `InputError` if it has only control points or RPCs."""
-    crs = dataset.crs
-    if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
-        raise InputError(without_geotransform(dataset))
-    return GeoBox(dataset.shape, dataset.transform, crs.to_wkt() if crs else None)
 
 
 def warm_drivers() -> None:

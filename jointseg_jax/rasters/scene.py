@@ -6,14 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from rasterio.io import DatasetReader
 
+from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
-from jointseg_jax.rasters.decimated import read_decimated
 from jointseg_jax.rasters.interpolation import interpolate
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.radiometry.collar import Collar
-from jointseg_jax.rasters.reader import Handles, own_mask, read_mask, read_window
+from jointseg_jax.rasters.reader import Handles, read_mask, read_window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,21 +51,6 @@ class Layer:
         if self.collar is not None:
             valid &= ~self.collar.over(window)
         return np.where(valid[..., None], self.decode(stored), np.float32(0)), valid
-
-    def glance(self, raster: DatasetReader, window: Window, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Reads a window decimated to `shape`: stored numbers `[h, w, bands]` and valid `[h, w]`.
-
-        For pictures and overviews only: decimation mixes absent ground with its neighbours.
-        """
-        stored = read_decimated(raster, window, shape, self.indexes)
-        valid = self.modality.valid(stored)
-        if self.own_mask:
-            valid &= own_mask(raster, window, shape, indexes=self.indexes)
-        if self.collar is not None:
-            rows = window.row + (np.arange(shape[0]) + 0.5) * window.height / shape[0]
-            cols = window.col + (np.arange(shape[1]) + 0.5) * window.width / shape[1]
-            valid &= ~self.collar.at(rows.astype(int), cols.astype(int))
-        return stored, valid
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """Converts stored numbers [..., bands] to the float32 values that the network sees."""

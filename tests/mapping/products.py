@@ -12,7 +12,7 @@ from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.product.write import write_product
 from jointseg_jax.rasters.lattice import Window, coarsen
 from jointseg_jax.rasters.open_scene import open_scene
-from jointseg_jax.rasters.reader import lattice_of
+from jointseg_jax.rasters.raster_files import lattice_of
 from jointseg_jax.rasters.writer import Layout, cog_writer
 from jointseg_jax.storage.files import sha256
 

@@ -10,7 +10,8 @@ import rasterio
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.interpolation import interpolate
 from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.rasters.reader import Handles, files_behind, open_raster, read_mask, read_window
+from jointseg_jax.rasters.raster_files import files_behind
+from jointseg_jax.rasters.reader import Handles, open_raster, read_mask, read_window
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 pytestmark = pytest.mark.quick

@@ -13,7 +13,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE, Contract, Modality, common_spacing
 from jointseg_jax.rasters.lattice import Window, crs_name, crs_text, make_lattice
 from jointseg_jax.rasters.metric import check_metric
-from jointseg_jax.rasters.reader import lattice_of
+from jointseg_jax.rasters.raster_files import lattice_of
 
 # Encoding of each quantity in datasets: dtype, nodata, scale, offset (value = (stored + offset) * scale).
 ENCODINGS: dict[str, tuple[str, float | None, float, float]] = {

@@ -10,7 +10,7 @@ from jointseg_jax.data.prepare.site_names import check_names
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
-from jointseg_jax.rasters.reader import files_behind
+from jointseg_jax.rasters.raster_files import files_behind
 
 TABLE = "sites.csv"
 T = TypeVar("T")

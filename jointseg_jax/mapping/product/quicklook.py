@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
-from jointseg_jax.rasters.decimated import decimated_shape, read_small
+from jointseg_jax.rasters.decimated import decimated_shape, glance, read_small
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
@@ -28,7 +28,7 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     for window in (whole, _detail(scene, files["impervious"])):
         layer = scene.layers[scene.contract.primary.name][0]
         with open_raster(layer.path) as raster:
-            stored, valid = layer.glance(raster, window, decimated_shape((window.height, window.width), _PICTURE_SIDE))
+            stored, valid = glance(layer, raster, window, decimated_shape((window.height, window.width), _PICTURE_SIDE))
         values = layer.decode(stored)[..., list(scene.contract.image_index)][..., order]
         limits = limits or drawing.stretch_limits(values, valid)
         side = min(_PICTURE_SIDE, max(window.height, window.width) * FINE_FACTOR)

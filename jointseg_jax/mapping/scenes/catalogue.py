@@ -25,9 +25,8 @@ from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.metric import warp_advice
 from jointseg_jax.rasters.open_scene import OpenedScene, open_files
-from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
-from jointseg_jax.rasters.radiometry.sample import classification
-from jointseg_jax.rasters.reader import files_behind
+from jointseg_jax.rasters.radiometry.product_metadata import classification, metadata_files
+from jointseg_jax.rasters.raster_files import files_behind
 from jointseg_jax.rasters.scene import Layer, Scene
 from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import sampled_sha256

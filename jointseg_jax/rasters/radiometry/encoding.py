@@ -11,7 +11,7 @@ from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.radiometry import offsets
 from jointseg_jax.rasters.radiometry.product_metadata import product_metadata
 from jointseg_jax.rasters.radiometry.sample import Sample
-from jointseg_jax.rasters.reader import name_of
+from jointseg_jax.rasters.raster_files import name_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reads the metadata file of a Sentinel-2 product (MTD_MSIL1C.xml, MTD_MSIL2A.xml) and matches it to rasters."""
+"""Finds the files of a Sentinel-2 product beside its rasters, and reads its metadata (MTD_MSIL1C.xml, MTD_MSIL2A.xml)."""
 
 import dataclasses
 import os
@@ -66,6 +66,17 @@ def metadata_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     parents = pathlib.Path(path).absolute().parents
     safes = [folder for folder in parents[1:] if folder.suffix.upper() == ".SAFE"]
     return sorted(file for folder in (parents[0], *safes) for file in folder.glob("MTD_MSI*.xml") if file.is_file())
+
+
+def classification(path: str | os.PathLike[str]) -> pathlib.Path | None:
+    """The Sentinel-2 scene classification (SCL) beside a raster, by the usual names; None without one."""
+    raster = pathlib.Path(path)
+    parts = raster.stem.split("_")
+    stems = ["scl", "SCL", f"{raster.stem}_scl", f"{raster.stem}_SCL"]
+    if len(parts) >= 3:  # T50RKV_20210601T032541_B02_10m
+        stems += [f"{parts[0]}_{parts[1]}_SCL_20m", f"{parts[0]}_{parts[1]}_SCL"]
+    names = (raster.with_name(f"{stem}{ending}") for stem in stems for ending in (".tif", ".jp2"))
+    return next((name for name in names if name != raster and name.is_file()), None)
 
 
 def read_product_metadata(path: pathlib.Path) -> ProductMetadata:

@@ -4,7 +4,6 @@ Overviews and decimated reads are not used, because their resampling mixes absen
 """
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -14,10 +13,11 @@ from scipy import ndimage
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import open_aligned
+from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.lattice import Window, crop
-from jointseg_jax.rasters.radiometry.collar import Collar
-from jointseg_jax.rasters.reader import dataset_lattice, own_mask, read_window
+from jointseg_jax.rasters.raster_files import dataset_lattice
+from jointseg_jax.rasters.reader import own_mask, read_window
 
 CLEAR_CLASSES = (4, 5, 6, 7)  # of the scene classification: vegetation, bare, water, unclassified
 _WHOLE = 2048  # rasters of at most this many pixels squared are read whole
@@ -91,17 +91,6 @@ def take_sample(
         seen.append(mask)
         clear.append(np.ones_like(mask) if classes is None else _clear(raster, window, classes))
     return Sample(tuple(stored), tuple(seen), tuple(clear))
-
-
-def classification(path: str | os.PathLike[str]) -> pathlib.Path | None:
-    """The Sentinel-2 scene classification (SCL) beside a raster, by the usual names; None without one."""
-    raster = pathlib.Path(path)
-    parts = raster.stem.split("_")
-    stems = ["scl", "SCL", f"{raster.stem}_scl", f"{raster.stem}_SCL"]
-    if len(parts) >= 3:  # T50RKV_20210601T032541_B02_10m
-        stems += [f"{parts[0]}_{parts[1]}_SCL_20m", f"{parts[0]}_{parts[1]}_SCL"]
-    names = (raster.with_name(f"{stem}{ending}") for stem in stems for ending in (".tif", ".jp2"))
-    return next((name for name in names if name != raster and name.is_file()), None)
 
 
 def _clear(raster: DatasetReader, window: Window, classes: pathlib.Path) -> np.ndarray:

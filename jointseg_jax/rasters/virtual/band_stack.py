@@ -9,7 +9,8 @@ from xml.etree import ElementTree as xml
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import check_same_ground
-from jointseg_jax.rasters.reader import dataset_lattice, has_mask, open_raster
+from jointseg_jax.rasters.raster_files import dataset_lattice
+from jointseg_jax.rasters.reader import has_mask, open_raster
 from jointseg_jax.rasters.virtual.vrt_xml import TYPES, add_band, add_source, as_text, new_dataset
 from jointseg_jax.storage.files import write_text
 

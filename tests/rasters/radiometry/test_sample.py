@@ -5,7 +5,8 @@ import pytest
 
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.lattice import make_lattice
-from jointseg_jax.rasters.radiometry.sample import _windows, classification, nests, take_sample
+from jointseg_jax.rasters.radiometry.product_metadata import classification
+from jointseg_jax.rasters.radiometry.sample import _windows, nests, take_sample
 from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.writer import Layout, write_raster
 

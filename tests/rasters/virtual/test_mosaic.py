@@ -9,7 +9,8 @@ import rasterio
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.header import read_header
 from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.rasters.reader import lattice_of, read_window
+from jointseg_jax.rasters.raster_files import lattice_of
+from jointseg_jax.rasters.reader import read_window
 from jointseg_jax.rasters.virtual.mosaic import Source, write_vrt
 from jointseg_jax.rasters.writer import Layout, cog_writer
 

@@ -7,7 +7,7 @@ from rasterio.enums import ColorInterp
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.rasters.radiometry.collar import find_collar
+from jointseg_jax.rasters.radiometry.find_collar import find_collar
 from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -96,7 +96,7 @@ def test_a_wholly_black_raster_is_wholly_absent(tmp_path):
 
 
 def test_a_raster_too_large_to_be_searched_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("jointseg_jax.rasters.radiometry.collar._LARGEST", 500)
+    monkeypatch.setattr("jointseg_jax.rasters.radiometry.find_collar._LARGEST", 500)
     write(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8))
     with pytest.raises(InputError, match=r"a\.tif has 30 x 20 pixels.*-a_nodata 0"):
         found(tmp_path / "a.tif")

@@ -7,13 +7,13 @@ so a pixel's validity does not depend on the window.
 
 import base64
 import dataclasses
-import functools
 import zlib
 
 import numpy as np
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import has_mask, read_window
 
@@ -24,41 +24,6 @@ _LEAST_SHARE = 0.01
 _LEAST_EDGE = 0.5
 _LARGEST = 10**10  # pixels; reading them takes some minutes
 _EDGE_HINT = 0.02  # black share of an edge from which the whole raster is read
-
-
-@dataclasses.dataclass(frozen=True)
-class Collar:
-    """Lengths of the black runs from each edge.
-
-    Attributes:
-        height, width: of the raster.
-        share: of the raster that they cover.
-        runs: lengths from left and right per row, from top and bottom per column: int32, compressed, base64. Plain
-            text, because a plan stores it.
-    """
-
-    height: int
-    width: int
-    share: float
-    runs: str
-
-    def at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-        """Which pixels are absent, bool [rows, cols]; False outside the raster."""
-        left, right, top, bottom = _unpacked(self.runs, self.height, self.width)
-        inside = ((rows >= 0) & (rows < self.height))[:, None] & ((cols >= 0) & (cols < self.width))[None]
-        r, c = np.clip(rows, 0, self.height - 1), np.clip(cols, 0, self.width - 1)
-        along_rows = (c[None] < left[r][:, None]) | (c[None] >= self.width - right[r][:, None])
-        along_cols = (r[:, None] < top[c][None]) | (r[:, None] >= self.height - bottom[c][None])
-        return np.asarray(inside & (along_rows | along_cols))
-
-    def over(self, window: Window) -> np.ndarray:
-        """`at`, for all pixels of a window: bool [height, width]."""
-        return self.at(window.row + np.arange(window.height), window.col + np.arange(window.width))
-
-    @property
-    def note(self) -> str:
-        """A note for the product or the dataset."""
-        return f"black border on {self.share:.1%}, taken as absent"
 
 
 def find_collar(raster: DatasetReader, indexes: tuple[int, ...]) -> Collar | None:
@@ -111,9 +76,3 @@ def _black(raster: DatasetReader, window: Window, indexes: tuple[int, ...]) -> n
 def _runs(black: np.ndarray) -> np.ndarray:
     """Length of the black run at the start of each row."""
     return np.where(black.all(1), black.shape[1], black.argmin(1))
-
-
-@functools.lru_cache(maxsize=64)
-def _unpacked(runs: str, height: int, width: int) -> tuple[np.ndarray, ...]:
-    lengths = np.frombuffer(zlib.decompress(base64.b64decode(runs)), "<i4")
-    return tuple(np.split(lengths, [height, 2 * height, 2 * height + width]))
