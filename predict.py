@@ -147,7 +147,8 @@ def _map_scene(trained: Any) -> None:
 
 def _map_area(trained: Any, executor: "Executor") -> None:
     from jointseg_jax.geo.area_of_interest import read_area
-    from jointseg_jax.mapping.area.map_area import map_area, plan_area, say_memory
+    from jointseg_jax.mapping.area.map_area import map_area, say_memory
+    from jointseg_jax.mapping.area.plan_area import plan_area
     from jointseg_jax.mapping.area.product_plan import Settings
 
     product = pathlib.Path(str(_OUTPUT.value))

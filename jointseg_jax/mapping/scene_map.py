@@ -14,7 +14,7 @@ from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
 from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
-from jointseg_jax.mapping.scenes.catalogue import contents_of, stamps_of
+from jointseg_jax.mapping.scenes.stamps import contents_of, stamps_of
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.open_scene import OpenedScene, open_scene
 from jointseg_jax.rasters.scene import Scene

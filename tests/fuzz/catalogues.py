@@ -14,8 +14,9 @@ from fuzz import files, scene_drafts, seeds, trees
 from fuzz.engine import Attempt, Kind, Step, Wrong
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.catalogue import CatalogueScene, open_all
+from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
 from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 

@@ -14,8 +14,8 @@ from fuzz.engine import Attempt, Kind, Step, Wrong
 from jointseg_jax.data.dataset import load
 from jointseg_jax.data.patches import PatchReader
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.catalogue import open_all
 from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 

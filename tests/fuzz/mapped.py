@@ -14,7 +14,8 @@ from fuzz import scene_drafts, seeds
 
 from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
 from jointseg_jax.jobs.executors import Serial
-from jointseg_jax.mapping.area.map_area import map_area, plan_area
+from jointseg_jax.mapping.area.map_area import map_area
+from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.mapping.area.product_plan import Settings
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints.meta import Meta

@@ -7,8 +7,8 @@ import pytest
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.scenes.band_files import group
-from jointseg_jax.mapping.scenes.catalogue import open_all
 from jointseg_jax.mapping.scenes.find import find, is_single, single_files
+from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene

@@ -84,3 +84,8 @@ def _read(workdir: pathlib.Path) -> dict[str, _Rate]:
         return typed.read(workdir / FILE, dict[str, _Rate], formats.RATES)
     except (OSError, InputError):
         return {}
+
+
+def km2(square_metres: float) -> str:
+    """Formats an area in words."""
+    return f"{square_metres / 1e6:,.4g} km2" if square_metres < 1e10 else f"{square_metres / 1e6:,.0f} km2"

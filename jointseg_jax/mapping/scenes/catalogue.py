@@ -1,16 +1,9 @@
-"""Opens the scenes of --input under the network's contract, and lists them for the workers.
-
-Opening decides how a scene's values are interpreted. The planning process does this once, so every worker reads the
-same values.
-"""
+"""The catalogue of opened scenes, which the planning process writes and every worker reads."""
 
 import dataclasses
 import datetime
-import hashlib
 import itertools
 import math
-import pathlib
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,20 +11,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data.dates import interval_of
-from jointseg_jax.errors import InputError
-from jointseg_jax.geo.utm_zones import zone_of_epsg
-from jointseg_jax.mapping.scenes.find import SceneFiles
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
-from jointseg_jax.rasters.lattice import crs_name
-from jointseg_jax.rasters.metric import warp_advice
-from jointseg_jax.rasters.open_scene import OpenedScene, open_files
-from jointseg_jax.rasters.radiometry.product_metadata import classification, metadata_files
-from jointseg_jax.rasters.raster_files import files_behind
 from jointseg_jax.rasters.scene import Layer, Scene
 from jointseg_jax.storage import typed
-from jointseg_jax.storage.files import sampled_sha256
-
-_TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +43,7 @@ class CatalogueScene:
     @property
     def epsg(self) -> int:
         """EPSG code of its UTM zone."""
-        epsg = _epsg(self.scene.lattice)
+        epsg = epsg_of(self.scene.lattice)
         assert epsg is not None, self.id  # checked on opening
         return epsg
 
@@ -87,91 +69,8 @@ def _rfc3339(time: datetime.datetime) -> str:
     return f"{time.replace(tzinfo=None).isoformat()}Z"
 
 
-@dataclasses.dataclass(frozen=True)
-class Refused:
-    """A scene that cannot be used, and the reason in one sentence."""
-
-    id: str
-    reason: str
-
-
-def open_all(
-    found: Sequence[SceneFiles],
-    contract: Contract,
-    *,
-    mode: str = "contract",
-    bands: tuple[int, ...] = (),
-    known: Mapping[str, CatalogueScene] | None = None,
-    on_scene: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[CatalogueScene], list[Refused]]:
-    """Opens scenes under a contract.
-
-    Args:
-        found: the scenes to open.
-        contract: of the network's training.
-        mode: see `rasters.open_scene`.
-        bands: see `rasters.open_scene`.
-        known: entries of an earlier run with the same contract, mode and bands; reused if no file has changed.
-        on_scene: called with the number of opened scenes and of all scenes.
-
-    Returns:
-        The usable scenes in the given order, and the refused ones.
-    """
-    entries, refused = [], []
-    for number, item in enumerate(found, start=1):
-        try:
-            entries.append(_open(item, contract, mode, bands, known or {}))
-        except InputError as error:
-            refused.append(Refused(item.id, str(error)))
-        on_scene(number, len(found))
-    return entries, refused
-
-
-def _open(
-    item: SceneFiles, contract: Contract, mode: str, bands: tuple[int, ...], known: Mapping[str, CatalogueScene]
-) -> CatalogueScene:
-    files = {name: [path.absolute() for path in paths] for name, paths in item.files().items()}
-    stamps = stamps_of(files)
-    old = known.get(item.id)
-    if old is not None and old.contents and old.stamps == stamps and (old.date, old.cloud) == (item.date, item.cloud):
-        return old
-    opened = item.opened() if item.opened else open_files(item.id, files, contract, mode=mode, bands=bands)
-    _check_lattice(opened, str(files[contract.primary.name][0]))
-    return CatalogueScene(
-        item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, contents_of(stamps)
-    )
-
-
-def stamps_of(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
-    """Path, bytes and modification time (ns) of every file of a scene; see `CatalogueScene`."""
-    rasters = [path for paths in files.values() for path in paths]
-    behind = {file for raster in rasters for file in files_behind(raster)}
-    behind |= {xml for file in {f.parent: f for f in behind}.values() for xml in metadata_files(file)}
-    behind |= {scl for raster in rasters if (scl := classification(raster)) is not None}
-    return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(behind) if f.exists())
-
-
-def contents_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    """A digest that changes with the files' bytes, not with their times; it samples, as whole scenes are too large."""
-    return hashlib.sha256("".join(sampled_sha256(path) for path, _, _ in stamps).encode()).hexdigest()
-
-
-def _check_lattice(opened: OpenedScene, where: str) -> None:
-    lattice = opened.scene.lattice
-    if zone_of_epsg(_epsg(lattice)) is None:
-        raise InputError(
-            f"{where} is in {crs_name(lattice)}, but the map of an area needs scenes in a UTM zone of WGS 84: "
-            f"{warp_advice(lattice, where, COARSE_SPACING)}, or map it alone, without --aoi"
-        )
-    off = [v - COARSE_SPACING * round(v / COARSE_SPACING) for v in (lattice.affine.c, lattice.affine.f)]
-    if max(map(abs, off)) > _TOLERANCE:
-        raise InputError(
-            f"{where} is {off[0]:+.2f} m and {off[1]:+.2f} m off the 10 m lattice of its UTM zone, which all scenes of "
-            f"an area must share: {warp_advice(lattice, where, COARSE_SPACING)}, or map it alone, without --aoi"
-        )
-
-
-def _epsg(lattice: GeoBox) -> int | None:
+def epsg_of(lattice: GeoBox) -> int | None:
+    """The EPSG code of a lattice; None without one."""
     return None if lattice.crs is None else lattice.crs.epsg
 
 

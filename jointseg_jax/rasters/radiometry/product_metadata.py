@@ -1,4 +1,4 @@
-"""Finds the files of a Sentinel-2 product beside its rasters, and reads its metadata (MTD_MSIL1C.xml, MTD_MSIL2A.xml)."""
+"""Finds the files of a Sentinel-2 product beside its rasters, and reads its metadata (`MTD_MSI*.xml`)."""
 
 import dataclasses
 import os

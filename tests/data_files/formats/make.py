@@ -76,7 +76,8 @@ def run(config):
 def product(trained, raw):
     """A map of a small area with its plan, catalogue and ledger; halo and rate beside the checkpoint."""
     from jointseg_jax.jobs.executors import Serial
-    from jointseg_jax.mapping.area.map_area import map_area, plan_area
+    from jointseg_jax.mapping.area.map_area import map_area
+    from jointseg_jax.mapping.area.plan_area import plan_area
     from jointseg_jax.mapping.area.product_plan import Settings
     from jointseg_jax.mapping.predictor import halo
 

@@ -12,7 +12,8 @@ import shapely
 from jointseg_jax.geo.utm_zones import Zone, to_degrees
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.mapping.area.map_area import map_area, plan_area
+from jointseg_jax.mapping.area.map_area import map_area
+from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.mapping.area.product_plan import Settings
 from jointseg_jax.mapping.predictor.halo import TOLERANCE
 from jointseg_jax.mapping.predictor.predictor import Predictor

@@ -96,7 +96,7 @@ def test_files_that_have_not_changed_are_not_opened_again(raw, data, tmp_path, m
     opened = []
     real = open_scene.__globals__["open_files"]
     monkeypatch.setattr(
-        "jointseg_jax.mapping.scenes.catalogue.open_files",
+        "jointseg_jax.mapping.scenes.open_all.open_files",
         lambda name, *a, **k: opened.append(name) or real(name, *a, **k),
     )
     toy.rewrite(tmp_path / "b.tif", values=lambda v: v + 1)
