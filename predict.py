@@ -125,17 +125,22 @@ def main() -> None:
 def _map_scene(trained: Any) -> None:
     from jointseg_jax.mapping.scene_map import map_scene
     from jointseg_jax.mapping.scenes.find import single_files
+    from jointseg_jax.rasters.open_scene import open_scene
 
-    path = pathlib.Path(str(_INPUT.value))
+    path, contract = pathlib.Path(str(_INPUT.value)), trained.meta.contract
     with tempfile.TemporaryDirectory(prefix="jointseg-") as stacks:
-        map_scene(
-            trained,
+        opened = open_scene(
             path,
-            pathlib.Path(str(_OUTPUT.value)),
+            contract,
             mode=_RADIOMETRY.value,
             keep_grid=_KEEP_GRID.value,
             bands=tuple(int(b) for b in _BANDS.value),
-            files=single_files(path, trained.meta.contract, pathlib.Path(stacks)),
+            files=single_files(path, contract, pathlib.Path(stacks)),
+        )
+        map_scene(
+            trained,
+            opened,
+            pathlib.Path(str(_OUTPUT.value)),
             tile=_TILE.value,
             batch=_BATCH.value,
             augment=_AUGMENT.value,

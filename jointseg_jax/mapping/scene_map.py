@@ -1,10 +1,10 @@
-"""Maps one scene, from opening it to the finished product; `predict.py` runs it."""
+"""Maps one opened scene; `predict.py` runs it."""
 
 import contextlib
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 
 import tqdm
 
@@ -16,21 +16,16 @@ from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
 from jointseg_jax.mapping.scenes.stamps import contents_of, stamps_of
 from jointseg_jax.rasters.contract import FINE_FACTOR
-from jointseg_jax.rasters.open_scene import OpenedScene, open_scene
-from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.rasters.scene import OpenedScene, Scene
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained
 
 
 def map_scene(
     trained: Trained,
-    path: str | os.PathLike[str],
+    opened: OpenedScene,
     folder: str | os.PathLike[str],
     *,
-    mode: str = "contract",
-    keep_grid: bool = False,
-    bands: tuple[int, ...] = (),
-    files: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
     tile: int = 64,
     batch: int | None = None,
     augment: bool = False,
@@ -39,16 +34,12 @@ def map_scene(
     image: bool = True,
     say: Callable[[str], None] = print,
 ) -> Product:
-    """Opens a scene under the network's contract, maps it and reports what the map holds.
+    """Maps a scene and reports what the map holds.
 
     Args:
         trained: the network.
-        path: raster or folder, see `open_scene`.
+        opened: the scene, opened under the network's contract, see `open_scene`.
         folder: for the product.
-        mode: how its radiometry is interpreted, see `open_scene`.
-        keep_grid: see `open_scene`.
-        bands: see `open_scene`.
-        files: see `open_scene`.
         tile: core size in coarse pixels.
         batch: see `Predictor`.
         augment: see `Predictor`.
@@ -58,18 +49,16 @@ def map_scene(
         say: receives the lines of the report.
 
     Raises:
-        InputError: the scene breaks the contract or is unreadable, or the folder holds other files or another run.
+        InputError: the scene is unreadable, or the folder holds other files or another run.
         StorageError: the disk is full.
     """
-    path = pathlib.Path(path)
     folder = pathlib.Path(folder)
-    opened = open_scene(path, trained.meta.contract, mode=mode, keep_grid=keep_grid, bands=bands, files=files)
     scene = opened.scene
+    path = opened.path or pathlib.Path(scene.name)
     bounds.TILE.check("--tile", tile)
     tile, batch = fitted(tile, batch, *scene.shape)
     stamps = stamps_of({name: [pathlib.Path(f.path) for f in files] for name, files in scene.layers.items()})
-    settings = {"radiometry": mode, "keep_grid": keep_grid, "bands": bands, "augment": augment}
-    settings |= {"confidence": confidence, "dtype": dtype, "image": image}
+    settings = {**opened.asked, "augment": augment, "confidence": confidence, "dtype": dtype, "image": image}
     run = {
         "network": described(trained),
         "scene": f"{path.name}, contents {contents_of(stamps)[:12]}",

@@ -25,25 +25,10 @@ from jointseg_jax.rasters.radiometry.sample import Sample, nests, take_sample
 from jointseg_jax.rasters.radiometry.units import check_against_training, harmonise
 from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
 from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
-from jointseg_jax.rasters.scene import Layer, Scene
+from jointseg_jax.rasters.scene import Layer, OpenedScene, Scene
 
 RADIOMETRY = ("contract", "display", "harmonise")
 _SIDE = 512  # pixels on a side of a decimated scene
-
-
-@dataclasses.dataclass(frozen=True)
-class OpenedScene:
-    """A scene and the decisions made while opening it.
-
-    Attributes:
-        scene: ready for reading.
-        decisions: how it is decoded, for the product's tags.
-        valid: where its first modality is valid, decimated to at most 512 on a side: bool [h, w].
-    """
-
-    scene: Scene
-    decisions: dict[str, str]
-    valid: np.ndarray
 
 
 def open_scene(
@@ -75,9 +60,11 @@ def open_scene(
     path = pathlib.Path(path)
     known = find_files(path, contract) if files is None else {k: [*map(pathlib.Path, v)] for k, v in files.items()}
     try:
-        return open_files(path.stem, known, contract, mode=mode, keep_grid=keep_grid, bands=bands)
+        opened = open_files(path.stem, known, contract, mode=mode, keep_grid=keep_grid, bands=bands)
     except NotMetric as error:
         raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
+    asked = {"radiometry": mode, "keep_grid": str(keep_grid), "bands": str(bands)}
+    return dataclasses.replace(opened, path=path, asked=asked)
 
 
 def open_files(

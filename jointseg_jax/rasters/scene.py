@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -141,3 +142,22 @@ class Scene:
                 read = functools.partial(layer.read, handles=handles)
                 values[date], valid[date] = interpolate(read, window, factor, shape)
         return {"values": values, "valid": valid}
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedScene:
+    """A scene and the decisions made while opening it.
+
+    Attributes:
+        scene: ready for reading.
+        decisions: how it is decoded, for the product's tags.
+        valid: where its first modality is valid, decimated to at most 512 on a side: bool [h, w].
+        path: the raster or folder that `open_scene` was given; None if it was given files.
+        asked: the arguments of `open_scene` that determine how the scene is read, as text.
+    """
+
+    scene: Scene
+    decisions: dict[str, str]
+    valid: np.ndarray
+    path: pathlib.Path | None = None
+    asked: Mapping[str, str] = dataclasses.field(default_factory=dict)

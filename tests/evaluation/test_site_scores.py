@@ -13,6 +13,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confusion import Confusion
 from jointseg_jax.evaluation.evaluate import evaluate, table
 from jointseg_jax.mapping.scene_map import map_scene
+from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.storage.files import read_json
 from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.train import train
@@ -40,7 +41,9 @@ def evaluated(trained, data, tmp_path_factory):
 def mapped(trained, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("map")
     lines: list[str] = []
-    product = map_scene(trained, data.root / "sites" / "d", folder, tile=20, say=lines.append)
+    product = map_scene(
+        trained, open_scene(data.root / "sites" / "d", trained.meta.contract), folder, tile=20, say=lines.append
+    )
     return product, lines
 
 
@@ -215,5 +218,6 @@ def test_a_subset_of_modalities_is_enough(config, data, tmp_path):
     assert [m.name for m in trained.meta.contract.modalities] == ["s2"]
     metrics = evaluate(trained, datasets.load(data.root), "test", tmp_path / "e", tile=20, say=lambda _: None)
     assert metrics["pixels"] > 0
-    product = map_scene(trained, data.root / "sites" / "d" / "s2.tif", tmp_path / "m", tile=20, say=lambda _: None)
+    opened = open_scene(data.root / "sites" / "d" / "s2.tif", trained.meta.contract)
+    product = map_scene(trained, opened, tmp_path / "m", tile=20, say=lambda _: None)
     assert product.valid_pixels > 0

@@ -11,8 +11,9 @@ from fuzz.engine import Attempt, Kind, Step, Wrong
 from fuzz.scene_drafts import Draft
 
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.open_scene import OpenedScene, open_scene
+from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.reader import Handles
+from jointseg_jax.rasters.scene import OpenedScene
 
 _VRT = """<VRTDataset rasterXSize="{w}" rasterYSize="{h}"><SRS>{crs}</SRS>
 <GeoTransform>{left}, 10, 0, {top}, 0, -10</GeoTransform>

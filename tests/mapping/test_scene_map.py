@@ -9,8 +9,8 @@ import rasterio
 import toy
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.mapping import scene_map
 from jointseg_jax.mapping.product.quicklook import quicklook
-from jointseg_jax.mapping.scene_map import map_scene
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.pictures import drawing
@@ -18,6 +18,12 @@ from jointseg_jax.rasters.writer import Layout, write_raster
 from jointseg_jax.training.set_up import set_up
 
 HEIGHT, WIDTH = 23, 37  # odd on purpose: no tile and no 20 m pixel divides them
+
+
+def map_scene(network, path, folder, *, mode="contract", keep_grid=False, **settings):
+    """Opens a scene and maps it, as predict.py does."""
+    opened = open_scene(path, network.meta.contract, mode=mode, keep_grid=keep_grid)
+    return scene_map.map_scene(network, opened, folder, **settings)
 
 
 @pytest.fixture(scope="module")

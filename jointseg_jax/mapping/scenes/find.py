@@ -15,9 +15,10 @@ from jointseg_jax.mapping.scenes import stac
 from jointseg_jax.mapping.scenes.band_files import BandFiles, from_safe, group, is_safe
 from jointseg_jax.mapping.scenes.stac_items import percentage, read_items
 from jointseg_jax.rasters.contract import Contract, differences
-from jointseg_jax.rasters.open_scene import OpenedScene, find_files, valid_sample
+from jointseg_jax.rasters.open_scene import find_files, valid_sample
 from jointseg_jax.rasters.radiometry.band_names import bands_note
 from jointseg_jax.rasters.reader import open_raster
+from jointseg_jax.rasters.scene import OpenedScene
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 # Words in the names of files that products and processors write beside a scene.

@@ -15,7 +15,8 @@ from jointseg_jax.mapping.scenes.stamps import contents_of, stamps_of
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.metric import warp_advice
-from jointseg_jax.rasters.open_scene import OpenedScene, open_files
+from jointseg_jax.rasters.open_scene import open_files
+from jointseg_jax.rasters.scene import OpenedScene
 
 _TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattice
 
