@@ -36,12 +36,12 @@ def main() -> None:
     from jointseg_jax.data import dataset
     from jointseg_jax.evaluation.evaluate import evaluate
     from jointseg_jax.storage.files import file_name
-    from jointseg_jax.training.devices import parallel
+    from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.trained import load_trained
 
     if _SPLIT.value not in ("train", "validation", "test"):
         raise InputError(f"--split={_SPLIT.value} is unknown; known: train, validation, test")
-    parallel.use_compilation_cache()
+    use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
     data = dataset.load(_DATASET.value or trained.meta.config["dataset"]["path"])
     name = _SPLIT.value if _DATASET.value is None else f"{file_name(str(data.description['name']))}-{_SPLIT.value}"

@@ -101,13 +101,13 @@ _OF_AREAS = ("grid", "executor", "workers", "scheduler", "slurm", "shard", "plan
 def main() -> None:
     """Runs the mapping."""
     from jointseg_jax.mapping.scenes.find import is_single
-    from jointseg_jax.training.devices import parallel
+    from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.trained import load_trained
 
     if not all(b.strip().isdigit() for b in _BANDS.value):
         raise InputError(f"--bands={','.join(_BANDS.value)} must be band numbers such as 1,2,3")
     executor = chosen_executor()
-    parallel.use_compilation_cache()
+    use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
     if _AOI.value is None and is_single(pathlib.Path(str(_INPUT.value)), trained.meta.contract):
         given = [f for f in _OF_AREAS if flags.FLAGS[f].present]

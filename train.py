@@ -42,7 +42,8 @@ flags.mark_flag_as_required("config")
 
 def main() -> None:
     """Runs the training."""
-    from jointseg_jax.training.devices import multiprocess, parallel, processes
+    from jointseg_jax.training.devices import multiprocess, processes
+    from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.planning import step_cost
     from jointseg_jax.training.run import profiling
     from jointseg_jax.training.train import train
@@ -50,7 +51,7 @@ def main() -> None:
     if _INIT_FROM.value:
         _CONFIG.value.init_from = str(_INIT_FROM.value)
     if _PLAN.value:
-        parallel.use_compilation_cache()
+        use_compilation_cache()
         step_cost.plan(_CONFIG.value)
         return
     if _WORKDIR.value is None:
@@ -60,7 +61,7 @@ def main() -> None:
     decided = processes.decide(said, os.environ)
     workdir = pathlib.Path(str(_WORKDIR.value))
     with multiprocess.connected(decided, connect=_CONNECT.value, heartbeat=_HEARTBEAT.value):
-        parallel.use_compilation_cache(workdir)
+        use_compilation_cache(workdir)
         train(_CONFIG.value, workdir, wanted)
 
 

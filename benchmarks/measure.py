@@ -275,16 +275,16 @@ def _data(subject: Subject, ours: Ours, steps: int, say: Say) -> dict[str, Any]:
     config = experiment.config.data
     say(f"{steps} steps with data")
     meter = Meter(config.batch, 0.0)
-    with contextlib.closing(subject.feed(ours.steps)) as feed:
+    with contextlib.closing(subject.loader(ours.steps)) as loader:
         for number in range(warm_up + steps):
             if number == warm_up:
                 meter.restart(number)
             with meter.waiting():
-                batch = next(feed)
+                batch = next(loader)
             ours.state, metrics = ours.program(ours.state, batch)
             jax.device_get(metrics)  # as the training loop does
         read = meter.read(warm_up + steps)
-        masked = feed.masked
+        masked = loader.masked
     if masked:
         raise InputError(f"{masked} patches of {experiment.data.root} could not be read: see above")
     say("reading alone")

@@ -69,7 +69,7 @@ class Subject:
         params = jax.device_put(jax.tree.map(moved, state.params), self.experiment.shardings().params)
         return dataclasses.replace(state, params=params, ema=jax.tree.map(jnp.copy, params))
 
-    def feed(self, first: int) -> Loader:
+    def loader(self, first: int) -> Loader:
         """The batches of a run from step `first` on, as the training loop reads them."""
         return Loader(self.experiment, first)
 

@@ -12,8 +12,9 @@ from typing import TypeAlias
 import grain
 import numpy as np
 
-from jointseg_jax.data.patches import PatchReader, Sample, dihedral, stack
-from jointseg_jax.data.patches import jitter as jitter_sample
+from jointseg_jax.data.augmentation import dihedral
+from jointseg_jax.data.augmentation import jitter as jitter_sample
+from jointseg_jax.data.patches import PatchReader, Sample, stack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ def training_batches(
         start: the step to begin at.
         slice_: this process's share.
         augment: flip and rotate by right angles.
-        jitter: spread of a random gain on input and image, see `patches.jitter`; 0 for none.
+        jitter: spread of a random gain on input and image, see `augmentation.jitter`; 0 for none.
         threads: reading threads.
         workers: reading processes (spawned); 0 for threads only, usually faster because GDAL releases the GIL.
 

@@ -45,9 +45,9 @@ class Doubts:
     def __init__(self) -> None:
         self._one_class = 0
 
-    def look(self, verdict: ValidationResult) -> list[str]:
+    def look(self, result: ValidationResult) -> list[str]:
         """Warnings about a validation; the one about a single class everywhere is given once."""
-        counts, fitted = verdict.logits, verdict.fitted
+        counts, fitted = result.logits, result.fitted
         labelled = counts.sum(1)
         if not labelled.all():
             return []  # labels of one class: nothing can be judged
@@ -57,7 +57,7 @@ class Doubts:
                 f"the calibration temperature is at its limit ({fitted.temperature:g}), so probabilities are not "
                 "calibrated; the usual cause is a network that has learned too little"
             )
-        share = calibration.predicted_share(counts, verdict.edges, fitted)
+        share = calibration.predicted_share(counts, result.edges, fitted)
         predicted = np.array([1 - share, share]) * labelled.sum()
         absent = np.flatnonzero(predicted < _RARE * labelled)
         self._one_class = self._one_class + 1 if len(absent) else 0

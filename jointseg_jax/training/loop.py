@@ -48,12 +48,12 @@ class Loop:
         first = int(self.state.step)
         self._catch_up(first)
         self._meter.restart(first)
-        feed = Loader(self._experiment, first)
-        with contextlib.closing(feed), contextlib.closing(log.progress(first, config.steps)) as bar:
+        loader = Loader(self._experiment, first)
+        with contextlib.closing(loader), contextlib.closing(log.progress(first, config.steps)) as bar:
             for step in range(first, config.steps):
                 self._stopping.check()
                 with self._meter.waiting():
-                    batch = next(feed)
+                    batch = next(loader)
                 # Waiting for each step costs a dispatch, but dumps hold the state that failed, a stop need not wait
                 # for queued steps, and the measured rates are true.
                 with trace.step(step):
@@ -64,7 +64,7 @@ class Loop:
                 done = step + 1
                 last = done == config.steps
                 if done % config.log_every == 0 or last:
-                    masked = consensus.total(feed.masked)
+                    masked = consensus.total(loader.masked)
                     values |= {"learning_rate": float(self._experiment.schedule(step)), "masked": masked}
                     values |= self._meter.read(done)
                     log.record("train", done, values)
@@ -81,7 +81,7 @@ class Loop:
                     self._saver.finish(self.state, self._experiment.meta(self.fitted))
                 elif done % config.checkpoint_every == 0:
                     self._saver.begin(self.state, self._experiment.meta(self.fitted))
-            self._summarise(first, consensus.total(feed.masked))
+            self._summarise(first, consensus.total(loader.masked))
 
     def _catch_up(self, first: int) -> None:
         """Repeats the validation that a stop cut short; the best checkpoint is then the same as without the stop."""
@@ -93,7 +93,7 @@ class Loop:
 
     def _validate(self, step: int) -> None:
         experiment, log, config = self._experiment, self._log, self._experiment.config
-        verdict = validation.validate(
+        result = validation.validate(
             self._evaluate,
             self.state.ema,
             experiment.validation,
@@ -104,21 +104,21 @@ class Loop:
             limit=config.validate_patches,  # always the same patches, to make scores comparable
             check=self._stopping.check,
         )
-        self.fitted = verdict.fitted
-        log.record("validation", step, verdict.scores | {"masked": verdict.masked})
-        log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in verdict.scores.items()))
-        for doubt in self._doubts.look(verdict):
+        self.fitted = result.fitted
+        log.record("validation", step, result.scores | {"masked": result.masked})
+        log.say(f"step {step}: validation " + ", ".join(f"{k} {v:.3f}" for k, v in result.scores.items()))
+        for doubt in self._doubts.look(result):
             log.say(f"warning: step {step}: {doubt}")
-        if verdict.masked:
-            log.say(f"step {step}: {verdict.masked} validation patches could not be read and are not in these figures")
-        for name, counts in zip(experiment.contract.class_names, verdict.logits, strict=True):
-            log.histogram(f"logits/{name}", step, counts, verdict.edges)
+        if result.masked:
+            log.say(f"step {step}: {result.masked} validation patches could not be read and are not in these figures")
+        for name, counts in zip(experiment.contract.class_names, result.logits, strict=True):
+            log.histogram(f"logits/{name}", step, counts, result.edges)
         if config.panels:
             weights = parallel.usable_here(self.state.ema)
             if jax.process_index() == 0:
                 batch = next(evaluation_batches(experiment.validation, batch=config.panels, limit=config.panels))
                 outputs = validation.run(experiment.model, weights, batch)
-                picture = validation.picture(experiment.contract, batch, outputs, verdict.fitted, config.panels)
+                picture = validation.picture(experiment.contract, batch, outputs, result.fitted, config.panels)
                 log.picture("validation", step, picture)
         self._meter.restart(step)
 

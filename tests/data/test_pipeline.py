@@ -5,7 +5,8 @@ import jax
 import numpy as np
 import pytest
 
-from jointseg_jax.data.patches import PatchReader, dihedral, jitter
+from jointseg_jax.data.augmentation import dihedral, jitter
+from jointseg_jax.data.patches import PatchReader
 from jointseg_jax.data.pipeline import Slice, evaluation_batches, training_batches
 
 pytestmark = pytest.mark.quick

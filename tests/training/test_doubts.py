@@ -15,7 +15,7 @@ BINS = 400
 EDGES = np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, BINS + 1)
 
 
-def verdict(negative, positive):
+def validated(negative, positive):
     """Of logit differences of pervious and impervious pixels."""
     counts = np.stack([np.histogram(np.clip(x, -LOGIT_LIMIT, LOGIT_LIMIT), EDGES)[0] for x in (negative, positive)])
     return ValidationResult(calibration.fit(counts.astype(float), LOGIT_LIMIT, 0), {}, counts, EDGES, 0)
@@ -23,13 +23,13 @@ def verdict(negative, positive):
 
 def learned():
     rng = np.random.default_rng(0)
-    return verdict(rng.normal(-2, 2, 9000), rng.normal(2, 2, 1000))
+    return validated(rng.normal(-2, 2, 9000), rng.normal(2, 2, 1000))
 
 
 def idle():
     """The same logit whatever the ground."""
     rng = np.random.default_rng(0)
-    return verdict(rng.normal(0, 1e-3, 9000), rng.normal(0, 1e-3, 1000))
+    return validated(rng.normal(0, 1e-3, 9000), rng.normal(0, 1e-3, 1000))
 
 
 @pytest.mark.quick
@@ -65,7 +65,7 @@ def test_one_class_everywhere_is_said_at_the_third_time():
 @pytest.mark.quick
 def test_a_temperature_at_its_limit_is_said():
     rng = np.random.default_rng(0)
-    reversed_ = verdict(
+    reversed_ = validated(
         rng.normal(2, 2, 5000), rng.normal(-2, 2, 5000)
     )  # surer is worse: no temperature is high enough
     assert any("calibration temperature is at its limit" in line for line in doubts.Doubts().look(reversed_))
@@ -76,7 +76,7 @@ def test_a_temperature_at_its_limit_is_said():
 def test_ground_of_one_class_gives_no_doubt():
     watch = doubts.Doubts()
     for _ in range(4):
-        assert not watch.look(verdict(np.zeros(100), np.zeros(0)))
+        assert not watch.look(validated(np.zeros(100), np.zeros(0)))
 
 
 @pytest.mark.quick

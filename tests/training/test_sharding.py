@@ -12,6 +12,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
 from jointseg_jax.training.method import fresh_state
 from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.step import make_evaluation, make_step
@@ -95,7 +96,7 @@ def test_several_processes_keep_compiled_programs_where_all_see_them(tmp_path, m
     before = jax.config.values["jax_compilation_cache_dir"]
     try:
         jax.config.update("jax_compilation_cache_dir", given and str(tmp_path / given))
-        parallel.use_compilation_cache(tmp_path / "run")
+        use_compilation_cache(tmp_path / "run")
         assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / expected)
     finally:
         jax.config.update("jax_compilation_cache_dir", before)

@@ -30,7 +30,7 @@ from jointseg_jax.rasters.lattice import Window, refine
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.writer import Layout, cog_writer
 from jointseg_jax.storage import typed
-from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
 from jointseg_jax.training.trained import Trained, load_trained
 
 TILES = "tiles"
@@ -77,7 +77,7 @@ class TileWork:
         return map_tile(state.predictor, state.plan, tile, scenes, self._product)
 
     def _load(self) -> _State:
-        parallel.use_compilation_cache()
+        use_compilation_cache()
         trained = load_trained(self._workdir, checkpoint=str(self._step), weights=self._weights)
         plan, scenes = product_plan.load(self._product, trained.meta.contract)
         if weights_digest(trained.params) != plan.network["sha256"]:

@@ -5,8 +5,6 @@ large for one device are trained or mapped in slabs, and devices exchange only t
 their EMA and the optimiser state are replicated unless a rule table shards some of them over `data`.
 """
 
-import os
-import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
@@ -25,26 +23,6 @@ HOW = ("largest", "whole")
 Rules = Sequence[tuple[str, str]]
 A = ParamSpec("A")
 R = TypeVar("R")
-
-
-def use_compilation_cache(shared: pathlib.Path | None = None) -> None:
-    """Caches compiled programs on disk, which reduces a second start to seconds.
-
-    The folder is JAX_COMPILATION_CACHE_DIR if set, `shared`/xla for several processes, or the user's cache for one.
-
-    Args:
-        shared: a folder that all processes of the run see.
-    """
-    if not jax.config.values.get("jax_compilation_cache_dir"):
-        # Process 0 alone writes, and on GPUs all processes autotune a program together: if one found the program in a
-        # local cache, the others would wait for its part.
-        if shared is not None and jax.process_count() > 1:
-            cache = shared / "xla"
-        else:
-            cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jointseg-jax" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def make_mesh(data: int = -1, space: int = 1) -> Mesh:
