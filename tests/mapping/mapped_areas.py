@@ -3,7 +3,8 @@
 import toy
 
 from jointseg_jax.jobs.executors import Serial
-from jointseg_jax.mapping.area.map_area import map_area, plan_area
+from jointseg_jax.mapping.area.map_area import map_area
+from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.mapping.area.product_plan import Settings
 from jointseg_jax.storage.files import sha256
 

@@ -188,9 +188,9 @@ def _introduce(plan: product_plan.Plan, covered: Coverage, product: pathlib.Path
     say(f"scenes  {about['scenes']}" + (f", {len(about['refused'])} refused" if about["refused"] else ""))
     preferred = {s.candidates[0].scene for s in plan.tiles if s.candidates}
     say(
-        f"area    {rates.km2(covered.aoi_m2)} in zone{'s' * (len(zones) != 1)} {', '.join(zones)}: {len(plan.tiles)} tiles "
-        f"of {settings.grid / 1000:g} km, {len(plan.units)} with a scene; {len(preferred)} scenes are the first choice "
-        "of a tile"
+        f"area    {rates.km2(covered.aoi_m2)} in zone{'s' * (len(zones) != 1)} {', '.join(zones)}: {len(plan.tiles)} "
+        f"tiles of {settings.grid / 1000:g} km, {len(plan.units)} with a scene; {len(preferred)} scenes are the first "
+        "choice of a tile"
     )
     if covered.without_scene_m2 > 0.5:
         share = covered.without_scene_m2 / covered.aoi_m2

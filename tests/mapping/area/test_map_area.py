@@ -17,7 +17,7 @@ from jointseg_jax.geo.ellipsoid import area as square_metres
 from jointseg_jax.geo.ellipsoid import area_in
 from jointseg_jax.geo.utm_zones import Zone, to_degrees, to_zone
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.mapping.area.map_area import plan_area
+from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.mapping.predictor.halo import TOLERANCE
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.rasters.open_scene import open_scene

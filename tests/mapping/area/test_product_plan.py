@@ -11,7 +11,7 @@ from mapped_areas import SETTINGS, ignore, make_product
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.area import product_plan
-from jointseg_jax.mapping.area.map_area import plan_area
+from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.storage import formats
 from jointseg_jax.storage.files import read_json
 from jointseg_jax.storage.locks import exclusive

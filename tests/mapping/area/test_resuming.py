@@ -12,7 +12,8 @@ from jointseg_jax.errors import Unfinished
 from jointseg_jax.geo.utm_zones import to_degrees
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.mapping.area.map_area import map_area, plan_area
+from jointseg_jax.mapping.area.map_area import map_area
+from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.mapping.predictor import halo as halos
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.storage import formats

@@ -16,8 +16,9 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
 from jointseg_jax.mapping.area import product_plan
 from jointseg_jax.mapping.area.partition import partition, with_scenes
-from jointseg_jax.mapping.scenes.catalogue import ListedScene, from_listed, open_all, to_json
+from jointseg_jax.mapping.scenes.catalogue import ListedScene, from_listed, to_json
 from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_json

@@ -8,8 +8,8 @@ import toy
 from scene_values import first_modality
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.catalogue import open_all
 from jointseg_jax.mapping.scenes.find import find, is_single, iso_date
+from jointseg_jax.mapping.scenes.open_all import open_all
 
 
 def test_rasters_in_a_folder(raw, data, tmp_path):

@@ -6,8 +6,8 @@ import toy
 from scene_values import assert_same_values, read_values
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.catalogue import open_all
 from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.storage.files import read_json, write_json
 
 
