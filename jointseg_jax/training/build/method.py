@@ -10,13 +10,11 @@ from jointseg_jax.models.discriminator import SIDE_MULTIPLE, UNetDiscriminator
 from jointseg_jax.models.jointseg import JointSeg, init_params
 from jointseg_jax.models.vgg import LAYERS, reduction
 from jointseg_jax.rasters.contract import FINE_FACTOR
+from jointseg_jax.training.build.optimizers import build_hold, build_optimizers, check_frozen
 from jointseg_jax.training.losses.adversarial_loss import AdversarialLoss
 from jointseg_jax.training.losses.objective import Objective
 from jointseg_jax.training.losses.optional import class_weights
 from jointseg_jax.training.method import Method
-from jointseg_jax.training.build.optimizers import build_hold
-from jointseg_jax.training.build.optimizers import build_optimizers
-from jointseg_jax.training.build.optimizers import check_frozen
 
 
 def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) -> Objective:
@@ -74,7 +72,9 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
     )
 
 
-def build_adversarial(config: Any, model: JointSeg, patch: int, *, seed: int, accumulate: int, space: int) -> AdversarialLoss | None:
+def build_adversarial(
+    config: Any, model: JointSeg, patch: int, *, seed: int, accumulate: int, space: int
+) -> AdversarialLoss | None:
     """The losses of the adversarial phase that `config.adversarial` describes; None where no weight is set.
 
     Args:
