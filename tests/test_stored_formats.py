@@ -52,8 +52,8 @@ def test_the_checkpoint(folder, trained):
     assert weights_digest(trained.params) == known["sha256"]
     assert (trained.meta.calibration.temperature, trained.meta.calibration.threshold) == (1.5, 0.45)
     assert Stored(folder / "run").best() == 0
-    assert halo.kept(trained)["halo"] == 4
-    assert confidence.measured(trained, "float32")["auroc"] == 0.8
+    assert halo.kept(trained).halo == 4
+    assert confidence.measured(trained, "float32").auroc == 0.8
 
 
 def test_its_config_has_every_field_of_today(trained):

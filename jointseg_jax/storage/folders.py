@@ -12,10 +12,10 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.storage import files, formats, locks, retries
+from jointseg_jax.storage import files, formats, locks, retries, typed
 
 MARKER = "MADE_BY"
 _LISTED = 3  # names in a message
@@ -23,6 +23,12 @@ _LISTED = 3  # names in a message
 _IGNORED = ("lost+found", "Thumbs.db", "desktop.ini", "*.log", "*.out", "*.err")
 
 Path = str | os.PathLike[str]
+
+
+class _Marker(TypedDict):
+    kind: str
+    run: dict[str, Any]
+    files: list[str]
 
 
 class Claim:
@@ -244,12 +250,9 @@ def _read(folder: pathlib.Path) -> dict[str, Any] | None:
     """Reads a folder's marker; None if there is none."""
     path = folder / MARKER
     try:
-        record = formats.read_record(path, formats.FOLDER)
-        return {"kind": str(record["kind"]), "run": dict(record["run"]), "files": list(map(str, record["files"]))}
+        return dict(typed.read(path, _Marker, formats.FOLDER, partial=True))
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError) as error:
-        raise formats.damaged(path, formats.FOLDER, f"{type(error).__name__}: {error}") from error
 
 
 def _contents(folder: pathlib.Path, guests: Iterable[Path]) -> list[str]:

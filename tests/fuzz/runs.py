@@ -80,8 +80,9 @@ _CHECKPOINT = (
 @functools.cache
 def _kept() -> bytes:
     key = halo._key(mapped.loaded(), halo.TOLERANCE)
-    known = {**key, "halo": 4, "errors": {"2": 0.1, "4": 0.0}, "reference": 48, "met": True, "scene": "s", "crops": 8}
-    return json.dumps(formats.seal({**known, "theory": 48}, formats.HALO)).encode()
+    measured = {"halo": 4, "errors": {"2": 0.1, "4": 0.0}, "reference": 48, "met": True}
+    known = {**vars(key), **measured, "scene": "s", "crops": 8, "theory": 48}
+    return json.dumps(formats.seal(known, formats.HALO)).encode()
 
 
 def _beside(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
@@ -108,8 +109,8 @@ def _beside(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
 
     def check(result: Any) -> None:
         known, expected = result
-        if known is not None and (known["halo"], known["met"]) != (4, True):
-            raise Wrong(f"a halo of {known['halo']}, met {known['met']}")
+        if known is not None and (known.halo, known.met) != (4, True):
+            raise Wrong(f"a halo of {known.halo}, met {known.met}")
         if expected is not None and not 0 <= expected["seconds"] < float("inf"):
             raise Wrong(f"{expected['seconds']} seconds are expected")
 

@@ -5,18 +5,47 @@ wrong against right pixels was measured by `evaluate.py --augment` on reference 
 holds for these weights, this calibration and this arithmetic only.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor.predictor import Predictor
-from jointseg_jax.storage import formats
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.training.trained import Trained
 
 FILE = "confidence.json"
 LEVELS = 200  # the product stores round(200 c)
 _TAGGED = 10  # points of the risk-coverage curve in the raster's tags; the record holds all of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """The risk (share of wrong pixels) of the most confident pixels, `coverage` of all."""
+
+    coverage: float
+    risk: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Worth:
+    """What a product cites of the record: where (`key`) and on what it was measured; the curve is risk by coverage."""
+
+    step: int
+    weights: str
+    temperature: float
+    threshold: float
+    dtype: str
+    auroc: float
+    curve: tuple[Point, ...]
+    dataset: str
+    split: str
+    pixels: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.auroc <= 1 or not self.curve:
+            raise ValueError(f"an AUROC of {self.auroc:g}, {len(self.curve)} points")
 
 
 def levels(spread: np.ndarray) -> np.ndarray:
@@ -36,14 +65,14 @@ def key(trained: Trained, dtype: str) -> dict[str, Any]:
     }
 
 
-def measured_for(predictor: Predictor) -> dict[str, Any]:
+def measured_for(predictor: Predictor) -> Worth:
     """The record that holds for a predictor; raises `InputError` without augmentation, or see `measured`."""
     if not predictor.augment:
         raise InputError("--confidence needs --augment: it is the agreement of the eight flips and turns of the input")
     return measured(predictor.trained, predictor.dtype)
 
 
-def measured(trained: Trained, dtype: str) -> dict[str, Any]:
+def measured(trained: Trained, dtype: str) -> Worth:
     """Reads the record beside the checkpoint, which `evaluation.evaluate` writes.
 
     Raises:
@@ -55,31 +84,25 @@ def measured(trained: Trained, dtype: str) -> dict[str, Any]:
         "--dtype, or map without --confidence"
     )
     try:
-        record = formats.read_record(path, formats.CONFIDENCE)
-        auroc, curve = float(record["auroc"]), [(float(p["coverage"]), float(p["risk"])) for p in record["curve"]]
+        worth = typed.read(path, Worth, dataclasses.replace(formats.CONFIDENCE, again=ask), partial=True)
     except FileNotFoundError:
         raise InputError(f"the quality of the confidence was not measured ({path} is missing): {ask}") from None
-    except formats.Newer:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error!r}): {ask}") from error
-    if not 0 <= auroc <= 1 or not curve:
-        raise InputError(f"{path} is damaged (an AUROC of {auroc:g}, {len(curve)} points): {ask}")
     for name, value in key(trained, dtype).items():
-        if record.get(name) != value:
-            raise InputError(f"{path} was measured for {name} {record.get(name)!r}, not for {value!r}: {ask}")
-    return dict(record)
+        found = getattr(worth, name)
+        if found != value:
+            raise InputError(f"{path} was measured for {name} {found!r}, not for {value!r}: {ask}")
+    return worth
 
 
-def tags(record: dict[str, Any]) -> dict[str, str]:
+def tags(worth: Worth) -> dict[str, str]:
     """The tags of a confidence raster: its encoding, its measured quality, and where that was measured."""
-    curve = record["curve"]
+    curve = worth.curve
     shown = [curve[round(i * (len(curve) - 1) / (_TAGGED - 1))] for i in range(_TAGGED)]
-    points = dict.fromkeys(f"{p['coverage']:.3f}:{p['risk']:.4f}" for p in shown)
+    points = dict.fromkeys(f"{p.coverage:.3f}:{p.risk:.4f}" for p in shown)
     return {
         "CONFIDENCE": f"value / {LEVELS}, 1 - 2 x standard deviation of the probability over eight members",
-        "CONFIDENCE_AUROC": f"{record['auroc']:.4f} for wrong against right pixels",
+        "CONFIDENCE_AUROC": f"{worth.auroc:.4f} for wrong against right pixels",
         "CONFIDENCE_RISK_COVERAGE": "share of pixels kept, most confident first:share of them wrong "
         + " ".join(points),
-        "CONFIDENCE_MEASURED_ON": f"{record['dataset']}, {record['split']}, {record['pixels']} pixels of 1 m",
+        "CONFIDENCE_MEASURED_ON": f"{worth.dataset}, {worth.split}, {worth.pixels} pixels of 1 m",
     }

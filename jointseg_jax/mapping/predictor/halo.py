@@ -8,7 +8,6 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from jointseg_jax.models.rrdb import DENSE_BLOCKS, DENSE_CONVS
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.scene import Scene
-from jointseg_jax.storage import formats
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.training.trained import Trained
 
 TOLERANCE = 0.0025  # half a step of the probability product
@@ -32,8 +31,40 @@ _CONTRAST = 0.2  # training standard deviations by which a crop must vary: flat 
 _IN_HAND = 4.0  # safety factor: crops sample the ground, so their change must be this much below the tolerance
 
 
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """The weights and the tolerance that a measurement holds for."""
+
+    step: int
+    weights: str
+    sha256: str
+    tolerance: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A halo, and the largest change of the probability that it and each smaller candidate leave.
+
+    `reference` is the context used as full context; `met` says whether the halo meets the tolerance.
+    """
+
+    halo: int
+    errors: dict[str, float]
+    reference: int
+    met: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept(Measured, Key):
+    """The record of a measurement: also the scene, the number of its crops, and the theoretical reach."""
+
+    scene: str
+    crops: int
+    theory: int
+
+
 # Measurements that could not be written to disk, by file, weights digest and tolerance.
-_unwritten: dict[tuple[pathlib.Path, str, float], dict[str, Any]] = {}
+_unwritten: dict[tuple[pathlib.Path, Key], Kept] = {}
 
 
 def theoretical_reach(model: JointSeg) -> int:
@@ -60,43 +91,39 @@ def kept_at(trained: Trained) -> pathlib.Path:
     return trained.workdir / f"halo_{trained.step}_{trained.weights}.json"
 
 
-def kept(trained: Trained, tolerance: float = TOLERANCE) -> dict[str, Any] | None:
+def kept(trained: Trained, tolerance: float = TOLERANCE) -> Kept | None:
     """The measurement for these weights and this tolerance; None without a usable one."""
     return _find(trained, tolerance)[0]
 
 
-def _find(trained: Trained, tolerance: float) -> tuple[dict[str, Any] | None, str]:
+def _find(trained: Trained, tolerance: float) -> tuple[Kept | None, str]:
     """The measurement, and why the file on disk is rejected; that is empty if it is accepted or missing."""
     path, key = kept_at(trained), _key(trained, tolerance)
-    if (path, key["sha256"], tolerance) in _unwritten:
-        return _unwritten[path, key["sha256"], tolerance], ""
+    if (path, key) in _unwritten:
+        return _unwritten[path, key], ""
     try:
-        known = formats.read_record(path, formats.HALO)
+        known = typed.read(path, Kept, formats.HALO)
     except FileNotFoundError:
         return None, ""
     except (formats.Damaged, formats.Newer):
         return None, "is damaged, or of a newer version"
-    if any(known.get(k) != v for k, v in key.items()):
+    if any(getattr(known, k) != v for k, v in vars(key).items()):
         return None, "belongs to other weights"
     return (known, "") if _plausible(known, trained, tolerance) else (None, "contains an impossible halo")
 
 
-def _plausible(known: dict[str, Any], trained: Trained, tolerance: float) -> bool:
+def _plausible(known: Kept, trained: Trained, tolerance: float) -> bool:
     """Whether a record is consistent: the halo lies within the network's reach, and its errors support it."""
-    halo, errors, met = known.get("halo"), known.get("errors"), known.get("met")
     theory = theoretical_reach(trained.model)
-    if type(halo) is not int or type(met) is not bool or not isinstance(errors, dict):
+    if not min(_CANDIDATES[0], theory) <= known.halo <= theory:
         return False
-    if not min(_CANDIDATES[0], theory) <= halo <= theory:
-        return False
-    error = errors.get(str(halo), math.inf)
-    return not met or halo == theory or (isinstance(error, int | float) and error <= tolerance / _IN_HAND)
+    error = known.errors.get(str(known.halo), math.inf)
+    return not known.met or known.halo == theory or error <= tolerance / _IN_HAND
 
 
-def _key(trained: Trained, tolerance: float) -> dict[str, Any]:
+def _key(trained: Trained, tolerance: float) -> Key:
     # Retraining in the same folder reaches the same steps; the digest tells the weights apart.
-    digest = weights_digest(trained.params)
-    return {"step": trained.step, "weights": trained.weights, "sha256": digest, "tolerance": tolerance}
+    return Key(trained.step, trained.weights, weights_digest(trained.params), tolerance)
 
 
 def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: Callable[[str], None] = print) -> int:
@@ -123,37 +150,24 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
         if measured is None:
             return min(theoretical_reach(trained.model), _REFERENCES[0])
         theory = theoretical_reach(trained.model)
-        known = {**_key(trained, tolerance), **dataclasses.asdict(measured)}
-        known |= {"scene": scene.name, "crops": _CROPS, "theory": theory}
-        _keep(path, known, say)
-    if not known["met"]:
+        key = _key(trained, tolerance)
+        known = Kept(**vars(key), **vars(measured), scene=scene.name, crops=_CROPS, theory=theory)
+        _keep(path, key, known, say)
+    if not known.met:
         say(
-            f"warning: with a halo of {known['halo']} input pixels, the largest tried, probabilities near the edges of "
+            f"warning: with a halo of {known.halo} input pixels, the largest tried, probabilities near the edges of "
             f"tiles may still differ by more than {tolerance:g} ({path})"
         )
-    return int(known["halo"])
+    return known.halo
 
 
-def _keep(path: pathlib.Path, known: dict[str, Any], say: Callable[[str], None]) -> None:
+def _keep(path: pathlib.Path, key: Key, known: Kept, say: Callable[[str], None]) -> None:
     """Stores a halo on disk, or in this process only if the work directory is not writable."""
     try:
-        formats.write_record(path, known, formats.HALO)
+        formats.write_record(path, typed.plain(known), formats.HALO)
     except OSError as error:
-        say(f"halo    {known['halo']} input pixels, not stored: {path} cannot be written ({error.strerror})")
-        _unwritten[path, known["sha256"], known["tolerance"]] = known
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """A halo, and the largest change of the probability that it and each smaller candidate leave.
-
-    `reference` is the context used as full context; `met` says whether the halo meets the tolerance.
-    """
-
-    halo: int
-    errors: dict[str, float]
-    reference: int
-    met: bool
+        say(f"halo    {known.halo} input pixels, not stored: {path} cannot be written ({error.strerror})")
+        _unwritten[path, key] = known
 
 
 def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None:

@@ -13,6 +13,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import zone_of_epsg
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.storage import formats, typed
 
 SPACING = {"scene": COARSE_SPACING}  # metres; layers not named here lie at 1 m
 LAYERS = ("impervious", "probability", "image", "confidence", "scene")
@@ -111,59 +112,33 @@ def parse_row(
     def refuse(what: str) -> InputError:
         return InputError(f"{where} tile {name!r} {what}: {advice}")
 
-    try:
-        bounds = tuple(float(v) for v in row["bounds"])
-        areas = {k: float(row[k]) for k in ("owned_m2", "valid_m2", "impervious_m2")}
-        files = {
-            str(layer): TileFile(str(f["path"]), str(f["sha256"]).lower(), int(f["bytes"]))
-            for layer, f in row["files"].items()
-        }
-        tile, epsg = str(row["tile"]), int(row["epsg"])
-        scenes, agreement = tuple(dict(s) for s in row["scenes"]), tuple(row["agreement"])
-        for scene in scenes:
-            scene["id"] = str(scene["id"])
-        decisions, model, seconds = dict(row["decisions"]), dict(row["model"]), dict(row["seconds"])
-        when = row["datetime"]
-    except KeyError as error:
-        raise refuse(f"lacks {error.args[0]!r}") from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise refuse(f"cannot be read ({error})") from error
-    if tile != name or not _NAME.fullmatch(tile):
-        raise refuse(f"has the tile name {tile!r}, which is invalid or of another tile")
-    if zone_of_epsg(epsg) is None:
-        raise refuse(f"has the CRS EPSG:{epsg}, which is not a UTM zone of WGS 84")
-    if len(bounds) != 4 or not all(map(math.isfinite, bounds)) or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
+    given = {**row, "datetime": parse_time(row["datetime"], name)} if "datetime" in row else row
+    tile = typed.parse(given, TileRow, formats.Format("row", 0, advice), f"{where} tile {name!r}", partial=True)
+    bounds, files = tile.bounds, tile.files
+    if tile.tile != name or not _NAME.fullmatch(name):
+        raise refuse(f"has the tile name {tile.tile!r}, which is invalid or of another tile")
+    if zone_of_epsg(tile.epsg) is None:
+        raise refuse(f"has the CRS EPSG:{tile.epsg}, which is not a UTM zone of WGS 84")
+    if not all(map(math.isfinite, bounds)) or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise refuse(f"has bounds {list(bounds)}, which enclose no area")
     for value in (bounds[2] - bounds[0], bounds[3] - bounds[1]):
         if abs(value / COARSE_SPACING - round(value / COARSE_SPACING)) > 1e-6:
             raise refuse(
                 f"has bounds {list(bounds)}, whose sides are not a whole number of {COARSE_SPACING:g} m pixels"
             )
-    owned, valid, impervious = areas.values()
+    owned, valid, impervious = tile.owned_m2, tile.valid_m2, tile.impervious_m2
     slack = _AREA_SLACK * max(owned, 1.0)
-    if not all(map(math.isfinite, areas.values())) or not -slack <= impervious <= valid + slack <= owned + 2 * slack:
-        raise refuse(f"has inconsistent areas ({areas})")
+    if not -slack <= impervious <= valid + slack <= owned + 2 * slack < math.inf:  # NaN is not
+        raise refuse(f"has inconsistent areas (impervious {impervious}, valid {valid}, owned {owned} m2)")
+    if not all(isinstance(scene.get("id"), str) for scene in tile.scenes):
+        raise refuse("has a scene without an id")
     if "impervious" not in files:
         raise refuse("has no impervious map among its files")
     for layer, file in files.items():
         parts = file.path.split("/")
         if file.path.startswith("/") or ".." in parts or not re.fullmatch("[0-9a-f]{64}", file.sha256):
             raise refuse(f"has an invalid path or checksum of its layer {layer!r}")
-    return TileRow(
-        tile,
-        epsg,
-        (bounds[0], bounds[1], bounds[2], bounds[3]),
-        parse_time(when, name),
-        scenes,
-        files,
-        owned,
-        valid,
-        impervious,
-        decisions,
-        agreement,
-        model,
-        seconds,
-    )
+    return tile
 
 
 def parse_time(text: Any, name: str) -> dates.datetime | None:

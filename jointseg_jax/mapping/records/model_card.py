@@ -97,7 +97,7 @@ def checkpoint_asset(trained: Trained, href: str) -> dict[str, Any]:
 def known_halo(trained: Trained) -> int | None:
     """The halo measured for these weights, in input pixels; None if it was not measured."""
     known = kept(trained)
-    return None if known is None else int(known["halo"])
+    return None if known is None else known.halo
 
 
 def mlm_name(name: str) -> str:

@@ -89,13 +89,17 @@ def _row(item: Mapping[str, Any]) -> dict[str, Any]:
     """Restores the ledger's row that an item was written from."""
     p = item["properties"]
     files = {
-        layer: {"path": a["href"].removeprefix("../"), "sha256": a["file:checksum"][4:], "bytes": a["file:size"]}
+        layer: {
+            "path": a["href"].removeprefix("../"),
+            "sha256": a["file:checksum"][4:].lower(),
+            "bytes": a["file:size"],
+        }
         for layer, a in item["assets"].items()
     }
     return {
         **{key: p[f"jointseg:{key}"] for key in _KEPT},
         "tile": item["id"],
-        "epsg": p["proj:code"].removeprefix("EPSG:"),
+        "epsg": int(p["proj:code"].removeprefix("EPSG:")),
         "bounds": p["proj:bbox"],
         "datetime": p["datetime"],
         "files": files,

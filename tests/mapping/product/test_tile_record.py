@@ -31,12 +31,16 @@ def test_rows_come_back(made_product):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r.pop("bounds"), "lacks 'bounds'"),
+        (lambda r: r.pop("bounds"), "it lacks bounds"),
         (lambda r: r.update(bounds=[0, 0, float("nan"), 1]), "enclose no area"),
         (lambda r: r.update(bounds=[10, 0, 0, 10]), "enclose no area"),
         (lambda r: r.update(bounds=[0, 0, 15, 10]), "whole number"),
         (lambda r: r.update(tile="../x"), "has the tile name"),
-        (lambda r: r.update(epsg="zone 50"), "cannot be read"),
+        (lambda r: r.update(bounds=[0, 0, 10]), "bounds: expected array of length 4, got 3"),
+        (lambda r: r.update(owned_m2=None), "owned_m2: expected float, got null"),
+        (lambda r: r.update(owned_m2=float("inf")), "areas"),
+        (lambda r: r["scenes"][0].pop("id"), "scene without an id"),
+        (lambda r: r.update(epsg="zone 50"), "epsg: expected int, got str"),
         (lambda r: r.update(valid_m2=float("nan")), "areas"),
         (lambda r: r.update(impervious_m2=1e12), "areas"),
         (lambda r: r.update(impervious_m2=-1.0), "areas"),
@@ -45,7 +49,7 @@ def test_rows_come_back(made_product):
         (lambda r: r["files"]["image"].update(path="/etc/passwd"), "invalid path or checksum"),
         (lambda r: r["files"]["image"].update(path="a/../../b.tif"), "invalid path or checksum"),
         (lambda r: r["files"]["image"].update(sha256="12"), "invalid path or checksum"),
-        (lambda r: r.update(files=None), "cannot be read"),
+        (lambda r: r.update(files=None), "files: expected object, got null"),
     ],
 )
 def test_a_bad_row_is_one_sentence(made_product, change, message):
