@@ -11,8 +11,9 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import TileRow, parse_row
 from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE
-from jointseg_jax.mapping.scenes.json_fields import Fields, read_document
-from jointseg_jax.mapping.scenes.stac_items import local_path
+from jointseg_jax.mapping.scenes.json_document import read_document
+from jointseg_jax.mapping.scenes.stac_items import Link, local_path
+from jointseg_jax.storage import formats, typed
 
 _ANEW = "run predict.py again, which rewrites the records"
 _OWNED = "jointseg:owned_m2"
@@ -35,6 +36,13 @@ class ProductRecord:
     tiles: tuple[TileRow, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Collection:
+    title: str | None = None
+    description: str | None = None
+    links: tuple[Link, ...] | None = None
+
+
 def read_product(product: str | os.PathLike[str]) -> ProductRecord:
     """Reads the records of a product.
 
@@ -46,16 +54,13 @@ def read_product(product: str | os.PathLike[str]) -> ProductRecord:
     if not path.exists():
         raise InputError(f"{path} is missing: give the folder of a product that predict.py --aoi=... wrote")
     record = read_document(path, _ANEW)
-    if not isinstance(record, dict):
-        raise InputError(f"{path} is not a STAC collection: {_ANEW}")
-    fields = Fields(record, "the collection", path, _ANEW)
-    links = [Fields(link, f"link {number}", path, _ANEW) for number, link in enumerate(fields.objects("links"))]
-    items = [_inside(link.text("href"), path) for link in links if link.text("rel") == "item"]
+    fields = typed.parse(record, _Collection, formats.Format("collection", 1, _ANEW), path, partial=True)
+    items = [_inside(link.get("href") or "", path) for link in fields.links or () if link.get("rel") == "item"]
     if not items:
         raise InputError(f"{path} has no link to an item: {_ANEW}")
     tiles = tuple(_tile(i) for i in items)
     _check_complete(tiles, record.get(_OWNED), path)
-    return ProductRecord(fields.text("title"), fields.text("description"), Label.of_record(record), tiles)
+    return ProductRecord(fields.title or "", fields.description or "", Label.of_record(record), tiles)
 
 
 def _check_complete(tiles: Sequence[TileRow], stated: Any, path: pathlib.Path) -> None:

@@ -4,15 +4,50 @@ import dataclasses
 import pathlib
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.json_fields import Fields, read_document, shown
+from jointseg_jax.mapping.scenes.json_document import read_document
+from jointseg_jax.storage import formats, typed
 
 _DEPTH = 8  # nesting of catalogues
 _LARGEST = 1e18  # of a number in a tag; excludes infinities and NaN
 _LINKS = ("item", "items", "child")
-_BAND_NAMES = ("name", "common_name", "eo:common_name")
+_STAC = formats.Format("STAC", 1, "correct it")
+# What is read of STAC; null counts as absent.
+_Band = TypedDict("_Band", {"name": str | None, "common_name": str | None, "eo:common_name": str | None}, total=False)
+_Bands = list[_Band] | None
+_Asset = TypedDict(
+    "_Asset",
+    {"href": str | None, "roles": tuple[str, ...] | str | None, "bands": _Bands, "eo:bands": _Bands},
+    total=False,
+)
+
+
+class _Dates(TypedDict, total=False):
+    datetime: str | None
+    start_datetime: str | None
+    end_datetime: str | None
+
+
+class _Item(TypedDict, total=False):
+    properties: _Dates | None
+    assets: dict[str, Any] | None
+
+
+class _Features(TypedDict, total=False):
+    features: list[dict[str, Any]] | None
+
+
+class Link(TypedDict, total=False):
+    """A link of a STAC file."""
+
+    rel: str | None
+    href: str | None
+
+
+class _Links(TypedDict, total=False):
+    links: list[Link] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,19 +135,18 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
         return
     seen.add(own)
     record = _read(path)
-    kind, fields = record.get("type"), Fields(record, "the file", path)
+    kind = record.get("type")
     if kind == "Feature" and "assets" in record:
         yield _item(record, path)
     elif kind == "FeatureCollection":
-        for feature in fields.objects("features"):
+        for feature in typed.parse(record, _Features, _STAC, path, partial=True).get("features") or ():
             if "assets" not in feature:
                 raise _no_stac(path, kind)
             yield _item(feature, path)
     elif kind in ("Collection", "Catalog"):
-        for number, link in enumerate(fields.objects("links")):
-            given = Fields(link, f"link {number}", path)
-            if given.text("rel") in _LINKS:
-                href = given.text("href")
+        for number, link in enumerate(typed.parse(record, _Links, _STAC, path, partial=True).get("links") or ()):
+            if link.get("rel") in _LINKS:
+                href = link.get("href")
                 if not href:
                     raise InputError(f"{path}: link {number} has no href: add the path of a file, or remove the link")
                 target = local_path(href, path)
@@ -131,8 +165,9 @@ def _read(path: pathlib.Path) -> Mapping[str, Any]:
 
 
 def _no_stac(path: pathlib.Path, kind: Any) -> InputError:
+    text = repr(kind)
     return InputError(
-        f"{path} is not a STAC item, item collection, collection or catalogue (type {shown(kind)}): give such a "
+        f"{path} is not a STAC item, item collection, collection or catalogue (type {text[:60]}): give such a "
         "file, or the folder of a prepared dataset or of scenes"
     )
 
@@ -141,22 +176,22 @@ def _item(record: Mapping[str, Any], path: pathlib.Path) -> Item:
     identifier = record.get("id")
     if not isinstance(identifier, str | int) or isinstance(identifier, bool) or not str(identifier):
         raise InputError(f"{path} contains an item without an id: add one")
-    fields = Fields(record, f"item {str(identifier)!r}", path)
-    properties = fields.table("properties")
-    assets = {key: _asset(key, fields.table("assets"), fields) for key in fields.table("assets")}
+    where = f"{path}: item {str(identifier)!r}"
+    given = typed.parse(record, _Item, _STAC, where, partial=True)
+    properties = record.get("properties") or {}
     return Item(
         str(identifier),
         path,
-        _date(Fields(properties, fields.what, path)),
+        _date(given.get("properties") or {}),
         percentage(properties.get("eo:cloud_cover")),
         {key: str(value) for key, value in properties.items() if _is_plain(key) and _is_plain(value)},
-        assets,
+        {key: _asset(key, asset, where) for key, asset in (given.get("assets") or {}).items()},
     )
 
 
-def _date(properties: Fields) -> str:
-    date, first, last = (properties.text(key) for key in ("datetime", "start_datetime", "end_datetime"))
-    return date or (f"{first}/{last}" if first and last else first)
+def _date(properties: _Dates) -> str:
+    first, last = properties.get("start_datetime"), properties.get("end_datetime")
+    return properties.get("datetime") or (f"{first}/{last}" if first and last else first or "")
 
 
 def _is_plain(value: Any) -> bool:
@@ -166,9 +201,9 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) <= _LARGEST
 
 
-def _asset(key: str, assets: Mapping[str, Any], item: Fields) -> Asset:
-    own = Fields(Fields(assets, f"the assets of {item.what}", item.path).table(key), f"asset {key!r}", item.path)
-    listed = own.objects("bands") or own.objects("eo:bands")
-    bands = [Fields(band, f"band {number} of asset {key!r}", item.path) for number, band in enumerate(listed, start=1)]
-    names = tuple(tuple(name for k in _BAND_NAMES if (name := band.text(k))) for band in bands)
-    return Asset(key, own.text("href"), own.texts("roles"), names)
+def _asset(key: str, asset: Any, item: str) -> Asset:
+    own = typed.parse(asset, _Asset, _STAC, f"{item}, asset {key!r},", partial=True)
+    bands = own.get("bands") or own.get("eo:bands") or []
+    roles = own.get("roles") or ()
+    names = tuple(tuple(str(name) for k in _Band.__annotations__ if (name := band.get(k))) for band in bands)
+    return Asset(key, own.get("href") or "", (roles,) if isinstance(roles, str) else roles, names)
