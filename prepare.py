@@ -3,8 +3,13 @@
 from absl import flags
 
 from jointseg_jax import cli
+from jointseg_jax.bounds import flags as bounds
 
 _CONFIG = cli.define_config()
+_WORKERS = cli.define_number(
+    "workers", 0, "Processes that prepare sites in parallel; 0: one per core and 20 km2, 4 at most; 1: only this one.",
+    bounds.WORKERS,
+)  # fmt: skip
 flags.mark_flag_as_required("config")
 
 
@@ -17,7 +22,7 @@ def main() -> None:
         from jointseg_jax.landscape.files import make_landscape  # real data do not need it
 
         make_landscape(dataset)
-    prepare(dataset)
+    prepare(dataset, workers=_WORKERS.value)
 
 
 if __name__ == "__main__":

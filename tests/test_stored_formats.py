@@ -123,7 +123,7 @@ def test_the_product(folder, trained):
     said: list[str] = []
     ledger = Ledger(product / "ledger", product, say=said.append)
     assert set(ledger.done()) == set(plan.units)
-    assert all(ledger.check(unit, deep=True) for unit in plan.units)
+    assert all(ledger.find(unit, deep=True) for unit in plan.units)
     assert not said
     known = formats.read_record(folder / "run" / rates.FILE, formats.RATES)
     assert [set(rate) for rate in known.values()] == [{"km2", "worker_seconds", "bytes"}]

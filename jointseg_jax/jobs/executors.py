@@ -1,49 +1,28 @@
 """Executors of units of work: the interface, and `Serial` for this process or one shard; `cluster.py` has Dask.
 
-An executor accepts units and yields their results. `units.run_units` selects the units, retries them and handles the
+An executor takes units and yields how they ended. `units.run_units` selects the units, retries them and handles the
 results, in the same way for all executors.
 """
 
-import contextlib
 import dataclasses
 import os
 import pathlib
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from jointseg_jax.errors import InputError, RunEnded
 from jointseg_jax.jobs.interruption import Stopping
-from jointseg_jax.jobs.ledger import Ledger
+from jointseg_jax.jobs.run_folder import RunFolder
 from jointseg_jax.storage import retries
 
 _SEEN_WITHIN = 90.0  # seconds until other machines see a new file, including caches of network disks
 
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """The result of one unit.
-
-    Attributes:
-        row: for the ledger; JSON values.
-        files: by name; already renamed into place inside the product.
-    """
-
-    row: dict[str, Any]
-    files: Mapping[str, str | os.PathLike[str]]
-
-
-class Work(Protocol):
-    """Does one unit: renames its whole files into place, then returns.
-
-    It is pickled once per run and unpickled once per worker process. State that it builds lazily (a network) is built
-    once per process and must not be pickled. A unit may be done more than once, and by two processes at a time if one
-    was given up as lost; both must write the same bits.
-    """
-
-    def __call__(self, unit: str, /) -> Result:
-        """Does `unit`."""
-        ...
+# Does one unit: renames its whole files into place and returns a value of any type that can be pickled. The function is
+# pickled once per run and unpickled once per worker process; state that it builds lazily (a network) must not be
+# pickled. A unit may be done more than once, and by two processes at a time if one was given up as lost; both must
+# write the same bits.
+Work = Callable[[str], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +31,7 @@ class End:
 
     Attributes:
         unit: its name.
-        row: as in the ledger, if the unit is done.
+        value: what the work returned, if the unit is done.
         error: one sentence, if it failed.
         details: a traceback.
         full: storage is full.
@@ -60,7 +39,7 @@ class End:
     """
 
     unit: str
-    row: dict[str, Any] | None = None
+    value: Any = None
     error: str = ""
     details: str = ""
     full: bool = False
@@ -69,43 +48,34 @@ class End:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Does units and writes their rows to the ledger, in any process; picklable if its work is.
+    """Does units in any process and catches their errors; picklable if its work is.
 
     Attributes:
         work: does one unit.
-        folder: of the ledger.
-        product: folder to which paths in the ledger are relative.
-        identity: of the ledger's folder, if the process may be on another machine; otherwise empty.
+        folder: of the run.
+        identity: of that folder, if the process may be on another machine; otherwise empty.
     """
 
     work: Work
     folder: pathlib.Path
-    product: pathlib.Path
     identity: str = ""
 
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger; it prints nothing, because `run_units` has already reported faulty rows."""
-        return Ledger(self.folder, self.product, say=lambda sentence: None)
-
     def __call__(self, unit: str) -> End:
-        """Does the unit unless it is already done; the returned `End` holds any error."""
+        """Does the unit; the returned `End` holds any error."""
         try:
             if self.identity:
-                self._same_disk()
-            ledger = self.ledger
-            row = ledger.row(unit)  # of an earlier attempt whose result was lost
-            if row is None or not ledger.check_row(row):
-                result = self.work(unit)
-                row = ledger.add(unit, result.row, result.files)
-            return End(unit, row)
+                self._check_disk()
+            return End(unit, self.work(unit))
         except (Exception, SystemExit) as error:
-            return End(unit, error=sentence(error), details=traceback.format_exc(), full=retries.is_full(error))
+            return failure(unit, error)
 
-    def _same_disk(self) -> None:
+    def _check_disk(self) -> None:
         try:
             found = retries.call(
-                lambda: self.ledger.identity(), errors=FileNotFoundError, patience=lambda error: _SEEN_WITHIN, first=0.5
+                RunFolder(self.folder).identity,
+                errors=FileNotFoundError,
+                patience=lambda error: _SEEN_WITHIN,
+                first=0.5,
             )
         except FileNotFoundError:
             found = ""
@@ -116,39 +86,23 @@ class Task:
             )
 
 
+def failure(unit: str, error: BaseException) -> End:
+    """The end of an attempt that raised an error; for use in its `except` block."""
+    return End(unit, error=sentence(error), details=traceback.format_exc(), full=retries.is_full(error))
+
+
 def sentence(error: BaseException) -> str:
     """An error in one line; the name of its type precedes messages that were not written for users."""
     text = " ".join(str(error).split())
     return text if isinstance(error, InputError | RunEnded) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-class Session(Protocol):
-    """A running executor."""
-
-    def room(self) -> int:
-        """The number of units that it can accept now."""
-        ...
-
-    def submit(self, unit: str) -> None:
-        """Accepts a unit."""
-        ...
-
-    def next(self) -> End | None:
-        """The end of an accepted unit; None if none ended within a moment."""
-        ...
-
-
 class Executor(Protocol):
-    """Runs units of work.
-
-    Attributes:
-        shard: (i, n): it does only every n-th unit, from the i-th on. (0, 1) does all.
-        distant: whether its processes may be on other machines.
-    """
+    """Runs units of work."""
 
     @property
     def shard(self) -> tuple[int, int]:
-        """The shard (i, n) of units that it does."""
+        """(i, n): it does only every n-th unit, from the i-th on; (0, 1) does all."""
         ...
 
     @property
@@ -156,10 +110,20 @@ class Executor(Protocol):
         """Whether its processes may be on other machines."""
         ...
 
-    def session(
-        self, task: Task, say: Callable[[str], None], stopping: Stopping
-    ) -> contextlib.AbstractContextManager[Session]:
-        """Starts the executor; units still running when the block ends are dropped."""
+    def ends(
+        self, task: Task, take: Callable[[], str | None], say: Callable[[str], None], stopping: Stopping
+    ) -> Generator[End | None]:
+        """Does units until it is closed, which drops those that still run.
+
+        Args:
+            task: does a unit.
+            take: the next unit; None if there is none now.
+            say: prints a message.
+            stopping: of the run.
+
+        Yields:
+            The end of an attempt; None if none ended within a moment.
+        """
         ...
 
 
@@ -185,34 +149,25 @@ class Serial:
             raise InputError(f"shard {i}/{n} does not exist: give i/n with i from 0 to n - 1")
         self.shard = (i, n)
 
-    @contextlib.contextmanager
-    def session(self, task: Task, say: Callable[[str], None], stopping: Stopping) -> Iterator[Session]:
-        """Yields a session that holds one unit."""
-        yield _InThisProcess(task, stopping)
-
-
-class _InThisProcess:
-    def __init__(self, task: Task, stopping: Stopping):
-        self._task, self._stopping, self._unit = task, stopping, ""
-
-    def room(self) -> int:
-        return 0 if self._unit else 1
-
-    def submit(self, unit: str) -> None:
-        self._unit = unit
-
-    def next(self) -> End | None:
-        unit, self._unit = self._unit, ""
-        ledger = self._task.ledger
-        try:
-            ledger.begin(unit)  # stays if the process is killed
-        except OSError as error:
-            return End(unit, error=sentence(error), details=traceback.format_exc(), full=retries.is_full(error))
-        try:
-            with self._stopping.droppable():
-                return self._task(unit)
-        finally:
-            ledger.end(unit)
+    def ends(
+        self, task: Task, take: Callable[[], str | None], say: Callable[[str], None], stopping: Stopping
+    ) -> Generator[End | None]:
+        """Does one unit after another; one that outlasts the grace of `stopping` is dropped by an exception."""
+        folder = RunFolder(task.folder)
+        while True:
+            unit = take()
+            if unit is None:
+                yield None
+                continue
+            try:
+                folder.begin(unit)  # stays if the process is killed
+                with stopping.droppable():
+                    end = task(unit)
+            except OSError as error:  # of `begin`
+                end = failure(unit, error)
+            finally:
+                folder.end(unit)
+            yield end
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -27,9 +27,7 @@ def _knows_cuda() -> bool:
     return any(module.name.startswith("xla_cuda") for module in pkgutil.iter_modules(places))
 
 
-def worker_environment(number: int, gpus: tuple[str, ...]) -> dict[str, str]:
-    """Additional environment variables of a worker: its GPU, and GPU memory allocated as needed."""
+def worker_environment(gpu: str | None = None) -> dict[str, str]:
+    """Additional environment variables of a worker: its GPU, if it has one, and GPU memory allocated as needed."""
     own = {"XLA_PYTHON_CLIENT_PREALLOCATE": os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")}
-    if gpus:
-        own["CUDA_VISIBLE_DEVICES"] = gpus[number]
-    return own
+    return own if gpu is None else {**own, "CUDA_VISIBLE_DEVICES": gpu}

@@ -10,9 +10,7 @@ from types import FrameType, TracebackType
 
 _MAIN = threading.main_thread().ident or 0
 _AGAIN = 10.0  # seconds after which `Dropped` is raised again if other code caught it
-
-
-_NOTICE = b"\nasked to stop: what is in hand has %d s to end (Ctrl-C again stops at once)\n"
+_NOTICE = b"\nstopping: running units may finish within %d s (press Ctrl-C again to stop at once)\n"
 
 
 class Dropped(BaseException):

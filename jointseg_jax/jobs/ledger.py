@@ -1,11 +1,9 @@
 """The ledger of finished units: one small file per unit, which any number of processes may write without a lock."""
 
-import contextlib
 import json
 import os
 import pathlib
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,12 +11,11 @@ from jointseg_jax.storage import files as whole
 from jointseg_jax.storage import formats, retries
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
-_IDENTITY = ".identity"
 _OWN_KEYS = ("unit", "files", "format", "checksum")
 
 
 class Ledger:
-    """Records which units of a product are done and which were set aside.
+    """Records which units of a product are done.
 
     A unit is done when its files have been renamed into place and its row, `FOLDER/UNIT.json`, exists. A row holds the
     caller's values and
@@ -50,15 +47,21 @@ class Ledger:
         self._say = say
 
     def done(self) -> dict[str, dict[str, Any]]:
-        """The valid rows by unit, sorted; reports invalid ones. Files are not checked: see `check`."""
-        return self._rows(self.folder)
+        """The valid rows by unit, sorted; reports invalid ones. Files are not checked: see `find`."""
+        try:
+            paths = sorted(retries.call(lambda: list(self.folder.iterdir())))
+        except FileNotFoundError:
+            return {}
+        # Other files are locks, records of the run, and what killed writers left.
+        rows = [self._read(path) for path in paths if path.suffix == ".json" and _NAME.fullmatch(path.stem)]
+        return {row["unit"]: row for row in rows if row is not None}
 
     def row(self, unit: str) -> dict[str, Any] | None:
         """The row of one unit; None if there is no valid one."""
         return self._read(self._path(unit))
 
     def add(self, unit: str, row: Mapping[str, Any], files: Mapping[str, str | os.PathLike[str]]) -> dict[str, Any]:
-        """Writes the row of a unit whose files are in place, and removes its quarantine record.
+        """Writes the row of a unit whose files are in place.
 
         Args:
             unit: name.
@@ -97,79 +100,25 @@ class Ledger:
             # Another writer of this unit may have replaced the files meanwhile: the row must describe the last files.
             if _stamps(places) == before:
                 break
-        with contextlib.suppress(FileNotFoundError):
-            self._quarantine_path(unit).unlink()
         return complete
 
-    def check(self, unit: str, deep: bool = False) -> bool:
-        """Whether a unit is done and its files have the sizes in its row; reports the first fault.
+    def find(self, unit: str, deep: bool = False) -> dict[str, Any] | None:
+        """The row of a unit if its files have the sizes in the row; otherwise None.
+
+        A row whose files do not fit is removed, and the first fault is reported.
 
         Args:
             unit: name.
-            deep: also compares their SHA-256.
+            deep: also compares the SHA-256 of the files.
         """
         row = self.row(unit)
-        return row is not None and self.check_row(row, deep)
-
-    def check_row(self, row: Mapping[str, Any], deep: bool = False) -> bool:
-        """Checks a row that is already read; see `check`."""
-        for file in row["files"].values():
+        for file in row["files"].values() if row else ():
             amiss = self._amiss(self.product / file["path"], file, deep)
             if amiss:
-                self._say(f"{amiss}: unit {row['unit']} does not count as done")
-                return False
-        return True
-
-    def quarantine(self, unit: str, error: str, details: str = "") -> None:
-        """Sets a unit aside in `FOLDER/quarantine/UNIT.json`; `add` removes the record.
-
-        Args:
-            unit: name.
-            error: one sentence.
-            details: a traceback.
-        """
-        record = {"unit": unit, "error": error, "details": details}
-        formats.write_record(self._quarantine_path(unit), record, formats.LEDGER)
-
-    def quarantined(self) -> dict[str, dict[str, Any]]:
-        """The records of quarantined units, by unit, sorted: `error` and `details`."""
-        return self._rows(self.folder / "quarantine", files=False)
-
-    def forget(self, unit: str) -> None:
-        """Removes the row of a unit that is to be done again."""
-        self._path(unit).unlink(missing_ok=True)
-
-    def begin(self, unit: str) -> None:
-        """Marks a unit as started, to count crashes."""
-        path = self._begun_path(unit)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(b"x")
-
-    def end(self, unit: str) -> None:
-        """Removes the marks of `begin`, after success or failure."""
-        self._begun_path(unit).unlink(missing_ok=True)
-
-    def kills(self, unit: str) -> int:
-        """How often a process was killed during the unit since its last `end`."""
-        try:
-            return self._begun_path(unit).stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def identity(self, create: bool = False) -> str:
-        """A random name of this folder, by which processes on other machines check that they see the same disk.
-
-        Args:
-            create: makes the name if there is none; for one process at a time.
-
-        Raises:
-            FileNotFoundError: the folder has no name.
-        """
-        path = self.folder / _IDENTITY
-        if create and not path.exists():
-            whole.write_text(path, uuid.uuid4().hex)
-        return path.read_text()
+                self._say(f"{amiss}: {unit} will be done again")
+                self._path(unit).unlink(missing_ok=True)
+                return None
+        return row
 
     def _amiss(self, path: pathlib.Path, file: Mapping[str, Any], deep: bool) -> str:
         try:
@@ -177,9 +126,9 @@ class Ledger:
             if size != file["bytes"]:
                 return f"{path} has {size} bytes where its row says {file['bytes']}"
             if deep and whole.sha256(path) != file["sha256"]:
-                return f"{path} is not what its row says (SHA-256)"
+                return f"{path} has another SHA-256 than its row says"
         except FileNotFoundError:
-            return f"{path} is gone"
+            return f"{path} is missing"
         except OSError as error:
             if error.errno in retries.PASSING:
                 raise
@@ -191,51 +140,26 @@ class Ledger:
             raise ValueError(f"{unit!r} cannot name a unit of work: letters, digits and ._+- make its file's name")
         return self.folder / f"{unit}.json"
 
-    def _quarantine_path(self, unit: str) -> pathlib.Path:
-        return self.folder / "quarantine" / self._path(unit).name
-
-    def _begun_path(self, unit: str) -> pathlib.Path:
-        return self.folder / "begun" / self._path(unit).stem
-
-    def _rows(self, folder: pathlib.Path, files: bool = True) -> dict[str, dict[str, Any]]:
-        try:
-            paths = sorted(retries.call(lambda: list(folder.iterdir())))
-        except FileNotFoundError:
-            return {}
-        found = {}
-        for path in paths:
-            if path.suffix == ".json" and _NAME.fullmatch(path.stem):  # skips files that killed writers left
-                row = self._read(path, files)
-                if row is not None:
-                    found[row["unit"]] = row
-        return found
-
-    def _read(self, path: pathlib.Path, files: bool = True) -> dict[str, Any] | None:
+    def _read(self, path: pathlib.Path) -> dict[str, Any] | None:
         try:
             row = retries.call(lambda: whole.read_json(path))
+            formats.unseal(row, formats.LEDGER, path)
         except FileNotFoundError:
             return None
+        except formats.Newer:
+            raise
         except OSError as error:
             if error.errno in retries.PASSING:
                 raise
-            self._say(f"{path} cannot be read ({error.strerror}): it does not count")
-            return None
-        except (ValueError, RecursionError):  # JSON or UTF-8
-            row = None
-        try:
-            formats.unseal(row, formats.LEDGER, path)
-            if "checksum" not in row:
-                raise formats.damaged(path, formats.LEDGER, "it has no checksum")
-        except formats.Damaged:
-            self._say(f"{path} is torn or was edited (its checksum does not fit): it does not count")
-            return None
-        if row.get("unit") != path.name.removesuffix(".json"):
-            self._say(f"{path} is the row of unit {row.get('unit')}: it does not count")
-            return None
-        if files and not isinstance(row.get("files"), dict):
-            self._say(f"{path} lists no files: it does not count")
-            return None
-        return row
+            fault = f"cannot be read ({error.strerror})"
+        except (ValueError, RecursionError):  # JSON, UTF-8 or checksum
+            fault = "is damaged or was edited"
+        else:
+            if "checksum" in row and row.get("unit") == path.stem and isinstance(row.get("files"), dict):
+                return dict(row)
+            fault = f"is not the row of a finished unit {path.stem}"
+        self._say(f"{path} {fault}: it does not count")
+        return None
 
 
 def _resolved(path: str | os.PathLike[str]) -> pathlib.Path:

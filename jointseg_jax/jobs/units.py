@@ -3,15 +3,14 @@
 import collections
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from jointseg_jax.errors import InputError, Interrupted, StorageError, Unfinished
-from jointseg_jax.jobs.executors import End, Executor, Session, Task, Work, sentence
+from jointseg_jax.errors import Interrupted, StorageError, Unfinished
+from jointseg_jax.jobs.executors import End, Executor, Task, Work, sentence
 from jointseg_jax.jobs.interruption import Dropped, Stopping
-from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.storage import files, locks, retries
+from jointseg_jax.jobs.run_folder import RunFolder
+from jointseg_jax.storage import retries
 
 _LISTED = 20  # units named in a message
 
@@ -23,7 +22,7 @@ class Event:
     Attributes:
         kind: "skipped" (done before), "done", "failed" (will be tried again) or "quarantined".
         unit: its name.
-        row: as in the ledger, if the unit is done.
+        value: what `find` or the work returned, if the unit is done.
         error: one sentence, if it is not.
         settled: number of units done or set aside so far, including those done before this run.
         total: number of units of this run (of this shard).
@@ -31,7 +30,7 @@ class Event:
 
     kind: str
     unit: str
-    row: dict[str, Any] | None
+    value: Any
     error: str
     settled: int
     total: int
@@ -42,14 +41,16 @@ class Outcome:
     """The outcome of a run; for a shard, of its units only.
 
     Attributes:
-        done: rows of the units done by this run.
-        skipped: rows of the units done before it.
+        done: values of the units done by this run.
+        skipped: values of the units done before it.
         quarantined: reason by unit set aside.
+        noun: what a unit is, for messages.
     """
 
-    done: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    skipped: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    done: dict[str, Any] = dataclasses.field(default_factory=dict)
+    skipped: dict[str, Any] = dataclasses.field(default_factory=dict)
     quarantined: dict[str, str] = dataclasses.field(default_factory=dict)
+    noun: str = "unit"
 
     @property
     def settled(self) -> int:
@@ -62,7 +63,8 @@ class Outcome:
             named = [f"{unit} ({error.rstrip('.')})" for unit, error in list(self.quarantined.items())[:_LISTED]]
             more = len(self.quarantined) - len(named)
             raise Unfinished(
-                f"{len(self.quarantined)} of {self.settled} units kept failing and were set aside: {'; '.join(named)}"
+                f"{len(self.quarantined)} of {self.settled} {self.noun}s kept failing and were set aside: "
+                + "; ".join(named)
                 + (f"; and {more} more" if more else "")
                 + " (running again tries them again)"
             )
@@ -71,29 +73,31 @@ class Outcome:
 def run_units(
     units: Sequence[str],
     work: Work,
-    ledger: Ledger,
+    folder: RunFolder,
     executor: Executor,
     *,
+    find: Callable[[str], Any] = lambda unit: None,
     attempts: int = 3,
     on_event: Callable[[Event], None] = lambda event: None,
     say: Callable[[str], None] = print,
-    deep: bool = False,
     grace: float = 20.0,
+    noun: str = "unit",
 ) -> Outcome:
-    """Does the units that the ledger does not list as done.
+    """Does the units that are not done yet, in the order of their names.
 
     Units that an earlier run set aside are tried again.
 
     Args:
         units: all units of the product, for every shard; their order does not matter.
         work: does one unit.
-        ledger: of the product.
+        folder: of the run, inside the product.
         executor: runs the units.
+        find: returns what an earlier run or attempt made of a unit, None if it is to be done; called in this process.
         attempts: number of failures after which a unit is set aside. The death of its process counts as a failure.
         on_event: receives the events of every unit.
         say: prints a message.
-        deep: compares the SHA-256 of existing files with the ledger, not only their sizes.
         grace: seconds for running units to finish when the run is asked to stop (SIGTERM, Ctrl-C).
+        noun: what a unit is, for messages: "tile".
 
     Raises:
         InputError: another run holds the product, or its shards use another number of shards or other units.
@@ -103,142 +107,112 @@ def run_units(
     """
     units = sorted(set(units))
     i, n = executor.shard
-    with _hold(ledger, executor.shard, units), Stopping(grace) as stopping:
-        run = _Run(units[i::n], ledger, attempts, on_event, stopping)
+    with folder.hold(executor.shard, units), Stopping(grace) as stopping:
+        run = _Run(units[i::n], folder, find, attempts, on_event, stopping, Outcome(noun=noun))
         try:
-            run.look(deep)
+            run.look()
             if run.queue:
-                identity = ledger.identity(create=True) if executor.distant else ""
-                with executor.session(Task(work, ledger.folder, ledger.product, identity), say, stopping) as session:
-                    run.work_off(session)
+                identity = folder.identity(create=True) if executor.distant else ""
+                with contextlib.closing(
+                    executor.ends(Task(work, folder.path, identity), run.take, say, stopping)
+                ) as ends:
+                    run.work_off(ends)
         except Dropped:
             raise Interrupted(run.stopped("stopped")) from None
         except OSError as error:
             if not retries.is_full(error):
                 raise
-            raise StorageError(run.stopped(f"{ledger.product} takes no more ({sentence(error)})")) from error
+            raise StorageError(run.full(sentence(error))) from error
         return run.outcome
 
 
+@dataclasses.dataclass
 class _Run:
-    """The state of a run: its queue, the units being done, failures and outcome."""
+    """The state of a run: its queue, the running units, failures and outcome."""
 
-    def __init__(
-        self,
-        units: Sequence[str],
-        ledger: Ledger,
-        attempts: int,
-        on_event: Callable[[Event], None],
-        stopping: Stopping,
-    ):
-        self.queue: collections.deque[str] = collections.deque()
-        self.outcome = Outcome()
-        self._units, self._ledger, self._attempts, self._on_event = units, ledger, attempts, on_event
-        self._stopping = stopping
-        self._failures: collections.Counter[str] = collections.Counter()
-        self._in_hand: set[str] = set()
+    units: Sequence[str]
+    folder: RunFolder
+    find: Callable[[str], Any]
+    attempts: int
+    on_event: Callable[[Event], None]
+    stopping: Stopping
+    outcome: Outcome
+    queue: collections.deque[str] = dataclasses.field(default_factory=collections.deque)
+    failures: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    running: set[str] = dataclasses.field(default_factory=set)
 
     def stopped(self, why: str) -> str:
         """The message of a run that ends early."""
-        done = len(self.outcome.done) + len(self.outcome.skipped)
-        return f"{why}: {done} of {len(self._units)} units are done and stay done; run the same command again to go on"
+        done, noun = len(self.outcome.done) + len(self.outcome.skipped), self.outcome.noun
+        return f"{why}: {done} of {len(self.units)} {noun}s are done and stay done; run the same command again to go on"
 
-    def look(self, deep: bool) -> None:
+    def full(self, error: str) -> str:
+        """The message of a run that ends because storage is full."""
+        return self.stopped(f"{self.folder.path.parent} cannot be written ({error})")
+
+    def look(self) -> None:
         """Fills the queue with the units that are not done; units during which a process was killed come last."""
         suspects = []
-        for unit in self._units:
-            if self._stopping.asked:
+        for unit in self.units:
+            if self.stopping.asked:
                 raise Dropped
-            row = self._ledger.row(unit)
-            if row is not None and self._ledger.check_row(row, deep):
-                self.outcome.skipped[unit] = row
-                self._tell("skipped", unit, row)
-                continue
-            if row is not None:
-                self._ledger.forget(unit)
-            if kills := self._ledger.kills(unit):
-                self._failures[unit] = kills
+            value = self.find(unit)
+            if value is not None:
+                self._done("skipped", unit, value)
+            elif kills := self.folder.kills(unit):
+                self.failures[unit] = kills
                 suspects.append(unit)
             else:
                 self.queue.append(unit)
         for unit in suspects:
-            if self._failures[unit] < self._attempts:
+            if self.failures[unit] < self.attempts:
                 self.queue.append(unit)
             else:
-                self._set_aside(unit, f"its process was killed {self._failures[unit]} times (out of memory?)")
+                self._set_aside(unit, f"its process was killed {self.failures[unit]} times (out of memory?)")
 
-    def work_off(self, session: Session) -> None:
-        """Feeds the session until every unit is done or set aside."""
-        while self.queue or self._in_hand:
-            if self._stopping.asked:
-                if not self._in_hand or self._stopping.late:
-                    raise Dropped
-            else:
-                for _ in range(min(session.room(), len(self.queue))):  # none if room is negative
-                    unit = self.queue.popleft()
-                    self._in_hand.add(unit)
-                    session.submit(unit)
-            end = session.next()
+    def take(self) -> str | None:
+        """The next unit for the executor; None if there is none, or the run is to stop."""
+        if not self.queue or self.stopping.asked:
+            return None
+        self.running.add(unit := self.queue.popleft())
+        return unit
+
+    def work_off(self, ends: Iterator[End | None]) -> None:
+        """Goes on until every unit is done or set aside."""
+        while self.queue or self.running:
+            if self.stopping.asked and (not self.running or self.stopping.late):
+                raise Dropped
+            end = next(ends)
             if end is not None:
-                self._in_hand.discard(end.unit)
+                self.running.discard(end.unit)
                 self._settle(end)
 
     def _settle(self, end: End) -> None:
-        if end.row is not None:
-            self.outcome.done[end.unit] = end.row
-            self._tell("done", end.unit, end.row)
-        elif end.full:
-            raise StorageError(self.stopped(f"{self._ledger.product} takes no more ({end.error})"))
+        if end.full:
+            raise StorageError(self.full(end.error))
+        if not end.error and not end.dropped:
+            self._done("done", end.unit, end.value)
+        elif (value := self.find(end.unit)) is not None:  # its process died after it had finished the unit
+            self._done("done", end.unit, value)
         elif end.dropped:
             self.queue.append(end.unit)
         else:
-            self._failures[end.unit] += 1
-            if self._failures[end.unit] < self._attempts:
+            self.failures[end.unit] += 1
+            if self.failures[end.unit] < self.attempts:
                 self.queue.append(end.unit)  # last, to give a passing failure time
                 self._tell("failed", end.unit, error=end.error)
             else:
                 self._set_aside(end.unit, end.error, end.details)
 
+    def _done(self, kind: str, unit: str, value: Any) -> None:
+        (self.outcome.done if kind == "done" else self.outcome.skipped)[unit] = value
+        self.folder.take_back(unit)
+        self._tell(kind, unit, value)
+
     def _set_aside(self, unit: str, error: str, details: str = "") -> None:
-        self._ledger.quarantine(unit, error, details)
-        self._ledger.end(unit)  # the next run counts from zero
+        self.folder.set_aside(unit, error, details)
         self.outcome.quarantined[unit] = error
         self._tell("quarantined", unit, error=error)
 
-    def _tell(self, kind: str, unit: str, row: dict[str, Any] | None = None, error: str = "") -> None:
-        self._on_event(Event(kind, unit, row, error, self.outcome.settled, len(self._units)))
-
-
-@contextlib.contextmanager
-def _hold(ledger: Ledger, shard: tuple[int, int], units: Sequence[str]) -> Iterator[None]:
-    """Locks other runs out of all units, or out of those of this shard."""
-    i, n = shard
-    if n == 1:
-        with locks.exclusive(ledger.folder, "run"):
-            yield
-        return
-    folder = ledger.folder / "shards"
-    with locks.shared(ledger.folder, "run"):
-        with locks.exclusive(folder, "run", wait=True):  # only while the plan is read and written
-            _agree(folder / "plan.json", {"shards": n, "units": hashlib.sha256("\n".join(units).encode()).hexdigest()})
-        with locks.exclusive(folder / f"{i}-of-{n}", "run"):
-            yield
-
-
-def _agree(path: Any, ours: dict[str, Any]) -> None:
-    try:
-        theirs = dict(files.read_json(path))
-    except (FileNotFoundError, TypeError, ValueError):
-        theirs = {}
-    if theirs.get("shards") not in (None, ours["shards"]):
-        raise InputError(
-            f"{path} says that this product is made in {theirs['shards']} shards, not {ours['shards']}: run it in "
-            f"{theirs['shards']} shards or without shards, or remove that file when no shard is running"
-        )
-    if theirs.get("units") not in (None, ours["units"]):
-        raise InputError(
-            f"{path} says that the shards of this product divide other units between them: take another folder, or "
-            "remove that file when no shard is running"
-        )
-    if theirs != ours:
-        files.write_json(path, ours)
+    def _tell(self, kind: str, unit: str, value: Any = None, error: str = "") -> None:
+        self.on_event(Event(kind, unit, value, error, self.outcome.settled, len(self.units)))

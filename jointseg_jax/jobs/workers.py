@@ -13,18 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jointseg_jax.errors import InputError, Unfinished
-from jointseg_jax.jobs.gpus import visible_gpus, worker_environment
+from jointseg_jax.jobs.gpus import worker_environment
 
 _LOOPBACK = "127.0.0.1"
 _HTTP = f"{_LOOPBACK}:0"  # any free port, because another run may use 8787
 
 
 @contextlib.contextmanager
-def local(workers: int) -> Iterator[Any]:
+def local(workers: int, gpus: Sequence[str]) -> Iterator[Any]:
     """A cluster of processes on this machine; it ends with this process, even if this process is killed.
 
     Args:
         workers: number of processes; 0 means one per GPU, or one without GPUs.
+        gpus: one for each worker; none if empty.
 
     Raises:
         InputError: there are fewer GPUs than workers.
@@ -34,40 +35,30 @@ def local(workers: int) -> Iterator[Any]:
 
     from jointseg_jax.jobs.worker import DeafToCtrlC
 
-    gpus = visible_gpus()
     workers = workers or len(gpus) or 1
     if gpus and workers > len(gpus):
-        raise InputError(f"{workers} workers for {len(gpus)} GPUs: each worker needs one of its own")
-    security = distributed.Security.temporary()
+        raise InputError(f"{workers} workers for {len(gpus)} GPUs: give one worker per GPU at most")
+    common = {
+        "host": _LOOPBACK,
+        "protocol": "tls",
+        "security": (security := distributed.Security.temporary()),
+        "dashboard": False,
+        "dashboard_address": _HTTP,
+    }
+    worker = {
+        **common,
+        "nthreads": 1,
+        "memory_limit": 0,  # no limit: Dask would kill workers at a share of memory that it guesses
+        "plugins": [DeafToCtrlC()],
+    }
+    # Dask reports every death, for the worker's one call; `run_units` counts them, so Dask must not.
+    scheduler = {"cls": distributed.Scheduler, "options": {**common, "port": 0, "allowed_failures": 0}}
     specification = {
         number: {
             "cls": distributed.Nanny,
-            "options": {
-                "host": _LOOPBACK,
-                "protocol": "tls",
-                "security": security,
-                "nthreads": 1,
-                "memory_limit": 0,  # no limit: Dask would kill workers at a share of memory that it guesses
-                "env": worker_environment(number, gpus),
-                "plugins": [DeafToCtrlC()],
-                "dashboard": False,
-                "dashboard_address": _HTTP,
-            },
+            "options": {**worker, "env": worker_environment(gpus[number] if gpus else None)},
         }
         for number in range(workers)
-    }
-    scheduler = {
-        "cls": distributed.Scheduler,
-        "options": {
-            "host": _LOOPBACK,
-            "protocol": "tls",
-            "security": security,
-            "port": 0,
-            "dashboard": False,
-            "dashboard_address": _HTTP,
-            # Dask reports every death, for the worker's one call; `run_units` counts them, so Dask must not.
-            "allowed_failures": 0,
-        },
     }
     with _started(
         distributed.SpecCluster, workers=specification, scheduler=scheduler, security=security, name="jointseg"
@@ -92,7 +83,7 @@ def slurm(workers: int, given: Mapping[str, Any], shared: pathlib.Path) -> Itera
         import dask_jobqueue
     except ImportError as error:
         raise InputError("dask-jobqueue is missing: pip install 'jointseg-jax[slurm]'") from error
-    exports = [f"export {name}={value}" for name, value in worker_environment(0, ()).items()]
+    exports = [f"export {name}={value}" for name, value in worker_environment().items()]
     # Dask uses one thread; job_cpu requests the cores for XLA and GDAL.
     options = {
         **given,
@@ -150,7 +141,7 @@ def _started(kind: Callable[..., Any], **options: Any) -> Iterator[Any]:
     try:
         cluster = kind(**options)
     except RuntimeError as error:
-        raise Unfinished(f"the worker processes did not start ({error}): see what they printed, if anything") from error
+        raise Unfinished(f"the worker processes did not start ({error}): see their output") from error
     try:
         yield cluster
     finally:

@@ -1,13 +1,14 @@
-"""GPUs are found as CUDA and this JAX would, without starting any."""
+"""GPUs are counted as CUDA and this JAX would, and none is started."""
 
-import sys
+import shutil
 
 import pytest
 
 from jointseg_jax.jobs import gpus
 
+pytestmark = pytest.mark.quick
 
-@pytest.mark.quick
+
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
@@ -19,31 +20,22 @@ from jointseg_jax.jobs import gpus
         (" MIG-a, GPU-b", ("MIG-a", "GPU-b")),
     ],
 )
-def test_gpus_are_counted_as_cuda_does(chosen, expected, monkeypatch):
-    monkeypatch.delenv("JAX_PLATFORMS")
+def test_gpus_are_counted_as_cuda_does(chosen, expected, cuda, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
-    monkeypatch.setattr(gpus, "_knows_cuda", lambda: True)
     assert gpus.visible_gpus() == expected
-    monkeypatch.setattr(gpus, "_knows_cuda", lambda: False)  # a JAX for CPUs leaves them alone
+
+
+def test_a_jax_without_cuda_leaves_gpus_alone(cuda, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    assert gpus.visible_gpus() == ("5",)
+    monkeypatch.setattr("sys.path", [str(cuda.parent)])
+    shutil.move(cuda / "xla_cuda13", cuda / "xla_tpu")
     assert gpus.visible_gpus() == ()
 
 
-@pytest.mark.quick
-def test_a_worker_on_cpus_gets_no_gpu(monkeypatch):
-    monkeypatch.setattr(gpus, "_knows_cuda", lambda: True)
+def test_a_worker_on_cpus_gets_no_gpu(cuda, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
     assert gpus.visible_gpus() == ()
-    assert gpus.worker_environment(0, ()) == {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-
-
-@pytest.mark.quick
-def test_cuda_is_known_by_its_plugin(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "jax_plugins", raising=False)
-    (tmp_path / "jax_plugins" / "xla_tpu").mkdir(parents=True)
-    assert not gpus._knows_cuda()
-    (tmp_path / "jax_plugins" / "xla_cuda13").mkdir()
-    (tmp_path / "jax_plugins" / "xla_cuda13" / "__init__.py").touch()
-    assert gpus._knows_cuda()
+    assert gpus.worker_environment() == {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}

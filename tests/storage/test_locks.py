@@ -1,5 +1,8 @@
 """A folder has one worker at a time, and a killed worker does not keep it."""
 
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -40,4 +43,13 @@ def test_it_is_let_go_after_an_exception(tmp_path):
     with pytest.raises(RuntimeError), exclusive(tmp_path, "x"):
         raise RuntimeError
     with exclusive(tmp_path, "x"):
+        pass
+
+
+def test_a_file_system_without_locks_is_not_reported_as_in_use(tmp_path, monkeypatch):
+    def unsupported(file, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(InputError, match="without locks"), exclusive(tmp_path, "run"):
         pass

@@ -1,71 +1,66 @@
 """Prepares a dataset from raw rasters, site by site and restartable; replaces a former dataset only when complete."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
-from odc.geo.geobox import GeoBox
+import tqdm
 
+from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.bounds.config import check_dataset
-from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Dataset, Simulated, Site, load
+from jointseg_jax.data.dataset import DESCRIPTION, SITES, Dataset, Simulated, Site, load
 from jointseg_jax.data.prepare import ground, sources, splits, statistics
 from jointseg_jax.data.prepare.patch_index import patch_index
 from jointseg_jax.data.prepare.recipe import Recipe, make_recipe, site_lattice
 from jointseg_jax.data.prepare.site_folders import SiteFolders
-from jointseg_jax.data.prepare.site_rasters import prepare_site
-from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
+from jointseg_jax.data.prepare.site_work import WRITTEN, SitePlan, SiteWork
+from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.data.site_record import RECORD
-from jointseg_jax.errors import InputError, StorageError
+from jointseg_jax.errors import InputError, Unfinished
+from jointseg_jax.jobs.cluster import local_executor
+from jointseg_jax.jobs.progress import progress_bar
+from jointseg_jax.jobs.run_folder import RunFolder
+from jointseg_jax.jobs.units import Event, Outcome, run_units
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.storage import folders, typed
+from jointseg_jax.storage.files import clear_partial_folders
 from jointseg_jax.storage.locks import exclusive
 
-_MAKING = 1  # raise it when the same files and settings yield other rasters; sites are then made again
-_WRITTEN = frozenset({DESCRIPTION, INDEX, SITES})  # in the dataset's folder, beside which raw data may lie
+RUN = ".preparation"  # in the dataset's folder while sites are missing: see `jobs.run_folder`
+_WORTH_A_WORKER = 20.0  # km2: below it, starting a process takes longer than it saves
 
 
-@dataclasses.dataclass(frozen=True)
-class _Planned:
-    """A site with its files, which match by their headers.
-
-    Attributes:
-        source: its files.
-        lattice: its 10 m lattice.
-        others: lattices of the sites from which it keeps the gap.
-    """
-
-    source: SiteSource
-    lattice: GeoBox
-    others: tuple[GeoBox, ...] = ()
-
-
-def prepare(config: Any, say: Callable[[str], None] = print) -> Dataset:
+def prepare(config: Any, say: Callable[[str], None] = print, *, workers: int = 1) -> Dataset:
     """Prepares the dataset of a config, or the rest of it.
 
     A site made from the same files with the same settings is kept. Failed sites are reported at the end, after all
-    others were tried. New rasters are written beside the former ones: the former dataset stays unchanged until all
-    sites are done, and a process that reads it can continue after that.
+    others were tried. A site during which a process dies is tried three times. New rasters are written beside the
+    former ones: the former dataset stays unchanged until all sites are done, and a process that reads it can continue
+    after that.
 
     Args:
         config: `config.dataset`; see configs/common.py for its fields.
         say: receives one line per site.
+        workers: number of processes; 1 means this one, 0 one per core and 20 km2 (4 at most). More than sites are not
+            started.
 
     Raises:
         InputError: the config or a site is faulty; the message says where and what to do.
-        StorageError: the disk is full; finished sites are kept.
+        Interrupted, StorageError: stopped, or the disk is full; the same call keeps finished sites.
+        Unfinished: the process of a site died each time, or a defect of the program ended it.
     """
     check_dataset(config)
+    bounds.WORKERS.check("workers", workers)
     root = pathlib.Path(config.path)
     raw = [] if config.source.root is None else [pathlib.Path(config.source.root).expanduser()]
     with (
-        folders.claim(root, "prepared dataset", inputs=raw, beside=_WRITTEN, older=_made_without_marker),
+        folders.claim(root, "prepared dataset", inputs=raw, beside=WRITTEN, older=_made_without_marker),
         exclusive(root, "preparation"),
     ):
-        return _prepare(root, config, say)
+        return _prepare(root, config, workers, say)
 
 
 def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
@@ -74,38 +69,55 @@ def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
     return [] if known else None
 
 
-def _prepare(root: pathlib.Path, config: Any, say: Callable[[str], None]) -> Dataset:
+def _prepare(root: pathlib.Path, config: Any, workers: int, say: Callable[[str], None]) -> Dataset:
     recipe = make_recipe(config)
     entries = list_sites(config)
-    rules = ground.split_rules(config.split, entries)
-    planned, failed = _plan(entries, recipe, file_names(config, recipe))
+    ground.split_rules(config.split, entries)  # raises if the table of splits does not fit
+    planned, refused = _plan(entries, recipe, file_names(config, recipe))
     planned = _set_apart(config, entries, planned)
-    prepared: list[Site] = []
-    said: set[str] = set()
-    for number, entry in enumerate(entries, start=1):
-        try:
-            if entry.name in failed:
-                raise failed[entry.name]
-            site, fresh = _one_site(planned[entry.name], recipe, rules[entry.name], config, root)
-        except StorageError:
-            raise  # it would stop the other sites too
-        except InputError as error:
-            failed[entry.name] = error
-            say(f"[{number}/{len(entries)}] {entry.name}: FAILED: {error}")
-            continue
-        prepared.append(site)
-        # Shared notes are printed once, notes on missing files for every site.
-        notes = [n for n in site.notes if n in planned[entry.name].source.notes or n not in said]
-        said.update(notes)
-        area = site.height * site.width / 1e4
-        done = [f"{area:.2f} km2", "prepared" if fresh else "already there"]
-        say(f"[{number}/{len(entries)}] {entry.name}: {'; '.join([', '.join(done), *notes])}")
+    clear_partial_folders(root / SITES)  # of a run that was killed
+    outcome = _run(SiteWork(root, config.split, recipe, entries, planned, refused), workers, say)
+    found = {**outcome.skipped, **outcome.done}
+    failed = {name: str(error) for name, error in found.items() if isinstance(error, InputError)} | outcome.quarantined
     if failed:
-        raise InputError(
+        sentence = (
             f"{len(failed)} of {len(entries)} sites could not be prepared ({', '.join(failed)}); the first: "
             f"{next(iter(failed.values()))}"
         )
-    return _finish(root, config, recipe, prepared, say)
+        if outcome.quarantined:
+            raise Unfinished(f"{sentence} (details in {root / RUN / 'quarantine'}; running again tries them again)")
+        raise InputError(sentence)
+    shutil.rmtree(root / RUN, ignore_errors=True)
+    return _finish(root, config, recipe, [found[entry.name] for entry in entries], say)
+
+
+def _run(work: SiteWork, workers: int, say: Callable[[str], None]) -> Outcome:
+    """Makes the sites that are missing, and reports each."""
+    names = [entry.name for entry in work.entries]
+    km2 = {name: work.plans[name].km2 if name in work.plans else 0.0 for name in names}
+    said: set[str] = set()
+    most = len(names) if workers else min(len(names), 1 + int(sum(km2.values()) / _WORTH_A_WORKER))
+    executor = local_executor(workers, most)
+    with progress_bar("site", km2, "s", logged=False) as tell:
+
+        def report(event: Event) -> None:
+            tell(event)
+            if event.value is None:
+                return
+            about = f"FAILED: {event.value}"
+            if isinstance(event.value, Site):
+                # Shared notes are printed once, notes on missing files for every site.
+                own = work.plans[event.unit].source.notes
+                notes = [n for n in event.value.notes if n in own or n not in said]
+                said.update(notes)
+                done = "prepared" if event.kind == "done" else "already there"
+                about = "; ".join([f"{km2[event.unit]:.2f} km2, {done}", *notes])
+            with tqdm.tqdm.external_write_mode():
+                say(f"[{event.settled}/{event.total}] {event.unit}: {about}")
+
+        return run_units(
+            names, work, RunFolder(work.root / RUN), executor, find=work.find, on_event=report, say=say, noun="site"
+        )
 
 
 def list_sites(config: Any) -> list[SiteEntry]:
@@ -139,14 +151,14 @@ def file_names(config: Any, recipe: Recipe) -> sources.Names:
 
 def _plan(
     entries: list[SiteEntry], recipe: Recipe, names: sources.Names
-) -> tuple[dict[str, _Planned], dict[str, InputError]]:
+) -> tuple[dict[str, SitePlan], dict[str, InputError]]:
     """Finds the files and computes the lattices of all sites, before any raster is written."""
-    planned: dict[str, _Planned] = {}
+    planned: dict[str, SitePlan] = {}
     failed: dict[str, InputError] = {}
     for entry in entries:
         try:
             source = sources.find(entry, names)
-            planned[entry.name] = _Planned(source, site_lattice(source, recipe))
+            planned[entry.name] = SitePlan(source, site_lattice(source, recipe))
         except InputError as error:
             failed[entry.name] = error
     if not failed:
@@ -154,7 +166,7 @@ def _plan(
     return planned, failed
 
 
-def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, _Planned]) -> dict[str, _Planned]:
+def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, SitePlan]) -> dict[str, SitePlan]:
     """Applies `ground.check_apart`, and records the neighbours from which each site keeps the gap."""
     lattices = {name: plan.lattice for name, plan in planned.items()}
     ground.check_apart(config.split, entries, lattices)
@@ -164,36 +176,8 @@ def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, _Planne
         if others:
             note = f"no split within {config.split.gap} pixels of {', '.join(others)}: the blocks there are others"
             source = dataclasses.replace(source, notes=(*source.notes, note))
-        apart[name] = _Planned(source, lattices[name], tuple(lattices[other] for other in others))
+        apart[name] = SitePlan(source, lattices[name], tuple(lattices[other] for other in others))
     return apart
-
-
-def _one_site(plan: _Planned, recipe: Recipe, rule: ground.Rule, config: Any, root: pathlib.Path) -> tuple[Site, bool]:
-    """Keeps or makes a site; returns it and whether it was made."""
-    folders.check_apart(root, plan.source.files(), _WRITTEN)
-    made, name, fingerprint = SiteFolders(root), plan.source.entry.name, _fingerprint(plan, recipe, config)
-    known = made.find(name, fingerprint)
-    if known is not None:
-        return known, False
-    rule = ground.give_way(rule, plan.lattice, plan.others, config.split.gap)
-
-    def write(folder: pathlib.Path, at: str) -> Site:
-        return prepare_site(plan.source, plan.lattice, recipe, rule, folder, at)
-
-    return made.make(name, fingerprint, write), True
-
-
-def _fingerprint(plan: _Planned, recipe: Recipe, config: Any) -> str:
-    """A digest that changes with the site's files, settings or neighbours."""
-    files = []
-    for path in plan.source.files():
-        status = path.stat() if path.exists() else None  # a virtual raster's source may not be a file
-        files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
-    entry = plan.source.entry
-    others = [(crs_text(other), *other.affine[:6], *other.shape) for other in plan.others]
-    about = [entry.place, entry.region, entry.date]  # the place's name seeds the blocks
-    settings = [_MAKING, repr(recipe), config.split.to_json_best_effort(), *about, others, files]
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
 def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], say: Callable[[str], None]) -> Dataset:

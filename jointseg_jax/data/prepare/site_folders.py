@@ -21,22 +21,20 @@ from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Site
 from jointseg_jax.data.site_record import RECORD
 from jointseg_jax.errors import InputError
 from jointseg_jax.storage import formats, locks, typed
-from jointseg_jax.storage.files import atomic_path, clear_partial_folders
+from jointseg_jax.storage.files import atomic_path, partial
 
 _OTHER_INDEX = "index.2.parquet"
 
 
 class SiteFolders:
-    """The site folders of a dataset; for use by one process, which holds the dataset's lock."""
+    """The site folders of a dataset; for use by the process that holds the dataset's lock, and by its workers.
+
+    Workers make different sites; only the holder of the lock publishes.
+    """
 
     def __init__(self, root: pathlib.Path):
-        """Removes partial folders of a killed run.
-
-        Args:
-            root: of the dataset.
-        """
+        """Reads and writes nothing yet; `root` is the folder of the dataset."""
         self._root, self._sites = root, root / SITES
-        clear_partial_folders(self._sites)
 
     def find(self, name: str, fingerprint: str) -> Site | None:
         """Finds the intact site prepared from the same files with the same settings; None without one."""
@@ -59,7 +57,7 @@ class SiteFolders:
             InputError: a folder of that name was not written by this program; or raised by `write`.
         """
         target = self._free(name)
-        building = self._sites / f".partial-{name}"
+        building = partial(self._sites / name)
         try:
             site = write(building, f"{SITES}/{target.name}")
             site_record.keep(building, fingerprint, site)
@@ -112,7 +110,7 @@ class SiteFolders:
         folder, home = self._root / site.folder, self._sites / site.name
         if folder == home or home.exists():
             return site
-        fingerprint, building = site_record.fingerprint_of(folder), self._sites / f".partial-{site.name}"
+        fingerprint, building = site_record.fingerprint_of(folder), partial(home)
         try:
             building.mkdir()
             for path in site.paths:

@@ -2,16 +2,14 @@
 
 import os
 import pathlib
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
-import tqdm
-
 from jointseg_jax.jobs.executors import Executor, Serial
 from jointseg_jax.jobs.ledger import Ledger
-from jointseg_jax.jobs.units import Event, run_units
+from jointseg_jax.jobs.progress import progress_bar
+from jointseg_jax.jobs.run_folder import RunFolder
+from jointseg_jax.jobs.units import run_units
 from jointseg_jax.mapping.area import product_plan, rates
 from jointseg_jax.mapping.area.tile_work import TileWork, make_predictor
 from jointseg_jax.mapping.predictor.memory import check_room, memory
@@ -60,29 +58,23 @@ def map_area(
     if isinstance(executor, Serial):
         check_room(make_predictor(trained, plan.settings))  # workers of other executors check their own machine
     work = TileWork(product, trained.workdir, trained.step, trained.weights)
-    begin = time.perf_counter()
-    areas = {t.name: t.owned_m2 for t in plan.tiles}
-    terminal = sys.stderr.isatty()
-    with tqdm.tqdm(total=len(plan.units), unit="tile", mininterval=0.5 if terminal else 15) as bar:
-
-        def tell(event: Event) -> None:
-            bar.total = event.total
-            bar.update(event.settled - bar.n)
-            if event.kind == "done":
-                done = (time.perf_counter() - begin) or 1e-9
-                finished.append(areas[event.unit])
-                bar.set_postfix_str(f"{sum(finished) / 1e6 / done * 3600:.3g} km2/h")
-            elif event.kind in ("failed", "quarantined"):
-                next_step = "will be tried again" if event.kind == "failed" else "is set aside"
-                bar.write(f"tile {event.unit} failed and {next_step}: {event.error}", file=sys.stderr)
-
-        finished: list[float] = []
-        outcome = run_units(plan.units, work, ledger, executor, on_event=tell, say=say, deep=deep)
+    km2 = {t.name: t.owned_m2 / 1e6 for t in plan.tiles if t.candidates}
+    with progress_bar("tile", km2, "h") as tell:
+        outcome = run_units(
+            plan.units,
+            work,
+            RunFolder(ledger.folder),
+            executor,
+            find=lambda tile: ledger.find(tile, deep),
+            on_event=tell,
+            say=say,
+            noun="tile",
+        )
     if outcome.skipped:
         say(f"skipped {len(outcome.skipped)} tiles that were done before")
     if outcome.done:
         rates.keep(trained.workdir, plan.settings, list(outcome.done.values()))
-    rows = {name: row for name, row in ledger.done().items() if name in areas}
+    rows = {name: row for name, row in ledger.done().items() if name in km2}
     _conclude(trained, plan, product, rows, whole=executor.shard[1] == 1, say=say)
     outcome.raise_unfinished()
 

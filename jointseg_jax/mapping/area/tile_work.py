@@ -13,7 +13,7 @@ import shapely
 from jointseg_jax import __version__
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.executors import Result
+from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan
 from jointseg_jax.mapping.area.overlap import agreement
 from jointseg_jax.mapping.area.partition import PlannedTile
@@ -69,12 +69,13 @@ class TileWork:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_state": None}
 
-    def __call__(self, unit: str, /) -> Result:
-        """Maps a tile: writes files in `tiles/ZONE/TILE/`, returns the row for the ledger."""
+    def __call__(self, unit: str, /) -> dict[str, Any]:
+        """Maps a tile: writes files in `tiles/ZONE/TILE/` and the row of the ledger, which it returns."""
         state = self._state = self._state or self._load()
         tile = state.tiles[unit]
         scenes = [state.scenes[c.scene] for c in tile.candidates]
-        return map_tile(state.predictor, state.plan, tile, scenes, self._product)
+        row, files = map_tile(state.predictor, state.plan, tile, scenes, self._product)
+        return Ledger(self._product / product_plan.LEDGER, self._product).add(unit, row, files)
 
     def _load(self) -> _State:
         use_compilation_cache()
@@ -120,7 +121,7 @@ def map_tile(
     tile: PlannedTile,
     scenes: list[CatalogueScene],
     product: pathlib.Path,
-) -> Result:
+) -> tuple[dict[str, Any], dict[str, pathlib.Path]]:
     """Maps one tile.
 
     Args:
@@ -129,6 +130,9 @@ def map_tile(
         tile: the tile to map.
         scenes: its candidates, in order.
         product: folder; the tile's files go to `tiles/ZONE/TILE/`.
+
+    Returns:
+        The tile's row for the ledger, and its files by name.
 
     Raises:
         InputError: a scene is unreadable, or a file cannot be written.
@@ -180,7 +184,7 @@ def map_tile(
         "model": dict(plan.network),
         "seconds": {**made.seconds, "total": time.perf_counter() - begin},
     }
-    return Result(row, files)
+    return row, files
 
 
 def _owned(tile: PlannedTile) -> np.ndarray:

@@ -266,7 +266,7 @@ def test_a_full_disk_ends_the_preparation_and_names_the_file(one, tmp_path, caps
 def test_a_stopped_preparation_loses_no_site(own, monkeypatch):
     """SIGTERM and Ctrl-C end it by an exception: the site in hand is given up, those before it are kept."""
     _, config = own
-    from jointseg_jax.data.prepare import preparation as module
+    from jointseg_jax.data.prepare import site_work as module
 
     real = module.prepare_site
 

@@ -1,7 +1,6 @@
-"""Work for the tests: a file of bytes that follow from the unit's name, in ways that can go wrong on purpose.
+"""Work for the tests: writes a file whose bytes follow from the unit's name, and fails on request.
 
-What goes wrong is written into the folder `trouble` of the product, so that it can change while a run goes on, in
-whatever process: `trouble/UNIT` holds a word, and is taken away by what shall happen once only.
+`make_trouble` writes the failure of a unit into the product, so it takes effect in any process and at any time.
 """
 
 import dataclasses
@@ -12,36 +11,59 @@ import signal
 import time
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.jobs.executors import Result
+from jointseg_jax.jobs.executors import Serial
+from jointseg_jax.jobs.ledger import Ledger
+from jointseg_jax.jobs.run_folder import RunFolder
+from jointseg_jax.jobs.units import run_units
 from jointseg_jax.storage.files import atomic_path
 
 
+def names(count):
+    return [f"u{number:03d}" for number in range(count)]
+
+
+UNITS = names(6)
+
+
+def run(product, executor=None, units=UNITS, *, work=None, deep=False, **options):
+    """Runs units of a product with its ledger."""
+    ledger = Ledger(product / "ledger")
+    return run_units(
+        units,
+        work or FileWork(product),
+        RunFolder(ledger.folder),
+        executor or Serial(),
+        find=lambda unit: ledger.find(unit, deep),
+        **options,
+    )
+
+
 def content(unit, size=20_000):
-    """What the file of a unit holds."""
+    """The bytes of a unit's file."""
     block = hashlib.sha256(unit.encode()).digest()
     return block * (size // len(block))
 
 
 @dataclasses.dataclass
-class Piece:
-    """Writes `UNIT/map.bin` after a while."""
+class FileWork:
+    """Writes `UNIT/map.bin` in two halves, `seconds` apart, and the row of the ledger."""
 
     product: pathlib.Path
     seconds: float = 0.0
     size: int = 20_000
 
     def __post_init__(self):
-        self._built = 0
+        self._built = False
 
     def __getstate__(self):
-        return {**self.__dict__, "_built": 0}
+        return {**self.__dict__, "_built": False}
 
     def __call__(self, unit):
         if not self._built:
-            self._built = 1
+            self._built = True
             self.note(f"built {os.getpid()}")
         self.note(f"begun {unit}")
-        self.trouble(unit)
+        self.fail(unit)
         path = self.product / unit / "map.bin"
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             data = content(unit, self.size)
@@ -50,9 +72,10 @@ class Piece:
             time.sleep(self.seconds)
             file.write(data[len(data) // 2 :])
         self.note(f"ended {unit}")
-        return Result({"tile": unit, "seconds": 0.25, "shape": (1, 2)}, {"map": path})
+        row = {"tile": unit, "seconds": 0.25, "shape": (1, 2)}
+        return Ledger(self.product / "ledger").add(unit, row, {"map": path})
 
-    def trouble(self, unit):
+    def fail(self, unit):
         path = self.product / "trouble" / unit
         word = path.read_text() if path.exists() else ""
         if word.startswith("once "):
@@ -76,52 +99,36 @@ class Piece:
         os.close(descriptor)
 
 
-def cause(product, unit, word):
+def make_trouble(product, unit, word):
+    """Makes a unit fail from now on, or once: see `FileWork.fail`."""
     (product / "trouble").mkdir(parents=True, exist_ok=True)
     (product / "trouble" / unit).write_text(word)
 
 
-def notes(product, kind):
-    """What was noted: the words after `kind`, in order."""
+def noted(product, kind):
+    """The notes of a kind, in order: units `begun` and `ended`, processes that `built` their work."""
     path = product / "notes"
     lines = path.read_text().splitlines() if path.exists() else []
     return [line.split()[1] for line in lines if line.startswith(f"{kind} ")]
 
 
-def whole(product, ledger, units):
-    """Asserts that every unit is done, once, with the right bytes and nothing beside them."""
+def set_aside(product):
+    """Names of the units in quarantine."""
+    return sorted(path.stem for path in (product / "ledger" / "quarantine").glob("*.json"))
+
+
+def partial_files(product):
+    """Files that killed writers left."""
+    return list(product.rglob(".partial-*"))
+
+
+def assert_whole(product, units=UNITS):
+    """Every unit is done once, with the right bytes, and none is in quarantine."""
+    ledger = Ledger(product / "ledger")
     rows = ledger.done()
     assert sorted(rows) == sorted(units)
     for unit in units:
         assert (product / unit / "map.bin").read_bytes() == content(unit)
-        assert ledger.check(unit, deep=True)
+        assert ledger.find(unit, deep=True) == rows[unit]
         assert rows[unit]["files"]["map"]["path"] == f"{unit}/map.bin"
-    assert not ledger.quarantined()
-
-
-@dataclasses.dataclass
-class Net:
-    """Writes what a small network makes of noise that follows from the unit's name."""
-
-    product: pathlib.Path
-
-    def __call__(self, unit):
-        import jax
-        import numpy as np
-
-        key = jax.random.key(int.from_bytes(unit.encode()) % 2**31)
-        image = jax.random.normal(key, (2, 96, 96, 8))
-        kernels = jax.random.normal(jax.random.key(0), (6, 3, 3, 8, 8)) / 8
-
-        @jax.jit
-        def run(x):
-            for kernel in kernels:
-                x = x + jax.nn.silu(
-                    jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-                )
-            return x
-
-        path = self.product / unit / "map.npy"
-        with atomic_path(path) as temporary:
-            np.save(temporary, np.asarray(run(image)))
-        return Result({"tile": unit}, {"map": path})
+    assert not set_aside(product)

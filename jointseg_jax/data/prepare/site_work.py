@@ -1,0 +1,108 @@
+"""Prepares one site, from plan to folder; every executor runs this, in any process."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Site
+from jointseg_jax.data.prepare import ground
+from jointseg_jax.data.prepare.recipe import Recipe
+from jointseg_jax.data.prepare.site_folders import SiteFolders
+from jointseg_jax.data.prepare.site_rasters import prepare_site
+from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
+from jointseg_jax.errors import InputError, StorageError
+from jointseg_jax.rasters.lattice import crs_text
+from jointseg_jax.storage import folders
+
+_MAKING = 1  # raise it when the same files and settings yield other rasters; sites are then made again
+WRITTEN = frozenset({DESCRIPTION, INDEX, SITES})  # in the dataset's folder, beside which raw data may lie
+
+
+@dataclasses.dataclass(frozen=True)
+class SitePlan:
+    """A site with its files, which match by their headers.
+
+    Attributes:
+        source: its files.
+        lattice: its 10 m lattice.
+        others: lattices of the sites from which it keeps the gap.
+    """
+
+    source: SiteSource
+    lattice: GeoBox
+    others: tuple[GeoBox, ...] = ()
+
+    @property
+    def km2(self) -> float:
+        """Its ground."""
+        return float(self.lattice.shape[0] * self.lattice.shape[1]) / 1e4
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteWork:
+    """The `Work` of a preparation: prepares the site of the given name.
+
+    Attributes:
+        root: of the dataset.
+        split: `config.dataset.split`.
+        recipe: of the preparation.
+        entries: all sites.
+        plans: by name, of the sites whose headers match.
+        refused: by name, why the other sites cannot be prepared.
+    """
+
+    root: pathlib.Path
+    split: Any
+    recipe: Recipe
+    entries: Sequence[SiteEntry]
+    plans: Mapping[str, SitePlan]
+    refused: Mapping[str, InputError]
+
+    def find(self, name: str) -> Site | None:
+        """The intact site prepared from the same files with the same settings; None if the site is to be made."""
+        try:
+            return self._find(name) if name in self.plans else None
+        except InputError:  # the call reports it
+            return None
+
+    def __call__(self, name: str) -> Site | InputError:
+        """Makes a site; returns the error of a site that cannot be prepared: trying again would not help."""
+        if name in self.refused:
+            return self.refused[name]
+        try:
+            return self._find(name) or self._make(name)
+        except StorageError:  # it would stop the other sites too
+            raise
+        except InputError as error:
+            return error
+
+    def _find(self, name: str) -> Site | None:
+        folders.check_apart(self.root, self.plans[name].source.files(), WRITTEN)
+        return SiteFolders(self.root).find(name, self._fingerprint(name))
+
+    def _make(self, name: str) -> Site:
+        plan = self.plans[name]
+        rule = ground.split_rules(self.split, self.entries)[name]
+        rule = ground.give_way(rule, plan.lattice, plan.others, self.split.gap)
+
+        def write(folder: pathlib.Path, at: str) -> Site:
+            return prepare_site(plan.source, plan.lattice, self.recipe, rule, folder, at)
+
+        return SiteFolders(self.root).make(name, self._fingerprint(name), write)
+
+    def _fingerprint(self, name: str) -> str:
+        """A digest that changes with the site's files, settings or neighbours."""
+        plan, files = self.plans[name], []
+        for path in plan.source.files():
+            status = path.stat() if path.exists() else None  # a virtual raster's source may not be a file
+            files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
+        entry = plan.source.entry
+        others = [(crs_text(other), *other.affine[:6], *other.shape) for other in plan.others]
+        about = [entry.place, entry.region, entry.date]  # the place's name seeds the blocks
+        settings = [_MAKING, repr(self.recipe), self.split.to_json_best_effort(), *about, others, files]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
