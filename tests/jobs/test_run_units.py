@@ -9,6 +9,7 @@ from jobs.file_work import UNITS, FileWork, assert_whole, make_trouble, noted, p
 from jobs.processes import end, start
 
 from jointseg_jax.errors import Unfinished
+from jointseg_jax.jobs.progress import progress_bar
 
 
 @pytest.mark.quick
@@ -125,3 +126,15 @@ def test_a_unit_that_kills_its_process_is_set_aside_after_three_kills(product, l
     (product / "trouble" / "u001").unlink()
     assert end(start(product))[0] == 0
     assert_whole(product)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("logged", [True, False])
+def test_the_bar_shows_units_ground_and_failures(product, capsys, logged):
+    make_trouble(product, "u001", "once fail")
+    run(product, units=["u000"])
+    with progress_bar("tile", dict.fromkeys(UNITS, 2.5), "h", logged=logged) as tell:
+        run(product, on_event=tell)
+    err = capsys.readouterr().err
+    assert "tile u001 failed, will be tried again: RuntimeError: u001 fails" in err
+    assert (re.search(r"\| 6/6 \[.*, [\d.e+]+ km2/h\]", err) is not None) == logged
