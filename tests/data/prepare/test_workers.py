@@ -84,8 +84,10 @@ def test_a_defect_of_the_program_is_no_fault_of_the_input(own, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75), (signal.SIGINT, 75)])
+@pytest.mark.parametrize(
+    ("workers", "number", "status"),
+    [(1, signal.SIGKILL, -9), (1, signal.SIGTERM, 75), (2, signal.SIGKILL, -9), (2, signal.SIGINT, 75)],
+)
 def test_a_preparation_that_is_stopped_keeps_its_sites(config, tmp_path, workers, number, status):
     toy.write_table(tmp_path / "raw", 60, 60)
     config.dataset.source.root, config.dataset.path = str(tmp_path / "raw"), str(tmp_path / "dataset")
