@@ -174,7 +174,7 @@ def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, SitePla
     for name, others in ground.neighbours(config.split, lattices).items():
         source = planned[name].source
         if others:
-            note = f"no split within {config.split.gap} pixels of {', '.join(others)}: the blocks there are others"
+            note = f"no split within {config.split.gap} pixels of {', '.join(others)}, where other blocks begin"
             source = dataclasses.replace(source, notes=(*source.notes, note))
         apart[name] = SitePlan(source, lattices[name], tuple(lattices[other] for other in others))
     return apart
@@ -201,7 +201,7 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
     if SiteFolders(root).publish(description, sites, index):
         say(f"{root}: former rasters stay while a process reads them; the next preparation removes them")
     if contract.primary.statistics is None:
-        say(f"{root}: no site is for training: networks that were trained elsewhere can be judged on it")
+        say(f"{root}: no site is for training: the dataset can only evaluate networks trained on other datasets")
     counts = {s: int((index["split"] == s).sum()) for s in splits.SPLITS}
     say(f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}")
     return load(root, hold=False)  # a later preparation in this process must be able to remove its files

@@ -141,8 +141,8 @@ class SiteFolders:
         home = self._sites / name
         if home.exists() and not (home / RECORD).is_file():
             raise InputError(
-                f"{home} was not written by this program, and the prepared rasters of site {name!r} are to lie there: "
-                "move it away, or choose another dataset.path"
+                f"{home} was not written by this program, but the prepared rasters of site {name!r} go there: move it "
+                "away, or choose another dataset.path"
             )
         numbered = (self._sites / (name if n == 1 else f"{name}.{n}") for n in itertools.count(1))
         return next(folder for folder in numbered if not folder.exists())
