@@ -136,5 +136,5 @@ def test_the_bar_shows_units_ground_and_failures(product, capsys, logged):
     with progress_bar("tile", dict.fromkeys(UNITS, 2.5), "h", logged=logged) as tell:
         run(product, on_event=tell)
     err = capsys.readouterr().err
-    assert "tile u001 failed, will be tried again: RuntimeError: u001 fails" in err
+    assert "tile u001 failed and will be tried again: RuntimeError: u001 fails" in err
     assert (re.search(r"\| 6/6 \[.*, [\d.e+]+ km2/h\]", err) is not None) == logged
