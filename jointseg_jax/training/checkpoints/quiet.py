@@ -1,4 +1,7 @@
-"""Keeps Orbax's log messages off the terminal, because the same failures also arrive as exceptions."""
+"""Keeps Orbax's messages off the terminal, because the same failures also arrive as exceptions.
+
+The hook of unraisable exceptions is needed: without it, a full disk prints one traceback for each array not written yet.
+"""
 
 import functools
 import logging
@@ -26,7 +29,8 @@ def quieten() -> None:
     usual = sys.unraisablehook
 
     def hook(args: Any) -> None:
-        # When writing one array fails, TensorStore reports the others to a closed event loop.
+        # When one array cannot be written, Orbax closes its event loop, and TensorStore's threads still report the
+        # others to it. Nothing is left by then that could be closed or awaited.
         if not (isinstance(args.exc_value, RuntimeError) and str(args.exc_value) == "Event loop is closed"):
             usual(args)
 

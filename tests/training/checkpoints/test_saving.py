@@ -1,5 +1,6 @@
 """Checkpoints are written off the critical path, and an outage of storage costs nothing that was there."""
 
+import gc
 import time
 
 import harness
@@ -91,6 +92,18 @@ def test_a_full_disk_costs_no_older_checkpoint_and_the_next_attempt_succeeds(exp
         checkpoints.close()
         assert sorted(p.name for p in (disk / "checkpoints").iterdir()) == ["5", "6"]
     assert len(said) == 1
+
+
+def test_a_write_that_fails_in_many_arrays_is_one_sentence(experiment, state, tmp_path):
+    """TensorStore reports each failure to an event loop that the first one closed; Python would print them all."""
+    many = {f"noise{k}": heavy(state, k, 1).aux["noise"] for k in range(40)}
+    with harness.small_disk(tmp_path / "disk", 16) as disk:
+        checkpoints = Checkpoints(disk)
+        saver = Saver(checkpoints, pytest.fail, patience=0.0)
+        with pytest.raises(StorageError, match="checkpoint 0 could not be written"):
+            saver.finish(state.replace(aux=many), experiment.meta(Calibration()))
+        checkpoints.close()
+    gc.collect()  # pytest turns what Python would print into a failure of this test
 
 
 def test_a_finished_write_is_not_repeated(experiment, state, tmp_path):
