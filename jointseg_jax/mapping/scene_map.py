@@ -14,9 +14,9 @@ from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
 from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
-from jointseg_jax.mapping.scenes.stamps import contents_of, stamps_of
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.scene import OpenedScene, Scene
+from jointseg_jax.storage.files import sampled_digest
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained
 
@@ -57,14 +57,13 @@ def map_scene(
     path = opened.path or pathlib.Path(scene.name)
     bounds.TILE.check("--tile", tile)
     tile, batch = fitted(tile, batch, *scene.shape)
-    stamps = stamps_of({name: [pathlib.Path(f.path) for f in files] for name, files in scene.layers.items()})
     settings = {**opened.asked, "augment": augment, "confidence": confidence, "dtype": dtype, "image": image}
     run = {
         "network": described(trained),
-        "scene": f"{path.name}, contents {contents_of(stamps)[:12]}",
+        "scene": f"{path.name}, contents {sampled_digest(opened.files)[:12]}",
         **{name: str(value) for name, value in settings.items()},
     }
-    read = [path, *(pathlib.Path(file) for file, _, _ in stamps)]
+    read = [path, *map(pathlib.Path, opened.files)]
     with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:
         _report_scene(path, opened, say)
         halo = halo_for(trained, scene, say=say)

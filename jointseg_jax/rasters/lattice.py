@@ -91,6 +91,11 @@ def is_north_up(lattice: GeoBox) -> bool:
     return b == 0 and d == 0 and a > 0 and e < 0
 
 
+def is_placed(lattice: GeoBox) -> bool:
+    """Whether its CRS converts to longitude and latitude."""
+    return lattice.crs is not None and bool(lattice.crs.geographic or lattice.crs.projected)
+
+
 def same_lattice(a: GeoBox, b: GeoBox) -> bool:
     """True for the same CRS and the same pixels, up to float noise."""
     close = all(abs(x - y) <= TOLERANCE for x, y in zip(a.affine[:6], b.affine[:6], strict=True))

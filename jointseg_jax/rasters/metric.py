@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.lattice import TOLERANCE, crs_name, is_north_up
+from jointseg_jax.rasters.lattice import TOLERANCE, crs_name, is_north_up, is_placed
 
 # A pixel of 10 m may be 5 cm wrong. UTM stays within 0.1 % of the ground and national projections such as Lambert-93
 # within 0.3 %, but Web Mercator is 0.7 % off even on the equator.
@@ -24,11 +24,6 @@ _GEOD = pyproj.Geod(ellps="WGS84")
 
 class NotMetric(InputError):
     """The lattice is a valid grid, but its pixels are not squares of the expected size in metres."""
-
-
-def is_placed(lattice: GeoBox) -> bool:
-    """Whether its CRS converts to longitude and latitude."""
-    return lattice.crs is not None and bool(lattice.crs.geographic or lattice.crs.projected)
 
 
 def check_grid(lattice: GeoBox, where: str, *, spacing: float = 10.0) -> None:

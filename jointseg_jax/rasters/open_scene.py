@@ -17,8 +17,8 @@ from jointseg_jax.rasters.decimated import glance
 from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
 from jointseg_jax.rasters.metric import NotMetric, check_grid, check_metric
 from jointseg_jax.rasters.opening import is_raster
-from jointseg_jax.rasters.radiometry.band_names import bands_note, check_bands, find_bands
 from jointseg_jax.rasters.radiometry.encoding import Stated, as_display, interpret, stated
+from jointseg_jax.rasters.radiometry.find_bands import bands_note, check_bands, find_bands
 from jointseg_jax.rasters.radiometry.find_collar import find_collar
 from jointseg_jax.rasters.radiometry.product_metadata import classification
 from jointseg_jax.rasters.radiometry.sample import Sample, nests, take_sample
@@ -26,6 +26,7 @@ from jointseg_jax.rasters.radiometry.units import check_against_training, harmon
 from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
 from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
 from jointseg_jax.rasters.scene import Layer, OpenedScene, Scene
+from jointseg_jax.rasters.stamps import stamps_of
 
 RADIOMETRY = ("contract", "display", "harmonise")
 _SIDE = 512  # pixels on a side of a decimated scene
@@ -64,7 +65,8 @@ def open_scene(
     except NotMetric as error:
         raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
     asked = {"radiometry": mode, "keep_grid": str(keep_grid), "bands": str(bands)}
-    return dataclasses.replace(opened, path=path, asked=asked)
+    read = tuple(file for file, _, _ in stamps_of(known))
+    return dataclasses.replace(opened, path=path, asked=asked, files=read)
 
 
 def open_files(

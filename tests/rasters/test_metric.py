@@ -14,8 +14,8 @@ from rasterio.enums import Resampling
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.tally import Tally
-from jointseg_jax.rasters.lattice import Window, make_lattice
-from jointseg_jax.rasters.metric import check_grid, check_metric, is_placed, is_utm, scales_of
+from jointseg_jax.rasters.lattice import Window, is_placed, make_lattice
+from jointseg_jax.rasters.metric import check_grid, check_metric, is_utm, scales_of
 from jointseg_jax.rasters.opening import open_raster
 from jointseg_jax.rasters.raster_files import dataset_lattice
 

@@ -11,7 +11,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
-from jointseg_jax.rasters.radiometry.band_names import find_bands
+from jointseg_jax.rasters.radiometry.find_bands import find_bands
 from jointseg_jax.rasters.reader import Handles, open_raster
 from jointseg_jax.rasters.writer import Layout, write_raster
 

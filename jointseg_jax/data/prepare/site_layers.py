@@ -12,8 +12,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
 from jointseg_jax.rasters.lattice import Window, coarsen, refine
-from jointseg_jax.rasters.radiometry.band_names import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.encoding import interpret, stated
+from jointseg_jax.rasters.radiometry.find_bands import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.sample import take_sample
 from jointseg_jax.rasters.radiometry.units import check_nature
 from jointseg_jax.rasters.reader import has_mask

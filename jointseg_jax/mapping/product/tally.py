@@ -6,8 +6,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.geo.ellipsoid import PixelAreas
-from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.metric import is_placed
+from jointseg_jax.rasters.lattice import Window, is_placed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from jointseg_jax.mapping.scenes.band_files import BandFiles, from_safe, group, 
 from jointseg_jax.mapping.scenes.stac_items import percentage, read_items
 from jointseg_jax.rasters.contract import Contract, differences
 from jointseg_jax.rasters.open_scene import find_files, valid_sample
-from jointseg_jax.rasters.radiometry.band_names import bands_note
+from jointseg_jax.rasters.radiometry.find_bands import bands_note
 from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.scene import OpenedScene
 

@@ -11,12 +11,13 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import zone_of_epsg
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene, epsg_of
 from jointseg_jax.mapping.scenes.find import SceneFiles
-from jointseg_jax.mapping.scenes.stamps import contents_of, stamps_of
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.metric import warp_advice
 from jointseg_jax.rasters.open_scene import open_files
 from jointseg_jax.rasters.scene import OpenedScene
+from jointseg_jax.rasters.stamps import stamps_of
+from jointseg_jax.storage.files import sampled_digest
 
 _TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattice
 
@@ -71,8 +72,9 @@ def _open(
         return old
     opened = item.opened() if item.opened else open_files(item.id, files, contract, mode=mode, bands=bands)
     _check_lattice(opened, str(files[contract.primary.name][0]))
+    contents = sampled_digest(path for path, _, _ in stamps)
     return CatalogueScene(
-        item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, contents_of(stamps)
+        item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, contents
     )
 
 

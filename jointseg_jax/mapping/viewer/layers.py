@@ -14,7 +14,7 @@ from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.decimated import read_small
 from jointseg_jax.rasters.pictures.drawing import COLORMAP, colour_probability, stretch, stretch_limits
 from jointseg_jax.rasters.pictures.pyramid import Paint
-from jointseg_jax.rasters.radiometry.band_names import match_bands
+from jointseg_jax.rasters.radiometry.find_bands import match_bands
 from jointseg_jax.rasters.reader import open_raster
 
 _COLOURS = Modality("picture", ("B04", "B03", "B02"), 10.0, "uint16", "reflectance")

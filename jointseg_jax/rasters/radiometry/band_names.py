@@ -1,4 +1,4 @@
-"""Finds the bands of a file by their names.
+"""Finds bands by the names that files give them.
 
 A name gives the band's number (`B04`, `B4`), words (`red`, `Red edge 1`, `NIR narrow`), or both (`R (B4)`). The words
 are those of Sen2Cor, Google Earth Engine, FORCE, sits, SNAP and STAC's common names.
@@ -6,11 +6,6 @@ are those of Sen2Cor, Google Earth Engine, FORCE, sits, SNAP and STAC's common n
 
 import re
 from collections.abc import Mapping, Sequence
-
-from rasterio.io import DatasetReader
-
-from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.contract import Modality
 
 # Words, without spaces and signs, and the bands they may stand for. A word of several bands is ambiguous.
 _WORDS: Mapping[str, tuple[str, ...]] = {
@@ -48,13 +43,13 @@ def band_of(text: str, others: Sequence[str] = ()) -> str | None:
     """
     bands = possible_bands(text)
     if bands == _WORDS["NIR"]:
-        return "B8A" if any(set(_BROAD_NIR) & _named(_split(o)) for o in others) else "B08"
+        return "B8A" if any(set(_BROAD_NIR) & _named(words_of(o)) for o in others) else "B08"
     return bands[0] if len(bands) == 1 else None
 
 
 def possible_bands(text: str) -> tuple[str, ...]:
     """The Sentinel-2 bands that a name may stand for: several for `red edge`, none for an unknown name."""
-    words = _split(text)
+    words = words_of(text)
     if len(words) == 1 and words[0] in _LETTERS:
         return (_LETTERS[words[0]],)
     if _DERIVED & set(words):
@@ -84,11 +79,11 @@ def match_names(names: Sequence[str], band: str, *, numbers: bool = True) -> lis
         return exact
     meant = band_of(band)
     if meant is None:
-        return [i for i, name in enumerate(names) if wanted in _split(name) and not _DERIVED & set(_split(name))]
+        return [i for i, name in enumerate(names) if wanted in words_of(name) and not _DERIVED & set(words_of(name))]
     found = [i for i, name in enumerate(names) if band_of(name, names) == meant]
-    numbered = [i for i in found if any(_number(w) for w in _split(names[i]))]
+    numbered = [i for i in found if any(_number(w) for w in words_of(names[i]))]
     if not numbers:
-        return [i for i in found if not all(_number(w) for w in _split(names[i]))]
+        return [i for i in found if not all(_number(w) for w in words_of(names[i]))]
     # A plain band name takes precedence over one with other words: `red` before `red-jp2`.
     for group in (numbered, [i for i in found if i not in numbered]):
         alone = [i for i in group if is_name(names[i])]
@@ -107,13 +102,13 @@ def rgb_order(names: Sequence[str]) -> tuple[int, int, int]:
 
 def is_name(text: str) -> bool:
     """Whether a text is only a band name, apart from a pixel size."""
-    words = [w for w in _split(text) if not re.fullmatch(r"\d{2}M", w)]
+    words = [w for w in words_of(text) if not re.fullmatch(r"\d{2}M", w)]
     return "".join(words) in _WORDS or (len(words) == 1 and (words[0] in _LETTERS or _number(words[0]) is not None))
 
 
 def resolution_of(text: str) -> float | None:
     """The pixel size in a name such as `B02_10m`, metres; None without one."""
-    sizes = [w[:-1] for w in _split(text) if re.fullmatch(r"\d{2}M", w)]
+    sizes = [w[:-1] for w in words_of(text) if re.fullmatch(r"\d{2}M", w)]
     return float(sizes[0]) if len(sizes) == 1 else None
 
 
@@ -123,99 +118,7 @@ def at_spacing(matches: Sequence[int], names: Sequence[str], spacing: float) -> 
     return [i for i in matches if said[i] == spacing] or [i for i in matches if said[i] is None] or list(matches)
 
 
-def match_bands(raster: DatasetReader, modality: Modality) -> list[list[int]] | None:
-    """For each band of a modality, the one-based numbers of the file's bands with that name.
-
-    None if no band has a description, or if file and modality have a single band in m or index units, which needs no
-    name (a `DSM` is elevation).
-    """
-    names = [d or "" for d in raster.descriptions]
-    single = raster.count == len(modality.bands) == 1 and modality.units in ("m", "index")
-    if single or not any(_split(name) for name in names):
-        return None
-    return [[i + 1 for i in match_names(names, band)] for band in modality.bands]
-
-
-def find_bands(raster: DatasetReader, modality: Modality) -> tuple[int, ...]:
-    """One-based numbers of a modality's bands in a file: by band description, or in file order without descriptions.
-
-    Raises:
-        InputError: a band is missing or ambiguous.
-    """
-    found = match_bands(raster, modality)
-    if found is None:
-        if raster.count == len(modality.bands):
-            return tuple(range(1, raster.count + 1))
-        raise InputError(
-            f"{raster.name} has {raster.count} unnamed bands, but the network needs {list(modality.bands)}: give "
-            "their numbers with --bands=1,2,..."
-        )
-    names = [d or "" for d in raster.descriptions]
-    blank = any(not possible_bands(name) for name in names)
-    for band, matches in zip(modality.bands, found, strict=True):
-        if len(matches) != 1:
-            many = len(matches) > 1
-            advice = f"give the numbers of {list(modality.bands)} with --bands=1,2,..."
-            if not many and not blank:
-                advice = f"give a file that has it, or correct the description of its band ({_edit(raster, band)})"
-            raise InputError(
-                f"{raster.name} has {'more than one' if many else 'no'} band {band} among {names}: {advice}"
-            )
-    numbers = tuple(matches[0] for matches in found)
-    _check_distinct(numbers, raster, modality)
-    return numbers
-
-
-def check_bands(indexes: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
-    """Raises `InputError` unless the band numbers of --bands can be a modality's bands in a file.
-
-    Bands must be distinct, exist, and not contradict the file's band names.
-    """
-    flag = f"--bands={','.join(map(str, indexes))}"
-    if len(indexes) != len(modality.bands) or not all(1 <= i <= raster.count for i in indexes):
-        raise InputError(
-            f"{flag} must give the numbers of {len(modality.bands)} of the {raster.count} bands of {raster.name}, for "
-            f"{list(modality.bands)}"
-        )
-    if len(set(indexes)) < len(indexes):
-        raise InputError(
-            f"{flag} has a band of {raster.name} twice: give a different one for each of {list(modality.bands)}"
-        )
-    names = [d or "" for d in raster.descriptions]
-    found = match_bands(raster, modality) or [[]] * len(indexes)
-    for band, number, matches in zip(modality.bands, indexes, found, strict=True):
-        told, meant = possible_bands(names[number - 1]), band_of(band)
-        if number not in matches and (matches or (told and meant is not None and meant not in told)):
-            instead = f" and band {matches[0]} {names[matches[0] - 1]!r}" if matches else ""
-            raise InputError(
-                f"{flag} uses band {number} of {raster.name} as {band}, but the file calls it "
-                f"{names[number - 1]!r}{instead}: remove --bands, or correct the file's band descriptions "
-                f"({_edit(raster, band, number)})"
-            )
-
-
-def bands_note(indexes: Sequence[int], names: Sequence[str | None], modality: Modality) -> str:
-    """A note on the file band used for each of a modality's bands: `B02: band 1 (blue), B03: band 2`."""
-    parts = []
-    for band, number in zip(modality.bands, indexes, strict=True):
-        name = names[number - 1] if number <= len(names) else None
-        parts.append(f"{band}: band {number}" + (f" ({name})" if name else ""))
-    return ", ".join(parts)
-
-
-def _check_distinct(numbers: tuple[int, ...], raster: DatasetReader, modality: Modality) -> None:
-    if len(set(numbers)) < len(numbers):
-        raise InputError(
-            f"the band names of {raster.name} give the same band for two of {list(modality.bands)}: correct the file's "
-            "band descriptions"
-        )
-
-
-def _edit(raster: DatasetReader, band: str, number: int | str = "N") -> str:
-    return f"rio edit-info --bidx {number} --description {band} {raster.name}"
-
-
-def _split(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """The words of a name, upper case."""
     return [w for w in re.split(r"[^A-Z0-9]+", text.upper()) if w]
 

@@ -1,6 +1,6 @@
 """Keeps Orbax's messages off the terminal, because the same failures also arrive as exceptions.
 
-The hook of unraisable exceptions is needed: without it, a full disk prints one traceback for each array not written yet.
+The hook of unraisable exceptions is needed: without it a full disk prints one traceback for each array not written yet.
 """
 
 import functools

@@ -7,14 +7,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.opening import open_raster
-from jointseg_jax.rasters.radiometry.band_names import (
-    band_of,
-    bands_note,
-    check_bands,
-    find_bands,
-    match_names,
-    rgb_order,
-)
+from jointseg_jax.rasters.radiometry.band_names import band_of, match_names, rgb_order
+from jointseg_jax.rasters.radiometry.find_bands import bands_note, check_bands, find_bands
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 pytestmark = pytest.mark.quick

@@ -1,23 +1,20 @@
-"""The state of a scene's files: path, size, time and a digest of samples, to see whether they changed."""
+"""The state of a scene's files, to see whether they changed."""
 
-import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 
 from jointseg_jax.rasters.radiometry.product_metadata import classification, metadata_files
 from jointseg_jax.rasters.raster_files import files_behind
-from jointseg_jax.storage.files import sampled_sha256
 
 
 def stamps_of(files: Mapping[str, Sequence[pathlib.Path]]) -> tuple[tuple[str, int, int], ...]:
-    """Path, bytes and modification time (ns) of every file of a scene; see `CatalogueScene`."""
+    """Path, bytes and modification time (ns) of every file of a scene, the metadata of its product included.
+
+    Args:
+        files: modality -> its rasters.
+    """
     rasters = [path for paths in files.values() for path in paths]
     behind = {file for raster in rasters for file in files_behind(raster)}
     behind |= {xml for file in {f.parent: f for f in behind}.values() for xml in metadata_files(file)}
     behind |= {scl for raster in rasters if (scl := classification(raster)) is not None}
     return tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(behind) if f.exists())
-
-
-def contents_of(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    """A digest that changes with the files' bytes, not with their times; it samples, as whole scenes are too large."""
-    return hashlib.sha256("".join(sampled_sha256(path) for path, _, _ in stamps).encode()).hexdigest()
