@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from jointseg_jax import cli
 from jointseg_jax.bounds.config import FIELDS
-from jointseg_jax.bounds.kinds import Number
+from jointseg_jax.bounds.number import Number
 from jointseg_jax.landscape import BANDS, REGIONS, YEARS, LandCover, Scene, make_scene
 
 CROP = 480  # pixels: the side of the crops of real scenes

@@ -9,7 +9,8 @@ from fractions import Fraction
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from jointseg_jax.bounds.kinds import Number, Ratio
+from jointseg_jax.bounds.kinds import Ratio
+from jointseg_jax.bounds.number import Number
 from jointseg_jax.errors import InputError
 
 CONTROLS = ("joint", "capacity", "sequential", "bilinear", "fine", "coarse")

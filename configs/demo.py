@@ -11,7 +11,7 @@ Scores on it check the software; they are no evidence about real ground.
 from ml_collections import ConfigDict
 
 from configs import common
-from jointseg_jax.bounds.kinds import whole
+from jointseg_jax.bounds.number import whole
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

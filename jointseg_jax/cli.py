@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from jointseg_jax.bounds.config import FIELDS, check_present
-from jointseg_jax.bounds.kinds import Number, shown
+from jointseg_jax.bounds.number import Number, shown
 from jointseg_jax.errors import InputError, Interrupted, RunEnded, StorageError
 from jointseg_jax.storage import retries
 from jointseg_jax.storage.lasting_output import lasting_output

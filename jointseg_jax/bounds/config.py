@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jointseg_jax.bounds.kinds import Choice, Inside, Kind, Many, Name, Ratio, Row, Switch, Text, real, shown, whole
+from jointseg_jax.bounds.kinds import Choice, Inside, Many, Name, Ratio, Row, Switch, Text
+from jointseg_jax.bounds.number import Kind, real, shown, whole
 from jointseg_jax.errors import InputError
 
 _STEPS = 2**31 - 1  # the state counts steps in int32

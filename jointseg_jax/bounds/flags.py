@@ -1,6 +1,6 @@
 """Bounds of the programs' numeric flags; functions that take the same values check them with the same kinds."""
 
-from jointseg_jax.bounds.kinds import Many, whole
+from jointseg_jax.bounds.number import whole
 
 TILE = whole(1, unit="input pixels")  # too large a tile is refused once the network is known
 BATCH = whole(1, unit="windows", optional=True)
@@ -8,7 +8,6 @@ HALO = whole(0, unit="input pixels")
 GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: pixel of the coarser bands
 WORKERS = whole(0, 10_000, unit="processes")
 BAND = whole(1, 65_535)
-BANDS = Many(BAND)
 
 PROCESSES = whole(1, 1_000_000, optional=True)
 PROCESS = whole(0, 1_000_000, optional=True)

@@ -1,144 +1,14 @@
-"""Kinds of values of flags and config fields, with their bounds."""
+"""Kinds of values of config fields other than numbers, with their bounds."""
 
 import dataclasses
-import math
-import numbers
 import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from jointseg_jax.errors import InputError
+from jointseg_jax.bounds.number import CONTROL, Kind, plain, shown
 
-_SHOWN = 60  # characters of a value in a message
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class Kind:
-    """A kind of values.
-
-    Attributes:
-        optional: the value may be None.
-    """
-
-    optional: bool = False
-
-    def fault(self, value: Any) -> str:
-        """What is wrong with a value, to follow `name=value` in a message; empty if the value is valid."""
-        if value is None:
-            return "" if self.optional else f"must be {self.wanted()}"
-        return self._fault(value)
-
-    def check(self, name: str, value: Any) -> None:
-        """Raises `InputError` if a value is not of this kind.
-
-        Args:
-            name: of the flag or field, as the user writes it: `--tile`, `--config.steps`.
-            value: of the flag or field.
-        """
-        fault = self.fault(value)
-        if fault:
-            raise InputError(f"{name}={shown(value)} {fault}")
-
-    def wanted(self) -> str:
-        """Describes the valid values, such as "a whole number of at least 1"."""
-        raise NotImplementedError
-
-    def _fault(self, value: Any) -> str:
-        raise NotImplementedError
-
-
-def shown(value: Any) -> str:
-    """Formats a value for a message: short and on one line."""
-    text = _CONTROL.sub("?", value if isinstance(value, str) else repr(value))
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-@dataclasses.dataclass(frozen=True)
-class Number(Kind):
-    """A finite number between bounds.
-
-    Attributes:
-        whole: only integers are valid.
-        least, most: inclusive bounds.
-        above, below: exclusive bounds.
-        multiple: the value must be a multiple of this; 0 for no such rule.
-        also: valid values outside the range.
-        infinite: infinity is valid.
-        unit: name of the unit, for messages.
-        optional: see `Kind`.
-    """
-
-    whole: bool = False
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    below: float | None = None
-    multiple: int = 0
-    also: tuple[int, ...] = ()
-    infinite: bool = False
-    unit: str = ""
-    optional: bool = False
-
-    def wanted(self) -> str:
-        """See `Kind`."""
-        low = [f"of at least {_plain(self.least)}"] if self.least is not None else []
-        low += [f"above {_plain(self.above)}"] if self.above is not None else []
-        high = [f"of at most {_plain(self.most)}"] if self.most is not None else []
-        high += [f"below {_plain(self.below)}"] if self.below is not None else []
-        return self._phrase(*low, *high)
-
-    def _phrase(self, *limits: str) -> str:
-        words = ["a whole number" if self.whole else "a number", " and ".join(limits), self.unit]
-        multiple = f", a multiple of {self.multiple}" if self.multiple else ""
-        return " ".join(word for word in words if word) + multiple + "".join(f", or {value}" for value in self.also)
-
-    def parse(self, text: str) -> Any:
-        """Parses a number and checks its bounds.
-
-        Raises:
-            ValueError: the text is no valid number; the message is that of `fault`.
-        """
-        try:
-            value = int(text) if self.whole else float(text)
-        except (ValueError, OverflowError):
-            raise ValueError(f"must be {self.wanted()}") from None
-        if fault := self.fault(value):
-            raise ValueError(fault)
-        return value
-
-    def _fault(self, value: Any) -> str:
-        is_number = isinstance(value, numbers.Integral if self.whole else numbers.Real)
-        if not is_number or isinstance(value, bool):
-            return f"must be {self.wanted()}"
-        if value in self.also or (self.infinite and value == math.inf):
-            return ""
-        # A whole number may be too long for a float.
-        if not self.whole and not math.isfinite(value):
-            return f"must be {self.wanted()}"
-        # The message names only the broken bound.
-        if self.least is not None and value < self.least:
-            return f"must be {self._phrase(f'of at least {_plain(self.least)}')}"
-        if self.above is not None and value <= self.above:
-            return f"must be {self._phrase(f'above {_plain(self.above)}')}"
-        if self.most is not None and value > self.most:
-            return f"must be {self._phrase(f'of at most {_plain(self.most)}')}"
-        if self.below is not None and value >= self.below:
-            return f"must be {self._phrase(f'below {_plain(self.below)}')}"
-        if self.multiple and value % self.multiple:
-            return f"must be a multiple of {self.multiple} {self.unit}".rstrip()
-        return ""
-
-
-def whole(least: int, most: int | None = None, **more: Any) -> Number:
-    """A whole number from `least` to `most`."""
-    return Number(True, least, most, **more)
-
-
-def real(least: float | None = None, most: float | None = None, **more: Any) -> Number:
-    """A finite number from `least` to `most`."""
-    return Number(False, least, most, **more)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +25,7 @@ class Ratio(Kind):
 
     def wanted(self) -> str:
         """See `Kind`."""
-        return f"a number from {_plain(self.least)} to {_plain(self.most)}, as text such as '2.5'"
+        return f"a number from {plain(self.least)} to {plain(self.most)}, as text such as '2.5'"
 
     def _fault(self, value: Any) -> str:
         # The pattern rejects 1e999999999, which Fraction would expand to all its digits.
@@ -225,7 +95,7 @@ class Text(Kind):
             return f"must be {self.wanted()}"
         if not value and not self.empty:
             return "must not be empty"
-        if _CONTROL.search(value):
+        if CONTROL.search(value):
             return "contains a control character: remove it"
         return "" if len(value) <= self.longest else f"has {len(value)} characters: use at most {self.longest}"
 
@@ -319,7 +189,3 @@ class Row(Kind):
             if fault := kind.fault(entry):
                 return f"has {shown(repr(entry))}, which {fault}"
         return ""
-
-
-def _plain(bound: float) -> str:
-    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"

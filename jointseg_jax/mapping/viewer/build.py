@@ -13,6 +13,7 @@ from typing import Any
 
 from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.bounds.kinds import Many
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.antimeridian import bbox, union_bbox
@@ -62,7 +63,7 @@ def build(
     shown = [pathlib.Path(path) for path in inputs]
     bounds.ZOOM.check("--max-zoom", deepest)
     if bands is not None:
-        bounds.BANDS.check("--bands", bands)
+        Many(bounds.BAND).check("--bands", bands)
     record = read_product(product)
     boxes = [bbox(footprint(t.epsg, t.bounds)) for t in record.tiles]
     content = _table(table) if table else None
