@@ -65,7 +65,7 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
     """
     with (
         folders.claim(root, "embedded landscape", older=_made_without_marker),
-        exclusive(root, "making of the landscape", wait=True),  # whoever comes second finds it made
+        exclusive(root, "landscape generation", wait=True),  # whoever comes second finds it made
     ):
         clear_partial_folders(root)  # of a run that was killed
         rows, made = [], 0
@@ -80,7 +80,7 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
                     rows.append({"site": site, "place": place, "region": region, "date": str(year), "folder": site})
         write_text(root / TABLE, pd.DataFrame(rows).to_csv(index=False))
     area = len(rows) * spec.side**2 / 1e6
-    say(f"{root}: landscape of {len(rows)} sites, {area:.1f} km2 in all ({made} made now)")
+    say(f"{root}: landscape of {len(rows)} sites, {area:.1f} km2 in all ({made} new)")
 
 
 def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
@@ -99,13 +99,13 @@ def _write_once(
             return False
     if folder.exists() and not record.is_file():
         raise InputError(
-            f"{folder} was not written by this program, and a site of the landscape is to lie there: move it away, or "
+            f"{folder} was not written by this program, but a site of the landscape belongs there: move it away, or "
             "choose another dataset.source.root"
         )
     try:
         scene = make_scene(region, year=year, height=side, width=side, seed=seed)
     except ValueError as error:
-        raise InputError(f"the landscape of {folder.name} cannot be made: {error}") from error
+        raise InputError(f"site {folder.name!r} of the landscape cannot be generated: {error}") from error
     building = folder.with_name(f".partial-{folder.name}")
     building.mkdir(parents=True)
     try:

@@ -26,15 +26,15 @@ def make_scene(region: str, *, year: int, height: int, width: int, seed: int) ->
         ValueError: an argument is not as above.
     """
     if region not in REGIONS:
-        raise ValueError(f"Region {region!r} is unknown; it must be one of {', '.join(REGIONS)}.")
+        raise ValueError(f"region {region!r} is unknown: use one of {', '.join(REGIONS)}")
     if year not in YEARS:
-        raise ValueError(f"Year {year!r} is unknown; it must be one of {', '.join(map(str, YEARS))}.")
+        raise ValueError(f"year {year!r} is unknown: use one of {', '.join(map(str, YEARS))}")
     if height <= 0 or width <= 0 or height % LATTICE or width % LATTICE:
         raise ValueError(
-            f"Size {height} x {width} is not possible; height and width must be positive multiples of {LATTICE}."
+            f"a size of {height} x {width} is not possible: height and width must be positive multiples of {LATTICE}"
         )
     if seed < 0:
-        raise ValueError(f"Seed {seed} is negative; it must be 0 or above.")
+        raise ValueError(f"seed {seed} is negative: use 0 or above")
     index = REGIONS.index(region)
     land = BUILDERS[region](seed, (height, width))
     sun = sky.sun_of(noise.stream(seed, index, "sun"), year)

@@ -62,11 +62,11 @@ def test_a_table_as_spreadsheets_save_it(listed, tmp_path, content):
         (HEADER + "caf\u00e9,r,,x\ncafe\u0301,r,,y\n", "which many file systems"),
         (HEADER + "n" * 300 + ",r,,x\n", "300 bytes"),
         (HEADER + "..,r,,x\n", "begins with a dot"),
-        (HEADER + "/tmp/a,r,,x\n", "holds a slash"),
+        (HEADER + "/tmp/a,r,,x\n", "contains a slash"),
         (HEADER + "a\x07b,r,,x\n", "control character"),
         (HEADER + "nul,r,,x\n", "Windows"),
         (HEADER + "a.,r,,x\n", "ends with a dot"),
-        (HEADER + "a,r,2021-06-30/2021-06-01,x\n", "no ISO date"),
+        (HEADER + "a,r,2021-06-30/2021-06-01,x\n", "not an ISO date"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_sentence(listed, content, message):
@@ -91,7 +91,7 @@ def test_a_folder_is_no_table(tmp_path):
 def test_a_site_that_is_asked_for_and_not_listed(listed, tmp_path):
     listed(HEADER + "a,r,,x\nb,r,,y\n")
     assert [s.name for s in sources.from_table(tmp_path, ["b"])] == ["b"]
-    with pytest.raises(InputError, match=r"only names \['c'\].*it lists a, b"):
+    with pytest.raises(InputError, match=r"only names \['c'\].*use some of a, b"):
         sources.from_table(tmp_path, ["a", "c"])
 
 

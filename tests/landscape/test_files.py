@@ -85,8 +85,8 @@ def test_a_second_run_makes_nothing(tmp_path):
     lines: list[str] = []
     write_landscape(tmp_path, spec, lines.append)
     write_landscape(tmp_path, spec, lines.append)
-    assert "(6 made now)" in lines[0]
-    assert "(0 made now)" in lines[1]
+    assert "(6 new)" in lines[0]
+    assert "(0 new)" in lines[1]
     table = (tmp_path / "sites.csv").read_text().splitlines()
     assert table[0] == "site,place,region,date,folder"
     assert len(table) == 7

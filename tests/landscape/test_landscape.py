@@ -94,12 +94,12 @@ def test_same_arguments_give_the_same_bits(region: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"region": "delta"}, "Region 'delta' is unknown"),
-        ({"year": 2018}, "Year 2018 is unknown"),
+        ({"region": "delta"}, "region 'delta' is unknown"),
+        ({"year": 2018}, "year 2018 is unknown"),
         ({"height": 250}, "250 x 300"),
         ({"width": 0}, "240 x 0"),
         ({"height": -60}, "-60 x 300"),
-        ({"seed": -1}, "Seed -1 is negative"),
+        ({"seed": -1}, "seed -1 is negative"),
     ],
 )
 def test_wrong_arguments_are_refused(change: dict[str, Any], message: str) -> None:

@@ -58,12 +58,12 @@ def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, 
         a, b = by_name[first], by_name[second]
         if config.by == "site" and split[a.place] != split[b.place]:
             raise InputError(
-                f"sites {a.name!r} ({split[a.place]}) and {b.name!r} ({split[b.place]}) share ground: put both into "
-                "one split"
+                f"sites {a.name!r} ({split[a.place]}) and {b.name!r} ({split[b.place]}) overlap: put both into the "
+                "same split"
             )
         if config.by == "block" and (a.place != b.place or lattices[a.name] != lattices[b.name]):
             raise InputError(
-                f"sites {a.name!r} and {b.name!r} share ground, but their blocks differ: give them one place in the "
+                f"sites {a.name!r} and {b.name!r} overlap, but their blocks differ: give them the same place in the "
                 "table of sites and crop them to the same extent"
             )
 

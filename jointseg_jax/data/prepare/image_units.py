@@ -53,17 +53,16 @@ def image_units(
     x, y = _block_pairs(recipe, lattice, image, nodata, layer)
     if len(x) < _FEWEST:
         raise InputError(
-            f"{where} have {len(x)} blocks of {_BLOCK * COARSE_SPACING:g} m without cloud and gaps in common, but "
-            f"{_FEWEST} are needed to fit the image's units: give a larger or clearer site, leave it out "
-            "(dataset.source.only), or set dataset.match_image=False where the image is stored like the input"
+            f"{where} have only {len(x)} common blocks of {_BLOCK * COARSE_SPACING:g} m without clouds and gaps, but "
+            f"{_FEWEST} are needed to fit the units of the image: use a larger or clearer site, exclude it with "
+            "dataset.source.only, or set dataset.match_image=False if the image has the same units as the input"
         )
     lines = [_fit(x[:, band], y[:, band]) for band in range(bands)]
     explained = ", ".join(f"{share:.2f}" for _, _, share in lines)
     if any(gain <= 0 or share < _LEAST_EXPLAINED for gain, _, share in lines):
         raise InputError(
-            f"{where} do not show the same ground (a line per band explains "
-            f"{explained} of the input's variance, with slopes {', '.join(f'{gain:.3g}' for gain, _, _ in lines)}): "
-            "check their dates and CRS"
+            f"{where} do not show the same ground (a line fitted per band explains {explained} of the input's "
+            f"variance, with slopes {', '.join(f'{gain:.3g}' for gain, _, _ in lines)}): check their dates and CRS"
         )
     gains, offsets, _ = zip(*lines, strict=True)
     return ImageUnits(gains, offsets, f"image: units fitted, explained variance {explained}")

@@ -27,7 +27,7 @@ def map_classes(codes: np.ndarray, mapping: Mapping[int, int], where: str) -> np
     unknown = [int(code) for code in present if int(code) not in mapping]
     if unknown:
         raise InputError(
-            f"{where} holds land-cover codes {unknown} that label.classes does not map; add them (255 to ignore)"
+            f"{where} has land-cover codes {unknown} that dataset.label.classes does not map: add them (255 to ignore)"
         )
     return np.array([mapping[int(code)] for code in present], np.uint8)[inverse].reshape(codes.shape)
 
@@ -53,7 +53,8 @@ def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, fl
         frame = layer.table[layer.table.geometry.notna()].to_crs(crs).explode(ignore_index=True)  # also collections
         if not np.isfinite(shapely.get_coordinates(frame.geometry.values)).all():
             raise InputError(
-                f"layer {layer.name!r} of {path} reaches beyond what the site's CRS can express: cut it to the sites"
+                f"layer {layer.name!r} of {path} has coordinates that the site's CRS cannot represent: clip it to the "
+                "sites"
             )
         areas, lines = frame.geom_type.isin(_AREAS), frame.geom_type.isin(_LINES)
         left_out |= not (areas | lines).all()
@@ -62,7 +63,7 @@ def read_shapes(path: pathlib.Path, crs: str) -> list[tuple[shapely.Geometry, fl
         widths = [_line_width(value, path, layer.name) for value in given[lines]]
         shapes += list(zip(frame.geometry[lines], widths, strict=True))
     if left_out and not shapes:
-        raise InputError(f"{path} holds points alone, which cover no ground: give polygons, or lines with a width")
+        raise InputError(f"{path} contains only points, which have no area: give polygons, or lines with a width")
     return shapes
 
 
@@ -75,7 +76,7 @@ def _line_width(value: Any, path: pathlib.Path, layer: str) -> float:
         width = -1.0
     if not 0 <= width < np.inf:
         raise InputError(
-            f"layer {layer!r} of {path} has a line of width {value!r}: write it in metres, or leave it empty "
+            f"layer {layer!r} of {path} has a line of width {value!r}: write widths in metres, or leave them empty "
             f"for {DEFAULT_ROAD_WIDTH:g} m"
         )
     return width or DEFAULT_ROAD_WIDTH

@@ -46,9 +46,8 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
     for split in splits.SPLITS:
         if any(s.pixels[split] for s in sites) and not (index["split"] == split).any():
             raise InputError(
-                f"no patch of {config.patch} pixels fits into the {split} ground: lower dataset.patch, "
-                "dataset.min_valid or "
-                "dataset.split.gap, or enlarge dataset.split.block"
+                f"no patch of {config.patch} pixels fits into the ground of split {split!r}: lower dataset.patch, "
+                "dataset.min_valid or dataset.split.gap, or raise dataset.split.block"
             )
     return index
 

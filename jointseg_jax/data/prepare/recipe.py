@@ -79,8 +79,8 @@ def make_recipe(config: Any) -> Recipe:
     primary, image_bands = modalities[0], tuple(config.image_bands)
     if primary.spacing != COARSE_SPACING:
         raise InputError(
-            f"the first modality {primary.name!r} has a spacing of {primary.spacing:g} m: it must be the one at "
-            f"{COARSE_SPACING:g} m"
+            f"the first modality of dataset.inputs, {primary.name!r}, has a spacing of {primary.spacing:g} m: put the "
+            f"one with {COARSE_SPACING:g} m first"
         )
     try:
         Contract(modalities, image_bands)
@@ -102,8 +102,8 @@ def make_recipe(config: Any) -> Recipe:
 def _make_modality(config: Any, name: str) -> Modality:
     if name not in config.modalities:
         raise InputError(
-            f"dataset.inputs names {name!r}, which dataset.modalities does not describe; it has "
-            f"{sorted(config.modalities)}"
+            f"dataset.inputs names {name!r}, which dataset.modalities does not describe: use some of "
+            f"{', '.join(sorted(config.modalities))}"
         )
     given = config.modalities[name]
     spacing = float(given.spacing)
@@ -111,8 +111,8 @@ def _make_modality(config: Any, name: str) -> Modality:
     dates = 1 if simulated else len(config.source.layers.get(name, ()))
     if not dates:
         raise InputError(
-            f"no files are named for modality {name!r}: name them in dataset.source.layers, one per date, or drop it "
-            "from dataset.inputs"
+            f"dataset.source.layers has no files for modality {name!r}: add them, one per date, or remove it from "
+            "dataset.inputs"
         )
     dtype, nodata, scale, offset = ENCODINGS[given.units]
     return Modality(name, tuple(given.bands), spacing, dtype, given.units, nodata, scale, offset, dates=dates)
@@ -122,23 +122,26 @@ def _make_sensor(config: Any, modality: Modality) -> Sensor:
     bands = modality.bands
     if bands != tuple(config.image_bands):
         raise InputError(
-            f"the first modality {bands} can only be simulated when it has the image's bands "
-            f"{tuple(config.image_bands)}"
+            f"the first modality has the bands {bands}, but can only be simulated from an image with the same bands, "
+            f"not {tuple(config.image_bands)}: give both the same bands, or set dataset.simulate.enabled=False"
         )
     unknown = [b for b in bands if b not in SNR_AT_REFERENCE]
     if modality.units == "reflectance" and unknown:
         raise InputError(
-            f"bands {unknown} cannot be simulated as reflectance: name them as the Sentinel-2 bands they stand for "
-            f"(known: {', '.join(SNR_AT_REFERENCE)}), or give modality {modality.name!r} the units 'display'"
+            f"bands {unknown} cannot be simulated as reflectance: use the names of Sentinel-2 bands "
+            f"({', '.join(SNR_AT_REFERENCE)}), or set the units of modality {modality.name!r} to 'display'"
         )
     sensor = Sensor.display(bands) if modality.units == "display" else Sensor.sentinel2(bands)
     mtf, snr = tuple(config.simulate.mtf), tuple(config.simulate.snr)
     for name, values in (("mtf", mtf), ("snr", snr)):
         if values and len(values) != len(bands):
-            raise InputError(f"dataset.simulate.{name} has {len(values)} numbers, one per band {bands} is needed")
+            raise InputError(
+                f"dataset.simulate.{name} has {len(values)} numbers, but needs one for each band of {bands}"
+            )
     if not all(0 < m < HIGHEST_MTF for m in mtf):
         raise InputError(
-            f"dataset.simulate.mtf={mtf}: an MTF at Nyquist lies between 0 and that of a bare pixel, {HIGHEST_MTF:.3f}"
+            f"dataset.simulate.mtf is {mtf}: each MTF at Nyquist must be above 0 and below that of an ideal pixel, "
+            f"{HIGHEST_MTF:.3f}"
         )
     return dataclasses.replace(sensor, mtf=mtf or sensor.mtf, snr=snr or sensor.snr)
 
@@ -168,8 +171,8 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
             check_metric(coarse, COARSE_SPACING, str(path))
             if coarse.crs != fine.crs:
                 raise InputError(
-                    f"{path} is in {crs_name(coarse)} but {source.image} in {crs_name(fine)}: warp one, or set "
-                    "dataset.warp=True"
+                    f"{path} is in {crs_name(coarse)}, but {source.image} is in {crs_name(fine)}: warp one of them, "
+                    "or set dataset.warp=True"
                 )
             left, right = max(left, coarse.affine.c), min(right, coarse.affine.c + coarse.shape[1] * coarse.affine.a)
             top, bottom = min(top, coarse.affine.f), max(bottom, coarse.affine.f + coarse.shape[0] * coarse.affine.e)
@@ -179,8 +182,8 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
     width = math.floor((right - left) / step + 1e-6) * round(step / COARSE_SPACING)
     if height < 1 or width < 1:
         raise InputError(
-            f"the rasters of site {source.entry.name!r} share no {step:g} m pixel: {source.image} and its inputs do "
-            "not overlap"
+            f"the rasters of site {source.entry.name!r} have no {step:g} m pixel in common, because {source.image} "
+            "and its inputs do not overlap: check their extent and CRS"
         )
     return make_lattice(crs_text(fine), left, top, COARSE_SPACING, height, width)
 

@@ -68,12 +68,15 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
 def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:
     bands, dtype, primary = len(recipe.image_bands), raster.source.dtypes[0], recipe.primary
     if raster.source.count < bands:
-        raise InputError(f"{path} has {raster.source.count} bands, the image needs {bands} {recipe.image_bands}")
-    if recipe.image_is_encoded and dtype != primary.dtype:
-        why = "it is to simulate" if recipe.simulate is not None else "(dataset.match_image=False) it shares with"
         raise InputError(
-            f"{path} holds {dtype} numbers, but as {primary.units} that {why} modality {primary.name!r} they must be "
-            f"{primary.dtype}: convert the image"
+            f"{path} has {raster.source.count} bands, but the image needs {bands}, {recipe.image_bands}: add bands, "
+            "or correct dataset.image_bands"
+        )
+    if recipe.image_is_encoded and dtype != primary.dtype:
+        why = "is simulated from it" if recipe.simulate is not None else "shares its units (dataset.match_image=False)"
+        raise InputError(
+            f"{path} contains {dtype} numbers, but must contain {primary.dtype} ({primary.units}), because modality "
+            f"{primary.name!r} {why}: convert the image"
         )
 
 

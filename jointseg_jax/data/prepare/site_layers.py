@@ -85,10 +85,13 @@ def _read_layer(
         sample = take_sample(raster.source, indexes, masked=masked, collar=raster.collar)
         collar = raster.collar
     if not inside.any():
-        raise InputError(f"{path} has no data on the site's ground: check its CRS and extent, or leave the site out")
+        raise InputError(
+            f"{path} has no data inside the site: check its CRS and extent, or exclude the site with "
+            "dataset.source.only"
+        )
     if optical and np.issubdtype(stored.dtype, np.floating):
         raise InputError(
-            f"{path} holds {stored.dtype}, but reflectance is read as digital numbers (uint16): give the original "
+            f"{path} contains {stored.dtype}, but reflectance is read as digital numbers (uint16): give the original "
             "product"
         )
     read_as, note = interpret(modality, says, sample)
@@ -103,20 +106,20 @@ def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> tu
     if found is None:
         if raster.source.count != len(modality.bands):
             raise InputError(
-                f"{path} has {raster.source.count} bands, modality {modality.name!r} has {len(modality.bands)} "
-                f"{modality.bands}"
+                f"{path} has {raster.source.count} bands without names, but modality {modality.name!r} has "
+                f"{len(modality.bands)}, {modality.bands}: give the file these bands, or correct dataset.modalities"
             )
         return tuple(range(1, len(modality.bands) + 1))
     names = [d or "" for d in raster.source.descriptions]
     for band, matches in zip(modality.bands, found, strict=True):
         if not matches:
             raise InputError(
-                f"{path} lacks band {band} (it has {names}): add it, correct the file's band descriptions, or take it "
-                f"out of modality {modality.name!r}"
+                f"{path} lacks band {band} (it has {names}): add it, correct the file's band descriptions, or remove "
+                f"it from modality {modality.name!r}"
             )
         if len(matches) > 1:
             raise InputError(
-                f"{path} has more than one band {band} (among {names}): correct the file's band descriptions"
+                f"{path} has more than one band {band} (it has {names}): correct the file's band descriptions"
             )
     return tuple(matches[0] for matches in found)
 

@@ -22,11 +22,13 @@ def check_names(names: Iterable[str], where: object) -> None:
         if reason:
             shown = name if len(name) <= 40 else f"{name[:40]}..."
             raise InputError(
-                f"{where} names a site {shown!r}, which cannot be a folder's name ({reason}): take letters and digits"
+                f"{where} names a site {shown!r}, which cannot be a folder's name ({reason}): use letters and digits"
             )
         same = unicodedata.normalize("NFC", name).casefold()
         if same in seen:
-            how = "twice" if seen[same] == name else f"and {seen[same]!r}, which many file systems take for one name"
+            how = (
+                "twice" if seen[same] == name else f"and {seen[same]!r}, which many file systems treat as the same name"
+            )
             raise InputError(f"{where} lists site {name!r} {how}: give each site a name of its own")
         seen[same] = name
 
@@ -39,11 +41,11 @@ def _fault(name: str) -> str:
     if name.endswith((".", " ")):
         return "it ends with a dot or a space"
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
-        return "it holds a control character"
+        return "it contains a control character"
     if set(name) & set("/\\"):
-        return "it holds a slash"
+        return "it contains a slash"
     if len(name.encode()) > _LONGEST:
-        return f"it has {len(name.encode())} bytes, {_LONGEST} at most fit"
+        return f"it has {len(name.encode())} bytes, but at most {_LONGEST} are allowed"
     if name.split(".")[0].lower() in _DEVICES:
-        return "Windows keeps it for a device"
+        return "Windows reserves it for a device"
     return ""

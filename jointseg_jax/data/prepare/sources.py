@@ -108,12 +108,12 @@ def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
         date = iso_moment(row["date"])
         if row["date"] and not date:
             raise InputError(
-                f"{path} gives site {name!r} the date {row['date']!r}, which is no ISO date: write it like "
-                f"{DATE_FORMS}, or leave it empty where it is not known"
+                f"{path} gives site {name!r} the date {row['date']!r}, which is not an ISO date: write it like "
+                f"{DATE_FORMS}, or leave it empty if it is unknown"
             )
         sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"]))
     if not sites:
-        raise InputError(f"{path} lists no site: add a line for each")
+        raise InputError(f"{path} lists no sites: add a line for each")
     return sites
 
 
@@ -125,7 +125,10 @@ def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> lis
     """
     folders = sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".") and _matches(d, image))
     if not folders:
-        raise InputError(f"{root} holds no <scene>/{image}: nothing to prepare")
+        raise InputError(
+            f"{root} has no folder with a file {image}: put each scene into a folder of its own, or correct "
+            "dataset.source.image"
+        )
     check_names([d.name for d in folders], root)
     chosen = _chosen(folders, only, root, lambda folder: folder.name)
     return [SiteEntry(d.name, d.name, d.name, "", d) for d in chosen]
@@ -137,7 +140,7 @@ def _chosen(sites: Sequence[T], only: Sequence[str], where: pathlib.Path, name: 
     unknown = [wanted for wanted in only if wanted not in known]
     if unknown:
         raise InputError(
-            f"dataset.source.only names {unknown}, which {where} does not list: it lists {', '.join(known[:20])}"
+            f"dataset.source.only names {unknown}, which {where} does not list: use some of {', '.join(known[:20])}"
             + (" and more" if len(known) > 20 else "")
         )
     return [site for site in sites if not only or name(site) in only]
@@ -173,7 +176,7 @@ def find(entry: SiteEntry, names: Names) -> SiteSource:
 def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
     found = [p for p in _matches(folder, pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux")]
     if len(found) > 1:
-        raise InputError(f"{folder / pattern} matches {[p.name for p in found]}: keep one")
+        raise InputError(f"{folder / pattern} matches {[p.name for p in found]}: keep one of them")
     return found[0] if found else None
 
 
@@ -186,8 +189,8 @@ def _matches(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
         return sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))  # macOS adds `._image.tif`
     except (ValueError, IndexError, NotImplementedError, OSError) as error:
         raise InputError(
-            f"dataset.source has the file name {pattern!r}, which cannot be looked for in {folder} ({error}): give a "
-            "name or a pattern such as image.*"
+            f"dataset.source has the file name {pattern!r}, which is not valid in {folder} ({error}): give a name or "
+            "a pattern such as image.*"
         ) from error
 
 
@@ -204,5 +207,5 @@ def check_layers(sites: Sequence[SiteSource], names: Names) -> None:
         if not any(modality in s.layers for s in sites):
             raise InputError(
                 f"no site has files for modality {modality!r} ({', '.join(names.layers[modality])}): correct "
-                "dataset.source.layers or drop it from dataset.inputs"
+                "dataset.source.layers, or remove it from dataset.inputs"
             )

@@ -26,17 +26,22 @@ def split_sites(names: Sequence[str], table: Mapping[str, Sequence[str]]) -> dic
     found: dict[str, str] = {}
     for split, members in table.items():
         if split not in SPLITS:
-            raise InputError(f"split {split!r} is none of {SPLITS}")
+            raise InputError(f"dataset.split.table has an unknown split {split!r}: use {', '.join(SPLITS)}")
         for name in members:
             if name in found:
-                raise InputError(f"site {name!r} is in split {found[name]!r} and in {split!r}: a site belongs to one")
+                raise InputError(
+                    f"dataset.split.table has site {name!r} in {found[name]!r} and in {split!r}: keep it in one of them"
+                )
             if name not in names:
-                raise InputError(f"split {split!r} names site {name!r}, which is not among {sorted(names)}")
+                raise InputError(
+                    f"dataset.split.table has site {name!r} in {split!r}, but the dataset has only {sorted(names)}: "
+                    "correct the name"
+                )
             found[name] = split
     left = sorted(set(names) - set(found))
     if left:
         raise InputError(
-            f"sites {left} are in no split: name them in dataset.split.table or leave them out with dataset.source.only"
+            f"sites {left} are in no split: add them to dataset.split.table, or exclude them with dataset.source.only"
         )
     return found
 

@@ -44,8 +44,8 @@ def over_training(dataset: Dataset) -> Contract:
                 samples.append(pixels[:: max(1, len(pixels) // _SAMPLE)])
         if not count:
             raise InputError(
-                f"modality {modality.name!r} has no valid pixel on the training ground: check its nodata and the "
-                "cloud mask"
+                f"modality {modality.name!r} has no valid pixel on the ground of split 'train': check its nodata "
+                "value and the cloud mask"
             )
         mean = total / count
         std = np.sqrt(np.maximum(square / count - mean**2, 0))

@@ -57,7 +57,7 @@ def test_sites_of_different_splits_do_not_overlap(other, shared):
     if not shared:
         check_apart(config, sites, lattices)
         return
-    with pytest.raises(InputError, match=r"'a' \(train\) and 'b' \(test\) share ground"):
+    with pytest.raises(InputError, match=r"'a' \(train\) and 'b' \(test\) overlap"):
         check_apart(config, sites, lattices)
 
 
@@ -82,9 +82,9 @@ def test_shared_ground_is_seen_across_zones(zone, other, left, top):
     lattice = make_lattice(zone, left, top, 10, 1_000, 1_000)
     sites = [entry("a"), entry("b")]
     config = by_site(train=("a",), test=("b",))
-    with pytest.raises(InputError, match=r"'a' \(train\) and 'b' \(test\) share ground"):
+    with pytest.raises(InputError, match=r"'a' \(train\) and 'b' \(test\) overlap"):
         check_apart(config, sites, {"a": lattice, "b": beside(lattice, other, -3_000)})
-    with pytest.raises(InputError, match="'a' and 'b' share ground, but their blocks differ"):
+    with pytest.raises(InputError, match="'a' and 'b' overlap, but their blocks differ"):
         check_apart(by_block(64), sites, {"a": lattice, "b": beside(lattice, other, -3_000)})
     check_apart(config, sites, {"a": lattice, "b": beside(lattice, other, 1_000)})
 
@@ -126,7 +126,7 @@ def test_blocks_of_one_ground_are_the_same():
     check_apart(config, [entry("a-2019", "a"), entry("a-2021", "a")], {"a-2019": box(0), "a-2021": box(0)})
     with pytest.raises(InputError, match="crop them to the same extent"):
         check_apart(config, [entry("a-2019", "a"), entry("a-2021", "a")], {"a-2019": box(0), "a-2021": box(20)})
-    with pytest.raises(InputError, match="give them one place"):
+    with pytest.raises(InputError, match="give them the same place"):
         check_apart(config, [entry("a"), entry("b")], {"a": box(0), "b": box(0)})
 
 
@@ -163,5 +163,5 @@ def test_preparation_refuses_shared_ground(own):
     root, config = own
     for name in ("s2", "s2_20m", "s1", "dem", "scl", "image", "label"):
         shutil.copy(root / "a" / f"{name}.tif", root / "d" / f"{name}.tif")
-    with pytest.raises(InputError, match=r"'a' \(train\) and 'd' \(test\) share ground"):
+    with pytest.raises(InputError, match=r"'a' \(train\) and 'd' \(test\) overlap"):
         prepare(config, say=lambda _: None)

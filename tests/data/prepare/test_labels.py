@@ -42,7 +42,7 @@ def test_codes_are_mapped_or_named():
     codes = np.array([[0, 1], [3, 5]], np.uint8)
     mapping = {0: 255, 1: 1, 3: 1, 5: 0}
     np.testing.assert_array_equal(map_classes(codes, mapping, "x.tif"), [[255, 1], [1, 0]])
-    with pytest.raises(InputError, match=r"x\.tif holds land-cover codes \[3, 5\]"):
+    with pytest.raises(InputError, match=r"x\.tif has land-cover codes \[3, 5\]"):
         map_classes(codes, {0: 255, 1: 1}, "x.tif")
 
 
@@ -78,7 +78,7 @@ def test_points_have_no_extent(tmp_path):
 def test_a_file_of_points_alone_is_refused(tmp_path):
     path = tmp_path / "x.gpkg"
     gpd.GeoDataFrame({"name": ["x"]}, geometry=[shapely.Point(500_100, 3_399_800)], crs=toy.CRS).to_file(path)
-    with pytest.raises(InputError, match=r"x\.gpkg holds points alone"):
+    with pytest.raises(InputError, match=r"x\.gpkg contains only points"):
         read_shapes(path, toy.CRS)
     gpd.GeoDataFrame({"name": []}, geometry=[], crs=toy.CRS).to_file(path)  # a site without roads
     assert read_shapes(path, toy.CRS) == []

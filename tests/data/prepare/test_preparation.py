@@ -187,7 +187,7 @@ def test_split_table_must_fit(own):
     with pytest.raises(InputError, match=r"sites \['b'\] are in no split"):
         prepare(config, say=toy.quiet)
     config.split.table.train = ("a", "b", "c")
-    with pytest.raises(InputError, match="belongs to one"):
+    with pytest.raises(InputError, match="keep it in one of them"):
         prepare(config, say=toy.quiet)
 
 

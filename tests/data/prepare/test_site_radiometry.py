@@ -64,14 +64,14 @@ def test_a_constant_image_is_refused(one):
 def test_too_little_common_ground_is_refused(one):
     folder, config = one
     toy.rewrite(folder / "scl.tif", values=lambda s: np.where(np.arange(21) < 3, s, 9))
-    with pytest.raises(InputError, match=r"image\.tif and .*s2\.tif have \d blocks of 60 m"):
+    with pytest.raises(InputError, match=r"image\.tif and .*s2\.tif have only \d common blocks of 60 m"):
         prepare(config, say=toy.quiet)
 
 
 def test_an_image_said_to_match_must_be_stored_like_the_input(one):
     _, config = one
     config.match_image = False
-    with pytest.raises(InputError, match=r"image\.tif holds uint8 numbers, .* must be uint16"):
+    with pytest.raises(InputError, match=r"image\.tif contains uint8 numbers, .* must contain uint16"):
         prepare(config, say=toy.quiet)
 
 
