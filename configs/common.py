@@ -27,7 +27,7 @@ def parse_arg(arg: str | None, **known: str) -> ConfigDict:
         key, equals, value = part.partition("=")
         if not equals or key not in known:
             raise InputError(
-                f"config argument {part!r} is unknown; known: " + ", ".join(f"{k}={v}" for k, v in known.items())
+                f"config argument {part!r} is unknown: use some of " + ", ".join(f"{k}={v}" for k, v in known.items())
             )
         given[key] = value
     return ConfigDict(given)
@@ -52,7 +52,7 @@ def apply_control(config: ConfigDict, control: str) -> None:
         InputError: an unknown control.
     """
     if control not in CONTROLS:
-        raise InputError(f"control={control} is unknown; known: {', '.join(CONTROLS)}")
+        raise InputError(f"control={control} is unknown: use one of {', '.join(CONTROLS)}")
     config.model.control = "joint" if control == "capacity" else control
     if control == "capacity":
         config.loss.sr = 0.0
@@ -103,19 +103,23 @@ def _trunk_spacings(stages: str, factors: tuple[str, ...], finest_trunk: float) 
     spacings, before = [], Fraction(10)
     for factor in factors:
         if Ratio(1, 10).fault(factor) or Fraction(factor) == 1:
-            raise InputError(f"stages={stages} is not a list of factors above 1, such as 4x2.5: {factor!r} is none")
+            raise InputError(
+                f"stages={stages} must be a list of factors above 1, such as 4x2.5, but {factor!r} is not such a factor"
+            )
         # Every lattice must divide the 10 m pixel, as tiles may begin at any of them.
         multiples = [before * u for u in (1, 2, 4, 5, 10)]
         fine_enough = [s for s in multiples if (10 / s).denominator == 1 and s >= finest_trunk]
         if (10 / before).denominator != 1 or not fine_enough:
             raise InputError(
                 f"stages={stages}: the lattice of {float(before):g} m before the factor {factor} does not divide the "
-                "10 m pixel: take the factors in another order, such as 4x2.5"
+                "10 m pixel: put the factors in another order, such as 4x2.5"
             )
         spacings.append(str(float(fine_enough[0])))
         before /= Fraction(factor)
     if before != 1:
-        raise InputError(f"stages={stages}: the factors multiply to {float(10 / before):g}, not to 10, such as 4x2.5")
+        raise InputError(
+            f"stages={stages}: the product of the factors is {float(10 / before):g}, but must be 10, such as 4x2.5"
+        )
     return spacings
 
 

@@ -82,7 +82,9 @@ def _walk(jaxpr: Any, repeats: int) -> Iterator[tuple[Any, int]]:
             for found in _walk(subprogram, inner):
                 if name in ("cond", "while"):
                     kind = found[0].primitive.name
-                    raise NotImplementedError(f"how often a {kind} runs in a {name!r} is not in the trace")
+                    raise NotImplementedError(
+                        f"the trace does not show how often the loop or branch {name!r} runs its {kind}"
+                    )
                 yield found
 
 

@@ -54,7 +54,7 @@ class UNetDiscriminator(nn.Module):
         height, width = x.shape[1:3]
         if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
             raise ValueError(
-                f"the discriminator halves its input three times, so sides must be multiples of {SIDE_MULTIPLE}, "
+                f"the discriminator halves its input three times: use sides that are multiples of {SIDE_MULTIPLE}, "
                 f"not {height} x {width}"
             )
         f, seen = self.features, []

@@ -118,7 +118,7 @@ class JointSeg(nn.Module):
             ValueError: the control needs an image and none is given, or it has no SR branch for `with_features`.
         """
         if with_features and not self.has_sr:
-            raise ValueError(f"the control {self.control!r} has no SR branch whose features could be returned")
+            raise ValueError(f"the control {self.control!r} has no SR branch and therefore no features to return")
         inputs, base, valid = self.normalise(modalities)
         mean, std = self.image_statistics()
         images: tuple[jax.Array, ...] = ()
@@ -141,12 +141,12 @@ class JointSeg(nn.Module):
                 seen = resample(base, 10, "nearest")
             case "fine":
                 if image is None:
-                    raise ValueError("the control 'fine' segments the true 1 m image, and none was given")
+                    raise ValueError("the control 'fine' segments the true 1 m image, but no image is given")
                 seen = (image - mean) / std
                 if image_valid is not None:
                     seen = jnp.where(image_valid[..., None], seen, 0)
             case _:
-                raise ValueError(f"unknown control {self.control!r}; known: {CONTROLS}")
+                raise ValueError(f"the control {self.control!r} is unknown: use one of {', '.join(CONTROLS)}")
         segmenter = Segmenter(self.lattices, self.widths, self.classes, self.segmenter_blocks, self.dtype, name="seg")
         logits, last = segmenter(seen, inputs, valid, features)
         hidden.append(last)

@@ -141,8 +141,8 @@ def apply_stencil(x: jax.Array, phases: Stencil, period: int, axis: int) -> jax.
     """
     if x.shape[axis] % period:
         raise ValueError(
-            f"an axis of {x.shape[axis]} pixels cannot be resampled by {len(phases)}/{period}: no whole number "
-            "comes out"
+            f"an axis of {x.shape[axis]} pixels cannot be resampled by {len(phases)}/{period}: the result is not a "
+            "whole number of pixels"
         )
     reach = _reach(phases, period)
     before, after = reach[0] * period, reach[1] * period
@@ -167,7 +167,7 @@ def resample(x: jax.Array, scale: Fraction | int, method: str = "bilinear") -> j
         return x
     if method == "nearest":
         if scale.denominator != 1:
-            raise ValueError(f"nearest resampling by {scale} is not defined here: take a whole factor")
+            raise ValueError(f"nearest resampling by {scale} is not supported: use a whole factor")
         return upsample_nearest(x, scale.numerator)
     phases = stencil(scale, method)
     # Columns first when enlarging: the pass over the larger array then writes whole rows.
@@ -182,12 +182,14 @@ def area_mean(x: jax.Array, scale: Fraction) -> jax.Array:
     """
     scale = Fraction(scale)
     if scale > 1:
-        raise ValueError(f"an area mean by {scale} would refine; use resample")
+        raise ValueError(f"an area mean cannot refine by {scale}: use resample")
     if scale.numerator == 1:
         b, h, w, c = x.shape
         n = scale.denominator
         if h % n or w % n:
-            raise ValueError(f"{h} x {w} pixels have no area mean by {n}: sides must be multiples of it")
+            raise ValueError(
+                f"{h} x {w} pixels cannot be averaged over blocks of {n} x {n}: the sides must be multiples of {n}"
+            )
         return x.reshape(b, h // n, n, w // n, n, c).mean((2, 4))
     phases = box_stencil(scale)
     return apply_stencil(apply_stencil(x, phases, scale.denominator, 1), phases, scale.denominator, 2)

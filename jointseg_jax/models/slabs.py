@@ -96,7 +96,7 @@ def _extend(x: jax.Array, count: int, before: int, after: int, fill: Fill) -> ja
     b, h, w, c = x.shape
     rows = h // count
     if h % count or rows < max(before, after):
-        raise ValueError(f"{h} rows are not {count} slabs of at least {max(before, after)} whole rows")
+        raise ValueError(f"{h} rows cannot be split into {count} equal slabs of at least {max(before, after)} rows")
     x = x.reshape(b, count, rows, w, c)
     parts = [x]
     if before:

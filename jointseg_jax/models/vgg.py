@@ -55,7 +55,7 @@ def vgg19_activations(
     """
     unknown = [name for name in layers if name not in LAYERS]
     if unknown:
-        raise ValueError(f"VGG19 has no layer {unknown[0]!r}; known: {', '.join(LAYERS)}")
+        raise ValueError(f"VGG19 has no layer {unknown[0]!r}: use {', '.join(LAYERS)}")
     depth = max((LAYERS.index(name) for name in layers), default=-1)
     least = reduction(LAYERS[depth]) if layers else 1
     height, width = x.shape[1:3]

@@ -181,6 +181,6 @@ def test_bfloat16_computes_singular_values_and_logits_in_float32():
 @pytest.mark.parametrize(("height", "width"), [(12, 16), (16, 9), (4, 8)])
 def test_sides_are_multiples_of_eight(height, width):
     params, vectors = jax.eval_shape(lambda: init_discriminator(NET, jax.random.key(0)))
-    message = f"sides must be multiples of 8, not {height} x {width}"
+    message = f"sides that are multiples of 8, not {height} x {width}"
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(lambda x: discriminate(NET, params, vectors, x), jnp.zeros((1, height, width, 3)))

@@ -178,7 +178,7 @@ def test_coarse_is_constant_within_an_input_pixel():
 def test_fine_needs_an_image():
     model = network("fine")
     modalities, _ = example(model)
-    with pytest.raises(ValueError, match="none was given"):
+    with pytest.raises(ValueError, match="no image is given"):
         run(model, initialise(model), modalities)
 
 

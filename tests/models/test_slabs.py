@@ -64,7 +64,7 @@ def test_only_halos_travel(image, name, shape):
 
 
 def test_slabs_thinner_than_the_reach_are_refused(image):
-    with row_slabs(20), pytest.raises(ValueError, match="20 slabs of at least 4 whole rows"):
+    with row_slabs(20), pytest.raises(ValueError, match="20 equal slabs of at least 4 rows"):
         layers.window_sum(image, 2)
-    with row_slabs(3), pytest.raises(ValueError, match="40 rows are not 3 slabs"):
+    with row_slabs(3), pytest.raises(ValueError, match="40 rows cannot be split into 3 equal slabs"):
         resampling.resample(image, 2)

@@ -90,7 +90,7 @@ def test_bfloat16_stays_close_and_gradients_reach_the_image():
 @pytest.mark.quick
 def test_what_cannot_be_asked_for():
     x = jnp.zeros((1, 15, 40, 3))
-    with pytest.raises(ValueError, match=r"no layer 'relu1_2'; known: conv1_1, conv1_2, .*conv5_4$"):
+    with pytest.raises(ValueError, match=r"no layer 'relu1_2': use conv1_1, conv1_2, .*conv5_4$"):
         vgg.vgg19_activations({}, x, ("conv1_1", "relu1_2"))
     with pytest.raises(ValueError, match=r"conv5_4 of VGG19 needs images of 16 x 16 pixels or more, not 15 x 40"):
         vgg.vgg19_activations({}, x)
