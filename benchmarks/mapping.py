@@ -162,7 +162,7 @@ def run(arguments: list[str]) -> tuple[float, float, float]:
         time.sleep(0.1)
     after = os.times()
     if process.returncode:
-        raise SystemExit(f"error: predict.py {' '.join(arguments)} ended with {process.returncode}")
+        raise SystemExit(f"error: predict.py {' '.join(arguments)} exited with status {process.returncode}")
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
     return time.perf_counter() - begin, cpu, peak
 
@@ -191,10 +191,10 @@ def cost(best: dict[str, Any]) -> dict[str, Any]:
         "processor_hours": BELT_KM2 / best["km2"] * best["cpu_seconds"] / 3600,
         "terabytes": {k: v / best["km2"] * BELT_KM2 / 1e12 for k, v in best["bytes"].items()},
         "assumptions": [
-            "this network on this machine as busy as it was: another network costs what its operations cost",
-            "starting and planning are left out of machine hours (a process starts once for hundreds of tiles)",
-            "every tile is wholly valid and wholly owned; each tile's ground compresses like this ground",
-            "overlap comparison costs what it cost here; reading is from local disk",
+            "this network on this machine under this load: the time of another network scales with its operations",
+            "machine hours exclude start-up and planning (a process starts once for hundreds of tiles)",
+            "every tile is fully valid and fully owned, and compresses as well as this area",
+            "comparing overlaps takes as long as here; input is read from a local disk",
             f"{tiles:,.0f} tiles of 10.24 km, {best['km2']:.3g} km2 of them measured",
         ],
     }
@@ -224,7 +224,7 @@ def table(report: dict[str, Any]) -> str:
     c = report["cost"]
     lines += [
         "",
-        f"extrapolated to {c['km2']:,.0f} km2: {c['machine_hours']:,.0f} hours of such a machine, "
+        f"extrapolated to {c['km2']:,.0f} km2: {c['machine_hours']:,.0f} hours of this machine, "
         f"{c['processor_hours']:,.0f} processor hours, "
         + ", ".join(f"{k} {v:.3g} TB" for k, v in c["terabytes"].items()),
         *([f"{c['km2_per_gpu_hour']:,.0f} km2 per GPU-hour"] if c["km2_per_gpu_hour"] else []),

@@ -72,7 +72,8 @@ class Ours:
         self.steps += steps
         if int(self.state.step) != self.steps or int(self.state.skipped):
             raise Failed(
-                f"the state has seen {int(self.state.step)} steps of {self.steps}, {int(self.state.skipped)} skipped"
+                f"the state counts {int(self.state.step)} steps instead of {self.steps}, of which "
+                f"{int(self.state.skipped)} were skipped"
             )
         return turn
 
@@ -167,7 +168,9 @@ def _open(
     gpu = jax.default_backend() == "gpu"
     if gpu != (report["hello"]["device"] == "cuda"):
         theirs = report["hello"]["device"]
-        report["failed"] = f"the peer computes on its {theirs}, we on our {jax.default_backend()}: nothing to compare"
+        report["failed"] = (
+            f"the peer runs on {theirs}, but JAX on {jax.default_backend()}: run both on the same kind of device"
+        )
         return
     say(f"comparing with {report['hello']['library']} in float32")
     few = jax.tree.map(lambda x: x[:COMPARED], host)
@@ -196,7 +199,7 @@ def _open(
             row |= {"first": peer.ask("open", variant=name, load=given, dtype=dtype, limit=peers.limit)}
             off = abs(row["first"]["loss"] - ours.loss) / abs(ours.loss)
             if not off <= FIRST_LOSS[dtype]:
-                raise Failed(f"its first loss is {row['first']['loss']}, ours {ours.loss}: not the same network")
+                raise Failed(f"its first loss is {row['first']['loss']}, but ours is {ours.loss}: the networks differ")
         except Failed as error:
             row["failed"] = str(error)
             say(f"torch {name}: {error}")
@@ -218,8 +221,8 @@ def compared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict
     for found in worst.values():
         if found["apart"] > found["tolerance"]:
             raise InputError(
-                f"the peer does not compute our network: its {found['array']} differs by {found['apart']:.1e} of its "
-                f"norm, and {found['tolerance']:.0e} is allowed"
+                f"the peer computes another network: its {found['array']} differs by {found['apart']:.1e} of its "
+                f"norm, but at most {found['tolerance']:.0e} is allowed"
             )
     return worst
 

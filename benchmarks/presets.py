@@ -33,7 +33,7 @@ def preset(
         InputError: an unknown preset.
     """
     if name not in PRESETS:
-        raise InputError(f"preset {name!r} is unknown; known: {', '.join(PRESETS)}")
+        raise InputError(f"preset {name!r} is unknown: use one of {', '.join(PRESETS)}")
     config = yreb.get_config()
     config.unlock()
     config.name = config.dataset.name = f"bench-{name}"
@@ -71,4 +71,7 @@ def ready(config: Any, say: Callable[[str], None]) -> None:
     known = datasets.load(config.dataset.path)  # raises InputError if it is damaged
     first = known.contract.modalities[0].name
     if first != "s2":
-        raise InputError(f"{config.dataset.path} has {first!r} as its first modality; the presets read 's2'")
+        raise InputError(
+            f"{config.dataset.path} has {first!r} as its first modality, but the presets need 's2': give another "
+            "dataset"
+        )

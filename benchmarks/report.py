@@ -31,7 +31,7 @@ def table(result: dict[str, Any]) -> str:
         f"nice {machine['nice']}, load {load['before'][0]:.1f} before and {load['after'][0]:.1f} after, "
         f"jax {machine['jax']}",
         "",
-        "what it can do (the best of all rounds)",
+        "measured peaks (best of all rounds)",
     ]
     peaks = result["peaks"]
     for dtype, rate in peaks["matmul"].items():
@@ -42,7 +42,7 @@ def table(result: dict[str, Any]) -> str:
     lines += _rows(result)
     if machine["platform"] == "cpu" and machine["cores"] > 1 and load["before"][0] > 0.5 and result["peers"]["asked"]:
         lines.append(
-            "LOADED at the start: on several cores PyTorch's threads spin, and no ratio means anything; take --cores=1"
+            "LOADED at the start: PyTorch's threads spin on several cores, so ratios mean nothing; use --cores=1"
         )
     roof = ours["roofline"]
     shares = ", ".join(f"{share:.0%} of the {dtype} matmul" for dtype, share in ours["share_of_matmul_peak"].items())
@@ -50,8 +50,13 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"jax: {ours['flops_per_step'] / 1e9:,.1f} GFLOP per step, {_rate(ours['flops_per_second'])}: {shares}; "
         f"{roof['share']:.0%} of the per-layer roofline",
-        f"  roofline {_ms(roof['seconds'])}, {roof['share_bound_by_bytes']:.0%} of it in layers that bytes limit"
-        + (f"; with what remat repeats, {ours['roofline_with_remat']:.0%}" if config["remat"] != "none" else "")
+        f"  roofline {_ms(roof['seconds'])}, {roof['share_bound_by_bytes']:.0%} of it in layers limited by memory "
+        "bandwidth"
+        + (
+            f"; {ours['roofline_with_remat']:.0%} with the operations that remat repeats"
+            if config["remat"] != "none"
+            else ""
+        )
         + "; most of it:",
     ]
     for layer in roof["largest"][:5]:
@@ -61,10 +66,10 @@ def table(result: dict[str, Any]) -> str:
     peak = memory["device_peak"]
     lines += [
         f"  compiled memory {memory['total'] / 2**20:,.0f} MiB (temporary {memory['temp'] / 2**20:,.0f})"
-        + (f", most in use {peak / 2**20:,.0f} MiB" if peak else ""),
+        + (f", peak in use {peak / 2**20:,.0f} MiB" if peak else ""),
         f"  tracing {compiling['trace']:.1f} s, compiling {compiling['compile']:.1f} s, no cache",
         f"data: {data['wait_share']:.1%} of the time waiting ({data['steps']} steps, {data['threads']} threads, "
-        f"{data['patches_per_second']:.2f} patches/s), reading alone {data['patches_per_second_reading_alone']:.0f} "
+        f"{data['patches_per_second']:.2f} patches/s), only reading {data['patches_per_second_reading_alone']:.0f} "
         f"patches/s; {data['dataset']}, {data['training_patches']} patches",
     ]
     return "\n".join([*lines, *_peer_notes(result["peers"])])
@@ -82,7 +87,7 @@ def _rows(result: dict[str, Any]) -> list[str]:
             rows.append(_row(f"torch {name}", row) + f"  {_spread(ratios['wall']):<22}{_spread(ratios['cpu'])}")
         else:
             rows.append(f"{'torch ' + name:<16}{row.get('failed', 'not timed')}")
-    return [*rows, f"turns of each: {result['rounds']}, interleaved"]
+    return [*rows, f"{result['rounds']} turns of each, interleaved"]
 
 
 def _row(name: str, row: dict[str, Any]) -> str:
@@ -93,15 +98,18 @@ def _row(name: str, row: dict[str, Any]) -> str:
 
 def _peer_notes(peers: dict[str, Any]) -> list[str]:
     if not peers["asked"]:
-        return ["peers: none asked for (--peer-python=PYTHON of a venv with benchmarks/peers/requirements.txt)"]
+        return ["peers: none (give --peer-python=PYTHON of a venv with benchmarks/peers/requirements.txt)"]
     if "failed" in peers:
         return [f"peers: {peers['failed']}"]
     hello, found = peers["hello"], peers["compared"]
     apart = ", ".join(f"{kind} {row['apart']:.1e} ({row['tolerance']:.0e} allowed)" for kind, row in found.items())
-    notes = [f"peer: {hello['library']} on {hello['device']}, {hello['threads']} threads; apart in float32: {apart}"]
+    notes = [
+        f"peer: {hello['library']} on {hello['device']}, {hello['threads']} threads; relative differences in float32: "
+        f"{apart}"
+    ]
     for name, row in peers["variants"].items():
         if "first" in row:
-            peak = f", most in use {row['peak_bytes'] / 2**20:,.0f} MiB" if row.get("peak_bytes") else ""
+            peak = f", peak in use {row['peak_bytes'] / 2**20:,.0f} MiB" if row.get("peak_bytes") else ""
             notes.append(f"  torch {name}: ready after {row['first']['seconds']:.1f} s{_graphs(row['first'])}{peak}")
     return notes
 
@@ -109,7 +117,7 @@ def _peer_notes(peers: dict[str, Any]) -> list[str]:
 def _graphs(first: dict[str, Any]) -> str:
     if not first["graphs"]:
         return ""
-    return f", {first['graphs']} compiled graphs, {first['graph_breaks']} breaks between them"
+    return f", {first['graphs']} compiled graphs, {first['graph_breaks']} graph breaks"
 
 
 def _spread(values: dict[str, float]) -> str:

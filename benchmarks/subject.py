@@ -117,9 +117,11 @@ def describe(subject: Subject) -> dict[str, Any]:
         objective.std, objective.sr, objective.stages, cross_entropy=objective.cross_entropy, dice=objective.dice
     )
     if model.control != "joint":
-        raise ValueError(f"the peers know the joint network, not the control {model.control!r}")
+        raise ValueError(f"the peers implement only the control 'joint', not {model.control!r}")
     if dataclasses.replace(objective, affinity_grid=known.affinity_grid) != known or method.adversarial:
-        raise ValueError("the peers know L1, cross-entropy and Dice with fixed weights, and no adversarial phase")
+        raise ValueError(
+            "the peers implement only L1, cross-entropy and Dice with fixed weights, and no adversarial phase"
+        )
     stages = [dataclasses.asdict(stage) | {"factor": str(stage.factor)} for stage in model.stages]
     return {
         "network": {
@@ -156,11 +158,11 @@ def differences(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]
         ValueError: the arrays are not the same set, or one is zero or not finite and cannot be compared.
     """
     if set(ours) != set(theirs):
-        raise ValueError(f"only one of the two has {', '.join(sorted(set(ours) ^ set(theirs)))}")
+        raise ValueError(f"only one of the two networks has {', '.join(sorted(set(ours) ^ set(theirs)))}")
     for name, mine in ours.items():
         if mine.shape != theirs[name].shape:
-            raise ValueError(f"{name} is {mine.shape} here and {theirs[name].shape} there")
+            raise ValueError(f"{name} has shape {mine.shape} here, but {theirs[name].shape} in the peer")
         norm = float(np.linalg.norm(mine.astype(np.float64)))
         if not np.isfinite(norm) or norm == 0:
-            raise ValueError(f"{name} has norm {norm}: nothing to compare")
+            raise ValueError(f"{name} has norm {norm} and cannot be compared")
         yield name, float(np.linalg.norm(mine.astype(np.float64) - theirs[name])) / norm

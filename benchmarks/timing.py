@@ -74,7 +74,7 @@ def interleave(
     """
     names = [c.name for c in contestants]
     if len(set(names)) != len(names):
-        raise ValueError(f"contestants must have names of their own, these are {names}")
+        raise ValueError(f"contestants must have different names, but these are {names}")
     found = {name: Series(name) for name in names}
     steps: dict[str, int] = {}
     for contestant in contestants:

@@ -15,16 +15,18 @@ from absl import flags  # noqa: E402
 from jointseg_jax import cli  # noqa: E402
 
 _PRESET = flags.DEFINE_string("preset", "small", "paper (configs/yreb.py, for a GPU) or small (for a CPU).")
-_DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset to read; none: a made-up landscape is prepared.")
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "A prepared dataset to read; by default a synthetic landscape is prepared."
+)
 _BATCH = flags.DEFINE_integer("batch", None, "Patches per step, instead of the preset's.", 1)
-_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Of the computation, instead of the preset's.")
+_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Data type to compute in, instead of the preset's.")
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns of each contestant.", 2)
-_TURN = flags.DEFINE_float("turn_seconds", 1.0, "What a turn should last; a turn is at least one step.", 0.001)
-_DATA_STEPS = flags.DEFINE_integer("data_steps", 20, "Steps that read their batches.", 2)
+_TURN = flags.DEFINE_float("turn_seconds", 1.0, "Seconds that a turn should take; a turn is at least one step.", 0.001)
+_DATA_STEPS = flags.DEFINE_integer("data_steps", 20, "Steps of the measurement that also reads batches.", 2)
 _CORES = flags.DEFINE_integer("cores", None, "CPU cores for both; 0: all. Default 1 for small, all for paper.", 0)
 _PEER = flags.DEFINE_string("peer-python", None, "Interpreter of a venv with benchmarks/peers/requirements.txt.")
 _VARIANTS = flags.DEFINE_list("peers", None, "eager, regions, whole; default eager,regions and on small whole as well.")
-_LIMIT = flags.DEFINE_float("peer_seconds", 300, "A variant that is not ready after so many seconds is left out.", 1)
+_LIMIT = flags.DEFINE_float("peer_seconds", 300, "Seconds after which a variant that is not ready is left out.", 1)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file; default runs/benchmarks/PRESET.json.")
 
 
@@ -55,7 +57,7 @@ def main() -> None:
     wanted = tuple(_VARIANTS.value or (("eager", "regions", "whole") if name == "small" else ("eager", "regions")))
     unknown = set(wanted) - {"eager", "regions", "whole"}
     if unknown:
-        raise InputError(f"--peers: {', '.join(sorted(unknown))} is unknown; known: eager, regions, whole")
+        raise InputError(f"--peers: {', '.join(sorted(unknown))} is unknown: use eager, regions, whole")
     peers = None
     if _PEER.value:
         peers = measure.Peers(_PEER.value, wanted, len(os.sched_getaffinity(0)), _LIMIT.value)

@@ -58,7 +58,7 @@ class Peer:
             while b"\n" not in self._buffer:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     self._process.kill()
-                    raise Failed(f"no answer to {do!r} within {limit:.0f} s; the peer was ended")
+                    raise Failed(f"the peer did not answer {do!r} within {limit:.0f} s and was stopped")
                 read = self._process.stdout.read1(1 << 16)  # type: ignore[attr-defined]
                 if not read:
                     raise Failed(self._gone())
@@ -69,7 +69,7 @@ class Peer:
     def _gone(self) -> str:
         status = self._process.wait(10)
         said = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"the peer ended with status {status}: {said[-1].strip()[:300] if said else 'without a word'}"
+        return f"the peer exited with status {status}: {said[-1].strip()[:300] if said else 'no output'}"
 
     def close(self) -> None:
         """Ends the peer."""
@@ -98,7 +98,7 @@ class PeerSteps:
         answer = self._peer.ask("steps", variant=self._variant, count=steps, limit=self._limit)
         self.steps += steps
         if answer["steps"] != self.steps:
-            raise Failed(f"{self.steps} steps were asked for and {answer['steps']} were done")
+            raise Failed(f"the peer did {answer['steps']} steps instead of {self.steps}")
         if not abs(answer["loss"]) < float("inf"):
             raise Failed(f"the loss is {answer['loss']} after {self.steps} steps")
         self.peak_bytes = answer["peak_bytes"]

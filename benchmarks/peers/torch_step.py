@@ -53,7 +53,7 @@ class Trainer:
 
     def __init__(self, load: Mapping[str, Any], variant: str, device: str, dtype: str):
         if variant not in VARIANTS:
-            raise ValueError(f"variant {variant!r} is unknown; known: {VARIANTS}")
+            raise ValueError(f"variant {variant!r} is unknown: use one of {', '.join(VARIANTS)}")
         arrays = dict(np.load(load["arrays"]))
         self.device, self.bfloat16 = device, dtype == "bfloat16"
         net = JointNetwork(load["network"])
@@ -100,7 +100,7 @@ class Trainer:
         found = to_tree({name: p.grad.float() for name, p in self.names.items() if p.grad is not None})
         missing = [name for name, p in self.names.items() if p.grad is None]
         if missing:
-            raise RuntimeError(f"the loss does not reach {', '.join(missing)}")
+            raise RuntimeError(f"the loss has no gradient for {', '.join(missing)}")
         self.adam.zero_grad(set_to_none=True)
         with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
             logits, images = self.net(self.batch)
@@ -179,7 +179,7 @@ def load_parameters(net: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
         parameter.data.copy_(tensor)
     left = [path for path, array in given.items() if used.get(path) != array.size]
     if left:
-        raise ValueError(f"the PyTorch network has no place for {', '.join(left)}")
+        raise ValueError(f"the PyTorch network does not use {', '.join(left)}")
 
 
 def to_tree(named: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

@@ -72,7 +72,7 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns the exit status."""
     parser = cli.Arguments(
-        prog="python -m jointseg_jax.evaluation.compare", description="Several evaluated runs side by side."
+        prog="python -m jointseg_jax.evaluation.compare", description="Compares several evaluated runs."
     )
     parser.add_argument("workdirs", nargs="+", type=pathlib.Path)
     parser.add_argument("--split", default="test")
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = parser.parse_args(arguments)
         table = rows(given.workdirs, given.split)
         print(markdown(table) if given.markdown else plain(table))
-        print("MFLOP/px: one forward pass, per 10 m input pixel. PSNR: of the 1 m image, bicubic in brackets.")
+        print("MFLOP/px: of a forward pass, per 10 m input pixel. PSNR: of the 1 m image, that of bicubic in brackets.")
 
     return cli.status_of(work)
 

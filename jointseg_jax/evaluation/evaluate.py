@@ -72,7 +72,7 @@ def evaluate(
             drawer = Panels(data, site, trained)
             by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
             drawer.save(folder / f"{site.name}.png")
-            say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 judged")
+            say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 evaluated")
         metrics = _assemble(predictor, data, split, sites, by_site, signal)
         write_json(folder / _METRICS, metrics)
         taken.sweep(names)  # removes panels of sites that only an earlier evaluation covered
@@ -98,8 +98,12 @@ def _keep_confidence(
     found, margin = metrics["overall"]["confidence"], metrics["overall"]["margin"]
     path = predictor.trained.workdir / confidence.FILE
     if found["auroc"] is None or metrics["split"] == "train":
-        why = "on training ground it would flatter" if metrics["split"] == "train" else "no pixel is wrong, or all are"
-        say(f"confidence: {why}, so {path} is not written")
+        why = (
+            "on training ground it would look too good"
+            if metrics["split"] == "train"
+            else "all pixels are right, or all are wrong"
+        )
+        say(f"confidence: {path} is not written, because {why}")
         return
     record = {
         **confidence.key(predictor.trained, predictor.dtype),
@@ -111,13 +115,13 @@ def _keep_confidence(
     }
     try:
         formats.write_record(path, record, formats.CONFIDENCE)
-        kept = f"kept in {path}"
+        kept = f"saved to {path}"
     except OSError as error:
-        kept = f"not kept, because {path} cannot be written ({error.strerror})"
+        kept = f"not saved, because {path} cannot be written ({error.strerror})"
     say(
-        f"confidence: AUROC {found['auroc']:.3f} for wrong pixels (the distance from the threshold alone: "
-        f"{margin['auroc']:.3f}), risk {found['risk']:.3f} over all, area under risk-coverage {found['aurc']:.3f}; "
-        f"{kept}"
+        f"confidence: AUROC {found['auroc']:.3f} for wrong pixels (distance from the threshold: "
+        f"{margin['auroc']:.3f}), risk {found['risk']:.3f} over all pixels, area under the risk-coverage curve "
+        f"{found['aurc']:.3f}; {kept}"
     )
 
 

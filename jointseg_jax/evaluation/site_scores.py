@@ -98,7 +98,7 @@ def check_contract(trained: Contract, data: Dataset) -> None:
     )
     if found:
         raise InputError(
-            f"{data.root} does not fit the network: {found[0]}; prepare a dataset with the same modalities and units"
+            f"{data.root} does not fit the network ({found[0]}): prepare a dataset with the same modalities and units"
         )
 
 

@@ -70,7 +70,7 @@ def test_it_computes_our_network(name, tiny, peer, tmp_path):
 
 @pytest.mark.parametrize("change", [{"window_levels": 1}, {"image_index": [1, 0, 2]}])
 def test_another_network_is_refused(change, tiny, peer, tmp_path):
-    with pytest.raises(InputError, match="does not compute our network"):
+    with pytest.raises(InputError, match="computes another network"):
         ask(peer, Subject.of(tiny), tmp_path, **change)
 
 
@@ -127,7 +127,7 @@ def test_what_a_peer_prints_is_no_answer(torch_python, tmp_path):
 @pytest.mark.quick
 def test_an_interpreter_without_the_library_is_named(tmp_path):
     peer = Peer(sys.executable, tmp_path / "log", module="benchmarks.peers.missing")
-    with pytest.raises(Failed, match=r"ended with status 1: .*benchmarks\.peers\.missing"):
+    with pytest.raises(Failed, match=r"exited with status 1: .*benchmarks\.peers\.missing"):
         peer.ask("hello", threads=None, limit=60)
     peer.close()
     with pytest.raises(Failed, match="cannot be started"):
@@ -141,6 +141,6 @@ def test_one_that_does_not_answer_is_ended(tmp_path):
     )  # reads to the end of its input, which never comes
     with pytest.raises(Failed, match="within 1 s"):
         peer.ask("hello", threads=None, limit=1)
-    with pytest.raises(Failed, match="ended with status -9"):
+    with pytest.raises(Failed, match="exited with status -9"):
         peer.ask("hello", threads=None, limit=5)
     peer.close()
