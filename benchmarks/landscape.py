@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from jointseg_jax import cli
 from jointseg_jax.bounds.config import FIELDS
 from jointseg_jax.bounds.number import Number
-from jointseg_jax.landscape import BANDS, REGIONS, YEARS, LandCover, Scene, make_scene
+from jointseg_jax.landscape import BANDS, REGIONS, YEARS, LandCover, SyntheticScene, make_scene
 
 CROP = 480  # pixels: the side of the crops of real scenes
 WET = 0.5  # crops with more water than this are skipped
@@ -66,12 +66,12 @@ def _texture(rgb: np.ndarray) -> dict[str, float]:
     }
 
 
-def rgb_of(scene: Scene) -> np.ndarray:
+def rgb_of(scene: SyntheticScene) -> np.ndarray:
     """Red, green and blue reflectance of a scene, [height, width, 3]."""
     return scene.reflectance[..., [BANDS.index(b) for b in ("B04", "B03", "B02")]]
 
 
-def describe(scene: Scene) -> dict[str, float]:
+def describe(scene: SyntheticScene) -> dict[str, float]:
     """The figures of one scene: texture, class shares, sizes of buildings and roads, reflectance percentiles."""
     figures = _texture(rgb_of(scene)) | {"impervious": float(scene.label.mean())}
     figures |= {c.name.lower(): float((scene.landcover == c).mean()) for c in LandCover}
@@ -120,7 +120,7 @@ def summary(rows: list[dict[str, float]]) -> dict[str, list[float]]:
     return {name: [round(float(v), 4) for v in row] for name, row in zip(names, spread, strict=True)}
 
 
-def _picture(path: pathlib.Path, scene: Scene) -> None:
+def _picture(path: pathlib.Path, scene: SyntheticScene) -> None:
     from PIL import Image
 
     rgb = rgb_of(scene)

@@ -8,9 +8,9 @@ from typing import Any
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
-from jointseg_jax.evaluation.confidence_worth import Ranking
+from jointseg_jax.evaluation.confidence_quality import Ranking
 from jointseg_jax.evaluation.panels import Panels
-from jointseg_jax.evaluation.site_scores import Statistics, check_contract, data_range, evaluate_site, sites_by_region
+from jointseg_jax.evaluation.site_scores import ScoreCounts, check_contract, data_range, evaluate_site, sites_by_region
 from jointseg_jax.mapping.predictor import confidence
 from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.memory import check_room
@@ -67,7 +67,7 @@ def evaluate(
         halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
         predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
         check_room(predictor)
-        by_site: dict[str, Statistics] = {}
+        by_site: dict[str, ScoreCounts] = {}
         for number, site in enumerate(sites, start=1):
             drawer = Panels(data, site, trained)
             by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
@@ -78,7 +78,7 @@ def evaluate(
         taken.sweep(names)  # removes panels of sites that only an earlier evaluation covered
     say(table(metrics))
     if augment:
-        _keep_confidence(predictor, metrics, sum(by_site.values(), Statistics()).confidence, say)
+        _keep_confidence(predictor, metrics, sum(by_site.values(), ScoreCounts()).confidence, say)
     say(f"written to {folder}")
     return metrics
 
@@ -130,13 +130,13 @@ def _assemble(
     data: Dataset,
     split: str,
     sites: Sequence[Site],
-    by_site: dict[str, Statistics],
+    by_site: dict[str, ScoreCounts],
     signal: float,
 ) -> dict[str, Any]:
     trained = predictor.trained
-    overall = sum(by_site.values(), Statistics())
+    overall = sum(by_site.values(), ScoreCounts())
     regions = {
-        region: sum((by_site[s.name] for s in members), Statistics())
+        region: sum((by_site[s.name] for s in members), ScoreCounts())
         for region, members in sites_by_region(list(sites))
     }
     side = 64

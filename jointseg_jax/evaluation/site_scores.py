@@ -11,7 +11,7 @@ import numpy as np
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation.confidence_worth import Ranking, margin_levels
+from jointseg_jax.evaluation.confidence_quality import Ranking, margin_levels
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 from jointseg_jax.mapping.predictor.confidence import levels
@@ -28,7 +28,7 @@ _BICUBIC_REACH = 2  # coarse pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class Statistics:
+class ScoreCounts:
     """All counts of an evaluation; they add up over sites.
 
     Attributes:
@@ -49,11 +49,11 @@ class Statistics:
     confidence: Ranking = dataclasses.field(default_factory=Ranking)
     margin: Ranking = dataclasses.field(default_factory=Ranking)
 
-    def __add__(self, other: "Statistics") -> "Statistics":
+    def __add__(self, other: "ScoreCounts") -> "ScoreCounts":
         def merge(a: dict[Fraction, ImageScore], b: dict[Fraction, ImageScore]) -> dict[Fraction, ImageScore]:
             return {k: a.get(k, ImageScore()) + b.get(k, ImageScore()) for k in {**a, **b}}
 
-        return Statistics(
+        return ScoreCounts(
             self.confusion + other.confusion,
             self.oracle + other.oracle,
             self.reliability + other.reliability,
@@ -116,7 +116,7 @@ def data_range(contract: Contract) -> float:
 
 def evaluate_site(
     predictor: Predictor, data: Dataset, site: Site, split: str, on_tile: Callable[[Tile], None] | None = None
-) -> Statistics:
+) -> ScoreCounts:
     """Maps a site and counts its pixels on the ground of `split`.
 
     Args:
@@ -130,7 +130,7 @@ def evaluate_site(
     scene = data.scene(site.name, contract)
     threshold = predictor.trained.meta.calibration.threshold
     handles = Handles()
-    total = Statistics()
+    total = ScoreCounts()
     strips = _Strips(scene, data_range(contract), handles)
     tiles = predictor.run(scene)
     try:
@@ -140,14 +140,14 @@ def evaluate_site(
             label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
             label = np.where(fine_ground & tile.fine_valid, label, IGNORE).astype(np.uint8)
             mapped = classes_of(tile, threshold)
-            total += Statistics(
+            total += ScoreCounts(
                 Confusion.of(mapped, label),
                 Confusion.of(_oracle(label), label),
                 Reliability.of(tile.probability, label, tile.fine_valid),
             )
             if tile.spread is not None:
                 margin = Ranking.of(margin_levels(tile.probability, threshold), mapped, label)
-                total += Statistics(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
+                total += ScoreCounts(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
             if tile.images:
                 total += strips.add(tile, ground)
             if on_tile is not None:
@@ -175,16 +175,16 @@ class _Strips:
         self._row: list[tuple[Tile, np.ndarray]] = []
         self._tail: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
-    def add(self, tile: Tile, ground: np.ndarray) -> Statistics:
+    def add(self, tile: Tile, ground: np.ndarray) -> ScoreCounts:
         """Adds a tile; returns the scores of the strip that it completes."""
         self._row.append((tile, ground))
         done = tile.window.col + tile.window.width == self._scene.shape[1]
-        return self.flush() if done else Statistics()
+        return self.flush() if done else ScoreCounts()
 
-    def flush(self) -> Statistics:
+    def flush(self) -> ScoreCounts:
         """Scores the strip collected so far."""
         if not self._row:
-            return Statistics()
+            return ScoreCounts()
         row, height = self._row[0][0].window.row, self._row[0][0].window.height
         strip = Window(row, 0, height, self._scene.shape[1])
         assert self._scene.image is not None
@@ -202,7 +202,7 @@ class _Strips:
             reach = _BICUBIC_REACH * round(10 / spacing)
             bicubic[spacing] = self._score("bicubic", k, enlarged[reach:-reach, reach:-reach], wanted, seen)
         self._row.clear()
-        return Statistics(stages=stages, bicubic=bicubic)
+        return ScoreCounts(stages=stages, bicubic=bicubic)
 
     def _base(self, strip: Window) -> np.ndarray:
         """The base of the network's images: the mean of the image bands over valid dates, float32 [h, w, 3]."""

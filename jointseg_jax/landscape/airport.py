@@ -4,7 +4,7 @@ import numpy as np
 import shapely
 
 from jointseg_jax.landscape import geometry, uses
-from jointseg_jax.landscape.blocks import Block
+from jointseg_jax.landscape.city_blocks import Block
 from jointseg_jax.landscape.geometry import Frame
 from jointseg_jax.landscape.model import Box, Landscape
 

@@ -17,7 +17,7 @@ from jointseg_jax.data.prepare.sources import TABLE
 from jointseg_jax.data.sensor import Sensor, SensorSpread
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.vectors import write_vectors
-from jointseg_jax.landscape import BANDS, REGIONS, Scene, make_scene
+from jointseg_jax.landscape import BANDS, REGIONS, SyntheticScene, make_scene
 from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import make_lattice
@@ -123,7 +123,7 @@ def _write_once(
     return True
 
 
-def write_scene(folder: pathlib.Path, scene: Scene, corner: tuple[float, float]) -> None:
+def write_scene(folder: pathlib.Path, scene: SyntheticScene, corner: tuple[float, float]) -> None:
     """Writes the raw rasters and vectors of one scene: image, label, s2, s2_20m, s1, dem, scl, features.gpkg.
 
     Args:
@@ -172,7 +172,7 @@ def instrument(seed: int, year: int, bands: tuple[str, ...], spacing: int) -> Se
     return SensorSpread().draw(Sensor.sentinel2(bands, float(spacing)), rng)
 
 
-def _sentinel2(scene: Scene, bands: tuple[str, ...], spacing: int, rng: np.random.Generator) -> np.ndarray:
+def _sentinel2(scene: SyntheticScene, bands: tuple[str, ...], spacing: int, rng: np.random.Generator) -> np.ndarray:
     """The numbers Sentinel-2 would deliver, clouds and their shadows included.
 
     Uint16 [h / spacing, w / spacing, bands].
@@ -185,7 +185,7 @@ def _sentinel2(scene: Scene, bands: tuple[str, ...], spacing: int, rng: np.rando
     return np.clip(np.round(values * QUANTIFICATION + ADDED), 1, 65535).astype(np.uint16)
 
 
-def _classification(scene: Scene) -> np.ndarray:
+def _classification(scene: SyntheticScene) -> np.ndarray:
     """A scene classification (SCL) at 20 m: 3 cloud shadow, 4 vegetation, 5 bare, 6 water, 8 and 9 cloud."""
     red, nir = (block_mean(scene.reflectance[..., BANDS.index(b)], 20) for b in ("B04", "B08"))
     ndvi = (nir - red) / np.maximum(nir + red, 1e-4)
@@ -195,7 +195,7 @@ def _classification(scene: Scene) -> np.ndarray:
     return np.where(cloud > 0.4, 9, np.where(cloud > 0.05, 8, classes)).astype(np.uint8)
 
 
-def _write_vectors(path: pathlib.Path, scene: Scene, corner: tuple[float, float]) -> None:
+def _write_vectors(path: pathlib.Path, scene: SyntheticScene, corner: tuple[float, float]) -> None:
     """Roads, buildings and paved ground as a GeoPackage in the rasters' CRS."""
     left, top = corner
     geometry = [shapely.affinity.affine_transform(f.geometry, [1, 0, 0, -1, left, top]) for f in scene.features]

@@ -23,7 +23,7 @@ NATURAL_INDEX = {look: index for index, look in enumerate(NATURAL)}  # the value
 
 
 class LandCover(IntEnum):
-    """Legend of `Scene.landcover`; ROAD, BUILDING and PAVED are impervious, all else is pervious."""
+    """Legend of `SyntheticScene.landcover`; ROAD, BUILDING and PAVED are impervious, all else is pervious."""
 
     FOREST = 1
     CROP = 2
@@ -61,7 +61,7 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SyntheticScene:
     """A finished scene at 1 m, with its partners at 10 m.
 
     reflectance float32 [height, width, 6] in the order of BANDS; label uint8 [height, width], 1 impervious;

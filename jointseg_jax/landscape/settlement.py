@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from jointseg_jax.landscape import blocks, geometry, roads, uses
-from jointseg_jax.landscape.blocks import Block, year_of
+from jointseg_jax.landscape import city_blocks, geometry, roads, uses
+from jointseg_jax.landscape.city_blocks import Block, year_of
 from jointseg_jax.landscape.geometry import Frame, Warp
 from jointseg_jax.landscape.model import EARLIEST, Landscape
 from jointseg_jax.landscape.noise import choose
@@ -79,7 +79,7 @@ class Settlers:
 
     def _later(self) -> int:
         """Return the year of the next block: a golden sequence spreads the years evenly."""
-        self._draw = (self._draw + blocks.GOLDEN) % 1.0
+        self._draw = (self._draw + city_blocks.GOLDEN) % 1.0
         return year_of(self._land.region, self._draw)
 
     def quarters(
@@ -177,7 +177,7 @@ class Settlers:
         for plot in self.survey.plots([area], self._taken, 300)[0]:
             block = Block(self._land, plot, rng, grows=True)
             first = len(self._land.features)
-            blocks.rows(block, blocks.VILLAGE)
+            city_blocks.rows(block, city_blocks.VILLAGE)
             beds = block.somewhere(int(plot.area / 900))
             self._land.spots(rng, beds, (4, 9), ("vegetables", "dirt", "crop", "lawn"), plot)
             block.plant(8.5, (1.3, 3.6))
@@ -218,8 +218,8 @@ class Settlers:
             if crossed or taken or (away < APART).any():
                 continue
             first, year = len(land.features), year_of(land.region, rng.random())
-            land.building(frame.outline, rng.choice(blocks.VILLAGE.heights), "house", year)
-            blocks.yard(land, rng, frame, year, frame.polygon(0, 0, 40, 40))
+            land.building(frame.outline, rng.choice(city_blocks.VILLAGE.heights), "house", year)
+            city_blocks.yard(land, rng, frame, year, frame.polygon(0, 0, 40, 40))
             self._houses = np.concatenate([self._houses, centre[None]])
             land.spots(rng, centre[None], (8, 10), ("garden", "dirt", "vegetables", "garden"), land.frame, year)
             if row == HAMLET_ROWS[1]:

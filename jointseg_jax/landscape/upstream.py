@@ -7,7 +7,7 @@ import shapely
 from scipy import ndimage
 
 from jointseg_jax.landscape import canvas, fields, geometry, noise, river, survey, terrain, trees
-from jointseg_jax.landscape.blocks import year_of
+from jointseg_jax.landscape.city_blocks import year_of
 from jointseg_jax.landscape.model import NATURAL_INDEX, REGIONS, Landscape
 from jointseg_jax.landscape.noise import choose, fractal, smoothstep
 from jointseg_jax.landscape.settlement import Settlers

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import shapely
 
-from jointseg_jax.landscape import blocks, geometry, roads
-from jointseg_jax.landscape.blocks import Block, Rows, rows
+from jointseg_jax.landscape import city_blocks, geometry, roads
+from jointseg_jax.landscape.city_blocks import Block, Rows, rows
 from jointseg_jax.landscape.geometry import Frame
 from jointseg_jax.landscape.model import Box, Patch
 
@@ -17,27 +17,27 @@ CONTAINERS = ("orange box", "blue car", "white car", "red car", "orange box", "d
 
 def slabs(block: Block) -> None:
     """Apartment slabs in rows that face south, with lanes, lawns, footpaths and trees."""
-    rows(block, blocks.SLABS)
+    rows(block, city_blocks.SLABS)
     paths(block, 2)
     block.plant(8.5)
 
 
 def towers(block: Block) -> None:
     """Point towers in a garden with winding paths."""
-    rows(block, blocks.TOWERS)
+    rows(block, city_blocks.TOWERS)
     paths(block, 4)
     block.plant(7.8)
 
 
 def old_town(block: Block) -> None:
     """Small houses wall to wall on narrow alleys; the ground is almost wholly paved."""
-    rows(block, blocks.OLD_TOWN)
+    rows(block, city_blocks.OLD_TOWN)
     block.plant(16.0, (1.2, 3.0), paved=True)
 
 
 def villas(block: Block) -> None:
     """Detached houses with gardens on lanes."""
-    rows(block, blocks.VILLAS)
+    rows(block, city_blocks.VILLAS)
     block.plant(7.5, (1.2, 3.2))
 
 
@@ -51,17 +51,17 @@ def _yard(block: Block, style: Rows) -> None:
 
 def industry(block: Block) -> None:
     """Large halls with metal roofs, or tanks."""
-    _yard(block, blocks.TANKS if block.rng.random() < 0.05 else blocks.INDUSTRY)
+    _yard(block, city_blocks.TANKS if block.rng.random() < 0.05 else city_blocks.INDUSTRY)
 
 
 def market(block: Block) -> None:
     """Long low sheds side by side with service lanes between, as in a wholesale market."""
-    _yard(block, blocks.MARKET)
+    _yard(block, city_blocks.MARKET)
 
 
 def commerce(block: Block) -> None:
     """Large shops and offices on a plaza with car parks and trees."""
-    built = rows(block, blocks.OFFICES)
+    built = rows(block, city_blocks.OFFICES)
     concrete(block, "plaza")
     rest = block.polygon.buffer(-4.0).difference(built.buffer(6.0)).buffer(-6.0).buffer(6.0)
     for part in geometry.polygons_of(rest, 350):
@@ -85,7 +85,7 @@ def school(block: Block) -> None:
     if not parts:
         return
     campus = block.part(max(parts, key=lambda part: part.area))
-    wings = rows(campus, blocks.SCHOOL)
+    wings = rows(campus, city_blocks.SCHOOL)
     concrete(campus, "plaza")
     local = campus.frame()
     for u in np.arange(-local.length / 2 + 12, local.length / 2 - 12, 19.0):

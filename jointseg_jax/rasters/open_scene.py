@@ -22,7 +22,7 @@ from jointseg_jax.rasters.radiometry.find_bands import bands_note, check_bands, 
 from jointseg_jax.rasters.radiometry.find_collar import find_collar
 from jointseg_jax.rasters.radiometry.product_metadata import classification
 from jointseg_jax.rasters.radiometry.sample import Sample, nests, take_sample
-from jointseg_jax.rasters.radiometry.units import check_against_training, harmonise
+from jointseg_jax.rasters.radiometry.unit_checks import check_against_training, harmonise
 from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
 from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
 from jointseg_jax.rasters.scene import Layer, OpenedScene, Scene

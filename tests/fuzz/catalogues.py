@@ -15,7 +15,7 @@ from fuzz.engine import Attempt, Kind, Step, Wrong
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
-from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
@@ -196,7 +196,7 @@ def attempt(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
     source = root / given
 
     def call() -> CatalogueScene:
-        found = find(source, seeds.contract(), folder / "inputs")
+        found = find_scenes(source, seeds.contract(), folder / "inputs")
         entries, refused = open_all(found, seeds.contract())
         if refused:
             raise InputError(refused[0].reason)

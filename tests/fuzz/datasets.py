@@ -14,7 +14,7 @@ from fuzz.engine import Attempt, Kind, Step, Wrong
 from jointseg_jax.data.dataset import load
 from jointseg_jax.data.patches import PatchReader
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
@@ -60,7 +60,7 @@ def _read(root: pathlib.Path, inputs: pathlib.Path) -> dict[str, Any]:
     """All that mapping would see of the sites, and training of every split."""
     data = load(root)
     contract = data.contract.replace(modalities=data.contract.modalities[:1])
-    entries, refused = open_all(find(root, contract, inputs), contract)
+    entries, refused = open_all(find_scenes(root, contract, inputs), contract)
     if refused:
         raise InputError(refused[0].reason)
     handles = Handles()

@@ -11,7 +11,18 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from benchmarks.landscape import edge_density, luminance, rgb_of, spectrum_slope
-from jointseg_jax.landscape import BANDS, REGIONS, YEARS, LandCover, Scene, make_scene, noise, radar, sky, terrain
+from jointseg_jax.landscape import (
+    BANDS,
+    REGIONS,
+    YEARS,
+    LandCover,
+    SyntheticScene,
+    make_scene,
+    noise,
+    radar,
+    sky,
+    terrain,
+)
 from jointseg_jax.landscape.model import IMPERVIOUS
 
 HEIGHT, WIDTH, YEAR = 480, 540, 2021
@@ -29,7 +40,7 @@ REAL_STRONG_EDGE_DENSITY = (0.019, 0.374)  # above 0.5
 
 
 @cache
-def scene(region: str, year: int = YEAR, seed: int = 1) -> Scene:
+def scene(region: str, year: int = YEAR, seed: int = 1) -> SyntheticScene:
     return make_scene(region, year=year, height=HEIGHT, width=WIDTH, seed=seed)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.scenes.band_files import group
-from jointseg_jax.mapping.scenes.find import find, is_single, single_files
+from jointseg_jax.mapping.scenes.find import find_scenes, is_single, single_files
 from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.lattice import Window, make_lattice
@@ -62,7 +62,7 @@ def test_one_file_per_band_is_one_scene(tmp_path, pattern):
 
 def test_words_tell_files_too(tmp_path):
     bands_of(tmp_path, "a_{}.tif", ("blue", "green", "red", "red_edge_1", "nir"), RADIO_ADD_OFFSET=-1000)
-    (scene,) = find(tmp_path, CONTRACT, tmp_path / "made")
+    (scene,) = find_scenes(tmp_path, CONTRACT, tmp_path / "made")
     with open_raster(scene.files()["s2"][0]) as raster:
         assert raster.descriptions == S2.bands
         assert raster.files[1:] == [str(tmp_path / f"a_{name}.tif") for name in ("blue", "green", "red", "nir")]
@@ -72,7 +72,7 @@ def test_several_dates_are_several_scenes(tmp_path):
     for date in ("2021-06-01", "2021-06-06"):
         bands_of(tmp_path, f"SENTINEL-2_MSI_50RKV_{{}}_{date}.tif", RADIO_ADD_OFFSET=-1000)
     assert not is_single(tmp_path, CONTRACT)
-    found = find(tmp_path, CONTRACT, tmp_path / "made")
+    found = find_scenes(tmp_path, CONTRACT, tmp_path / "made")
     assert [(f.id, f.date) for f in found] == [
         (f"SENTINEL-2_MSI_50RKV_{date}", date) for date in ("2021-06-01", "2021-06-06")
     ]
@@ -86,7 +86,7 @@ def test_what_lies_beside_a_scene_is_left_out_with_a_line(tmp_path):
     write(tmp_path / "S2_20210601_SCL.tif")
     (tmp_path / ".hidden").mkdir()
     said = []
-    assert [f.id for f in find(tmp_path, CONTRACT, tmp_path, say=said.append)] == ["S2_20210601"]
+    assert [f.id for f in find_scenes(tmp_path, CONTRACT, tmp_path, say=said.append)] == ["S2_20210601"]
     assert len(said) == 1
     assert said[0].startswith("skipped S2_20210601_SCL.tif")
     bands_of(tmp_path / "bands", "T50RKV_{}_10m.tif", (*S2.bands, "SCL"))
@@ -107,11 +107,11 @@ def test_a_product_as_it_is_handed_out(tmp_path):
     opened = open_scene(safe, BOTH, files=single_files(safe, BOTH, tmp_path / "made"))
     assert "MTD_MSIL2A.xml" in opened.decisions["radiometry_s2"] or "-1000" in opened.decisions["radiometry_s2"]
     assert opened.scene.layers["s2_20m"][0].modality.offset == -1000
-    (found,) = find(safe, BOTH, tmp_path / "made")
+    (found,) = find_scenes(safe, BOTH, tmp_path / "made")
     assert found.date.startswith("2021-06-01")
     shutil.rmtree(images)
     with pytest.raises(InputError, match="download it again"):
-        find(safe, BOTH, tmp_path / "made")
+        find_scenes(safe, BOTH, tmp_path / "made")
 
 
 def test_advice_on_the_offset_names_a_file_that_can_be_tagged(tmp_path):
@@ -129,12 +129,12 @@ def test_rasters_whose_names_hold_numbers_are_scenes(tmp_path):
         write(tmp_path / name, names=S2.bands, RADIO_ADD_OFFSET=-1000)
     scenes, rest = group(sorted(tmp_path.iterdir()), CONTRACT)
     assert (scenes, len(rest)) == ([], 2)
-    assert [f.id for f in find(tmp_path, CONTRACT, tmp_path)] == ["town_B2", "town_B3"]
+    assert [f.id for f in find_scenes(tmp_path, CONTRACT, tmp_path)] == ["town_B2", "town_B3"]
 
 
 def test_a_missing_band_is_named(tmp_path):
     bands_of(tmp_path, PATTERNS[0], RADIO_ADD_OFFSET=-1000)
-    (scene,) = find(tmp_path, BOTH, tmp_path / "made")
+    (scene,) = find_scenes(tmp_path, BOTH, tmp_path / "made")
     with pytest.raises(InputError, match="no file for band B11 of modality 's2_20m'"):
         scene.files()
 

@@ -21,8 +21,8 @@ from jointseg_jax.mapping.records.stac_records import write_records
 from jointseg_jax.mapping.tools.zonal import zonal
 from jointseg_jax.mapping.tools.zonal_table import write_table
 from jointseg_jax.mapping.viewer.build import build, last_level, main
-from jointseg_jax.mapping.viewer.layers import layers_of
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
+from jointseg_jax.mapping.viewer.page_layers import layers_of
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
 from jointseg_jax.storage.folders import MARKER

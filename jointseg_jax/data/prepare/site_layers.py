@@ -15,7 +15,7 @@ from jointseg_jax.rasters.lattice import Window, coarsen, refine
 from jointseg_jax.rasters.radiometry.encoding import interpret, stated
 from jointseg_jax.rasters.radiometry.find_bands import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.sample import take_sample
-from jointseg_jax.rasters.radiometry.units import check_nature
+from jointseg_jax.rasters.radiometry.unit_checks import check_nature
 from jointseg_jax.rasters.reader import has_mask
 from jointseg_jax.rasters.writer import Layout, write_raster
 

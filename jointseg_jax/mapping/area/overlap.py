@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax.mapping.predictor.predictor import Predictor, cores
-from jointseg_jax.mapping.scenes.mosaic import Mosaic
+from jointseg_jax.mapping.scenes.merged_scene import MergedScene
 from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
@@ -17,8 +17,8 @@ _WINDOWS = 2  # per pair
 _LEAST = 0.1  # share of a full window in which both must have data
 
 
-def agreement(
-    predictor: Predictor, ground: Mosaic, valid: Sequence[np.ndarray], names: Sequence[str]
+def compare_overlaps(
+    predictor: Predictor, ground: MergedScene, valid: Sequence[np.ndarray], names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Maps windows in the overlap of two scenes from each scene, and compares the maps.
 

@@ -20,7 +20,7 @@ from jointseg_jax.mapping.predictor.halo import halo_for, kept
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.mapping.product.product_folder import claim_product
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
-from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.open_all import Refused, open_all
 from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.storage import typed
@@ -46,7 +46,7 @@ def plan_area(
 
     Args:
         trained: the network.
-        source: see `scenes.find.find`.
+        source: see `scenes.find.find_scenes`.
         area: polygons in degrees; None for the rectangles of all scenes.
         product: folder; created if missing.
         settings: requested; the halo is that of tiles mapped earlier, or measured here.
@@ -122,7 +122,7 @@ def _scenes(
     say: Callable[[str], None],
 ) -> tuple[list[CatalogueScene], list[Refused]]:
     contract = trained.meta.contract
-    found = find(source, contract, product / "inputs", say=say)
+    found = find_scenes(source, contract, product / "inputs", say=say)
     known = product_plan.known_scenes(product, key, contract)
     with tqdm.tqdm(total=len(found), unit="scene", leave=False, disable=None) as bar:
         scenes, refused = open_all(

@@ -15,7 +15,7 @@ from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan
-from jointseg_jax.mapping.area.overlap import agreement
+from jointseg_jax.mapping.area.overlap import compare_overlaps
 from jointseg_jax.mapping.area.partition import PlannedTile
 from jointseg_jax.mapping.predictor import confidence
 from jointseg_jax.mapping.predictor.memory import check_room
@@ -23,7 +23,7 @@ from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.mapping.product.write import write_product
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
-from jointseg_jax.mapping.scenes.mosaic import MOST, Mosaic, mosaic
+from jointseg_jax.mapping.scenes.merged_scene import MOST, MergedScene, merge_scenes
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, refine
@@ -140,7 +140,7 @@ def map_tile(
     begin = time.perf_counter()
     folder = product / TILES / tile.zone.name / tile.name
     scenes = scenes[:MOST]
-    ground = mosaic(tile.name, tile.lattice, [s.scene for s in scenes], predictor.trained.meta.contract)
+    ground = merge_scenes(tile.name, tile.lattice, [s.scene for s in scenes], predictor.trained.meta.contract)
     owned = None if tile.whole else _owned(tile)
     mine = np.ones(ground.shape, bool) if owned is None else _touched(owned)
     valid = _valid(ground, mine)
@@ -150,7 +150,7 @@ def map_tile(
     made = write_product(
         predictor, ground, folder, decisions, owned=owned, quick=False, confidence=plan.settings.confidence
     )
-    agreed = agreement(predictor, ground, valid, [s.id for s in scenes])
+    agreement = compare_overlaps(predictor, ground, valid, [s.id for s in scenes])
     files = {**made.files, "scene": folder / "scene.tif"}
     tags = {
         "SOFTWARE": f"jointseg-jax {__version__}",
@@ -180,7 +180,7 @@ def map_tile(
         "impervious_m2": made.impervious_m2,
         "statistics": typed.plain(made.statistics),
         "decisions": decisions,
-        "agreement": agreed,
+        "agreement": agreement,
         "model": dict(plan.network),
         "seconds": {**made.seconds, "total": time.perf_counter() - begin},
     }
@@ -201,7 +201,7 @@ def _touched(fine: np.ndarray) -> np.ndarray:
     return np.asarray(fine.reshape(height, FINE_FACTOR, width, FINE_FACTOR).any((1, 3)))
 
 
-def _valid(ground: Mosaic, mine: np.ndarray) -> list[np.ndarray]:
+def _valid(ground: MergedScene, mine: np.ndarray) -> list[np.ndarray]:
     """Per scene, where it has data on the tile's owned ground: bool `[h, w]`."""
     handles = Handles()
     try:

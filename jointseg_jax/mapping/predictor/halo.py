@@ -42,7 +42,7 @@ class Key:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class HaloMeasurement:
     """A halo, and the largest change of the probability that it and each smaller candidate leave.
 
     `reference` is the context used as full context; `met` says whether the halo meets the tolerance.
@@ -55,7 +55,7 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept(Measured, Key):
+class Kept(HaloMeasurement, Key):
     """The record of a measurement: also the scene, the number of its crops, and the theoretical reach."""
 
     scene: str
@@ -170,7 +170,7 @@ def _keep(path: pathlib.Path, key: Key, known: Kept, say: Callable[[str], None])
         _unwritten[path, key] = known
 
 
-def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None:
+def measure(trained: Trained, scene: Scene, tolerance: float) -> HaloMeasurement | None:
     """Finds the smallest candidate that changes the crops' probabilities little from those under full context.
 
     The reference counts as full if half of it suffices, or if it is the theoretical reach; otherwise it is doubled.
@@ -188,11 +188,11 @@ def measure(trained: Trained, scene: Scene, tolerance: float) -> Measured | None
             errors[str(halo)] = float(np.abs(_probabilities(trained, scene, windows, halo) - full).max())
             if errors[str(halo)] <= tolerance / _IN_HAND:
                 if 2 * halo <= reference or reference == theory:
-                    return Measured(halo, errors, reference, met=True)
+                    return HaloMeasurement(halo, errors, reference, met=True)
                 break
         if reference == theory:
-            return Measured(theory, errors, theory, met=True)
-    return Measured(_REFERENCES[-1], errors, _REFERENCES[-1], met=False)
+            return HaloMeasurement(theory, errors, theory, met=True)
+    return HaloMeasurement(_REFERENCES[-1], errors, _REFERENCES[-1], met=False)
 
 
 def _crops(scene: Scene) -> list[Window]:

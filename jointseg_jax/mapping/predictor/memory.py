@@ -10,7 +10,7 @@ import numpy as np
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.memory_limit import in_words, memory_limit
 from jointseg_jax.mapping.predictor.flips import MEMBERS
-from jointseg_jax.mapping.predictor.predictor import Predictor, agree, predict_tiles
+from jointseg_jax.mapping.predictor.predictor import Predictor, combine_members, predict_tiles
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.reader import READ_CACHE
 from jointseg_jax.training.devices import parallel
@@ -56,7 +56,7 @@ def memory(predictor: Predictor) -> Memory:
     read, made = members * _bytes((inputs, fine)), members * _bytes(outputs)
     networks = [forward.compile().memory_analysis()]
     if predictor.augment:
-        networks.append(agree.lower([outputs] * MEMBERS).compile().memory_analysis())
+        networks.append(combine_members.lower([outputs] * MEMBERS).compile().memory_analysis())
     buffers = max(0 if found is None else found.temp_size_in_bytes for found in networks)
     devices = predictor.mesh.size
     # Batches in flight: one being read, one waiting, one computed; results: one computed, one waiting, one consumed.

@@ -167,7 +167,7 @@ Outcome = tuple[jax.Array, jax.Array | None, tuple[jax.Array, ...]]  # probabili
 
 
 @jax.jit
-def agree(members: Sequence[tuple[jax.Array, tuple[jax.Array, ...]]]) -> Outcome:
+def combine_members(members: Sequence[tuple[jax.Array, tuple[jax.Array, ...]]]) -> Outcome:
     """Mean and spread of the probabilities, and mean images, of the eight members in the order of `flips.turn`."""
     upright = [jax.tree.map(lambda x, k=k: turn_back(x, k, 1), member) for k, member in enumerate(members)]
     probability, spread = mean_and_spread([p for p, _ in upright])
@@ -293,7 +293,7 @@ class Predictor:
     def _outcome(self, members: Sequence[tuple[Any, Any]]) -> Outcome:
         results = [self._forward(inputs, fine) for inputs, fine in members]
         if self.augment:
-            return cast(Outcome, agree(results))
+            return cast(Outcome, combine_members(results))
         probability, images = results[0]
         return probability, None, images
 

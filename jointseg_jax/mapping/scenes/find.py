@@ -67,7 +67,7 @@ class SceneFiles:
     opened: Callable[[], OpenedScene] | None = None
 
 
-def find(
+def find_scenes(
     path: str | os.PathLike[str],
     contract: Contract,
     inputs: str | os.PathLike[str],

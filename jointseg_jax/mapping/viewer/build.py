@@ -20,8 +20,8 @@ from jointseg_jax.geo.antimeridian import bbox, union_bbox
 from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.records.read_product import ProductRecord, read_product
 from jointseg_jax.mapping.tools.zonal_table import as_written
-from jointseg_jax.mapping.viewer.layers import layers_of
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
+from jointseg_jax.mapping.viewer.page_layers import layers_of
 from jointseg_jax.rasters.pictures.drawing import COLORMAP
 from jointseg_jax.rasters.pictures.pyramid import count_over, write_pyramid
 from jointseg_jax.storage.files import write_text

@@ -81,7 +81,7 @@ def product(trained, raw):
     from jointseg_jax.mapping.area.product_plan import Settings
     from jointseg_jax.mapping.predictor import halo
 
-    halo.measure = lambda *_: halo.Measured(4, {"2": 0.1, "4": 0.0}, 48, met=True)
+    halo.measure = lambda *_: halo.HaloMeasurement(4, {"2": 0.1, "4": 0.0}, 48, met=True)
     scenes = FOLDER / "scenes" / "early_20210601"
     scenes.mkdir(parents=True)
     shutil.copy(raw / "a" / "s2.tif", scenes)

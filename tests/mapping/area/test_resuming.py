@@ -71,7 +71,7 @@ def test_the_halo_is_measured_where_it_can_be(network, scenes, area, tmp_path, m
 
     def measure(_, scene, __):
         asked.append(scene.name)
-        return halos.Measured(7, {"7": 0.0}, 48, met=True) if len(asked) in (1, 3) else None
+        return halos.HaloMeasurement(7, {"7": 0.0}, 48, met=True) if len(asked) in (1, 3) else None
 
     monkeypatch.setattr(halos, "measure", measure)
     halos.halo_for(

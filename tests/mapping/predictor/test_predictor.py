@@ -131,7 +131,7 @@ def four(trained, monkeypatch, tmp_path):
 
     def measure(*_):
         calls.append(1)
-        return halos.Measured(4, {"2": 0.1, "4": 0.0}, 48, met=True)
+        return halos.HaloMeasurement(4, {"2": 0.1, "4": 0.0}, 48, met=True)
 
     monkeypatch.setattr(halos, "measure", measure)
     return dataclasses.replace(trained, workdir=tmp_path), calls
@@ -201,7 +201,9 @@ def test_every_checkpoint_keeps_its_own_halo(trained, data, monkeypatch, tmp_pat
     others = [dataclasses.replace(first, step=2), dataclasses.replace(first, weights="raw")]
     anew = dataclasses.replace(first, params=jax.tree.map(lambda x: x + 1, trained.params))
     for number, network in enumerate([first, *others], start=4):
-        monkeypatch.setattr(halos, "measure", lambda *_, n=number: halos.Measured(n, {str(n): 0.0}, 48, met=True))
+        monkeypatch.setattr(
+            halos, "measure", lambda *_, n=number: halos.HaloMeasurement(n, {str(n): 0.0}, 48, met=True)
+        )
         assert halos.halo_for(network, scene) == number
     assert [halos.halo_for(network, scene) for network in (first, *others)] == [4, 5, 6]
     assert halos.kept(anew) is None

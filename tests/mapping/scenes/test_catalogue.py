@@ -17,7 +17,7 @@ from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
 from jointseg_jax.mapping.area import product_plan
 from jointseg_jax.mapping.area.partition import partition, with_scenes
 from jointseg_jax.mapping.scenes.catalogue import ListedScene, from_listed, to_json
-from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.storage import formats, typed
@@ -30,11 +30,11 @@ def listed(fields, contract):
 
 def test_a_scene_a_folder_of_scenes_and_a_dataset(raw, data, tmp_path):
     contract = data.contract
-    (one,) = find(raw / "a", contract, tmp_path)
+    (one,) = find_scenes(raw / "a", contract, tmp_path)
     assert one.id == "a"
-    several = find(raw, contract, tmp_path)
+    several = find_scenes(raw, contract, tmp_path)
     assert [f.id for f in several] == ["a", "b", "c", "d"]
-    sites = find(data.root, contract, tmp_path)
+    sites = find_scenes(data.root, contract, tmp_path)
     assert [f.id for f in sites] == ["a", "b", "c", "d"]
     assert sites[0].date == "2021-06-01"
     entries, refused = open_all(sites, contract)
@@ -50,7 +50,7 @@ def test_a_site_of_a_dataset_that_was_damaged_is_refused(data, tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    entries, refused = open_all(find(root, data.contract, tmp_path), data.contract)
+    entries, refused = open_all(find_scenes(root, data.contract, tmp_path), data.contract)
     assert [e.id for e in entries] == ["b", "c", "d"]
     assert str(path) in refused[0].reason
 
@@ -62,7 +62,7 @@ def test_a_scene_that_breaks_the_contract_is_refused_alone(raw, data, tmp_path):
     toy.rewrite(tmp_path / "b.tif", values=lambda v: np.minimum(v.astype(np.uint32) * 5, 65535), dtype="uint16")
     toy.rewrite(tmp_path / "c.tif", crs="EPSG:25832")
     toy.rewrite(tmp_path / "d.tif", transform=rasterio.Affine(10, 0, 500047, 0, -10, 3400020))
-    entries, refused = open_all(find(tmp_path, contract, tmp_path), contract)
+    entries, refused = open_all(find_scenes(tmp_path, contract, tmp_path), contract)
     assert [e.id for e in entries] == ["a"]
     reasons = {r.id: r.reason for r in refused}
     assert "training data" in reasons["b"]
@@ -71,7 +71,7 @@ def test_a_scene_that_breaks_the_contract_is_refused_alone(raw, data, tmp_path):
 
 
 def test_an_entry_survives_json(raw, data):
-    entries, _ = open_all(find(raw, data.contract, raw), data.contract)
+    entries, _ = open_all(find_scenes(raw, data.contract, raw), data.contract)
     text = json.dumps(to_json(entries[1]), allow_nan=False)
     again = listed(json.loads(text), data.contract)
     assert json.dumps(to_json(again)) == text  # to the digit, as digests are taken of it
@@ -82,7 +82,7 @@ def test_an_entry_survives_json(raw, data):
 
 def test_harmonising_is_decided_once(raw, data):
     contract = data.contract
-    entries, _ = open_all(find(raw / "a", contract, raw), contract, mode="harmonise")
+    entries, _ = open_all(find_scenes(raw / "a", contract, raw), contract, mode="harmonise")
     assert entries[0].scene.layers["s2"][0].adjustment is not None
     again = listed(to_json(entries[0]), contract)
     assert_same_values(read_values(again.scene), read_values(entries[0].scene))
@@ -92,7 +92,7 @@ def test_files_that_have_not_changed_are_not_opened_again(raw, data, tmp_path, m
     contract = first_modality(data.contract)
     for name in "ab":
         shutil.copy(raw / name / "s2.tif", tmp_path / f"{name}.tif")
-    entries, _ = open_all(find(tmp_path, contract, tmp_path), contract)
+    entries, _ = open_all(find_scenes(tmp_path, contract, tmp_path), contract)
     known = {e.id: e for e in entries}
     opened = []
     real = open_scene.__globals__["open_files"]
@@ -101,7 +101,7 @@ def test_files_that_have_not_changed_are_not_opened_again(raw, data, tmp_path, m
         lambda name, *a, **k: opened.append(name) or real(name, *a, **k),
     )
     toy.rewrite(tmp_path / "b.tif", values=lambda v: v + 1)
-    open_all(find(tmp_path, contract, tmp_path), contract, known=known)
+    open_all(find_scenes(tmp_path, contract, tmp_path), contract, known=known)
     assert opened == ["b"]
 
 
@@ -121,7 +121,7 @@ def test_replaced_pixels_are_other_scenes_but_a_touched_file_is_not(raw, data, t
 
     def plan(product):
         known = product_plan.known_scenes(product, "key", contract)
-        entries, _ = open_all(find(path, contract, tmp_path), contract, known=known)
+        entries, _ = open_all(find_scenes(path, contract, tmp_path), contract, known=known)
         area = to_degrees(shapely.box(*entries[0].bounds), zone_of_epsg(entries[0].epsg))
         tiles = with_scenes(list(partition(area)), entries, 0)
         network = {"step": 0, "weights": "ema", "sha256": "0"}
@@ -160,7 +160,7 @@ def test_a_corrected_metadata_file_decides_again(raw, data, tmp_path):
     known = {}
     for said in (0, -1000):
         (tmp_path / "MTD_MSIL2A.xml").write_text(f"<a><BOA_ADD_OFFSET>{said}</BOA_ADD_OFFSET></a>")
-        entries, _ = open_all(find(tmp_path, contract, tmp_path), contract, known=known)
+        entries, _ = open_all(find_scenes(tmp_path, contract, tmp_path), contract, known=known)
         known = {e.id: e for e in entries}
         offsets.append(entries[0].scene.layers["s2"][0].modality.offset)
     assert offsets == [0, -1000]

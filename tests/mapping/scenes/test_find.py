@@ -8,7 +8,7 @@ import toy
 from scene_values import first_modality
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.find import find, is_single, iso_date
+from jointseg_jax.mapping.scenes.find import find_scenes, is_single, iso_date
 from jointseg_jax.mapping.scenes.open_all import open_all
 
 
@@ -17,7 +17,7 @@ def test_rasters_in_a_folder(raw, data, tmp_path):
     for name, date in (("a", "T50RKU_20210601T031500"), ("b", "later_2021-06-11")):
         shutil.copy(raw / name / "s2.tif", tmp_path / f"{date}_{name}.tif")
     (tmp_path / "readme.txt").write_text("")
-    entries, refused = open_all(find(tmp_path, contract, tmp_path / "inputs"), contract)
+    entries, refused = open_all(find_scenes(tmp_path, contract, tmp_path / "inputs"), contract)
     assert not refused
     assert [e.datetime for e in entries] == ["2021-06-01T03:15:00Z", "2021-06-11T00:00:00Z"]
     assert is_single(tmp_path / "x.tif", contract)
@@ -26,10 +26,10 @@ def test_rasters_in_a_folder(raw, data, tmp_path):
 
 def test_what_is_no_input_is_one_sentence(data, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
-        find(tmp_path / "nowhere", data.contract, tmp_path)
+        find_scenes(tmp_path / "nowhere", data.contract, tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="contains no scene"):
-        find(tmp_path / "empty", data.contract, tmp_path)
+        find_scenes(tmp_path / "empty", data.contract, tmp_path)
     for text, message in (
         ("{", "cannot be read as JSON"),
         ("{}", "is not a STAC"),
@@ -37,14 +37,14 @@ def test_what_is_no_input_is_one_sentence(data, tmp_path):
     ):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(InputError, match=message):
-            find(tmp_path / "x.json", data.contract, tmp_path)
+            find_scenes(tmp_path / "x.json", data.contract, tmp_path)
 
 
 def test_another_dataset_is_refused(data, tmp_path):
     first = data.contract.modalities[0]
     other = data.contract.replace(modalities=(dataclasses.replace(first, units="display"),))
     with pytest.raises(InputError, match="does not fit the network"):
-        find(data.root, other, tmp_path)
+        find_scenes(data.root, other, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def test_dates_of_datasets_that_were_prepared_unchecked(data, tmp_path, date, ex
         (tmp_path / name).symlink_to(data.root / name)
     shutil.copy(data.root / "dataset.json", tmp_path)
     toy.edit_dataset(tmp_path, lambda description: description["sites"][0].update(date=date))
-    entries, _ = open_all(find(tmp_path, data.contract, tmp_path)[:1], data.contract)
+    entries, _ = open_all(find_scenes(tmp_path, data.contract, tmp_path)[:1], data.contract)
     assert entries[0].datetime == expected
     assert entries[0].interval == interval

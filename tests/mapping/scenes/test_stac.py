@@ -6,7 +6,7 @@ import toy
 from scene_values import assert_same_values, read_values
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.find import find
+from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.storage.files import read_json, write_json
 
@@ -50,17 +50,15 @@ def stac(raw, optical, tmp_path):
 
 def test_stac_items_are_stacked_without_a_copy(stac, raw, optical, tmp_path):
     for source in (stac, stac / "collection.json"):
-        found = find(source, optical, tmp_path / "inputs")
+        found = find_scenes(source, optical, tmp_path / "inputs")
         entries, refused = open_all(found, optical)
         assert not refused
         assert [(e.id, e.date, e.cloud) for e in entries] == [
             ("S2_a", "2021-06-01T03:15:41Z", 7.5),
             ("S2_b", "2021-06-01T03:15:41Z", 7.5),
         ]
-        assert_same_values(
-            read_values(entries[0].scene),
-            read_values(open_all(find(raw / "a", optical, tmp_path), optical)[0][0].scene),
-        )
+        (same,), _ = open_all(find_scenes(raw / "a", optical, tmp_path), optical)
+        assert_same_values(read_values(entries[0].scene), read_values(same.scene))
         assert "processing baseline is 05.00" in entries[0].decisions["radiometry_s2"]
         assert (tmp_path / "inputs" / "S2_a" / "s2.vrt").is_file()
         behind = {path for path, _, _ in entries[0].stamps}
@@ -76,7 +74,7 @@ def test_the_baseline_of_the_copernicus_catalogue_counts(stac, optical, tmp_path
         toy.rewrite(stac / "a" / f"{name}.tif", keep_tags=False)
     write_json(tmp_path / "item.json", item)
     write_json(stac / "a" / "item.json", item)
-    entries, refused = open_all(find(stac / "a" / "item.json", optical, tmp_path / "inputs"), optical)
+    entries, refused = open_all(find_scenes(stac / "a" / "item.json", optical, tmp_path / "inputs"), optical)
     assert not refused
     assert "baseline is 05.09" in entries[0].decisions["radiometry_s2"]
 
@@ -85,11 +83,10 @@ def test_one_asset_per_modality(stac, raw, optical, tmp_path):
     item = read_json(stac / "a" / "item.json")
     item["assets"] = {name: {"href": str(raw / "a" / f"{name}.tif")} for name in ("s2", "s2_20m")}
     write_json(tmp_path / "items.json", {"type": "FeatureCollection", "features": [item]})
-    entries, refused = open_all(find(tmp_path / "items.json", optical, tmp_path / "inputs"), optical)
+    entries, refused = open_all(find_scenes(tmp_path / "items.json", optical, tmp_path / "inputs"), optical)
     assert not refused
-    assert_same_values(
-        read_values(entries[0].scene), read_values(open_all(find(raw / "a", optical, tmp_path), optical)[0][0].scene)
-    )
+    (same,), _ = open_all(find_scenes(raw / "a", optical, tmp_path), optical)
+    assert_same_values(read_values(entries[0].scene), read_values(same.scene))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +106,7 @@ def test_items_that_do_not_do_are_refused_alone(stac, optical, tmp_path, change,
     item = read_json(stac / "a" / "item.json")
     change(item["assets"])
     write_json(stac / "a" / "item.json", item)
-    entries, refused = open_all(find(stac, optical, tmp_path / "inputs"), optical)
+    entries, refused = open_all(find_scenes(stac, optical, tmp_path / "inputs"), optical)
     assert [e.id for e in entries] == ["S2_b"]
     assert message in refused[0].reason
 
@@ -118,14 +115,13 @@ def test_two_items_of_one_name_are_refused(stac, optical, tmp_path):
     item = read_json(stac / "b" / "item.json")
     write_json(stac / "b" / "item.json", {**item, "id": "S2_a"})
     with pytest.raises(InputError, match="two scenes named 'S2_a'"):
-        find(stac, optical, tmp_path / "inputs")
+        find_scenes(stac, optical, tmp_path / "inputs")
 
 
 def test_items_of_similar_names_keep_their_own_pixels(stac, raw, optical, tmp_path):
     item = read_json(stac / "b" / "item.json")
     write_json(stac / "b" / "item.json", {**item, "id": "S2:a"})
-    entries, _ = open_all(find(stac, optical, tmp_path / "inputs"), optical)
+    entries, _ = open_all(find_scenes(stac, optical, tmp_path / "inputs"), optical)
     for entry, site in zip(entries, "ab", strict=True):
-        assert_same_values(
-            read_values(entry.scene), read_values(open_all(find(raw / site, optical, tmp_path), optical)[0][0].scene)
-        )
+        (same,), _ = open_all(find_scenes(raw / site, optical, tmp_path), optical)
+        assert_same_values(read_values(entry.scene), read_values(same.scene))

@@ -1,13 +1,13 @@
 """Making a scene: the map of a region, rendered as it stood in a year, with its partners at 10 m."""
 
 from jointseg_jax.landscape import downstream, midstream, noise, radar, render, sky, upstream
-from jointseg_jax.landscape.model import REGIONS, YEARS, Scene
+from jointseg_jax.landscape.model import REGIONS, YEARS, SyntheticScene
 
 LATTICE = 60  # metres; sides of a scene are multiples of the coarsest Sentinel-2 spacing
 BUILDERS = {"upstream": upstream.build, "midstream": midstream.build, "downstream": downstream.build}
 
 
-def make_scene(region: str, *, year: int, height: int, width: int, seed: int) -> Scene:
+def make_scene(region: str, *, year: int, height: int, width: int, seed: int) -> SyntheticScene:
     """Make a synthetic scene; the same arguments give the same bits.
 
     The map depends on the region, the seed and the size only; the year decides which features have been built,
@@ -43,7 +43,7 @@ def make_scene(region: str, *, year: int, height: int, width: int, seed: int) ->
         noise.stream(seed, index, f"radar {year}"), drawing.landcover, drawing.height, land.elevation
     )
     cloud, cloud_shadow = sky.clouds(noise.stream(seed, index, f"clouds {year}"), (height, width), sun)
-    return Scene(
+    return SyntheticScene(
         region, year, seed, drawing.reflectance, drawing.label, drawing.landcover, land.elevation, backscatter, cloud,
         cloud_shadow, tuple(f for f in land.features if f.year_built <= year),
     )  # fmt: skip

@@ -8,8 +8,8 @@ import pytest
 import toy
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.area.overlap import agreement
-from jointseg_jax.mapping.scenes.mosaic import mosaic
+from jointseg_jax.mapping.area.overlap import compare_overlaps
+from jointseg_jax.mapping.scenes.merged_scene import merge_scenes
 from jointseg_jax.rasters.lattice import Window, crop
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.reader import Handles
@@ -48,7 +48,7 @@ def handles():
 
 def test_one_scene_is_itself(scenes, data, handles):
     first, _ = scenes
-    ground = mosaic("t", crop(first.lattice, Window(4, 6, 20, 22)), [first], data.contract)
+    ground = merge_scenes("t", crop(first.lattice, Window(4, 6, 20, 22)), [first], data.contract)
     window = Window(-9, -8, 40, 50)  # beyond the tile, and beyond the scene
     ours, theirs = ground.read(window, handles), first.read(Window(-5, -2, 40, 50), handles)
     for name in theirs:
@@ -59,7 +59,7 @@ def test_one_scene_is_itself(scenes, data, handles):
 def test_pixel_by_pixel(scenes, data, handles):
     """Against a plain loop over pixels, each modality, in the hole, in the halo and beyond both."""
     first, second = scenes
-    ground = mosaic("t", first.lattice, [first, second], data.contract)
+    ground = merge_scenes("t", first.lattice, [first, second], data.contract)
     window = Window(-4, -3, 48, 60)
     result, chosen = ground.read_chosen(window, handles)
     a, b = first.read(window, handles), second.read(Window(-9, -10, 48, 60), handles)
@@ -88,7 +88,7 @@ def test_pixel_by_pixel(scenes, data, handles):
 
 
 def test_a_value_does_not_depend_on_the_window(scenes, data, handles):
-    ground = mosaic("t", scenes[0].lattice, list(scenes), data.contract)
+    ground = merge_scenes("t", scenes[0].lattice, list(scenes), data.contract)
     whole = ground.read(Window(-4, -3, 48, 60), handles)
     for window in (Window(1, 2, 9, 11), Window(12, 18, 7, 9), Window(30, 38, 14, 19)):
         part = ground.read(window, handles)
@@ -99,7 +99,7 @@ def test_a_value_does_not_depend_on_the_window(scenes, data, handles):
 
 
 def test_order_is_preference(scenes, data, handles):
-    ground = mosaic("t", scenes[0].lattice, list(scenes), data.contract)
+    ground = merge_scenes("t", scenes[0].lattice, list(scenes), data.contract)
     turned = ground.preferring(1)
     window = Window(0, 0, 36, 42)
     np.testing.assert_array_equal(turned.valid_of(0, window, handles), ground.valid_of(1, window, handles))
@@ -115,7 +115,7 @@ def test_a_scene_between_the_pixels_is_refused(scenes, data):
     first, second = scenes
     off = GeoBox(second.lattice.shape, Affine.translation(3, 0) * second.lattice.affine, second.lattice.crs)
     with pytest.raises(InputError, match="fraction of a pixel"):
-        mosaic("t", first.lattice, [first, dataclasses.replace(second, lattice=off)], data.contract)
+        merge_scenes("t", first.lattice, [first, dataclasses.replace(second, lattice=off)], data.contract)
 
 
 def test_scenes_are_compared_one_after_the_other():
@@ -135,7 +135,7 @@ def test_scenes_are_compared_one_after_the_other():
 
     valid = np.ones((4, 8), bool)
     ground = SimpleNamespace(preferring=lambda k: (0.2, 0.3)[k])
-    (found,) = agreement(Watched(), ground, [valid, valid], ["a", "b"])
+    (found,) = compare_overlaps(Watched(), ground, [valid, valid], ["a", "b"])
     assert max(most) == 1
     assert (found["windows"], found["pixels"], found["class_agreement"]) == (2, 3200, 0.5)
     assert found["mean_difference"] == pytest.approx(0.15)

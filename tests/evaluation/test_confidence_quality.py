@@ -9,7 +9,7 @@ from rio_cogeo import cog_validate
 from scipy import stats
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation.confidence_worth import Ranking, margin_levels
+from jointseg_jax.evaluation.confidence_quality import Ranking, margin_levels
 from jointseg_jax.evaluation.evaluate import evaluate
 from jointseg_jax.mapping.predictor.confidence import FILE, levels
 from jointseg_jax.mapping.predictor.halo import halo_for

@@ -15,12 +15,12 @@ MOST = IGNORE  # scenes per tile: their numbers are stored beside the number for
 
 
 @dataclasses.dataclass(frozen=True)
-class Mosaic(Scene):
+class MergedScene(Scene):
     """A tile's ground as a scene, which `Predictor` reads.
 
     A window may extend beyond the tile; neighbouring ground is read by the same rule. All modalities of a pixel come
     from one scene: the first whose first modality is valid there on any date. Without one, it is the first scene whose
-    rectangle holds the pixel, so a mosaic of one scene reads like that scene.
+    rectangle holds the pixel, so one scene alone reads as it is.
 
     Attributes:
         parts: the scenes, in order, on the tile's 10 m lattice up to an offset of whole pixels.
@@ -94,13 +94,13 @@ class Mosaic(Scene):
             return np.zeros((window.height, window.width), bool)
         return np.asarray(scene.read_modality(self.contract.primary, own, handles)["valid"].any(0))
 
-    def preferring(self, number: int) -> "Mosaic":
+    def preferring(self, number: int) -> "MergedScene":
         """The same ground with the given scene first."""
         order = (number, *(k for k in range(len(self.parts)) if k != number))
-        return mosaic(self.name, self.lattice, [self.parts[k] for k in order], self.contract)
+        return merge_scenes(self.name, self.lattice, [self.parts[k] for k in order], self.contract)
 
 
-def mosaic(name: str, lattice: GeoBox, scenes: Sequence[Scene], contract: Contract) -> Mosaic:
+def merge_scenes(name: str, lattice: GeoBox, scenes: Sequence[Scene], contract: Contract) -> MergedScene:
     """Merges scenes over a tile's lattice.
 
     Args:
@@ -114,4 +114,4 @@ def mosaic(name: str, lattice: GeoBox, scenes: Sequence[Scene], contract: Contra
     """
     parts = tuple(scenes[:MOST])
     corners = tuple(offset_in(lattice, s.lattice, s.name) for s in parts)
-    return Mosaic(name, lattice, parts[0].layers, contract, None, parts, corners)
+    return MergedScene(name, lattice, parts[0].layers, contract, None, parts, corners)

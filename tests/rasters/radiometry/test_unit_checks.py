@@ -6,7 +6,7 @@ import rasterio
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality, Statistics
-from jointseg_jax.rasters.radiometry.units import check_against_training, check_nature, harmonise
+from jointseg_jax.rasters.radiometry.unit_checks import check_against_training, check_nature, harmonise
 
 pytestmark = pytest.mark.quick
 
