@@ -14,7 +14,8 @@ from jointseg_jax.evaluation.site_scores import ScoreCounts, check_contract, dat
 from jointseg_jax.mapping.predictor import confidence
 from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.memory import check_room
-from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import fitted
 from jointseg_jax.models import cost
 from jointseg_jax.models.cost import forward_flops
 from jointseg_jax.storage import formats, typed

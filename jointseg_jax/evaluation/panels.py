@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from jointseg_jax.data.dataset import Dataset, Site
-from jointseg_jax.mapping.predictor.predictor import Tile
+from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.mapping.product.rasters import classes_of
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window

@@ -15,7 +15,8 @@ from jointseg_jax.evaluation.confidence_quality import Ranking, margin_levels
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 from jointseg_jax.mapping.predictor.confidence import levels
-from jointseg_jax.mapping.predictor.predictor import Predictor, Tile
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.mapping.product.rasters import classes_of
 from jointseg_jax.models.progressive import image_resample
 from jointseg_jax.rasters.blocks import repeat_pixels

@@ -11,7 +11,8 @@ import tqdm
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.memory import check_room
-from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import fitted
 from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
 from jointseg_jax.rasters.contract import FINE_FACTOR

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import toy
 
-from jointseg_jax.mapping.predictor.predictor import Predictor, Tile
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window, make_lattice

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax.mapping.predictor.predictor import Predictor, cores
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import cores
 from jointseg_jax.mapping.scenes.merged_scene import MergedScene
 from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR

@@ -19,7 +19,8 @@ from jointseg_jax.mapping.area.overlap import compare_overlaps
 from jointseg_jax.mapping.area.partition import PlannedTile
 from jointseg_jax.mapping.predictor import confidence
 from jointseg_jax.mapping.predictor.memory import check_room
-from jointseg_jax.mapping.predictor.predictor import Predictor, fitted
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import fitted
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.mapping.product.write import write_product
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene

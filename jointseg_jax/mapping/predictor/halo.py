@@ -32,7 +32,7 @@ _IN_HAND = 4.0  # safety factor: crops sample the ground, so their change must b
 
 
 @dataclasses.dataclass(frozen=True)
-class Key:
+class HaloKey:
     """The weights and the tolerance that a measurement holds for."""
 
     step: int
@@ -55,7 +55,7 @@ class HaloMeasurement:
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept(HaloMeasurement, Key):
+class HaloRecord(HaloMeasurement, HaloKey):
     """The record of a measurement: also the scene, the number of its crops, and the theoretical reach."""
 
     scene: str
@@ -64,7 +64,7 @@ class Kept(HaloMeasurement, Key):
 
 
 # Measurements that could not be written to disk, by file, weights digest and tolerance.
-_unwritten: dict[tuple[pathlib.Path, Key], Kept] = {}
+_unwritten: dict[tuple[pathlib.Path, HaloKey], HaloRecord] = {}
 
 
 def theoretical_reach(model: JointSeg) -> int:
@@ -91,18 +91,18 @@ def kept_at(trained: Trained) -> pathlib.Path:
     return trained.workdir / f"halo_{trained.step}_{trained.weights}.json"
 
 
-def kept(trained: Trained, tolerance: float = TOLERANCE) -> Kept | None:
+def kept(trained: Trained, tolerance: float = TOLERANCE) -> HaloRecord | None:
     """The measurement for these weights and this tolerance; None without a usable one."""
     return _find(trained, tolerance)[0]
 
 
-def _find(trained: Trained, tolerance: float) -> tuple[Kept | None, str]:
+def _find(trained: Trained, tolerance: float) -> tuple[HaloRecord | None, str]:
     """The measurement, and why the file on disk is rejected; that is empty if it is accepted or missing."""
     path, key = kept_at(trained), _key(trained, tolerance)
     if (path, key) in _unwritten:
         return _unwritten[path, key], ""
     try:
-        known = typed.read(path, Kept, formats.HALO)
+        known = typed.read(path, HaloRecord, formats.HALO)
     except FileNotFoundError:
         return None, ""
     except (formats.Damaged, formats.Newer):
@@ -112,7 +112,7 @@ def _find(trained: Trained, tolerance: float) -> tuple[Kept | None, str]:
     return (known, "") if _plausible(known, trained, tolerance) else (None, "contains an impossible halo")
 
 
-def _plausible(known: Kept, trained: Trained, tolerance: float) -> bool:
+def _plausible(known: HaloRecord, trained: Trained, tolerance: float) -> bool:
     """Whether a record is consistent: the halo lies within the network's reach, and its errors support it."""
     theory = theoretical_reach(trained.model)
     if not min(_CANDIDATES[0], theory) <= known.halo <= theory:
@@ -121,9 +121,9 @@ def _plausible(known: Kept, trained: Trained, tolerance: float) -> bool:
     return not known.met or known.halo == theory or error <= tolerance / _IN_HAND
 
 
-def _key(trained: Trained, tolerance: float) -> Key:
+def _key(trained: Trained, tolerance: float) -> HaloKey:
     # Retraining in the same folder reaches the same steps; the digest tells the weights apart.
-    return Key(trained.step, trained.weights, weights_digest(trained.params), tolerance)
+    return HaloKey(trained.step, trained.weights, weights_digest(trained.params), tolerance)
 
 
 def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: Callable[[str], None] = print) -> int:
@@ -151,7 +151,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
             return min(theoretical_reach(trained.model), _REFERENCES[0])
         theory = theoretical_reach(trained.model)
         key = _key(trained, tolerance)
-        known = Kept(**vars(key), **vars(measured), scene=scene.name, crops=_CROPS, theory=theory)
+        known = HaloRecord(**vars(key), **vars(measured), scene=scene.name, crops=_CROPS, theory=theory)
         _keep(path, key, known, say)
     if not known.met:
         say(
@@ -161,7 +161,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
     return known.halo
 
 
-def _keep(path: pathlib.Path, key: Key, known: Kept, say: Callable[[str], None]) -> None:
+def _keep(path: pathlib.Path, key: HaloKey, known: HaloRecord, say: Callable[[str], None]) -> None:
     """Stores a halo on disk, or in this process only if the work directory is not writable."""
     try:
         formats.write_record(path, typed.plain(known), formats.HALO)

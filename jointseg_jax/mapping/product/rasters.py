@@ -10,7 +10,8 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax import __version__
 from jointseg_jax.mapping.predictor import confidence as confidences
 from jointseg_jax.mapping.predictor.flips import MEMBERS
-from jointseg_jax.mapping.predictor.predictor import Predictor, Readable, Tile
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import Readable, Tile
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Modality
 from jointseg_jax.rasters.lattice import refine
 from jointseg_jax.rasters.pictures import drawing

@@ -10,7 +10,8 @@ from contextlib import ExitStack, closing
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax.mapping.predictor.predictor import Clock, Predictor, Readable, Tile, cores
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import Clock, Readable, Tile, cores
 from jointseg_jax.mapping.product.quicklook import quicklook
 from jointseg_jax.mapping.product.rasters import Raster, product_rasters
 from jointseg_jax.mapping.product.tally import BandStatistics, Sums, Tally

@@ -17,7 +17,8 @@ import pytest
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor import predictor as predictors
 from jointseg_jax.mapping.predictor.memory import memory
-from jointseg_jax.mapping.predictor.predictor import Clock, Predictor, predict_tiles
+from jointseg_jax.mapping.predictor.predictor import Predictor, predict_tiles
+from jointseg_jax.mapping.predictor.tiles import Clock, cores
 from jointseg_jax.mapping.product.write import write_product
 from jointseg_jax.rasters.lattice import Window
 
@@ -74,19 +75,25 @@ def test_a_batch_is_spread_over_the_devices_that_divide_it(seeing, scene, single
     assert predict_tiles._cache_size() == before + 1
 
 
-def test_devices_have_nothing_to_say_to_each_other(seeing, scene):
+def test_devices_have_nothing_to_say_to_each_other(seeing, scene, monkeypatch):
     predictor = Predictor(seeing, 4, tile=8, batch=8)
-    ((_, _, [(inputs, fine)]),) = list(predictor._loaded(scene, [Window(0, 0, 8, 8)], Clock()))
+    calls = []
+
+    def recorded(*arguments, **options):
+        calls.append((arguments, options))
+        return predict_tiles(*arguments, **options)
+
+    monkeypatch.setattr(predictors, "predict_tiles", recorded)
+    list(predictor.run_windows(scene, [Window(0, 0, 8, 8)]))
+    ((arguments, options),) = calls
+    inputs = arguments[3]
     assert {d for x in jax.tree.leaves(inputs) for d in x.devices()} == set(jax.local_devices())
-    compiled = predict_tiles.lower(
-        predictor.model, predictor.params, predictor.temperature, inputs, fine, halo=4, images=True
-    ).compile()
-    assert not collectives.collectives(compiled)
+    assert not collectives.collectives(predict_tiles.lower(*arguments, **options).compile())
 
 
 def test_the_same_bits_again_and_in_other_company(seeing, scene):
     predictor = Predictor(seeing, 4, tile=8, batch=2, images=False)
-    windows = predictors.cores(*scene.shape, 8)
+    windows = cores(*scene.shape, 8)
     first = {t.window: t.probability for t in predictor.run_windows(scene, windows)}
     again = {t.window: t.probability for t in predictor.run_windows(scene, windows[::-1])}
     for window, probability in first.items():
@@ -96,7 +103,7 @@ def test_the_same_bits_again_and_in_other_company(seeing, scene):
 def test_parts_overlap(seeing, scene):
     """20 tiles of 50 ms to read and 50 ms to use: one after the other takes two seconds and the computation."""
     predictor = Predictor(seeing, 2, tile=8, images=False)
-    windows = predictors.cores(*scene.shape, 8)
+    windows = cores(*scene.shape, 8)
     list(predictor.run_windows(scene, windows))  # compiled
     slow, clock = Slow(scene, 0.05), Clock()
     begin = time.perf_counter()
@@ -123,7 +130,7 @@ def test_the_reader_runs_only_a_little_ahead(seeing, scene):
 
 def test_what_cannot_be_read_is_said_after_the_tiles_before_it(seeing, scene):
     tiles = Predictor(seeing, 2, tile=8, images=False).run(Slow(scene, broken=7))
-    assert [next(tiles).window for _ in range(7)] == predictors.cores(*scene.shape, 8)[:7]
+    assert [next(tiles).window for _ in range(7)] == cores(*scene.shape, 8)[:7]
     with pytest.raises(InputError, match=r"s2\.tif is damaged"):
         next(tiles)
     assert not alive()

@@ -14,7 +14,8 @@ from jointseg_jax.mapping.predictor import halo as halos
 from jointseg_jax.mapping.predictor import memory as mapping_memory
 from jointseg_jax.mapping.predictor import predictor as predictors
 from jointseg_jax.mapping.predictor.memory import check_room
-from jointseg_jax.mapping.predictor.predictor import Predictor, cores, fitted
+from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.predictor.tiles import cores, fitted
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.storage import formats
