@@ -1,4 +1,4 @@
-"""Units of work: ledger, executors, Dask clusters, GPUs. Runs survive kills, full disks and lost workers.
+"""Units of work (tiles, sites): ledger, executors, Dask clusters, GPUs, progress.
 
-May import: errors, storage. Only this room imports Dask.
+Runs survive kills, full disks and lost workers. May import: errors, storage. Only this room imports Dask.
 """

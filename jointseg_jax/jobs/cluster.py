@@ -138,9 +138,11 @@ def local_executor(workers: int, units: int) -> Executor:
         workers: number of processes; 0 means one per core, 4 at most: storage seldom serves more.
         units: number of units; more workers are not started.
     """
-    from dask.system import CPU_COUNT  # knows control groups and affinity
+    if not workers:
+        from dask.system import CPU_COUNT  # knows control groups and affinity
 
-    workers = min(workers or min(CPU_COUNT, _MOST), units)
+        workers = min(CPU_COUNT, _MOST)
+    workers = min(workers, units)
     return Serial() if workers <= 1 else Dask(workers, gpus=False)
 
 

@@ -63,23 +63,10 @@ def test_an_empty_ledger_makes_nothing(ledger):
     assert not ledger.product.exists()
 
 
-def edited(path):
-    row = json.loads(path.read_text())
-    row["impervious_m2"] = 4
-    path.write_text(json.dumps(row))
-
-
-def edited_inside(path):
-    path.write_text(path.read_text().replace('"bytes": 3', '"bytes": 4'))
-
-
-def no_files(path):
-    row = {"unit": path.stem, "impervious_m2": 3}
-    path.write_text(json.dumps({**row, "checksum": formats.checksum(row)}))
-
-
-def another(path):
-    path.write_text(path.with_name("whole.json").read_text())
+def replace(path, before, after):
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
 
 
 DAMAGE = {
@@ -90,10 +77,10 @@ DAMAGE = {
     "latin": lambda path: path.write_bytes(b'{"a": "\xe9"}'),
     "list": lambda path: path.write_text("[1]"),
     "no checksum": lambda path: path.write_text('{"unit": "damaged", "files": {}}'),
-    "edited": edited,
-    "edited inside": edited_inside,
-    "no files": no_files,
-    "another's": another,
+    "edited": lambda path: replace(path, '"impervious_m2": 3', '"impervious_m2": 4'),
+    "edited inside": lambda path: replace(path, '"bytes": 3', '"bytes": 4'),
+    "no files": lambda path: files.write_json(path, formats.seal({"unit": path.stem}, formats.LEDGER)),
+    "another's": lambda path: path.write_text(path.with_name("whole.json").read_text()),
 }
 
 

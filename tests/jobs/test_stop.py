@@ -11,10 +11,7 @@ import pytest
 from jobs.file_work import UNITS, assert_whole, make_trouble, names, noted, partial_files
 from jobs.processes import end, start, wait_until
 
-
-def kills(ledger, unit):
-    path = ledger.folder / "begun" / unit
-    return path.stat().st_size if path.exists() else 0
+from jointseg_jax.jobs.run_folder import RunFolder
 
 
 def test_sigterm_lets_the_running_unit_end(product, ledger):
@@ -46,7 +43,7 @@ def test_sigterm_drops_a_unit_that_takes_longer_than_the_grace(product, ledger, 
     assert "Traceback" not in out + err
     assert not partial_files(product)
     assert len(ledger.done()) == hang
-    assert kills(ledger, "u000") == kills(ledger, "u001") == 0  # it was dropped, not killed
+    assert [RunFolder(ledger.folder).kills(unit) for unit in UNITS] == [0] * 6  # it was dropped, not killed
     make_trouble(product, "u001", "")
     assert end(start(product))[0] == 0
     assert_whole(product)
@@ -74,7 +71,7 @@ def test_a_second_run_is_refused_and_a_killed_run_is_resumed(product, ledger):
     process.communicate()
     done = ledger.done()
     assert set(done) == {"u000", "u001"}
-    assert kills(ledger, "u002") == 1
+    assert RunFolder(ledger.folder).kills("u002") == 1
     make_trouble(product, "u002", "")
     status, out, err = end(start(product))
     assert status == 0, out + err
