@@ -15,8 +15,9 @@ from jointseg_jax.mapping.area import product_plan, rates
 from jointseg_jax.mapping.predictor import confidence, halo
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.mapping.scenes.catalogue import to_json
+from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.storage import formats, typed
-from jointseg_jax.storage.files import read_json
+from jointseg_jax.storage.files import read_json, write_json
 from jointseg_jax.training.checkpoints.meta import complete
 from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.checkpoints.writing import Checkpoints
@@ -127,3 +128,26 @@ def test_the_product(folder, trained):
     assert not said
     known = formats.read_record(folder / "run" / rates.FILE, formats.RATES)
     assert [set(rate) for rate in known.values()] == [{"km2", "worker_seconds", "bytes"}]
+
+
+@pytest.mark.parametrize(
+    ("properties", "geometry", "reason"),
+    [
+        ({}, {}, "Error"),
+        ({}, {"type": "Polygon", "coordinates": [[0]]}, "Error"),
+        ({}, None, r"\[0\]\.geometry: expected object, got null"),
+        ({"epsg": 4326}, {}, r"\[0\]\.properties: a tile has EPSG:4326"),
+        ({"shares": []}, {}, r"\[0\]\.properties: .* 1 scenes and 0 shares"),
+        ({"bounds": [1, 2, 3]}, {}, r"\[0\]\.properties\.bounds: expected array of length 4"),
+    ],
+)
+def test_a_damaged_tile_of_a_plan_without_checksums(tmp_path, properties, geometry, reason):
+    record = read_json(STORED / "1" / "product" / product_plan.PLAN)
+    tile = record["features"][0]
+    tile["properties"] |= {"whole": False, **properties}
+    tile["geometry"] = geometry
+    write_json(tmp_path / product_plan.PLAN, record)
+    fields = read_json(STORED / "1" / "dataset" / "dataset.json")["contract"]
+    contract = typed.parse(fields, Contract, formats.DATASET, "dataset.json")
+    with pytest.raises(formats.Damaged, match=rf"plan\.geojson is damaged \(.*{reason}.*\): remove it"):
+        product_plan.load(tmp_path, contract)

@@ -107,7 +107,7 @@ def _keep_confidence(
         say(f"confidence: {path} is not written, because {why}")
         return
     record = {
-        **confidence.key(predictor.trained, predictor.dtype),
+        **vars(confidence.key(predictor.trained, predictor.dtype)),
         **found,
         "auroc_of_margin": margin["auroc"],
         "dataset": metrics["dataset"],

@@ -201,7 +201,11 @@ def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, cat
         InputError: the files are damaged, or of a newer version.
     """
     header, features = _read(product / PLAN)
-    plan = Plan(tuple(map(_tile, features)), header.settings, header.network, header.about)
+    try:
+        tiles = tuple(map(_tile, features))
+    except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:  # the geometry
+        raise formats.damaged(product / PLAN, formats.PLAN, f"{type(error).__name__}: {error}") from error
+    plan = Plan(tiles, header.settings, header.network, header.about)
     path = product / CATALOGUE
     try:
         listed = typed.read(path, _Catalogue, formats.CATALOGUE)

@@ -6,7 +6,6 @@ holds for these weights, this calibration and this arithmetic only.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -29,14 +28,20 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
-class Worth:
-    """What a product cites of the record: where (`key`) and on what it was measured; the curve is risk by coverage."""
+class Key:
+    """The conditions that a measurement holds for."""
 
     step: int
     weights: str
     temperature: float
     threshold: float
     dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Worth(Key):
+    """What a product cites of the record; the curve is risk by coverage."""
+
     auroc: float
     curve: tuple[Point, ...]
     dataset: str
@@ -53,16 +58,10 @@ def levels(spread: np.ndarray) -> np.ndarray:
     return np.round(LEVELS * np.clip(1 - 2 * spread, 0, 1)).astype(np.uint8)
 
 
-def key(trained: Trained, dtype: str) -> dict[str, Any]:
-    """The conditions that a measurement holds for."""
+def key(trained: Trained, dtype: str) -> Key:
+    """The conditions of a measurement today."""
     calibration = trained.meta.calibration
-    return {
-        "step": trained.step,
-        "weights": trained.weights,
-        "temperature": calibration.temperature,
-        "threshold": calibration.threshold,
-        "dtype": dtype,
-    }
+    return Key(trained.step, trained.weights, calibration.temperature, calibration.threshold, dtype)
 
 
 def measured_for(predictor: Predictor) -> Worth:
@@ -87,7 +86,7 @@ def measured(trained: Trained, dtype: str) -> Worth:
         worth = typed.read(path, Worth, dataclasses.replace(formats.CONFIDENCE, again=ask), partial=True)
     except FileNotFoundError:
         raise InputError(f"the quality of the confidence was not measured ({path} is missing): {ask}") from None
-    for name, value in key(trained, dtype).items():
+    for name, value in vars(key(trained, dtype)).items():
         found = getattr(worth, name)
         if found != value:
             raise InputError(f"{path} was measured for {name} {found!r}, not for {value!r}: {ask}")

@@ -94,11 +94,7 @@ def _row(item: Mapping[str, Any]) -> dict[str, Any]:
     """Restores the ledger's row that an item was written from."""
     p = item["properties"]
     files = {
-        layer: {
-            "path": a["href"].removeprefix("../"),
-            "sha256": a["file:checksum"][4:].lower(),
-            "bytes": a["file:size"],
-        }
+        layer: {"path": a["href"].removeprefix("../"), "sha256": a["file:checksum"][4:], "bytes": a["file:size"]}
         for layer, a in item["assets"].items()
     }
     return {

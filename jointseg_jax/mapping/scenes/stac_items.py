@@ -35,10 +35,6 @@ class _Item(TypedDict, total=False):
     assets: dict[str, Any] | None
 
 
-class _Features(TypedDict, total=False):
-    features: list[dict[str, Any]] | None
-
-
 class Link(TypedDict, total=False):
     """A link of a STAC file."""
 
@@ -46,7 +42,8 @@ class Link(TypedDict, total=False):
     href: str | None
 
 
-class _Links(TypedDict, total=False):
+class _File(TypedDict, total=False):
+    features: list[dict[str, Any]] | None
     links: list[Link] | None
 
 
@@ -139,12 +136,12 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
     if kind == "Feature" and "assets" in record:
         yield _item(record, path)
     elif kind == "FeatureCollection":
-        for feature in typed.parse(record, _Features, _STAC, path, partial=True).get("features") or ():
+        for feature in typed.parse(record, _File, _STAC, path, partial=True).get("features") or ():
             if "assets" not in feature:
                 raise _no_stac(path, kind)
             yield _item(feature, path)
     elif kind in ("Collection", "Catalog"):
-        for number, link in enumerate(typed.parse(record, _Links, _STAC, path, partial=True).get("links") or ()):
+        for number, link in enumerate(typed.parse(record, _File, _STAC, path, partial=True).get("links") or ()):
             if link.get("rel") in _LINKS:
                 href = link.get("href")
                 if not href:

@@ -96,7 +96,7 @@ def records(trained):
     from jointseg_jax.storage import formats
 
     measured = {
-        **confidence.key(trained, "float32"),
+        **vars(confidence.key(trained, "float32")),
         "auroc": 0.8,
         "curve": [{"coverage": 0.5, "risk": 0.1}, {"coverage": 1.0, "risk": 0.2}],
         "dataset": "toy",
