@@ -44,7 +44,7 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
     with open_aligned(source.image, fine, warp=recipe.warp, collar=True) as raster:
         dtype = np.dtype(raster.source.dtypes[0])
         _check_image(raster, recipe, source.image)
-        bands = _bands(raster.source.descriptions, recipe.image_bands)
+        bands = image_band_positions(raster.source.descriptions, recipe.image_bands)
         windows = [w.scale(FINE_FACTOR) for w in strips(*lattice.shape)]
         complete = all(_read_image(raster, bands, w)[1].all() for w in windows)
         floating = np.issubdtype(dtype, np.floating)
@@ -80,7 +80,7 @@ def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:
         )
 
 
-def _bands(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[int]:
+def image_band_positions(descriptions: Sequence[str | None], wanted: Sequence[str]) -> list[int]:
     """Zero-based band positions: by name or colour if the descriptions identify all bands, otherwise the first ones."""
     names = [d or "" for d in descriptions]
     found = [match_names(names, band, numbers=False) for band in wanted]  # B2 may be the second of any bands

@@ -31,7 +31,7 @@ from jointseg_jax.training.programs import Program, compile_programs
 from jointseg_jax.training.set_up import label_share
 from jointseg_jax.training.step import abstract_batch, make_step
 
-_SHARE = 0.9  # of a device's memory for a step; the allocator and batches in transfer take the rest
+MEMORY_SHARE = 0.9  # of a device's memory for a step; the allocator and batches in transfer take the rest
 _AIM = 0.98  # of that, because memory grows a little faster than a line
 
 
@@ -70,13 +70,13 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
             f"{name:<11} {flops / 1e12:.3g} TFLOP per step of {batch} patches of {patch} x {patch}, "
             f"{_bytes(need)} per device"
         )
-    limit, whose = _limit()
+    limit, whose = device_memory()
     name = max(reversed(needs), key=lambda phase: needs[phase])  # if two do not fit, the later phase needs more
-    fits, need = _largest(
+    fits, need = largest_batch(
         lambda size: step_memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
     )
     found = f"{fits} ({_bytes(need)} per device when compiled)" if fits else f"none, not even {unit}"
-    say(f"batch       the largest that fits into {_SHARE:.0%} of the {_bytes(limit)} of {whose}: {found}")
+    say(f"batch       the largest that fits into {MEMORY_SHARE:.0%} of the {_bytes(limit)} of {whose}: {found}")
 
 
 def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:
@@ -121,7 +121,7 @@ def _flops(config: Any, method: Method, adversarial: bool) -> int:
     return cost.flops(make_step(whole, adversarial=adversarial), state, batch, *vgg)
 
 
-def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int, limit: int) -> tuple[int, float]:
+def largest_batch(measure: Callable[[int], float], batch: int, need: float, unit: int, limit: int) -> tuple[int, float]:
     """The largest multiple of `unit` samples that is found to fit, and its bytes; 0 where not even `unit` fits.
 
     Halves `batch` until it fits. Compiles the size that a line through two sizes predicts, and halves it until it fits.
@@ -133,7 +133,7 @@ def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int
         unit: samples.
         limit: available bytes.
     """
-    measure, room, beyond = functools.cache(measure), int(_SHARE * limit), math.inf
+    measure, room, beyond = functools.cache(measure), int(MEMORY_SHARE * limit), math.inf
     while need > room:
         if batch == unit:
             return 0, 0
@@ -152,7 +152,7 @@ def _largest(measure: Callable[[int], float], batch: int, need: float, unit: int
     return batch, need
 
 
-def _limit() -> tuple[int, str]:
+def device_memory() -> tuple[int, str]:
     """Bytes of memory of a device, and its description."""
     device = jax.local_devices()[0]
     statistics = device.memory_stats() or {}

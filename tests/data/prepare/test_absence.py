@@ -28,7 +28,8 @@ def test_a_modality_may_be_absent_at_some_sites(own):
     }  # fmt: skip
     assert "s1" not in data.sites["a"].layers
     reader = PatchReader(data, "train", data.contract)
-    valid = {name: reader.read(reader._names.index(name))["inputs"]["s1"]["valid"].any() for name in "ab"}
+    sites = list(data.patches("train")["site"])
+    valid = {name: reader.read(sites.index(name))["inputs"]["s1"]["valid"].any() for name in "ab"}
     assert valid == {"a": False, "b": True}
     opened = open_scene(data.root / "sites" / "d", data.contract)
     ours = opened.scene.read(Window(0, 0, 36, 42), Handles())

@@ -46,7 +46,7 @@ def planned(toy_config):
     copied.unlock()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(planning, "step_memory", remember)
-        patched.setattr(planning, "_limit", lambda: (LIMIT, "a small device"))
+        patched.setattr(planning, "device_memory", lambda: (LIMIT, "a small device"))
         return lines(small(copied)), needs
 
 
@@ -118,8 +118,8 @@ def test_the_largest_batch_below_those_that_are_refused(batch, unit, refused, ro
         return float("inf") if size >= refused else float(size)
 
     need = float("inf") if batch >= refused else float(batch)
-    limit = int(room / planning._SHARE) + 1
-    found, bytes_ = planning._largest(measure, batch, need, unit, limit)
+    limit = int(room / planning.MEMORY_SHARE) + 1
+    found, bytes_ = planning.largest_batch(measure, batch, need, unit, limit)
     assert (found, bytes_) == (expected, expected)
     assert len(compiled) == len(set(compiled)) <= 8
 
@@ -129,7 +129,7 @@ def test_what_jax_sets_aside_of_a_card_is_not_called_the_card(platform, monkeypa
     device = mock.Mock(platform=platform, device_kind="a device")
     device.memory_stats.return_value = {"bytes_limit": 60 << 30}
     monkeypatch.setattr(jax, "local_devices", lambda: [device])
-    limit, whose = planning._limit()
+    limit, whose = planning.device_memory()
     assert limit == 60 << 30
     assert ("XLA_PYTHON_CLIENT_MEM_FRACTION" in whose) == (platform == "gpu")
 
@@ -144,12 +144,12 @@ def test_a_phase_more_costs_more(single):
 
 
 def test_no_batch_fits(single, monkeypatch):
-    monkeypatch.setattr(planning, "_limit", lambda: (1 << 20, "a tiny device"))
+    monkeypatch.setattr(planning, "device_memory", lambda: (1 << 20, "a tiny device"))
     assert lines(single)[-1].endswith("none, not even 1")
 
 
 def test_without_a_dataset_the_config_tells(single, tmp_path, monkeypatch):
-    monkeypatch.setattr(planning, "_limit", lambda: (1 << 20, "a tiny device"))  # one program less to compile
+    monkeypatch.setattr(planning, "device_memory", lambda: (1 << 20, "a tiny device"))  # one program less to compile
     single.dataset.path = str(tmp_path / "nothing")
     said = lines(single)
     assert "no dataset is prepared" in said[1]
