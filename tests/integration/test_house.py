@@ -85,6 +85,11 @@ def test_rooms_within_training_import_little_of_it(room):
                 assert ".".join(parts[:2]) in allowed, f"{path} imports {other}"
 
 
+def test_of_training_only_its_entrance_imports_planning():
+    users = {name for path, name in files() if any(n.startswith("training.planning.") for n in neighbours(path))}
+    assert {name for name in users if not name.startswith("training.planning.")} == {"training.train"}
+
+
 def test_no_circles_between_modules():
     modules = {name for _, name in files()}
 
