@@ -149,8 +149,8 @@ class Dataset:
         """The patches of a split, in index order; raises `InputError` without any."""
         rows = self.index[self.index["split"] == split].reset_index(drop=True)
         if rows.empty:
-            counts = self.index["split"].value_counts().to_dict()
-            raise InputError(f"{self.root} has no patches in split {split!r}; it has patches in {counts or 'none'}")
+            known = sorted(self.index["split"].unique())
+            raise InputError(f"{self.root} has no patches in split {split!r}; choose one of {known}")
         return rows
 
     def sites_of(self, split: str) -> list[Site]:

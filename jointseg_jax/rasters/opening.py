@@ -189,7 +189,7 @@ def _check_overviews(dataset: DatasetReader, path: pathlib.Path) -> None:
         known = False
     if not known:
         raise InputError(
-            f"{path} takes its overviews from {other}, which is not a local raster: copy it without them "
+            f"{path} takes its overviews from {other}, which is not a local raster: copy the file without them "
             "(gdal_translate -co COPY_SRC_OVERVIEWS=NO)"
         )
 
