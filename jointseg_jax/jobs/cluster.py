@@ -102,6 +102,7 @@ class Dask:
                 for future in ended:
                     unit = pending.pop(future)
                     end, died = _end_of(future, unit) if connected else (End(unit, dropped=True), False)
+                    future.release()  # Dask would do the unit again if the worker that holds the result died
                     crew.workers -= died  # until the next count
                     yield end
                 if not ended:
