@@ -1,4 +1,4 @@
-"""A confidence is delivered only with what it is worth, and that is what the delivered file is worth."""
+"""A confidence is delivered only after its quality was measured, and with that quality in its file."""
 
 import json
 
@@ -115,7 +115,7 @@ def product(trained, data, folder, **changes):
     return write_product(predictor, data.scene("d", trained.meta.contract), folder, {}, quick=False, confidence=True)
 
 
-def test_without_its_worth_it_is_refused_with_it_delivered(judged, data, tmp_path):
+def test_without_a_measured_quality_it_is_refused_with_it_delivered(judged, data, tmp_path):
     path = judged.workdir / FILE
     path.unlink(missing_ok=True)
     with pytest.raises(InputError, match="add --augment"):

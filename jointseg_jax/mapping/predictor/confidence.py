@@ -67,7 +67,7 @@ def key(trained: Trained, dtype: str) -> Key:
 def measured_for(predictor: Predictor) -> Worth:
     """The record that holds for a predictor; raises `InputError` without augmentation, or see `measured`."""
     if not predictor.augment:
-        raise InputError("--confidence needs --augment: it is the agreement of the eight flips and turns of the input")
+        raise InputError("--confidence needs the eight flips and quarter turns of the input: add --augment")
     return measured(predictor.trained, predictor.dtype)
 
 
