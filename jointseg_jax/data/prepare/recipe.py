@@ -136,7 +136,7 @@ def _make_sensor(config: Any, modality: Modality) -> Sensor:
     for name, values in (("mtf", mtf), ("snr", snr)):
         if values and len(values) != len(bands):
             raise InputError(
-                f"dataset.simulate.{name} has {len(values)} numbers, but needs one for each band of {bands}"
+                f"dataset.simulate.{name} has {len(values)} numbers: give one for each of the bands {bands}"
             )
     if not all(0 < m < HIGHEST_MTF for m in mtf):
         raise InputError(

@@ -164,7 +164,8 @@ def device_memory() -> tuple[int, str]:
         return int(statistics["bytes_limit"]), whose
     if device.platform != "cpu":
         raise InputError(
-            f"{device.device_kind} does not report how much memory it has, so the largest batch cannot be found"
+            f"{device.device_kind} does not report its memory, so the largest batch is unknown: find it by training a "
+            "few steps"
         )
     total, count = memory_limit(), jax.local_device_count()
     return total // count, "this machine" if count == 1 else f"each of the {count} devices that share this machine"
