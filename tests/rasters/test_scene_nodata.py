@@ -40,7 +40,9 @@ def test_nodata_of_the_bands_in_use_must_agree(tmp_path):
         bands.append(Band(tmp_path / f"{name}.tif", 1, name))
     stack = tmp_path / "s.vrt"
     stack_bands(stack, bands, {"RADIO_ADD_OFFSET": "-1000"})
-    with pytest.raises(InputError, match=r"s\.vrt different nodata values .*\[4, 3, 2\] \(65535, 65535, 0\): store"):
+    with pytest.raises(
+        InputError, match=r"s\.vrt has different nodata values .*\[4, 3, 2\] \(65535, 65535, 0\): store"
+    ):
         open_scene(stack, REFLECTANCE)
     stack_bands(tmp_path / "again.vrt", [Band(stack, 3, "B03")], {})  # a band's own value, not the first one's
     with open_raster(tmp_path / "again.vrt") as raster:
