@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from jointseg_jax.models.attention import ChannelAttention
-from jointseg_jax.models.jointseg import run
+from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.models.sensor import observed_bicubic
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.experiment import Experiment
 from jointseg_jax.training.loader import Loader, open_batches
@@ -122,6 +123,8 @@ def describe(subject: Subject) -> dict[str, Any]:
         raise ValueError(
             "the peers implement only L1, cross-entropy and Dice with fixed weights, and no adversarial phase"
         )
+    if model.dates > 1 or model.consistent or not (model.attention and model.fusion):
+        raise ValueError("the peers implement only one date, attention and fusion, and no consistent images")
     stages = [dataclasses.asdict(stage) | {"factor": str(stage.factor)} for stage in model.stages]
     return {
         "network": {
@@ -133,6 +136,8 @@ def describe(subject: Subject) -> dict[str, Any]:
             "widths": list(model.widths),
             "classes": model.classes,
             "segmenter_blocks": model.segmenter_blocks,
+            "dilations": list(model.dilations),
+            "sharpening": _sharpening(model),
             "window_levels": ChannelAttention.levels,
             "remat": model.remat != "none",
         },
@@ -148,6 +153,19 @@ def describe(subject: Subject) -> dict[str, Any]:
             "clip": float(config.optimizer.clip),
             "ema": float(config.optimizer.ema),
         },
+    }
+
+
+def _sharpening(model: JointSeg) -> dict[str, Any] | None:
+    """The deconvolution of the base for a peer: taps [taps, bands] around the centre, iterations, light."""
+    if model.sensor is None or not model.back_projections:
+        return None
+    (taps,) = observed_bicubic(model.sensor.sigma)
+    weights = [list(weight) if isinstance(weight, tuple) else [weight] for _, weight in taps]
+    return {
+        "taps": weights,
+        "iterations": model.back_projections,
+        "linear_light": model.sensor.linear_light,
     }
 
 

@@ -13,7 +13,7 @@ from jointseg_jax.bounds.kinds import Ratio
 from jointseg_jax.bounds.number import Number
 from jointseg_jax.errors import InputError
 
-CONTROLS = ("joint", "capacity", "sequential", "bilinear", "fine", "coarse")
+CONTROLS = ("joint", "capacity", "sequential", "bilinear", "deconvolved", "fine", "coarse")
 
 
 def parse_arg(arg: str | None, **known: str) -> ConfigDict:
@@ -82,9 +82,15 @@ def model(
             "growth": (growth,) * count,
             "tail_features": (tail,) * count,
             "trunk_spacing": tuple(spacings),  # metres; the stage's own input lattice or a whole multiple of it
-            "lattices": ("1", "2.5", "10"),  # of the segmenter, metres
-            "widths": (16, 32, 64),
+            "lattices": ("1", "5", "10"),  # of the segmenter, metres: its exit, then its levels
+            "widths": (8, 48, 96),
             "segmenter_blocks": 1,
+            "dilations": (1, 2, 4, 8, 16),  # of the blocks at 10 m, one each: the segmenter's context
+            "attention": True,
+            "fusion": True,  # the segmenter sees the features of super-resolution, and not only its image
+            "back_projections": 6,  # of the base image with the sensor's MTF; 0: bicubic
+            "consistent": False,  # the sensor would see the input in every stage's image
+            "date_features": 16,  # channels that encode several acquisitions
             "control": "joint",
             "dtype": "float32",
             "scan": placeholder(bool),  # loop over blocks instead of unrolling them; unset: by platform
@@ -255,11 +261,11 @@ def dataset(name: str) -> ConfigDict:
     config.min_valid = 0.5  # labelled share a patch needs
 
     config.split = ConfigDict()
-    config.split.by = "site"  # or "block"
+    config.split.by = "site"  # or "block", or "mixed": the table's sites whole, the others by block
     config.split.table = ConfigDict({"train": (), "validation": (), "test": ()})
     config.split.shares = ConfigDict({"train": 0.7, "validation": 0.1, "test": 0.2})
     config.split.block = 128  # 10 m pixels
-    config.split.gap = 64  # 10 m pixels between two splits: at least a patch plus the halo
+    config.split.gap = 64  # 10 m pixels between two splits: at least the halo
     config.split.halo = 16  # 10 m pixels that a map reads beyond its tile, at least; see WORKDIR/halo_*.json
     config.split.seed = 0
     return config

@@ -47,8 +47,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.split.table.validation = tuple(f"{r}-{numbers[-2]}" for r in regions)
     d.split.table.test = tuple(f"{r}-{numbers[-1]}" for r in regions)
 
-    config.model = common.model(given.stages, blocks=(2, 1), features=24, growth=12, tail=16, finest_trunk=5.0)
-    config.model.lattices = ("1", "5", "10")
-    config.model.widths = (16, 24, 32)
+    config.model = common.model(given.stages, blocks=(2, 1), features=24, growth=12, tail=8, finest_trunk=10.0)
+    config.model.widths = (8, 32, 48)
+    config.model.dilations = (1, 2, 4, 8)
     common.apply_control(config, given.control)
     return config

@@ -41,9 +41,7 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     d.simulate.enabled = True
     d.composite = "simulated Sentinel-2 from an 8-bit display stretch"
 
-    config.model = common.model(given.stages, blocks=(4, 2), features=32, growth=16, tail=16, finest_trunk=5.0)
-    config.model.lattices = ("1", "5", "10")
-    config.model.widths = (16, 32, 48)
+    config.model = common.model(given.stages, blocks=(4, 2), features=32, growth=16, tail=8, finest_trunk=10.0)
     config.data.batch = 8
     config.steps = 300  # about twenty minutes on two CPU cores; more steps are better
     config.validate_every = config.checkpoint_every = 100

@@ -26,6 +26,7 @@ def speck(config):
     config.model.control = "bilinear"
     config.model.lattices = ("1", "10")
     config.model.widths = (2, 4)
+    config.model.dilations = (1,)
     config.panels = 0
     config.validate_patches = 4
     return config

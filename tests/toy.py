@@ -79,6 +79,7 @@ def network(stages: str = "4x2.5", **changes: object) -> ConfigDict:
     config = common.model(stages, blocks=(1, 1), features=6, growth=4, tail=4, finest_trunk=5.0)
     config.lattices = ("1", "5", "10")
     config.widths = (4, 6, 8)
+    config.dilations = (1, 2)
     config.update(changes)
     return config
 

@@ -142,10 +142,11 @@ class Attention(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, width: int):
+    def __init__(self, width: int, dilation: int):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))
-        self.conv1, self.conv2 = conv(width, width), conv(width, width)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        self.conv2 = conv(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
@@ -156,47 +157,63 @@ class ResidualBlock(nn.Module):
 class Segmenter(nn.Module):
     def __init__(self, network: dict[str, Any], inputs: int, features: list[tuple[Fraction, int]]):
         super().__init__()
-        self.lattices = [Fraction(s) for s in network["lattices"]]
-        widths = network["widths"]
-        self.blocks, self.picks = network["segmenter_blocks"], []
-        self.stem = conv(3, widths[0])
-        for level, (spacing, width) in enumerate(zip(self.lattices, widths, strict=True)):
-            name = f"level{level + 1}"
-            if level:
-                coarsest = level == len(widths) - 1
-                setattr(self, f"{name}_in", conv(widths[level - 1] + (inputs if coarsest else 0), width))
-                for block in range(self.blocks):
-                    setattr(self, f"{name}_block{block + 1}", ResidualBlock(width))
-            # The feature with the closest lattice in ratio; of two equally close, the later.
-            pick = min(reversed(range(len(features))), key=lambda k: ratio(features[k][0], spacing))
+        spacings = [Fraction(s) for s in network["lattices"]]
+        self.lattices, self.factor = spacings[1:], int(spacings[1])
+        width, *widths = network["widths"]
+        self.picks, self.dilations = [], []
+        for level, (spacing, here) in enumerate(zip(self.lattices, widths, strict=True), start=1):
+            coarsest = level == len(widths)
+            before = 3 * self.factor**2 if level == 1 else widths[level - 2]
+            setattr(self, f"level{level}_in", conv(before + (inputs if coarsest else 0), here))
+            dilations = network["dilations"] if coarsest else [1] * network["segmenter_blocks"]
+            self.dilations.append(dilations)
+            for block, dilation in enumerate(dilations, start=1):
+                setattr(self, f"level{level}_block{block}", ResidualBlock(here, dilation))
+            pick = nearest(features, spacing)
             self.picks.append((pick, features[pick][0] / spacing))
             scale = spacing / self.lattices[-1]
-            setattr(self, f"{name}_fusion", Attention(width, features[pick][1], scale, network["window_levels"]))
-        for level in range(len(widths) - 1):
-            setattr(self, f"level{level + 1}_up", conv(widths[level + 1], widths[level], 1))
-            setattr(self, f"level{level + 1}_out", conv(widths[level], widths[level]))
-        self.head = conv(widths[0], network["classes"])
+            fusion = Attention(here, features[pick][1], scale, network["window_levels"])
+            setattr(self, f"level{level}_fusion", fusion)
+        for level in range(1, len(widths)):
+            setattr(self, f"level{level}_up", conv(widths[level], widths[level - 1], 1))
+            setattr(self, f"level{level}_out", conv(widths[level - 1], widths[level - 1]))
+        pick = nearest(features, Fraction(1))
+        self.exit_pick = (pick, features[pick][0])
+        self.exit_shuffle = conv(widths[0], width * self.factor**2)
+        self.exit_refine = conv(width + 3, width)
+        self.exit_project = conv(features[pick][1], width, 1)
+        self.head = conv(width, network["classes"], 1)
 
     def forward(self, image: Tensor, inputs: Tensor, valid: Tensor, features: list[Tensor]) -> Tensor:
-        x = leaky_relu(self.stem(image))
+        x = space_to_depth(image, self.factor)
         skips = []
-        for level, (pick, scale) in enumerate(self.picks):
-            name = f"level{level + 1}"
-            if level:
-                x = area_mean(x, self.lattices[level - 1] / self.lattices[level])
-                if level == len(self.picks) - 1:
-                    x = torch.cat([x, inputs.to(x.dtype)], 1)
-                x = leaky_relu(getattr(self, f"{name}_in")(x))
-                for block in range(self.blocks):
-                    x = getattr(self, f"{name}_block{block + 1}")(x)
-            feature = bilinear(features[pick], scale) if scale > 1 else area_mean(features[pick], scale)
-            x = getattr(self, f"{name}_fusion")(x, feature, valid)
+        for level, (pick, scale) in enumerate(self.picks, start=1):
+            if level > 1:
+                x = area_mean(x, self.lattices[level - 2] / self.lattices[level - 1])
+            if level == len(self.picks):
+                x = torch.cat([x, inputs.to(x.dtype)], 1)
+            x = leaky_relu(getattr(self, f"level{level}_in")(x))
+            for block in range(1, len(self.dilations[level - 1]) + 1):
+                x = getattr(self, f"level{level}_block{block}")(x)
+            x = getattr(self, f"level{level}_fusion")(x, onto(features[pick], scale), valid)
             skips.append(x)
-        for level in range(len(self.picks) - 2, -1, -1):
-            x = getattr(self, f"level{level + 1}_up")(x)
-            x = bilinear(x, self.lattices[level + 1] / self.lattices[level]) + skips[level]
-            x = leaky_relu(getattr(self, f"level{level + 1}_out")(x))
-        return in_float32(self.head, x)
+        for level in range(len(self.picks) - 1, 0, -1):
+            x = getattr(self, f"level{level}_up")(x)
+            x = bilinear(x, self.lattices[level] / self.lattices[level - 1]) + skips[level - 1]
+            x = leaky_relu(getattr(self, f"level{level}_out")(x))
+        x = leaky_relu(depth_to_space(self.exit_shuffle(x), self.factor))
+        pick, scale = self.exit_pick
+        y = self.exit_refine(torch.cat([x, image.to(x.dtype)], 1)) + self.exit_project(onto(features[pick], scale))
+        return in_float32(self.head, x + leaky_relu(y))
+
+
+def nearest(features: list[tuple[Fraction, int]], spacing: Fraction) -> int:
+    """The feature with the closest lattice in ratio; of two equally close, the later."""
+    return min(reversed(range(len(features))), key=lambda k: ratio(features[k][0], spacing))
+
+
+def onto(feature: Tensor, scale: Fraction) -> Tensor:
+    return bilinear(feature, scale) if scale > 1 else area_mean(feature, scale)
 
 
 class JointNetwork(nn.Module):
@@ -228,6 +245,10 @@ class JointNetwork(nn.Module):
             for name in ("mean", "std"):
                 self.register_buffer(f"{name}_{m['name']}", torch.tensor(m[name]).view(-1, 1, 1), persistent=False)
         scales = {10 / spacing for spacing in self.spacings} | {a / b for a, b in itertools.pairwise(self.spacings)}
+        self.sharpening = network["sharpening"]
+        if self.sharpening:
+            taps = torch.tensor(self.sharpening["taps"])  # [taps, bands]
+            self.register_buffer("observed", taps.T[:, None, None, :], persistent=False)
         for scale in sorted(scales):
             self.register_buffer(f"cubic{scale.numerator}_{scale.denominator}", cubic_kernel(scale), persistent=False)
 
@@ -239,6 +260,21 @@ class JointNetwork(nn.Module):
             y = F.pad(x.float().reshape(b * c, 1, h, w), (2, 2, 2, 2), mode="replicate")
             y = F.pixel_shuffle(F.conv2d(y, getattr(self, f"cubic{p}_{q}"), stride=q), p)
             return y.view(b, c, h * p // q, w * p // q).contiguous(memory_format=CHANNELS_LAST)
+
+    def sharpen(self, base: Tensor) -> Tensor:
+        """The base whose bicubic enlargement, observed, is close to the given one; both normalised."""
+        if not self.sharpening:
+            return base
+        with torch.autocast(base.device.type, enabled=False):
+            seen = base.float() * self.image_std + self.image_mean
+            light = to_linear(seen) if self.sharpening["linear_light"] else seen
+            across, reach, found = self.observed, self.observed.shape[-1] // 2, light
+            for _ in range(self.sharpening["iterations"]):
+                padded = F.pad(found, (reach, reach, reach, reach), mode="replicate")
+                rows = F.conv2d(padded, across.transpose(2, 3), groups=self.bands)
+                found = found + light - F.conv2d(rows, across, groups=self.bands)
+            sharp = to_display(found) if self.sharpening["linear_light"] else found
+            return (sharp - self.image_mean) / self.image_std
 
     def normalise(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """All inputs [b, c, h, w], the image bands' mean over valid dates [b, 3, h, w], any valid [b, 1, h, w]."""
@@ -257,6 +293,7 @@ class JointNetwork(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Logits [b, classes, 10h, 10w] and the stages' images, in the units of the input, float32."""
         inputs, base, valid = self.normalise(batch)
+        base = self.sharpen(base)
         images: list[Tensor] = []
         features: list[Tensor] = []
         x, detail = inputs, inputs
@@ -272,6 +309,15 @@ class JointNetwork(nn.Module):
 
 
 CHANNELS_LAST = torch.channels_last
+
+
+def to_linear(display: Tensor) -> Tensor:
+    return torch.where(display <= 0.04045, display / 12.92, ((display.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def to_display(light: Tensor) -> Tensor:
+    bright = 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, light.clamp(min=1e-5) * 12.92, bright)
 
 
 def ratio(a: Fraction, b: Fraction) -> Fraction:

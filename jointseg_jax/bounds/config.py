@@ -88,7 +88,13 @@ EXPERIMENT: Mapping[str, Kind] = {
     "model.lattices": Many(Ratio(1, 10), least=2, distinct=True),
     "model.widths": Many(_CHANNELS, least=2),
     "model.segmenter_blocks": whole(0, 100),
-    "model.control": Choice(("joint", "sequential", "bilinear", "fine", "coarse")),
+    "model.dilations": Many(whole(1, 64), least=0, most=16),
+    "model.attention": Switch(),
+    "model.fusion": Switch(),
+    "model.back_projections": whole(0, 100),
+    "model.consistent": Switch(),
+    "model.date_features": _CHANNELS,
+    "model.control": Choice(("joint", "sequential", "bilinear", "deconvolved", "fine", "coarse")),
     "model.dtype": Choice(("float32", "bfloat16")),
     "model.scan": Switch(optional=True),
     "model.remat": Choice(("none", "blocks", "dense")),
@@ -130,7 +136,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.patch": whole(1, 4096, unit="10 m pixels"),
     "dataset.stride": whole(1, _PIXELS, unit="10 m pixels"),
     "dataset.min_valid": real(0, 1),
-    "dataset.split.by": Choice(("site", "block")),
+    "dataset.split.by": Choice(("site", "block", "mixed")),
     "dataset.split.table.train": Many(Text()),
     "dataset.split.table.validation": Many(Text()),
     "dataset.split.table.test": Many(Text()),
@@ -198,11 +204,11 @@ def _check_source(found: Mapping[str, Any]) -> None:
 
 
 def _check_gap(found: Mapping[str, Any]) -> None:
-    by, gap, patch, halo = (found[f"dataset.{key}"] for key in ("split.by", "split.gap", "patch", "split.halo"))
-    if by == "block" and gap < patch + halo:
+    by, gap, halo = (found[f"dataset.{key}"] for key in ("split.by", "split.gap", "split.halo"))
+    if by != "site" and gap < halo:  # patches lie wholly on the ground of their split, but maps read beyond it
         raise InputError(
-            f"--config.dataset.split.gap={gap} is too small: the gap between splits must cover a patch ({patch}) "
-            f"and the halo of a map (dataset.split.halo={halo}): set it to {patch + halo} or more"
+            f"--config.dataset.split.gap={gap} is too small: the gap between splits must cover what a map reads beyond "
+            f"its ground (dataset.split.halo={halo}): set it to {halo} or more"
         )
 
 

@@ -44,6 +44,16 @@ def gaussian_sigma(mtf: float, spacing: float) -> float:
     return math.sqrt(-math.log(mtf / HIGHEST_MTF) / (2 * math.pi**2 * nyquist**2))
 
 
+def published_mtf(bands: tuple[str, ...], units: str) -> tuple[float, ...]:
+    """Published MTF at Nyquist of bands by their Sentinel-2 names; empty if one is unknown.
+
+    Bands of a `display` stretch are red, green and blue, or get the median of the visible bands.
+    """
+    if units == "display":
+        return Sensor.display(bands).mtf
+    return tuple(MTF_AT_NYQUIST[b] for b in bands) if all(b in MTF_AT_NYQUIST for b in bands) else ()
+
+
 def to_linear(display: np.ndarray) -> np.ndarray:
     """The sRGB decoding (IEC 61966-2-1): display values 0..1 to linear light."""
     return np.where(display <= 0.04045, display / 12.92, ((np.maximum(display, 0) + 0.055) / 1.055) ** 2.4)

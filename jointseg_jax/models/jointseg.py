@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jointseg_jax.models.progressive import Features, ProgressiveSR, Stage, stage_spacings
+from jointseg_jax.models.acquisitions import AcquisitionEncoder, mean_of_dates
+from jointseg_jax.models.progressive import Features, ProgressiveSR, Stage, image_resample, stage_spacings
 from jointseg_jax.models.resampling import area_mean, resample
 from jointseg_jax.models.segmentation import Segmenter
+from jointseg_jax.models.sensor import SensorModel
 
-Control = Literal["joint", "sequential", "bilinear", "fine", "coarse"]
+Control = Literal["joint", "sequential", "bilinear", "deconvolved", "fine", "coarse"]
 CONTROLS: tuple[str, ...] = get_args(Control)
 
 Params = dict[str, Any]  # {"sr": {"stage1": ...}, "seg": ...}, float32
@@ -58,13 +60,18 @@ class JointSeg(nn.Module):
     Attributes:
         inputs: the modalities, the first holding the image bands.
         image_index: positions of the three image bands in the first modality.
-        dates: acquisitions per modality.
+        dates: acquisitions per modality in training. With several, a set encoder reads them, in any order and number.
+        date_features: channels of that encoder.
+        sensor: of the image bands; None if unknown, which leaves the base a plain bicubic.
+        back_projections: iterations of the base's deconvolution, see `SensorModel.sharpen`; 0 for a plain bicubic.
+        consistent: whether every stage's image is corrected so that the sensor would see the input in it.
         stages: of the SR branch.
-        lattices, widths, classes, segmenter_blocks: see `Segmenter`.
+        lattices, widths, classes, segmenter_blocks, dilations, attention, fusion: see `Segmenter`.
         control: what the segmenter sees:
             "joint": the last stage's image and the SR branch's features;
             "sequential": that image alone, gradients stopped, so SR learns only from its own loss;
             "bilinear": the input enlarged bilinearly; no SR branch;
+            "deconvolved": the base, the sensor's inverse without anything learned; no SR branch;
             "fine": the true 1 m image (an upper bound, not a product); no SR branch;
             "coarse": the input repeated, and logits averaged to 10 m: segmentation at 10 m; no SR branch.
         scan, remat, dtype: see `rrdb.Trunk`.
@@ -73,11 +80,18 @@ class JointSeg(nn.Module):
     inputs: tuple[InputSpec, ...]
     image_index: tuple[int, ...]
     dates: int = 1
+    date_features: int = 16
+    sensor: SensorModel | None = None
+    back_projections: int = 0
+    consistent: bool = False
     stages: tuple[Stage, ...] = (Stage(Fraction(4)), Stage(Fraction(5, 2)))
-    lattices: tuple[Fraction, ...] = (Fraction(1), Fraction(5, 2), Fraction(10))
-    widths: tuple[int, ...] = (16, 32, 64)
+    lattices: tuple[Fraction, ...] = Segmenter.lattices
+    widths: tuple[int, ...] = Segmenter.widths
     classes: int = 2
     segmenter_blocks: int = 1
+    dilations: tuple[int, ...] = Segmenter.dilations
+    attention: bool = True
+    fusion: bool = True
     control: Control = "joint"
     scan: bool | None = None
     remat: str = "none"
@@ -119,8 +133,11 @@ class JointSeg(nn.Module):
         """
         if with_features and not self.has_sr:
             raise ValueError(f"the control {self.control!r} has no SR branch and therefore no features to return")
-        inputs, base, valid = self.normalise(modalities)
+        inputs, seen_image, valid = self.read(modalities)
         mean, std = self.image_statistics()
+        base = seen_image
+        if self.sensor is not None and self.back_projections:
+            base = (self.sensor.sharpen(seen_image * std + mean, self.back_projections) - mean) / std
         images: tuple[jax.Array, ...] = ()
         features: tuple[Features, ...] = ()
         hidden: list[jax.Array] = []
@@ -129,6 +146,8 @@ class JointSeg(nn.Module):
                 inputs, base
             )
             images, features = resolved.images, resolved.features
+            if self.consistent:
+                images = tuple(self._consistent(image, seen_image) for image in images)
             hidden.append(features[-1].array)
         match self.control:
             case "joint":
@@ -136,9 +155,11 @@ class JointSeg(nn.Module):
             case "sequential":
                 seen, features = jax.lax.stop_gradient(images[-1]), ()
             case "bilinear":
-                seen = resample(base, 10, "bilinear")
+                seen = resample(seen_image, 10, "bilinear")
+            case "deconvolved":
+                seen = image_resample(base, Fraction(10))
             case "coarse":
-                seen = resample(base, 10, "nearest")
+                seen = resample(seen_image, 10, "nearest")
             case "fine":
                 if image is None:
                     raise ValueError("the control 'fine' segments the true 1 m image, but no image is given")
@@ -147,7 +168,17 @@ class JointSeg(nn.Module):
                     seen = jnp.where(image_valid[..., None], seen, 0)
             case _:
                 raise ValueError(f"the control {self.control!r} is unknown: use one of {', '.join(CONTROLS)}")
-        segmenter = Segmenter(self.lattices, self.widths, self.classes, self.segmenter_blocks, self.dtype, name="seg")
+        segmenter = Segmenter(
+            self.lattices,
+            self.widths,
+            self.classes,
+            self.segmenter_blocks,
+            self.dilations,
+            self.attention,
+            self.fusion,
+            self.dtype,
+            name="seg",
+        )
         logits, last = segmenter(seen, inputs, valid, features)
         hidden.append(last)
         if self.control == "coarse":
@@ -155,32 +186,34 @@ class JointSeg(nn.Module):
         images = tuple(i * std + mean for i in images)
         return Outputs(logits, images, self.spacings, tuple(hidden) if with_features else ())
 
-    def normalise(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Normalises the inputs of the branches.
+    def read(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Normalises the inputs of the branches and joins their dates.
 
         Returns:
-            All inputs [b, h, w, dates * bands], the image bands' mean over valid dates [b, h, w, 3], and 1 where any
-            input is valid [b, h, w, 1].
+            All inputs [b, h, w, channels], the image bands' mean over valid dates [b, h, w, 3], and 1 where any input
+            is valid [b, h, w, 1].
         """
         channels, anywhere = [], []
-        base = None
         for spec in self.inputs:
-            values, valid = (
-                modalities[spec.name]["values"],
-                modalities[spec.name]["valid"].astype(jnp.float32)[..., None],
-            )
-            normal = (
-                (values.astype(jnp.float32) - np.asarray(spec.mean, np.float32))
-                / np.asarray(spec.std, np.float32)
-                * valid
-            )
-            if base is None:
-                base = normal[..., list(self.image_index)].sum(1) / jnp.maximum(valid.sum(1), 1)
-            b, dates, h, w, bands = normal.shape
-            channels.append(normal.transpose(0, 2, 3, 1, 4).reshape(b, h, w, dates * bands))
+            values = modalities[spec.name]["values"].astype(jnp.float32)
+            valid = modalities[spec.name]["valid"].astype(jnp.float32)[..., None]
+            normal = (values - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32) * valid
+            channels.append(mean_of_dates(normal, valid))
+            if self.dates > 1:
+                encoder = AcquisitionEncoder(self.date_features, self.dtype, name=f"dates_{spec.name}")
+                channels.append(encoder(normal, valid).astype(jnp.float32))
             anywhere.append(valid.max(1))
-        assert base is not None
-        return jnp.concatenate(channels, -1), base, jnp.stack(anywhere).max(0)
+        image = channels[0][..., list(self.image_index)]
+        return jnp.concatenate(channels, -1), image, jnp.stack(anywhere).max(0)
+
+    def _consistent(self, image: jax.Array, seen: jax.Array) -> jax.Array:
+        """Corrects an image so that its observation agrees with the input; both normalised."""
+        if self.sensor is None:
+            raise ValueError("consistent images need a sensor, and the MTF of the image bands is unknown")
+        mean, std = self.image_statistics()
+        factor = image.shape[1] // seen.shape[1]
+        corrected = self.sensor.project(image * std + mean, seen * std + mean, factor, self.back_projections)
+        return (corrected - mean) / std
 
 
 def run(

@@ -12,7 +12,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jointseg_jax.models.layers import Conv, UpsampledConv, leaky_relu, pixel_shuffle, pixel_unshuffle
+from jointseg_jax.models.layers import (
+    Conv,
+    UpsampledConv,
+    default_init,
+    icnr,
+    leaky_relu,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from jointseg_jax.models.resampling import resample
 from jointseg_jax.models.rrdb import Trunk
 
@@ -126,9 +134,9 @@ class StageNet(nn.Module):
             x = leaky_relu(UpsampledConv(features, dtype=self.dtype, name=f"conv_up{count}")(x))
             remaining //= 2
         if remaining > 1:
-            x = leaky_relu(
-                pixel_shuffle(Conv(features * remaining**2, dtype=self.dtype, name="conv_shuffle")(x), remaining)
-            )
+            init = icnr(default_init, remaining)
+            shuffled = Conv(features * remaining**2, dtype=self.dtype, kernel_init=init, name="conv_shuffle")(x)
+            x = leaky_relu(pixel_shuffle(shuffled, remaining))
         return x
 
 

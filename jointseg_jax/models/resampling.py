@@ -39,7 +39,7 @@ _KERNELS = {"bilinear": (_linear, 1.0), "bicubic": (_cubic, 2.0)}
 
 
 @functools.cache
-def stencil(scale: Fraction, method: str) -> "Stencil":
+def stencil(scale: Fraction, method: str) -> tuple[tuple[tuple[int, float], ...], ...]:
     """Taps of each output phase of a resize by `scale` = p / q along one axis.
 
     Output pixel `k * p + j` (half-pixel centres) is the sum of `weight * input[k * q + offset]` over the taps of
@@ -73,17 +73,18 @@ def box_stencil(scale: Fraction) -> "Stencil":
     return tuple(phases)
 
 
-Stencil = tuple[tuple[tuple[int, float], ...], ...]  # per output phase: (offset, weight) of each tap
+# Per output phase: (offset, weight) of each tap. A weight is a number, or one number per band.
+Stencil = tuple[tuple[tuple[int, float | tuple[float, ...]], ...], ...]
 
 
 def _transpose(phases: Stencil, period: int) -> Stencil:
     """The stencil of the transposed linear map: from len(phases) outputs per block back to `period` inputs."""
-    taps: list[list[tuple[int, float]]] = [[] for _ in range(period)]
+    taps: list[list[tuple[int, float | tuple[float, ...]]]] = [[] for _ in range(period)]
     for phase, entries in enumerate(phases):
         for offset, weight in entries:
             block, inner = divmod(offset, period)
             taps[inner].append((phase - block * len(phases), weight))
-    return tuple(tuple(sorted(t)) for t in taps)
+    return tuple(tuple(sorted(t, key=lambda tap: tap[0])) for t in taps)
 
 
 def _reach(phases: Stencil, period: int) -> tuple[int, int]:

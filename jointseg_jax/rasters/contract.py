@@ -47,6 +47,7 @@ class Modality:
         dates: acquisitions per site.
         optional: some training sites lack it, so the network was trained with zero masks in its place.
         statistics: over the training split.
+        mtf: of the sensor at Nyquist, per band; empty if unknown. The network's base image is deconvolved with it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Modality:
     statistics: Statistics | None = None
     dates: int = 1
     optional: bool = False
+    mtf: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.units not in UNITS:

@@ -39,7 +39,7 @@ class Format:
 
 
 _PREPARE = "prepare the dataset again with `python prepare.py --config=...`"
-CHECKPOINT = Format("checkpoint", 2, "use another step (--checkpoint), or restore it from a copy")
+CHECKPOINT = Format("checkpoint", 3, "use another step (--checkpoint), or restore it from a copy")
 DATASET = Format("dataset", 2, _PREPARE)
 SITE = Format("site", 2, _PREPARE)
 LANDSCAPE = Format("landscape", 2, _PREPARE)

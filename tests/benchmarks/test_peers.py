@@ -54,9 +54,9 @@ def ask(peer, subject, folder, **changes):
 
 LAYOUTS = {
     "the trunk at 5 m": {},
-    "the paper's": {"trunk_spacing": ("10", "2.5"), "lattices": ("1", "2.5", "10"), "remat": "blocks"},
+    "the paper's": {"trunk_spacing": ("10", "2.5"), "lattices": ("1", "5", "10"), "remat": "blocks"},
     "one stage": {"stages": "10"},
-    "features resampled both ways": {"trunk_spacing": ("10", "5"), "lattices": ("1", "2.5", "10")},
+    "features resampled both ways": {"trunk_spacing": ("10", "5"), "lattices": ("1", "2", "10"), "back_projections": 0},
 }
 
 

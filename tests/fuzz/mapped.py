@@ -29,7 +29,7 @@ STEPS = (1, 2)
 def network_config():
     """Of the network of `seeds`."""
     config = toy.network("10", control="bilinear")
-    config.lattices, config.widths = ("1", "10"), (2, 4)
+    config.lattices, config.widths, config.dilations = ("1", "10"), (2, 4), (1,)
     return config
 
 

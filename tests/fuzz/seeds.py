@@ -68,7 +68,7 @@ def contract() -> Contract:
 def trained() -> Trained:
     """A tiny network with strong random weights that has no folder."""
     config = toy.network("10", control="bilinear")
-    config.lattices, config.widths = ("1", "10"), (2, 4)
+    config.lattices, config.widths, config.dilations = ("1", "10"), (2, 4), (1,)
     model = build_model(config, contract())
     leaves, tree = jax.tree.flatten(jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
     rng = np.random.default_rng(0)

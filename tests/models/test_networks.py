@@ -13,6 +13,7 @@ from jointseg_jax.models import cost
 from jointseg_jax.models.jointseg import CONTROLS, InputSpec, JointSeg, run
 from jointseg_jax.models.progressive import ProgressiveSR, Stage, StageNet, image_resample, stage_spacings
 from jointseg_jax.models.rrdb import REMAT, Trunk
+from jointseg_jax.models.sensor import SensorModel
 
 F = Fraction
 SMALL = {"blocks": 1, "features": 6, "growth": 4, "tail_features": 4}
@@ -29,7 +30,13 @@ def network(control="joint", factors=("4", "2.5"), inputs=2, **changes):
         dataclasses.replace(s, unshuffle=2 if i and f == "2.5" else 1)
         for i, (s, f) in enumerate(zip(stages(factors), factors, strict=True))
     )
-    fields = {"stages": unshuffled, "lattices": (F(1), F(5), F(10)), "widths": (4, 6, 8), **changes}
+    fields = {
+        "stages": unshuffled,
+        "lattices": (F(1), F(5), F(10)),
+        "widths": (4, 6, 8),
+        "dilations": (1, 2),
+        **changes,
+    }
     return JointSeg(inputs=specs[:inputs], image_index=(2, 1, 0), control=control, **fields)
 
 
@@ -155,7 +162,7 @@ def test_controls_share_the_segmenter_but_for_projections():
     assert extra
     assert all("project" in k for k in extra)
     assert {k: joint[k] for k in bilinear} == bilinear
-    assert names("fine") == names("coarse") == names("sequential") == bilinear
+    assert names("fine") == names("coarse") == names("sequential") == names("deconvolved") == bilinear
 
 
 def test_sequential_stops_segmentation_gradients():
@@ -200,7 +207,7 @@ def test_invalid_values_do_not_matter(control):
 @pytest.mark.parametrize("control", ["joint", "bilinear", "coarse"])
 def test_moving_the_input_moves_the_output(control):
     """Translation by any number of input pixels: no operator sees the whole tile or the position in it."""
-    model = network(control, lattices=(F(1), F(5, 2), F(10)))
+    model = network(control, lattices=(F(1), F(2), F(10)))
     params = initialise(model)
     modalities, _ = example(model, batch=1, height=56, width=12, seed=3)
     first = apply(model, params, jax.tree.map(lambda x: x[:, :, :53], modalities)).logits
@@ -221,21 +228,94 @@ def test_bfloat16_computes_but_keeps_float32_where_it_matters():
     assert float(jnp.max(jnp.abs(out.logits - exact.logits))) < 0.3 * float(jnp.std(exact.logits)) + 0.05
 
 
-def test_dates_are_channels_and_average_into_the_base():
-    model = network(dates=2)
+def test_an_untrained_joint_network_is_the_sensors_inverse():
+    sensor = SensorModel((0.43, 0.41, 0.45))
+    model = network(sensor=sensor, back_projections=3)
     modalities, image = example(model)
-    out = apply(model, initialise(model), modalities, image)
-    assert out.logits.shape == (2, 60, 80, 2)
-    fresh = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
-    same = {
-        n: {"values": jnp.repeat(m["values"][:, :1], 2, 1), "valid": jnp.repeat(m["valid"][:, :1], 2, 1)}
-        for n, m in modalities.items()
-    }
-    single = network()
-    one = {n: {"values": m["values"][:, :1], "valid": m["valid"][:, :1]} for n, m in modalities.items()}
-    untrained = jax.jit(single.init)(jax.random.key(0), one, image)["params"]
-    both = apply(model, fresh, same, image).images[-1]
-    np.testing.assert_allclose(both, apply(single, untrained, one, image).images[-1], atol=1e-6)
+    modalities["s2"]["valid"] = jnp.ones_like(modalities["s2"]["valid"])
+    params = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
+    seen = modalities["s2"]["values"][:, 0][..., list(model.image_index)]
+    for out, spacing in zip(apply(model, params, modalities).images, model.spacings, strict=True):
+        np.testing.assert_allclose(out, image_resample(sensor.sharpen(seen, 3), 10 / spacing), atol=1e-5)
+
+
+def test_the_control_deconvolved_sees_that_inverse():
+    plain = network("deconvolved")
+    modalities, image = example(plain)
+    params = initialise(plain)
+    sharp = network("deconvolved", sensor=SensorModel((0.43, 0.41, 0.45)), back_projections=3)
+    assert jax.tree.structure(initialise(sharp)) == jax.tree.structure(params)
+    before, after = (apply(model, params, modalities, image).logits for model in (plain, sharp))
+    assert float(jnp.abs(before - after).max()) > 1e-3
+
+
+def test_consistent_images_show_the_sensor_the_input():
+    sensor = SensorModel((0.43, 0.41, 0.45))
+    model = network(sensor=sensor, back_projections=8)
+    modalities, _ = example(model, height=12, width=12)
+    values = modalities["s2"]["values"]
+    smooth = jax.image.resize(values[:, :, ::4, ::4], values.shape, "cubic")
+    modalities["s2"] = {"values": smooth, "valid": jnp.ones(smooth.shape[:-1], bool)}
+    params = initialise(model)
+    seen = modalities["s2"]["values"][:, 0][..., list(model.image_index)]
+
+    def residual(consistent):
+        images = apply(dataclasses.replace(model, consistent=consistent), params, modalities).images
+        return [float(jnp.abs(sensor.observe(i, i.shape[1] // 12) - seen)[:, 4:-4, 4:-4].max()) for i in images]
+
+    assert all(after < 0.1 * before for after, before in zip(residual(True), residual(False), strict=True))
+    with pytest.raises(ValueError, match="MTF"):
+        apply(network(consistent=True), params, modalities)
+
+
+@pytest.mark.parametrize("switch", ["attention", "fusion"])
+def test_attention_and_fusion_can_be_left_out(switch):
+    model = network(**{switch: False})
+    paths = [
+        jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(initialise(model)["seg"])[0]
+    ]
+    left_out = {"attention": ("channels", "places"), "fusion": ("project",)}[switch]
+    assert not any(name in path for path in paths for name in left_out)
+
+
+def test_a_fresh_map_has_no_pattern_of_blocks():
+    """Depth to space starts with equal pixels in a block (ICNR): what varies in a block comes from the 1 m image."""
+    model = network("coarse", lattices=(F(1), F(10)), widths=(4, 8))
+    modalities, image = example(model)
+    params = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
+    kernel = params["seg"]["exit_shuffle"]["kernel"]
+    np.testing.assert_array_equal(kernel, jnp.tile(kernel[..., :4], 100))
+
+
+def test_the_order_of_dates_does_not_matter():
+    model = network(dates=3)
+    params = initialise(model)
+    modalities, _ = example(model)
+    turned = jax.tree.map(lambda x: x[:, ::-1], modalities)
+    first, second = (apply(model, params, m) for m in (modalities, turned))
+    np.testing.assert_allclose(first.logits, second.logits, atol=1e-4)
+    np.testing.assert_allclose(first.images[-1], second.images[-1], atol=1e-5)
+
+
+def test_an_absent_date_is_like_none():
+    """The same network maps with one, two or five dates; a masked date changes nothing."""
+    model = network(dates=3)
+    params = initialise(model)
+    modalities, _ = example(model)
+    two = jax.tree.map(lambda x: x[:, :2], modalities)
+    masked = {n: {"values": m["values"], "valid": m["valid"].at[:, 2].set(False)} for n, m in modalities.items()}
+    np.testing.assert_allclose(apply(model, params, two).logits, apply(model, params, masked).logits, atol=1e-4)
+    more = jax.tree.map(lambda x: jnp.concatenate([x, x[:, :2]], 1), modalities)
+    assert np.isfinite(apply(model, params, more).logits).all()
+
+
+def test_every_date_counts():
+    model = network(dates=3)
+    params = initialise(model)
+    modalities, _ = example(model)
+    changed = {n: {**m, "values": m["values"].at[:, 1].add(0.3)} for n, m in modalities.items()}
+    first, second = (apply(model, params, m).logits for m in (modalities, changed))
+    assert float(jnp.abs(first - second).max()) > 1e-3
 
 
 def test_flops_by_hand():

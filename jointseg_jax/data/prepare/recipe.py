@@ -8,7 +8,7 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data.prepare.sources import SiteSource
-from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor
+from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, published_mtf
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE, Contract, Modality, common_spacing
 from jointseg_jax.rasters.lattice import Window, crs_name, crs_text, make_lattice
@@ -115,7 +115,8 @@ def _make_modality(config: Any, name: str) -> Modality:
             "dataset.inputs"
         )
     dtype, nodata, scale, offset = ENCODINGS[given.units]
-    return Modality(name, tuple(given.bands), spacing, dtype, given.units, nodata, scale, offset, dates=dates)
+    mtf = published_mtf(tuple(given.bands), given.units) if name == config.inputs[0] else ()
+    return Modality(name, tuple(given.bands), spacing, dtype, given.units, nodata, scale, offset, dates=dates, mtf=mtf)
 
 
 def _make_sensor(config: Any, modality: Modality) -> Sensor:

@@ -69,8 +69,10 @@ _unwritten: dict[tuple[pathlib.Path, HaloKey], HaloRecord] = {}
 
 def theoretical_reach(model: JointSeg) -> int:
     """An upper bound, from the layers' sizes, of the coarse pixels within which input can change an output pixel."""
-    metres = 0.0
+    sharpening = 30.0 * model.back_projections if model.sensor is not None else 0.0  # three coarse pixels each
+    metres = sharpening + 20.0 * (model.dates > 1)  # two convolutions over dates
     if model.has_sr:
+        metres += (sharpening + 50.0) * model.consistent  # the observation, then the bicubic correction
         before = 10.0
         for stage in model.stages:
             trunk = before * stage.unshuffle
@@ -80,9 +82,11 @@ def theoretical_reach(model: JointSeg) -> int:
             metres += 4 * trunk  # the tail's convolutions follow each other on lattices at most half as coarse
     else:
         metres += 10.0
-    for spacing in model.lattices:
-        metres += float(spacing) * (2 * (2 + 2 * model.segmenter_blocks) + SpatialAttention.size // 2)
+    for spacing in model.lattices[1:]:
+        dilations = model.dilations if spacing == model.lattices[-1] else (1,) * model.segmenter_blocks
+        metres += float(spacing) * (4 + sum(d + 1 for d in dilations) + SpatialAttention.size // 2)
         metres += 10.0 * ((3**ChannelAttention.levels) // 2 + 2)  # the attention windows lie at 10 m
+    metres += float(model.lattices[1]) + 1.0  # the exit
     return math.ceil(metres / 10.0) + 1
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jointseg_jax.data.sensor import gaussian_sigma
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import CONTROLS, InputSpec, JointSeg
 from jointseg_jax.models.progressive import Stage, stage_spacings
 from jointseg_jax.models.rrdb import REMAT
+from jointseg_jax.models.sensor import SensorModel
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -27,16 +29,20 @@ def build_model(config: Any, contract: Contract) -> JointSeg:
     if config.remat not in REMAT:
         raise InputError(f"model.remat is {config.remat!r}: use one of {', '.join(REMAT)}")
     lattices = tuple(Fraction(str(x)) for x in config.lattices)
-    if (
-        len(lattices) != len(config.widths)
-        or lattices[0] != 1
-        or lattices[-1] != 10
-        or sorted(lattices) != list(lattices)
-    ):
+    rising = len(lattices) == len(config.widths) and sorted(lattices) == list(lattices)
+    if not rising or lattices[0] != 1 or lattices[-1] != 10 or lattices[1].denominator != 1:
         raise InputError(
-            f"model.lattices {config.lattices} must rise from 1 to 10 m, and model.widths {config.widths} must have "
-            "one entry for each of them"
+            f"model.lattices {config.lattices} must rise from 1 to 10 m, the second a whole number of metres, and "
+            f"model.widths {config.widths} must have one entry for each of them"
         )
+    sensor = build_sensor(contract)
+    if config.consistent and sensor is None:
+        raise InputError(
+            f"model.consistent needs the MTF of the image bands, which the dataset's {contract.primary.name!r} lacks: "
+            "name its bands as Sentinel-2 does (B02, ...) and prepare it again, or set model.consistent=False"
+        )
+    if config.consistent and not config.back_projections:
+        raise InputError("model.consistent corrects images by back-projection: set model.back_projections to 1 or more")
     inputs = []
     for modality in contract.modalities:
         mean, std = modality.normalisation()
@@ -45,16 +51,32 @@ def build_model(config: Any, contract: Contract) -> JointSeg:
         inputs=tuple(inputs),
         image_index=contract.image_index,
         dates=contract.dates,
+        date_features=config.date_features,
+        sensor=sensor,
+        back_projections=config.back_projections,
+        consistent=config.consistent,
         stages=build_stages(config),
         lattices=lattices,
         widths=tuple(config.widths),
         classes=len(contract.classes),
         segmenter_blocks=config.segmenter_blocks,
+        dilations=tuple(config.dilations),
+        attention=config.attention,
+        fusion=config.fusion,
         control=config.control,
         scan=config.scan,
         remat=config.remat,
         dtype=_DTYPES[config.dtype],
     )
+
+
+def build_sensor(contract: Contract) -> SensorModel | None:
+    """The nominal sensor of the image bands; None if the contract does not state their MTF."""
+    primary = contract.primary
+    if not primary.mtf:
+        return None
+    sigma = tuple(gaussian_sigma(primary.mtf[i], primary.spacing) / primary.spacing for i in contract.image_index)
+    return SensorModel(sigma, linear_light=primary.units == "display")
 
 
 def build_stages(config: Any) -> tuple[Stage, ...]:

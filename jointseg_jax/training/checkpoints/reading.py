@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import Params
 from jointseg_jax.storage import digests, formats
-from jointseg_jax.training.checkpoints.meta import Meta, parse
+from jointseg_jax.training.checkpoints.meta import FIRST_VERSION, Meta, parse
 from jointseg_jax.training.checkpoints.quiet import quieten
 from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.state import TrainState
@@ -133,12 +133,17 @@ class Stored:
         with self._explained(step), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             record = reader.restore(folder / "meta", args=ocp.args.JsonRestore())
             fields = formats.unseal(record, formats.CHECKPOINT, folder)
-            if formats.version(record) >= 2 and not (folder / digests.FILE).is_file():
+            if formats.version(record) < FIRST_VERSION:
+                raise InputError(
+                    f"{folder} was made by an earlier version of jointseg-jax, with a network that this version lacks: "
+                    "train again, or use the version that made it"
+                )
+            if not (folder / digests.FILE).is_file():
                 self._refuse(step, f"{digests.FILE} is missing")
             return parse(fields, folder)
 
     def _check_digests(self, step: int) -> None:
-        """Compares all files of a checkpoint with their digests, once; versions before 2 have no digests."""
+        """Compares all files of a checkpoint with their digests, once."""
         if step in self._sound:
             return
         found = ""
