@@ -172,12 +172,13 @@ def test_a_field_that_is_missing_is_named():
     check_present(config)  # who only prepares needs it not
 
 
-def test_a_gap_holds_a_patch_and_a_halo():
+@pytest.mark.parametrize("by", ["block", "mixed"])
+def test_a_gap_holds_a_halo(by):
     config = whole().dataset
-    config.split.by, config.split.gap, config.patch, config.split.halo = "block", 48, 32, 16
+    config.split.by, config.split.gap, config.split.halo = by, 16, 16
     check_dataset(config)
-    config.split.gap = 47
-    with pytest.raises(InputError, match=r"gap=47 .*a patch \(32\).*set it to 48 or more"):
+    config.split.gap = 15
+    with pytest.raises(InputError, match=r"gap=15 .*reads beyond its ground .*set it to 16 or more"):
         check_dataset(config)
 
 

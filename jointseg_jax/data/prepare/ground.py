@@ -20,20 +20,21 @@ Rule = Callable[[int, int], np.ndarray]  # height, width in 10 m pixels -> split
 def split_rules(config: Any, sites: Sequence[SiteEntry]) -> dict[str, Rule]:
     """The rule of every site, from its size to its split codes; sites of one place share a split.
 
+    "site" takes every site's split from the table, "block" divides all sites by the shares, "mixed" divides those that
+    the table does not name.
+
     Args:
         config: `dataset.split`, within its bounds.
         sites: all of the dataset.
 
     Raises:
-        InputError: splits are by site and the table does not match the sites.
+        InputError: the table does not match the sites.
     """
-    if config.by == "site":
-        chosen = _split_of_places(config, sites)
-        codes = {place: splits.CODES[split] for place, split in chosen.items()}
-        return {s.name: lambda h, w, code=codes[s.place]: np.full((h, w), code, np.uint8) for s in sites}  # type: ignore[misc]
-    shares = dict(config.shares)
+    chosen, shares = _split_of_places(config, sites), dict(config.shares)
 
     def rule(place: str) -> Rule:
+        if place in chosen:
+            return lambda h, w: np.full((h, w), splits.CODES[chosen[place]], np.uint8)
         seed = (config.seed, zlib.crc32(place.encode()))
         return lambda h, w: splits.blocks(h, w, config.block, shares, config.gap, seed)
 
@@ -53,15 +54,13 @@ def check_apart(config: Any, sites: Sequence[SiteEntry], lattices: Mapping[str, 
             overlapping sites have different blocks; or a site has no place on the ground.
     """
     by_name = {s.name: s for s in sites}
-    split = _split_of_places(config, sites) if config.by == "site" else {}
+    split = _split_of_places(config, sites)
     for first, second in near(lattices, TOUCHING):
         a, b = by_name[first], by_name[second]
-        if config.by == "site" and split[a.place] != split[b.place]:
-            raise InputError(
-                f"sites {a.name!r} ({split[a.place]}) and {b.name!r} ({split[b.place]}) overlap: put both into the "
-                "same split"
-            )
-        if config.by == "block" and (a.place != b.place or lattices[a.name] != lattices[b.name]):
+        of_a, of_b = split.get(a.place, "blocks"), split.get(b.place, "blocks")
+        if of_a != of_b:
+            raise InputError(f"sites {a.name!r} ({of_a}) and {b.name!r} ({of_b}) overlap: put both into the same split")
+        if of_a == "blocks" and (a.place != b.place or lattices[a.name] != lattices[b.name]):
             raise InputError(
                 f"sites {a.name!r} and {b.name!r} overlap, but their blocks differ: give them the same place in the "
                 "table of sites and crop them to the same extent"
@@ -75,7 +74,7 @@ def neighbours(config: Any, lattices: Mapping[str, GeoBox]) -> dict[str, tuple[s
         config: `dataset.split`.
         lattices: 10 m lattice by site; sites that share ground have the same lattice, see `check_apart`.
     """
-    if config.by != "block":
+    if config.by == "site":
         return dict.fromkeys(lattices, ())
     first: dict[GeoBox, str] = {}
     for name, lattice in lattices.items():
@@ -98,5 +97,9 @@ def give_way(rule: Rule, lattice: GeoBox, others: Sequence[GeoBox], gap: int) ->
 
 
 def _split_of_places(config: Any, sites: Sequence[SiteEntry]) -> dict[str, str]:
+    """Split by place, of the places that lie wholly in one."""
+    if config.by == "block":
+        return {}
     places = list(dict.fromkeys(s.place for s in sites))
-    return splits.split_sites(places, {k: tuple(v) for k, v in config.table.items() if v})
+    table = {k: tuple(v) for k, v in config.table.items() if v}
+    return splits.split_sites(places, table, complete=config.by == "site")

@@ -17,11 +17,16 @@ CODES = {name: code for code, name in enumerate(SPLITS, start=1)}
 _PRECEDENCE = ("test", "validation", "train")  # earlier splits keep their ground at a boundary
 
 
-def split_sites(names: Sequence[str], table: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def split_sites(names: Sequence[str], table: Mapping[str, Sequence[str]], *, complete: bool = True) -> dict[str, str]:
     """Inverts a table of split -> site names to site name -> split.
 
+    Args:
+        names: of all sites.
+        table: split -> names.
+        complete: whether every site must be in the table.
+
     Raises:
-        InputError: a site is in no split or in two, or the table names an unknown split or site.
+        InputError: a site is in two splits, or in none though all must be, or the table names an unknown split or site.
     """
     found: dict[str, str] = {}
     for split, members in table.items():
@@ -39,7 +44,7 @@ def split_sites(names: Sequence[str], table: Mapping[str, Sequence[str]]) -> dic
                 )
             found[name] = split
     left = sorted(set(names) - set(found))
-    if left:
+    if left and complete:
         raise InputError(
             f"sites {left} are in no split: add them to dataset.split.table, or exclude them with dataset.source.only"
         )
@@ -56,7 +61,7 @@ def blocks(
         width: of the site in 10 m pixels.
         block: side of a block in 10 m pixels.
         shares: split -> share of the blocks.
-        gap: free 10 m pixels between two splits (at least a patch plus the halo).
+        gap: free 10 m pixels between two splits (at least what a map reads beyond its ground).
         seed: entropy; include the site's name.
 
     Returns:

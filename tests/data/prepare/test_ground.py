@@ -38,6 +38,24 @@ def test_blocks_are_laid_over_a_site():
     assert split_rules(by_block(48), [entry("a")])["a"](64, 64).shape == (64, 64)
 
 
+def test_a_scene_is_left_out_whole_while_blocks_divide_the_others():
+    config = by_site(test=("a",))
+    config.by, config.gap, config.block = "mixed", 4, 8
+    config.shares = {"train": 0.5, "validation": 0.5, "test": 0.0}
+    rules = split_rules(config, [entry("a"), entry("b")])
+    assert (rules["a"](64, 64) == 3).all()
+    assert set(np.unique(rules["b"](64, 64))) == {0, 1, 2}
+    config.by = "block"
+    assert set(np.unique(split_rules(config, [entry("a")])["a"](64, 64))) == {0, 1, 2}
+
+
+def test_mixed_ground_is_not_shared_with_the_scene_left_out():
+    config = by_site(test=("a",))
+    config.by = "mixed"
+    with pytest.raises(InputError, match=r"'a' \(test\) and 'b' \(blocks\) overlap"):
+        check_apart(config, [entry("a"), entry("b")], {"a": box(0), "b": box(100)})
+
+
 @pytest.mark.parametrize(
     ("other", "shared"),
     [
