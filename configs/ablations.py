@@ -1,52 +1,46 @@
-"""The ablations of the method, as arguments of any config that knows `stages` and `control`.
+"""The rows of the study: what each changes in a config that knows `stages` and `control`.
 
-    python -m configs.ablations configs/dubai.py runs/ablation      prints the commands
+    python -m jointseg_jax.evaluation.ablation configs/dubai.py runs/study --names=bilinear,joint --seeds=0,1
 
-The controls separate the effects of SR supervision (joint) and capacity alone (capacity), of one stage and several, of
-fusion and sequence, of the true 1 m image (fine) and 10 m input (coarse).
+trains, evaluates and reports them. The controls separate the effects of learned super-resolution (joint) from
+deblurring alone (deconvolved), capacity alone (capacity), one stage and several, features and image (no-fusion,
+sequential); fine (the true 1 m image) and coarse (10 m) bound what is possible.
 """
 
-import sys
-from collections.abc import Sequence
+import dataclasses
 
-from jointseg_jax import cli
 
-ABLATIONS = {
-    "joint": "",
-    "capacity": "control=capacity",
-    "bilinear": "control=bilinear",
-    "sequential": "control=sequential",
-    "coarse": "control=coarse",
-    "fine": "control=fine",
-    "stages-10": "stages=10",
-    "stages-2x5": "stages=2x5",
-    "stages-5x2": "stages=5x2",
-    "stages-2x2x2.5": "stages=2x2x2.5",
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row: the config's argument, and overrides of fields without `--config.`."""
+
+    argument: str = ""
+    fields: tuple[str, ...] = ()
+
+
+_LONG = 1.7  # training FLOPs of joint / those of bilinear in configs/scenes.py: equal cost instead of equal steps
+
+ROWS = {
+    "bilinear": Row("control=bilinear"),
+    "deconvolved": Row("control=deconvolved"),
+    "capacity": Row("control=capacity"),
+    "sequential": Row("control=sequential"),
+    "joint": Row("control=joint"),
+    "joint-consistent": Row("control=joint", ("model.consistent=True",)),
+    "joint-bicubic-base": Row("control=joint", ("model.back_projections=0",)),
+    "coarse": Row("control=coarse"),
+    "fine": Row("control=fine"),
+    "stages-10": Row("stages=10"),
+    "stages-2x5": Row("stages=2x5"),
+    "stages-5x2": Row("stages=5x2"),
+    "stages-2x2x2.5": Row("stages=2x2x2.5"),
+    "no-attention": Row("control=joint", ("model.attention=False",)),
+    "no-fusion": Row("control=joint", ("model.fusion=False",)),
+    "short-context": Row("control=joint", ("model.dilations=(1,1,1,1,1)",)),
+    "sr-0.1": Row("control=joint", ("loss.sr=0.1",)),
+    "sr-0.3": Row("control=joint", ("loss.sr=0.3",)),
+    "sr-3": Row("control=joint", ("loss.sr=3.0",)),
+    "class-balance": Row("control=joint", ("loss.class_balance=0.5",)),
+    "boundary": Row("control=joint", ("loss.boundary=1.0",)),
+    "shift": Row("control=joint", ("loss.shift=2.0",)),
 }
-
-
-def commands(config: str, folder: str) -> list[str]:
-    """The command lines that train and evaluate every ablation of a config file."""
-    lines = []
-    for name, arg in ABLATIONS.items():
-        lines.append(f"python train.py --config={config}{':' + arg if arg else ''} --workdir={folder}/{name}")
-        lines.append(f"python evaluate.py --workdir={folder}/{name}")
-    names = " ".join(f"{folder}/{n}" for n in ABLATIONS)
-    return [*lines, f"python -m jointseg_jax.evaluation.compare {names}"]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the commands; returns the exit status."""
-    parser = cli.Arguments(prog="python -m configs.ablations", description="The commands of the ablations.")
-    parser.add_argument("config", help="configs/NAME.py, one that knows stages and control")
-    parser.add_argument("folder", help="for the runs")
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        print("\n".join(commands(given.config, given.folder)))
-
-    return cli.status_of(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

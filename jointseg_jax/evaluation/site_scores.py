@@ -13,12 +13,15 @@ from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confidence_quality import Ranking, margin_levels
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
+from jointseg_jax.evaluation.consistency import Consistency
+from jointseg_jax.evaluation.fraction import FractionError
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 from jointseg_jax.mapping.predictor.confidence import levels
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.mapping.product.rasters import classes_of
 from jointseg_jax.models.progressive import image_resample
+from jointseg_jax.models.sensor import SensorModel
 from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract, differences
 from jointseg_jax.rasters.lattice import Window
@@ -35,18 +38,22 @@ class ScoreCounts:
     Attributes:
         confusion: of the map.
         oracle: of the reference itself, averaged to 10 m and repeated: the upper bound of any 10 m product.
+        fraction: of the mapped against the reference share of 10 m pixels.
         reliability: of the probability.
         stages: spacing -> scores of that stage's image.
         bicubic: spacing -> scores of the bicubic input at that spacing.
+        consistency: of the 1 m image with the input; empty if the network does not know its sensor.
         confidence: its ranking of right and wrong pixels; empty without augmentation.
         margin: the same for the distance of the probability from the threshold.
     """
 
     confusion: Confusion = dataclasses.field(default_factory=Confusion)
     oracle: Confusion = dataclasses.field(default_factory=Confusion)
+    fraction: FractionError = dataclasses.field(default_factory=FractionError)
     reliability: Reliability = dataclasses.field(default_factory=Reliability)
     stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
     bicubic: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
+    consistency: Consistency = dataclasses.field(default_factory=Consistency)
     confidence: Ranking = dataclasses.field(default_factory=Ranking)
     margin: Ranking = dataclasses.field(default_factory=Ranking)
 
@@ -57,9 +64,11 @@ class ScoreCounts:
         return ScoreCounts(
             self.confusion + other.confusion,
             self.oracle + other.oracle,
+            self.fraction + other.fraction,
             self.reliability + other.reliability,
             merge(self.stages, other.stages),
             merge(self.bicubic, other.bicubic),
+            self.consistency + other.consistency,
             self.confidence + other.confidence,
             self.margin + other.margin,
         )
@@ -84,6 +93,8 @@ class ScoreCounts:
             **(ranked if self.confidence.pixels else {}),
             "calibration_error": self.reliability.expected_error(),
             "stages": stages,
+            **({"consistency": self.consistency.figures()} if self.consistency.values else {}),
+            "fraction_10m": self.fraction.figures(),
             "oracle_10m": self.oracle.figures(),
             "pixels": self.confusion.pixels,
         }
@@ -132,7 +143,7 @@ def evaluate_site(
     threshold = predictor.trained.meta.calibration.threshold
     handles = Handles()
     total = ScoreCounts()
-    strips = _Strips(scene, data_range(contract), handles)
+    strips = _Strips(scene, data_range(contract), handles, predictor.trained.model.sensor)
     tiles = predictor.run(scene)
     try:
         for tile in tiles:
@@ -144,6 +155,7 @@ def evaluate_site(
             total += ScoreCounts(
                 Confusion.of(mapped, label),
                 Confusion.of(_oracle(label), label),
+                FractionError.of(mapped, label, FINE_FACTOR),
                 Reliability.of(tile.probability, label, tile.fine_valid),
             )
             if tile.spread is not None:
@@ -171,8 +183,8 @@ def _oracle(label: np.ndarray) -> np.ndarray:
 class _Strips:
     """Joins tiles to strips as wide as the site and scores their images."""
 
-    def __init__(self, scene: Scene, signal_range: float, handles: Handles):
-        self._scene, self._range, self._handles = scene, signal_range, handles
+    def __init__(self, scene: Scene, signal_range: float, handles: Handles, sensor: SensorModel | None):
+        self._scene, self._range, self._handles, self._sensor = scene, signal_range, handles, sensor
         self._row: list[tuple[Tile, np.ndarray]] = []
         self._tail: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
@@ -203,7 +215,11 @@ class _Strips:
             reach = _BICUBIC_REACH * round(10 / spacing)
             bicubic[spacing] = self._score("bicubic", k, enlarged[reach:-reach, reach:-reach], wanted, seen)
         self._row.clear()
-        return ScoreCounts(stages=stages, bicubic=bicubic)
+        again = Consistency()
+        if stages and self._sensor is not None:
+            seen = base[_BICUBIC_REACH:-_BICUBIC_REACH, _BICUBIC_REACH:-_BICUBIC_REACH]
+            again = Consistency.of(image, seen, counted, self._sensor)
+        return ScoreCounts(stages=stages, bicubic=bicubic, consistency=again)
 
     def _base(self, strip: Window) -> np.ndarray:
         """The base of the network's images: the mean of the image bands over valid dates, float32 [h, w, 3]."""

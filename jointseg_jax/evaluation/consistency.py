@@ -1,0 +1,48 @@
+"""How far the super-resolved image, observed again by the sensor, departs from the input it was made from."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jointseg_jax.models.sensor import SensorModel
+
+_REACH = 2  # coarse pixels at the border of an image, whose observation lacks neighbours
+
+
+@dataclasses.dataclass(frozen=True)
+class Consistency:
+    """Sums over coarse pixels and bands of the residual (observed again - input), in the input's units."""
+
+    values: int = 0
+    residual: float = 0.0
+    squared_residual: float = 0.0
+
+    def __add__(self, other: "Consistency") -> "Consistency":
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Consistency(*(a + b for a, b in pairs))
+
+    @classmethod
+    def of(cls, image: np.ndarray, seen: np.ndarray, valid: np.ndarray, sensor: SensorModel) -> "Consistency":
+        """Observes an image again and compares it with the input, but for pixels at the border.
+
+        Args:
+            image: [factor * h, factor * w, bands].
+            seen: the input [h, w, bands].
+            valid: bool [h, w].
+            sensor: of the network.
+        """
+        factor = image.shape[0] // seen.shape[0]
+        again = np.asarray(sensor.observe(jnp.asarray(image[None]), factor))[0]
+        inner = np.zeros_like(valid)
+        inner[_REACH:-_REACH, _REACH:-_REACH] = valid[_REACH:-_REACH, _REACH:-_REACH]
+        residual = (again - seen)[inner].astype(np.float64)
+        return cls(residual.size, float(residual.sum()), float(np.square(residual).sum()))
+
+    def figures(self) -> dict[str, Any]:
+        """Bias and RMSE; None without pixels."""
+        if not self.values:
+            return {"bias": None, "rmse": None}
+        return {"bias": self.residual / self.values, "rmse": math.sqrt(self.squared_residual / self.values)}

@@ -1,0 +1,112 @@
+"""A study trains, evaluates, resumes and reports."""
+
+import json
+import pathlib
+
+import pytest
+import toy
+
+from jointseg_jax.evaluation import ablation
+
+TESTS = pathlib.Path(__file__).parents[1]
+CONFIG = """
+import sys
+
+sys.path.insert(0, {tests!r})
+import harness
+import toy
+
+from configs import common
+
+FOLDS = ("c", "d")
+
+
+def get_config(arg=None):
+    given = common.parse_arg(arg, fold="d", control="bilinear")
+    config = harness.speck(toy.config({raw!r}, "unset"))
+    config.dataset.inputs = ("s2", "s1")
+    config.dataset.split.by = "mixed"
+    config.dataset.split.table = {{"train": ("a",), "validation": ("b",), "test": (given.fold,)}}
+    config.dataset.split.shares = {{"train": 1.0, "validation": 0.0, "test": 0.0}}
+    config.dataset.split.gap = config.dataset.split.halo = 1
+    config.steps, config.validate_every, config.checkpoint_every = 2, 2, 2
+    common.apply_control(config, given.control)
+    return config
+"""
+ROWS = """
+from configs.ablations import Row
+
+ROWS = {"bilinear": Row("control=bilinear"), "coarse": Row("control=coarse", ("optimizer.clip=0.5",))}
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    toy.write_table(folder / "raw", 24, 24)
+    (folder / "ablations.py").write_text(ROWS)
+    path = folder / "experiment.py"
+    path.write_text(CONFIG.format(tests=str(TESTS), raw=str(folder / "raw")))
+    return path
+
+
+@pytest.mark.slow
+def test_a_study_from_end_to_end(config, capfd):
+    folder = config.parent / "out"
+    command = [str(config), str(folder), "--names=bilinear,coarse", "--folds=d", "--workers=2"]
+    assert ablation.main(command) == 0
+    results = json.loads((folder / "study.json").read_text())
+    assert [(r["row"], r["fold"], r["seed"], r["steps"]) for r in results] == [
+        ("bilinear", "d", 0, 2),
+        ("coarse", "d", 0, 2),
+    ]
+    assert all(0 <= r["f1"] <= 1 and r["seconds"] > 1 and r["parameters"] > 100 for r in results)
+    assert all(0 < r["fraction_rmse_10m"] < 1 for r in results)
+    row = json.loads((folder / "runs" / "coarse" / "d" / "seed0" / "config.json").read_text())
+    assert (row["optimizer"]["clip"], row["model"]["control"]) == (0.5, "coarse")
+    assert "| bilinear | 1 |" in (folder / "report.md").read_text()
+    capfd.readouterr()
+    before = (folder / "study.json").stat().st_mtime_ns
+    kept = folder / "runs" / "coarse" / "d" / "seed0" / "checkpoints" / "2"
+    at = kept.stat().st_mtime_ns
+    assert ablation.main(command) == 0  # nothing is left to do
+    assert kept.stat().st_mtime_ns == at
+    assert (folder / "study.json").stat().st_mtime_ns > before
+    other = config.parent / "moved"
+    other.mkdir()
+    (other / "study.json").write_bytes((folder / "study.json").read_bytes())
+    assert ablation.main([str(config), str(other), *command[2:]]) == 0
+    assert not (other / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_named_and_the_others_are_done(config, capfd):
+    folder = config.parent / "failing"
+    command = [str(config), str(folder), "--names=bilinear", "--folds=c,d", "--config.optimizer.learning_rate=1e30"]
+    assert ablation.main([*command, "--config.max_skipped=1"]) == 4
+    message = capfd.readouterr().err
+    assert "2 of 2 runs failed, first bilinear, c, seed 0: train.py ended with status 3" in message
+    assert "train.log" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--names=magic"], "--names=magic: 'magic' is unknown; known: bilinear, coarse"),
+        (["--folds=e"], "--folds=e: 'e' is unknown; known: c, d"),
+        (["--seeds=x"], "--seeds=x"),
+        (["--workers=0"], "--workers=0"),
+        (["--steps=3"], "--steps=3 is unknown: overrides of the config look like --config.steps=1200"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments, sentence, config, capfd):
+    assert ablation.main([str(config), str(config.parent / "none"), *arguments]) == 2
+    assert sentence in capfd.readouterr().err
+    assert not (config.parent / "none").exists()
+
+
+def test_a_config_without_folds_is_refused(tmp_path, capfd):
+    (tmp_path / "plain.py").write_text("")
+    (tmp_path / "ablations.py").write_text("ROWS = {}")
+    assert ablation.main([str(tmp_path / "plain.py"), str(tmp_path / "out")]) == 2
+    assert "has no FOLDS" in capfd.readouterr().err
