@@ -91,6 +91,28 @@ def build_adversarial(
     if not (config.weight or config.feature_matching or config.perceptual):
         return None
     judges = bool(config.weight or config.feature_matching)
+    _check_supported(config, model, judges, accumulate, space)
+    whole = patch * FINE_FACTOR
+    layers = tuple((str(name), float(weight)) for name, weight in config.layers)
+    _check_crop(config, whole, judges, layers)
+    return AdversarialLoss(
+        net=UNetDiscriminator(config.features, model.dtype) if judges else None,
+        kind=config.kind,
+        gan=config.weight,
+        feature_matching=config.feature_matching,
+        perceptual=config.perceptual,
+        layers=layers,
+        start=config.start,
+        ramp=config.ramp,
+        sees_input=config.sees_input,
+        crop=config.crop if config.crop < whole else 0,
+        seed=seed,
+        dtype=model.dtype,
+    )
+
+
+def _check_supported(config: Any, model: JointSeg, judges: bool, accumulate: int, space: int) -> None:
+    """Raises `InputError` if the network, the batch or the mesh rules an adversarial phase out."""
     if not model.has_sr:
         raise InputError(
             f"config.adversarial judges super-resolved images, but the control {model.control!r} has no SR branch: "
@@ -110,13 +132,15 @@ def build_adversarial(
             f"config.adversarial needs an image of 3 bands, but this one has {len(model.image_index)}: set its "
             "weights to 0, or prepare a dataset with three dataset.image_bands"
         )
-    whole = patch * FINE_FACTOR
+
+
+def _check_crop(config: Any, whole: int, judges: bool, layers: Sequence[tuple[str, float]]) -> None:
+    """Raises `InputError` if the discriminator or VGG19 cannot look at the crop, `whole` pixels for the whole patch."""
     if config.crop > whole:
         raise InputError(
             f"adversarial.crop is {config.crop}, but a patch has {whole} pixels at 1 m: set it to {whole} or less"
         )
     side, multiple = config.crop or whole, SIDE_MULTIPLE if judges else 1
-    layers = tuple((str(name), float(weight)) for name, weight in config.layers)
     if config.perceptual:
         unknown = [name for name, _ in layers if name not in LAYERS]
         if unknown or not layers:
@@ -134,20 +158,6 @@ def build_adversarial(
             f"config.adversarial looks at {side} x {side} pixels, but its networks need a side that is a multiple of "
             f"{multiple}: set adversarial.crop to one"
         )
-    return AdversarialLoss(
-        net=UNetDiscriminator(config.features, model.dtype) if judges else None,
-        kind=config.kind,
-        gan=config.weight,
-        feature_matching=config.feature_matching,
-        perceptual=config.perceptual,
-        layers=layers,
-        start=config.start,
-        ramp=config.ramp,
-        sees_input=config.sees_input,
-        crop=config.crop if config.crop < whole else 0,
-        seed=seed,
-        dtype=model.dtype,
-    )
 
 
 def build_method(config: Any, model: JointSeg, patch: int, label_share: Sequence[float]) -> Method:
