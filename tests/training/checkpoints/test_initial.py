@@ -124,7 +124,7 @@ def test_other_modalities_keep_what_fits(stage1, config, tmp_path):
     for name, x in taken.items():
         np.testing.assert_array_equal(x, (fresh if name in differing else given)[name], err_msg=name)
     assert "newly initialised because shapes differ" in origin
-    assert f"{len(differing)} arrays (such as seg/level3_in/kernel: " in origin
+    assert f"{len(differing)} arrays (such as seg/level2_in/kernel: " in origin
 
 
 def test_a_control_gives_its_segmenter(config, tmp_path):
@@ -134,7 +134,7 @@ def test_a_control_gives_its_segmenter(config, tmp_path):
     config.init_from = f"{tmp_path / 'bilinear'}:best"
     state, origin = begun(config, tmp_path / "joint")
     given = weights(bilinear, tmp_path / "bilinear", Stored(tmp_path / "bilinear").best())
-    np.testing.assert_array_equal(state.params["seg"]["stem"]["kernel"], given["seg/stem/kernel"])
+    np.testing.assert_array_equal(state.params["seg"]["level1_in"]["kernel"], given["seg/level1_in/kernel"])
     assert "newly initialised because the source lacks them" in origin
     assert "sr/stage1" in origin
 
@@ -147,7 +147,7 @@ def test_published_weights_go_into_stage_1(config, tmp_path):
     found = flat(jax.device_get(state.params["sr"]["stage1"]))
     for name in ("trunk/kernel3", "conv_body/kernel", "conv_up2/bias", "conv_hr/kernel"):
         np.testing.assert_array_equal(found[name], given[name])
-    assert not found["conv_last/kernel"].any()  # still exactly bicubic
+    assert not found["conv_last/kernel"].any()  # still exactly the base
     assert "conv_first/kernel: 3x3x3x2 in the source, 3x3x9x2 here" in origin
 
 
