@@ -115,7 +115,9 @@ def _make_modality(config: Any, name: str) -> Modality:
             "dataset.inputs"
         )
     dtype, nodata, scale, offset = ENCODINGS[given.units]
-    mtf = published_mtf(tuple(given.bands), given.units) if name == config.inputs[0] else ()
+    mtf: tuple[float, ...] = ()
+    if name == config.inputs[0]:
+        mtf = (tuple(config.simulate.mtf) if simulated else ()) or published_mtf(tuple(given.bands), given.units)
     return Modality(name, tuple(given.bands), spacing, dtype, given.units, nodata, scale, offset, dates=dates, mtf=mtf)
 
 

@@ -59,6 +59,19 @@ def test_refusals(config, message):
         make_recipe(config)
 
 
+def test_the_contract_states_the_mtf_of_the_image_bands():
+    """As published by name or colour, or as simulated; of the first modality only; unknown bands leave it empty."""
+    published = make_recipe(dataset())
+    assert published.primary.mtf == (0.26, 0.28, 0.24, 0.26)
+    assert all(not m.mtf for m in published.modalities[1:])
+    assert make_recipe(simulated()).primary.mtf == (0.24, 0.28, 0.26)
+    assert make_recipe(simulated(mtf=(0.2, 0.3, 0.4))).primary.mtf == (0.2, 0.3, 0.4)
+    strange = dataset()
+    strange.modalities.s2.bands = ("red", "green", "blue")
+    strange.image_bands = ("red", "green", "blue")
+    assert make_recipe(strange).primary.mtf == ()
+
+
 def test_reflectance_is_simulated_in_published_bands():
     config = simulated()
     config.image_bands = config.modalities.s2.bands = ("R", "G", "B")
