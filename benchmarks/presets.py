@@ -11,9 +11,9 @@ from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.landscape.files import make_landscape
 
-PRESETS = ("paper", "small")
-SIDES = {"paper": 960, "small": 720}  # of a made-up site, metres
-STRIDES = {"paper": 8, "small": 8}  # a site of 96 or 72 input pixels then gives 25 or 49 patches
+PRESETS = ("paper", "default", "small")
+SIDES = {"paper": 960, "default": 960, "small": 720}  # of a made-up site, metres
+STRIDES = {"paper": 8, "default": 8, "small": 8}  # a site of 96 or 72 input pixels then gives 25 or 49 patches
 
 
 def preset(
@@ -22,8 +22,9 @@ def preset(
     """The config of a preset, on one device.
 
     Args:
-        name: "paper": configs/yreb.py, 23 + 23 blocks, bfloat16, batches of 16; "small": the same layout with 2 + 1
-            blocks of 32 features, float32, batches of 4.
+        name: "paper": configs/yreb.py:network=paper, 23 + 23 blocks, in its pixel phase, bfloat16, batches of 16;
+            "default": configs/yreb.py, the same; "small": the paper's layout with 2 + 1 blocks of 32 features,
+            float32, batches of 4.
         folder: receives the landscape dataset of the preset, if `dataset` is not given.
         dataset: folder of a prepared dataset to read instead; its first modality must be called s2.
         batch: another batch size.
@@ -34,11 +35,12 @@ def preset(
     """
     if name not in PRESETS:
         raise InputError(f"preset {name!r} is unknown: use one of {', '.join(PRESETS)}")
-    config = yreb.get_config()
+    config = yreb.get_config("network=default" if name == "default" else "network=paper")
     config.unlock()
+    config.adversarial.weight = config.adversarial.feature_matching = 0.0
     config.name = config.dataset.name = f"bench-{name}"
     config.mesh.data = 1
-    config.model.dtype = dtype or ("bfloat16" if name == "paper" else "float32")
+    config.model.dtype = dtype or ("float32" if name == "small" else "bfloat16")
     if name == "small":
         config.data.batch, config.dataset.patch = 4, 24
         config.model.blocks = (2, 1)

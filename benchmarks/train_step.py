@@ -14,7 +14,9 @@ from absl import flags  # noqa: E402
 
 from jointseg_jax import cli  # noqa: E402
 
-_PRESET = flags.DEFINE_string("preset", "small", "paper (configs/yreb.py, for a GPU) or small (for a CPU).")
+_PRESET = flags.DEFINE_string(
+    "preset", "small", "paper or default (the networks of configs/yreb.py, for a GPU) or small (for a CPU)."
+)
 _DATASET = flags.DEFINE_string(
     "dataset", None, "A prepared dataset to read; by default a synthetic landscape is prepared."
 )

@@ -121,6 +121,8 @@ def test_presets(tmp_path):
     paper = presets.preset("paper", tmp_path)
     assert (paper.model.blocks, paper.model.features, paper.model.remat) == ((23, 23), (64, 64), "blocks")
     assert (paper.model.dtype, paper.data.batch, paper.dataset.patch, paper.mesh.data) == ("bfloat16", 16, 64, 1)
+    assert paper.adversarial.weight == paper.adversarial.feature_matching == 0  # the peers have no discriminator
+    assert presets.preset("default", tmp_path).model.blocks == (12, 8)
     small = presets.preset("small", tmp_path, batch=2, dtype="bfloat16")
     assert (small.model.stages, small.model.trunk_spacing) == (paper.model.stages, paper.model.trunk_spacing)
     assert (small.data.batch, small.model.dtype) == (2, "bfloat16")

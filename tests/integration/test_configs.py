@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import re
 
 import jax
 import pytest
@@ -47,13 +48,16 @@ def build_row(name, row):
 
 # All rows of the study on its own config, and what differs most on the others.
 CASES = [("dubai", row) for row in ablations.ROWS] + [
-    (name, row) for name in ("demo", "scenes", "yreb") for row in ("joint", "bilinear", "stages-10")
+    (name, row) for name in ("demo", "scenes", "yreb", "paper") for row in ("joint", "bilinear", "stages-10")
 ]
 
 
 @pytest.mark.parametrize(("name", "row"), CASES)
 def test_builds(name, row):
-    config = build_row(name, ablations.ROWS[row])
+    row = ablations.ROWS[row]
+    if name == "paper":
+        name, row = "yreb", dataclasses.replace(row, argument=f"network=paper,{row.argument}")
+    config = build_row(name, row)
     if name == "yreb":
         config.model.scan = True  # tracing 46 unrolled blocks forty times would take minutes
     model = build_model(config.model, contract_of(config))
@@ -66,17 +70,50 @@ def test_builds(name, row):
     assert ("sr" in state.params) == (config.model.control in ("joint", "sequential"))
 
 
+def yreb_network(argument):
+    """The network of configs/yreb.py and its parameters' shapes."""
+    model = build_model(yreb.get_config(argument).model, contract_of(yreb.get_config(argument)))
+    model = model.clone(scan=True)
+    return model, jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+
+
 def test_the_papers_network_has_the_published_size():
     """Two ESRGAN-like stages.
 
     Stage 1 is RRDBNet x4 exactly; the second differs by its six input channels and its tail.
     """
-    config = yreb.get_config()
-    model = build_model(config.model, contract_of(config))
-    params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    _, params = yreb_network("network=paper")
     assert cost.parameters(params["sr"]["stage1"]) == 16_697_987
     extra_input, one_upsampling_less = 9 * 3 * 64, 9 * 64 * 64 + 64
     assert cost.parameters(params["sr"]["stage2"]) == 16_697_987 + extra_input - one_upsampling_less
+
+
+@pytest.mark.parametrize("network", yreb.NETWORKS)
+def test_the_sizes_that_the_config_states_are_those_of_its_networks(network):
+    model, params = yreb_network(f"network={network}")
+    flops = cost.forward_flops(model, params, 64, 64) / 64**2
+    stated = re.findall(r"([\d,]+)\s+parameters,\s+([\d.]+)\s+MFLOP", yreb.__doc__)[yreb.NETWORKS.index(network)]
+    assert stated == (f"{cost.parameters(params):,}", f"{flops / 1e6:.1f}")
+
+
+def test_the_papers_recipe_has_an_adversarial_phase_after_the_pixel_phase():
+    phase = yreb.get_config("network=paper").adversarial
+    assert (phase.weight, phase.feature_matching, phase.perceptual) == (0.1, 1.0, 0.0)
+    assert 0 < phase.start < phase.start + phase.ramp < yreb.get_config().steps
+    named = yreb.get_config("network=paper,vgg=vgg19.pth").adversarial
+    assert (named.feature_matching, named.perceptual, named.vgg) == (0.0, 1.0, "vgg19.pth")
+
+
+@pytest.mark.parametrize("argument", ["", "network=paper,control=bilinear", "network=paper,control=capacity"])
+def test_without_supervised_images_there_is_none(argument):
+    phase = yreb.get_config(argument).adversarial
+    assert (phase.weight, phase.feature_matching, phase.perceptual) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("argument", ["network=large", "vgg=vgg19.pth"])
+def test_a_network_that_does_not_exist_is_refused(argument):
+    with pytest.raises(InputError, match=argument):
+        yreb.get_config(argument)
 
 
 def test_capacity_is_the_joint_network_without_supervision():
