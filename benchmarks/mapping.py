@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", type=sides, default="128,256,512", help="sides of the scenes, input pixels")
     parser.add_argument("--tiles", type=sides, default="32,64,128", help="windows, input pixels")
     parser.add_argument("--radiometry", default="contract")
+    parser.add_argument("--one-process", action="store_true", help="leave out the measurement of Dask workers")
     parser.add_argument("--output", help="JSON file")
     return cli.status_of(lambda: measure(parser.parse_args(arguments)))
 
@@ -65,7 +66,7 @@ def measure(given: argparse.Namespace) -> None:
         usual, middle = 64 if 64 in windows else windows[0], sizes[len(sizes) // 2]
         sized = [measured(common, scenes[size], place, size, usual) for size in sizes]
         tiled = [measured(common, scenes[middle], place, middle, window) for window in windows if window != usual]
-        scaled = scaling(common, scenes[middle], place, middle, usual)
+        scaled = [] if given.one_process else scaling(common, scenes[middle], place, middle, usual)
     best = max(sized, key=lambda r: r["km2"])
     report = {
         "command": "python benchmarks/mapping.py " + " ".join(sys.argv[1:]),
@@ -216,7 +217,8 @@ def table(report: dict[str, Any]) -> str:
             f"{r['km2_per_s']:.3g} | {r['km2_per_s_inside']:.3g} | {p['read']:.2f} | {p['compute']:.2f} | "
             f"{p['write']:.2f} | {r['peak_mb']:.0f} | {size:.3g} |"
         )
-    lines += ["", "| workers | tiles | s | CPU s | km2/s |", "| --- | --- | --- | --- | --- |"]
+    if report["workers"]:
+        lines += ["", "| workers | tiles | s | CPU s | km2/s |", "| --- | --- | --- | --- | --- |"]
     for r in report["workers"]:
         lines.append(
             f"| {r['workers']} | {r['tiles']} | {r['seconds']:.1f} | {r['cpu_seconds']:.1f} | {r['km2_per_s']:.3g} |"

@@ -4,17 +4,17 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from benchmarks import roofline
-from benchmarks.peaks import Sizes, peaks, probes
+from benchmarks.machine import machine
+from benchmarks.peaks import Probe, Sizes, peaks, probes
 from benchmarks.peers.driver import Peer, PeerSteps
 from benchmarks.subject import Subject, describe, differences, flat
 from benchmarks.timing import Contestant, Failed, Series, Turn, interleave, ratio, spread, timed
@@ -89,7 +89,15 @@ class Peers:
 
 
 def measure(
-    config: Any, *, rounds: int, sizes: Sizes, data_steps: int, peers: Peers | None, say: Say, aim: float = 1.0
+    config: Any,
+    *,
+    rounds: int,
+    sizes: Sizes,
+    data_steps: int,
+    peers: Peers | None,
+    say: Say,
+    aim: float = 1.0,
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Measures the training step that a config describes.
 
@@ -101,18 +109,24 @@ def measure(
         peers: other libraries to time; None: none.
         say: receives a line of progress.
         aim: seconds of a turn.
+        keep: receives the result without peers before the peers are started, which may take longer than there is time.
 
     Raises:
         InputError: a peer does not compute the same network.
     """
-    began, load = time.time(), os.getloadavg()
+    facts = {"began": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "load": os.getloadavg()}
     subject = Subject.of(config)
-    experiment = subject.experiment
     host = subject.host_batch()
     say(f"compiling {config.name} for {jax.devices()[0].device_kind}")
     ours = Ours(subject, host)
     say(f"compiled in {ours.seconds['compile']:.1f} s")
     entered = probes(sizes)
+    data: dict[str, Any] | None = None
+    if keep is not None:
+        series = interleave([ours, *entered], rounds, aim=aim, say=say)
+        data = _data(subject, ours, data_steps, say)
+        early = {"asked": peers is not None, "failed": "this is the result without them; they come after it"}
+        keep(_result(subject, ours, entered, series, facts, data, early))
     with contextlib.ExitStack() as stack:
         opened: list[PeerSteps] = []
         report: dict[str, Any] = {"asked": peers is not None}
@@ -122,31 +136,46 @@ def measure(
         series = interleave(contestants, rounds, aim=aim, say=say)
         for peer in opened:
             report["variants"][peer.name.removeprefix("torch ")]["peak_bytes"] = peer.peak_bytes
-    if series["jax"].failed:
-        raise RuntimeError(series["jax"].failed)
     for name, row in report.get("variants", {}).items():
         if f"torch {name}" in series:
-            row |= _row(series[f"torch {name}"], config.data.batch)
+            row |= _row(series[f"torch {name}"], int(config.data.batch))
             if row.get("step_seconds"):
                 row["times_our_seconds"] = {
                     clock: ratio(series[f"torch {name}"], series["jax"], clock) for clock in ("wall", "cpu")
                 }
+    data = data or _data(subject, ours, data_steps, say)
+    return _result(subject, ours, entered, series, facts, data, report)
+
+
+def _result(
+    subject: Subject,
+    ours: Ours,
+    entered: list[Probe],
+    series: dict[str, Series],
+    facts: dict[str, Any],
+    data: dict[str, Any],
+    report: dict[str, Any],
+) -> dict[str, Any]:
+    """The result of `measure`, from the turns of all contestants; `report` is that of the peers."""
+    if series["jax"].failed:
+        raise RuntimeError(series["jax"].failed)
+    experiment = subject.experiment
+    config = experiment.config
     found = peaks(entered, series)
     row = _row(series["jax"], config.data.batch)
-    say("counting operations")
     return {
         "config": {"name": config.name, "batch": config.data.batch, "dtype": config.model.dtype}
         | {"patch": list(experiment.training.size), "blocks": list(config.model.blocks), "remat": config.model.remat},
-        "machine": _machine() | {"began": time.strftime("%Y-%m-%d %H:%M", time.gmtime(began))},
-        "load_average": {"before": load, "after": os.getloadavg()},
-        "rounds": rounds,
+        "machine": machine() | {"began": facts["began"]},
+        "load_average": {"before": facts["load"], "after": os.getloadavg()},
+        "rounds": len(series["jax"].turns),
         "parameters": cost.parameters(ours.state.params),
         "peaks": dataclasses.asdict(found)
         | {"probes": {p.name: spread([p.work / s for s in series[p.name].seconds()]) for p in entered}},
         "ours": row
         | _against(subject, ours, found, row["step_seconds"]["median"], config.model.dtype)
         | {"seconds_to_compile": ours.seconds, "memory": _memory(ours)},
-        "data": _data(subject, ours, data_steps, say),
+        "data": data,
         "peers": report,
     }
 
@@ -154,14 +183,22 @@ def measure(
 def _open(
     subject: Subject, ours: Ours, host: Any, peers: Peers, stack: contextlib.ExitStack, report: dict[str, Any], say: Say
 ) -> Iterator[PeerSteps]:
-    """Starts the peer, compares it with us, and opens its variants; the report names those that fail."""
+    """Starts the peer, compares it with us, and opens its variants; the report names those that fail.
+
+    Each variant has a process of its own, because one that is not ready in time is ended with its process.
+    """
     folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
     rows: dict[str, Any] = {name: {} for name in peers.variants}
     report |= {"python": peers.python, "variants": rows}
-    try:
-        peer = Peer(peers.python, folder / "peer.log")
+
+    def begin(name: str) -> Peer:
+        peer = Peer(peers.python, folder / f"{name}.log")
         stack.callback(peer.close)
         report["hello"] = peer.ask("hello", threads=peers.threads, limit=120)
+        return peer
+
+    try:
+        peer = begin("first")
     except Failed as error:
         report["failed"] = str(error)
         return
@@ -193,9 +230,10 @@ def _open(
         report["compared"] = compared(mine, dict(theirs))
     given = load("batch.npz", host)
     dtype = str(subject.experiment.config.model.dtype)
-    for name, row in rows.items():
+    for number, (name, row) in enumerate(rows.items()):
         say(f"torch {name}: first step")
         try:
+            peer = begin(name) if number else peer
             row |= {"first": peer.ask("open", variant=name, load=given, dtype=dtype, limit=peers.limit)}
             off = abs(row["first"]["loss"] - ours.loss) / abs(ours.loss)
             if not off <= FIRST_LOSS[dtype]:
@@ -285,6 +323,7 @@ def _data(subject: Subject, ours: Ours, steps: int, say: Say) -> dict[str, Any]:
             with meter.waiting():
                 batch = next(loader)
             ours.state, metrics = ours.program(ours.state, batch)
+            ours.steps += 1
             jax.device_get(metrics)  # as the training loop does
         read = meter.read(warm_up + steps)
         masked = loader.masked
@@ -307,27 +346,3 @@ def _data(subject: Subject, ours: Ours, steps: int, say: Say) -> dict[str, Any]:
         "patches_per_second": read["patches_per_second"],
         "patches_per_second_reading_alone": alone,
     }
-
-
-def _machine() -> dict[str, Any]:
-    device = jax.devices()[0]
-    model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.machine(),
-    )
-    return {
-        "device": device.device_kind,
-        "platform": device.platform,
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "nice": os.nice(0),
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _lines(path: str) -> Sequence[str]:
-    try:
-        return pathlib.Path(path).read_text().splitlines()
-    except OSError:
-        return ()

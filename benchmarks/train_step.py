@@ -29,6 +29,7 @@ _CORES = flags.DEFINE_integer("cores", None, "CPU cores for both; 0: all. Defaul
 _PEER = flags.DEFINE_string("peer-python", None, "Interpreter of a venv with benchmarks/peers/requirements.txt.")
 _VARIANTS = flags.DEFINE_list("peers", None, "eager, regions, whole; default eager,regions and on small whole as well.")
 _LIMIT = flags.DEFINE_float("peer_seconds", 300, "Seconds after which a variant that is not ready is left out.", 1)
+_EARLY = flags.DEFINE_boolean("early", False, "Measure and write JSON without peers first, then again with them.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file; default runs/benchmarks/PRESET.json.")
 
 
@@ -76,6 +77,7 @@ def main() -> None:
         peers=peers,
         say=say,
         aim=_TURN.value,
+        keep=(lambda found: write_json(output, found)) if _EARLY.value else None,
     )
     write_json(output, result)
     print(report.table(result))

@@ -181,15 +181,15 @@ def measure(trained: Trained, scene: Scene, tolerance: float) -> HaloMeasurement
     None if the scene has too few crops.
     """
     theory = theoretical_reach(trained.model)
-    windows = _crops(scene)
+    windows = crops(scene)
     if len(windows) < _CROPS:
         return None
     errors: dict[str, float] = {}
     for reference in (min(theory, r) for r in _REFERENCES):
-        full = _probabilities(trained, scene, windows, reference)
+        full = probabilities(trained, scene, windows, reference)
         errors = {}
         for halo in (c for c in _CANDIDATES if c < reference):
-            errors[str(halo)] = float(np.abs(_probabilities(trained, scene, windows, halo) - full).max())
+            errors[str(halo)] = float(np.abs(probabilities(trained, scene, windows, halo) - full).max())
             if errors[str(halo)] <= tolerance / _IN_HAND:
                 if 2 * halo <= reference or reference == theory:
                     return HaloMeasurement(halo, errors, reference, met=True)
@@ -199,7 +199,7 @@ def measure(trained: Trained, scene: Scene, tolerance: float) -> HaloMeasurement
     return HaloMeasurement(_REFERENCES[-1], errors, _REFERENCES[-1], met=False)
 
 
-def _crops(scene: Scene) -> list[Window]:
+def crops(scene: Scene) -> list[Window]:
     """The cores with the most contrast, sampled over the whole scene.
 
     Fewer than `_CROPS` if too few have enough contrast.
@@ -222,9 +222,11 @@ def _crops(scene: Scene) -> list[Window]:
     return [window for _, window in found[:_CROPS]]
 
 
-def _probabilities(trained: Trained, scene: Scene, windows: Sequence[Window], halo: int) -> np.ndarray:
-    """Probabilities of the cores: [crops, fine, fine]."""
-    # In float32, because bfloat16 rounding depends on the window, which looks like reach.
+def probabilities(
+    trained: Trained, scene: Scene, windows: Sequence[Window], halo: int, dtype: str = "float32"
+) -> np.ndarray:
+    """Probabilities of the cores that `crops` chose: [crops, fine, fine]."""
+    # By default in float32, because bfloat16 rounding depends on the window, which looks like reach.
     # Contexts may be large, so the batch is 1.
-    predictor = Predictor(trained, halo, tile=_CORE, batch=1, images=False, dtype="float32", precision="highest")
+    predictor = Predictor(trained, halo, tile=_CORE, batch=1, images=False, dtype=dtype, precision="highest")
     return np.stack([tile.probability for tile in predictor.run_windows(scene, windows)])
