@@ -14,10 +14,11 @@ import numpy as np
 
 from benchmarks import roofline
 from benchmarks.machine import machine
+from benchmarks.ours import Ours, memory
 from benchmarks.peaks import Probe, Sizes, peaks, probes
 from benchmarks.peers.driver import Peer, PeerSteps
 from benchmarks.subject import Subject, describe, differences, flat
-from benchmarks.timing import Contestant, Failed, Series, Turn, interleave, ratio, spread, timed
+from benchmarks.timing import Contestant, Failed, Series, interleave, ratio, spread
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
 from jointseg_jax.training.loader import open_batches
@@ -32,50 +33,6 @@ TOLERANCE = {"loss": 1e-5, "outputs": 1e-4, "gradients": 1e-3}
 # The first loss of each timed variant, against ours: it is computed in the dtype that is timed.
 FIRST_LOSS = {"float32": 1e-3, "bfloat16": 2e-2}  # on a GPU, float32 means TF32 to both
 COMPARED = 2  # samples
-
-
-class Ours:
-    """A contestant: our compiled training step on one batch that lies on the device.
-
-    The program is compiled once, ahead of time; a turn cannot compile anything.
-    """
-
-    name = "jax"
-    share = 1.0
-
-    def __init__(self, subject: Subject, batch: Any):
-        self.state = subject.state()
-        self.batch = subject.to_device(batch)
-        began = time.perf_counter()
-        lowered = subject.step.lower(self.state, self.batch)
-        traced = time.perf_counter()
-        self.program = lowered.compile()
-        self.seconds = {"trace": traced - began, "compile": time.perf_counter() - traced}
-        self.loss = float(self._step()["loss"])
-        self.steps = 1
-        # Read before anything else uses the device, because the peak never falls.
-        self.device_peak = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-
-    def _step(self) -> Any:
-        self.state, metrics = self.program(self.state, self.batch)
-        return metrics
-
-    def turn(self, steps: int) -> Turn:
-        """Sends all steps, then waits for state and metrics of the last, which depends on all before."""
-
-        def work() -> None:
-            for _ in range(steps):
-                metrics = self._step()
-            jax.block_until_ready((self.state, metrics))
-
-        turn = timed(steps, work)
-        self.steps += steps
-        if int(self.state.step) != self.steps or int(self.state.skipped):
-            raise Failed(
-                f"the state counts {int(self.state.step)} steps instead of {self.steps}, of which "
-                f"{int(self.state.skipped)} were skipped"
-            )
-        return turn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +131,7 @@ def _result(
         | {"probes": {p.name: spread([p.work / s for s in series[p.name].seconds()]) for p in entered}},
         "ours": row
         | _against(subject, ours, found, row["step_seconds"]["median"], config.model.dtype)
-        | {"seconds_to_compile": ours.seconds, "memory": _memory(ours)},
+        | {"seconds_to_compile": ours.seconds, "memory": memory(ours)},
         "data": data,
         "peers": report,
     }
@@ -294,19 +251,6 @@ def _against(subject: Subject, ours: Ours, found: Any, seconds: float, dtype: st
         "share_of_matmul_peak": {d: work / seconds / peak for d, peak in found.matmul.items()},
         "roofline": line | {"dtype": dtype, "share": line["seconds"] / seconds},
         "roofline_with_remat": roofline.bound(executed, found)["seconds"] / seconds,
-    }
-
-
-def _memory(ours: Ours) -> dict[str, Any]:
-    """The memory that the compiled program needs, and the device's peak in use by the end of the first step."""
-    analysis = ours.program.memory_analysis()
-    parts = {
-        name: int(getattr(analysis, f"{name}_size_in_bytes"))
-        for name in ("argument", "output", "alias", "temp", "generated_code")
-    }
-    return parts | {
-        "total": parts["argument"] + parts["output"] + parts["temp"] - parts["alias"],
-        "device_peak": ours.device_peak,
     }
 
 
