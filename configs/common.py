@@ -153,6 +153,9 @@ def experiment(name: str) -> ConfigDict:
     config.data.workers = 0
     config.data.augment = True  # flips and right-angle turns
     config.data.jitter = 0.0  # spread of a random gain on input and image together
+    # Each date but one is masked with a probability that every sample draws between 0 and this; at 1, all numbers of
+    # dates are equally frequent.
+    config.data.date_dropout = 0.0
     config.data.sensor_spread = placeholder(
         ConfigDict
     )  # re-simulate the input per patch (datasets simulated from the image)
@@ -255,6 +258,10 @@ def dataset(name: str) -> ConfigDict:
     config.simulate.enabled = False
     config.simulate.mtf = ()  # per band; empty: as published
     config.simulate.snr = ()
+    config.simulate.dates = 1
+    config.simulate.shift = (
+        0.2  # spread of the shift of later dates, 10 m pixels; Sentinel-2: about 0.3 at 2 sigma [ours]
+    )
 
     config.patch = 32  # side of a patch in 10 m pixels
     config.stride = 16  # between training patches

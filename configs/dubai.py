@@ -22,14 +22,14 @@ FOLDS = tuple(f"scene{number}" for number in range(1, 8))
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: fold=scene4 (the scene left out), stages=4x2.5 (or 10, 2x5, ...), control=joint (or others)."""
-    given = common.parse_arg(arg, fold="scene4", stages="4x2.5", control="joint")
+    """Config argument: fold=scene4 (the scene left out), and stages, control and dates as in configs/scenes.py."""
+    given = common.parse_arg(arg, fold="scene4", stages="4x2.5", control="joint", dates="1")
     if given.fold not in FOLDS:
         raise InputError(f"fold={given.fold} is unknown; known: {', '.join(FOLDS)}")
     data = os.environ.get("JOINTSEG_DATA", "")
     config = scenes.build("dubai", ConfigDict({**given, "root": f"{data}/dubai" if data else ""}))
     d = config.dataset
-    d.path = f"datasets/dubai-{given.fold}"
+    d.path = d.path.replace("dubai", f"dubai-{given.fold}")
     d.source.missing = (
         "Set JOINTSEG_DATA to a folder with dubai/scene1..scene7/image.vrt and landcover.tif, then run "
         "`python prepare.py --config=configs/dubai.py`"

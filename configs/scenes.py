@@ -11,11 +11,12 @@ claim no areas from them. The 10 m input is SIMULATED Sentinel-2: published MTF 
 from ml_collections import ConfigDict
 
 from configs import common
+from jointseg_jax.bounds.number import whole
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: root=DIR, stages=4x2.5, control=joint."""
-    given = common.parse_arg(arg, root="", stages="4x2.5", control="joint")
+    """Config argument: root=DIR, stages=4x2.5, control=joint, dates=1 (acquisitions simulated and trained on)."""
+    given = common.parse_arg(arg, root="", stages="4x2.5", control="joint", dates="1")
     return build("scenes", given)
 
 
@@ -39,6 +40,10 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     # 0 ignore, 1 building, 2 unpaved land, 3 road, 4 vegetation, 5 water
     d.label.classes = ((0, 255), (1, 1), (2, 0), (3, 1), (4, 0), (5, 0))
     d.simulate.enabled = True
+    d.simulate.dates = common.whole(given, "dates", whole(1, 100))
+    if d.simulate.dates > 1:
+        d.path += f"-dates{d.simulate.dates}"
+        config.data.date_dropout = 1.0  # one network maps with one date up to all of them
     d.composite = "simulated Sentinel-2 from an 8-bit display stretch"
 
     config.model = common.model(given.stages, blocks=(4, 2), features=32, growth=16, tail=8, finest_trunk=10.0)

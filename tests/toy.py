@@ -120,6 +120,26 @@ def batch(reader, count: int) -> dict:
     return stack([reader.read(i % len(reader)) for i in range(count)])
 
 
+def scenes(root: pathlib.Path, dataset: pathlib.Path, **changes: str) -> ConfigDict:
+    """Writes three scenes, and returns an experiment on their simulated input."""
+    from configs import scenes as config
+
+    for seed, name in enumerate(("one", "two", "three")):
+        image, label = ground(seed, 24, 24)
+        fine = make_lattice(CRS, LEFT + 300 * seed, TOP, 1, 240, 240)
+        stretched = np.round(image * 250).astype(np.uint8)
+        write_raster(root / name / "image.tif", stretched, Layout(fine, "uint8", ("R", "G", "B"), rgb=True))
+        cover = np.where(label, 3, 4).astype(np.uint8)
+        write_raster(root / name / "landcover.tif", cover, Layout(fine, "uint8", ("c",)))
+    made = config.get_config(",".join(f"{k}={v}" for k, v in {"root": str(root), **changes}.items()))
+    made.dataset.path = str(dataset)
+    made.dataset.patch, made.dataset.stride = 12, 6
+    made.dataset.split.table = ConfigDict({"train": ("one",), "validation": ("two",), "test": ("three",)})
+    made.model = network(control=made.model.control)
+    made.data.batch = 4
+    return made
+
+
 def edit_dataset(root: pathlib.Path, change: Callable[[dict], None]) -> None:
     """Changes what `dataset.json` says, as `prepare` would have written it."""
     path = root / "dataset.json"

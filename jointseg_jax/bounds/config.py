@@ -38,6 +38,7 @@ EXPERIMENT: Mapping[str, Kind] = {
     "data.workers": whole(0, 1024, unit="processes"),
     "data.augment": Switch(),
     "data.jitter": real(0),
+    "data.date_dropout": real(0, 1),
     "data.sensor_spread.mtf": real(0, 1),
     "data.sensor_spread.shift": real(0, 10, unit="10 m pixels"),
     "data.sensor_spread.gain": real(0, 1),
@@ -133,6 +134,8 @@ DATASET: Mapping[str, Kind] = {
     "dataset.simulate.enabled": Switch(),
     "dataset.simulate.mtf": Many(real(above=0, below=1)),
     "dataset.simulate.snr": Many(real(above=0, infinite=True)),
+    "dataset.simulate.dates": whole(1, 100),
+    "dataset.simulate.shift": real(0, 10, unit="10 m pixels"),
     "dataset.patch": whole(1, 4096, unit="10 m pixels"),
     "dataset.stride": whole(1, _PIXELS, unit="10 m pixels"),
     "dataset.min_valid": real(0, 1),
@@ -151,6 +154,8 @@ DATASET: Mapping[str, Kind] = {
 
 FIELDS: Mapping[str, Kind] = {**EXPERIMENT, **DATASET}
 OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that may be unset or absent
+# The configs of older runs lack these.
+_LATER = ("data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift")
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
 _KEY = re.compile(r"\w[\w-]*")  # the key becomes part of a file name
 
@@ -183,7 +188,7 @@ def _check(config: Any, prefix: str, table: Mapping[str, Kind]) -> None:
     for path, value in found.items():
         _check_field(path, value, table)
     for path in table:
-        if "*" in path or path in found or path.startswith(OPTIONAL):
+        if "*" in path or path in found or path in _LATER or path.startswith(OPTIONAL):
             continue
         raise InputError(
             f"the config has no field {path}: build the config with configs/common.py, which sets a default"

@@ -99,10 +99,14 @@ class Site:
 
 @dataclasses.dataclass(frozen=True)
 class Simulated:
-    """The modality that was simulated from the image, and the sensor."""
+    """The modality that was simulated from the image, and the sensor.
+
+    `later_shift` is the standard deviation of the shift of dates after the first, in coarse pixels.
+    """
 
     modality: str
     sensor: Sensor
+    later_shift: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Reads training samples: the inputs, the image and the label of a patch."""
 
+import dataclasses
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +29,14 @@ class PatchReader:
     pure function of dataset, seed and step.
     """
 
-    def __init__(self, dataset: Dataset, split: str, contract: Contract, spread: SensorSpread | None = None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        contract: Contract,
+        spread: SensorSpread | None = None,
+        date_dropout: float = 0.0,
+    ):
         rows = dataset.patches(split)
         self._names: list[str] = rows["site"].tolist()
         self._windows = rows[["row", "col", "height", "width"]].to_numpy()
@@ -44,7 +52,10 @@ class PatchReader:
                     "simulated: remove data.sensor_spread from the config file"
                 )
             self._sensor = dataset.simulated.sensor
+            later = max(spread.shift, dataset.simulated.later_shift)
+            self._later = dataclasses.replace(spread, shift=later)
         self._spread = spread
+        self._date_dropout = date_dropout
         self._handles = Handles()
 
     def __len__(self) -> int:
@@ -61,7 +72,11 @@ class PatchReader:
         return f"site {self._names[patch]}, rows {row}-{row + height}, columns {col}-{col + width} (10 m pixels)"
 
     def read(self, patch: int, rng: np.random.Generator | None = None) -> Sample:
-        """Reads a patch; with `rng` (training) and a spread, re-simulates the first modality by a random sensor."""
+        """Reads a patch.
+
+        With `rng` (training), dates are masked at random, and a spread re-simulates the first modality, each date with
+        a random sensor of its own.
+        """
         try:
             return self._read(patch, rng)
         except InputError as error:
@@ -96,8 +111,14 @@ class PatchReader:
         image_layer = scene.image
         assert image_layer is not None
         inputs = scene.read(window, self._handles)
-        if self._sensor is not None and rng is not None:
-            inputs[self.contract.primary.name] = self._observe(image_layer, window, rng)
+        if rng is not None:
+            for modality in self.contract.modalities:
+                seen = np.asarray(inputs[modality.name]["valid"].any((1, 2)))
+                kept = kept_dates(seen, self._date_dropout if modality.dates > 1 else 0.0, rng)
+                if self._sensor is not None and modality is self.contract.primary:
+                    inputs[modality.name] = self._observe(image_layer, window, kept, rng)
+                elif not kept.all():
+                    inputs[modality.name] = {k: _masked(v, kept) for k, v in inputs[modality.name].items()}
         image, image_valid = image_layer.read(window.scale(FINE_FACTOR), self._handles)
         label, _ = read_window(self._handles.get(f"{self._root}/{self._labels[name]}"), window.scale(FINE_FACTOR))
         return {
@@ -109,21 +130,50 @@ class PatchReader:
             "readable": np.bool_(True),
         }
 
-    def _observe(self, image_layer: ImageLayer, window: Window, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Simulates the first modality from the image with a sensor drawn from the spread, quantised as stored."""
+    def _observe(
+        self, image_layer: ImageLayer, window: Window, kept: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Simulates dates of the first modality from the image, each with a drawn sensor, quantised as stored."""
         assert self._sensor is not None
         assert self._spread is not None
-        sensor = self._spread.draw(self._sensor, rng)
-        margin = -(-sensor.margin // FINE_FACTOR)
-        image, valid = image_layer.read(window.pad(margin).scale(FINE_FACTOR), self._handles)
-        values, seen = sensor.observe(image, valid, rng=rng)
-        core = np.s_[margin : margin + window.height, margin : margin + window.width]
         modality = self.contract.primary
-        stored = modality.decode(modality.encode(values[core]))
-        return {
-            "values": np.where(seen[core][..., None], stored, 0)[None].astype(np.float32),
-            "valid": seen[core][None],
-        }
+        dates = [date for date in range(modality.dates) if kept[date]]
+        sensors = [(self._later if date else self._spread).draw(self._sensor, rng) for date in dates]
+        margin = -(-max(sensor.margin for sensor in sensors) // FINE_FACTOR)
+        image, valid = image_layer.read(window.pad(margin).scale(FINE_FACTOR), self._handles)
+        core = np.s_[margin : margin + window.height, margin : margin + window.width]
+        shape = (self.contract.dates, window.height, window.width)
+        values, inside = np.zeros((*shape, len(modality.bands)), np.float32), np.zeros(shape, bool)
+        for date, sensor in zip(dates, sensors, strict=True):
+            observed, seen = sensor.observe(image, valid, rng=rng)
+            stored = modality.decode(modality.encode(observed[core]))
+            values[date] = np.where(seen[core][..., None], stored, 0)
+            inside[date] = seen[core]
+        return {"values": values, "valid": inside}
+
+
+def kept_dates(seen: np.ndarray, dropout: float, rng: np.random.Generator) -> np.ndarray:
+    """Draws the dates that a sample keeps: bool [dates].
+
+    Each but one is dropped with a probability that is uniform between 0 and `dropout`. The one is among those with
+    data. With a dropout of 1, all numbers of dates are equally frequent.
+
+    Args:
+        seen: bool [dates], whether a date has data.
+        dropout: 0 keeps all dates and draws nothing.
+        rng: of the sample.
+    """
+    if not dropout:
+        return np.ones(len(seen), bool)
+    probability = rng.uniform(0, dropout)
+    kept = rng.random(len(seen)) >= probability
+    kept[np.argmax(np.where(seen, rng.random(len(seen)), -1.0))] = True
+    return kept
+
+
+def _masked(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Zeroes what lies in dropped dates; axis 0 is dates."""
+    return np.where(kept.reshape(-1, *(1,) * (values.ndim - 1)), values, np.zeros((), values.dtype))
 
 
 _reported: set[str] = set()

@@ -41,7 +41,7 @@ def set_up(config: Any) -> Experiment:
     site_record.check_rasters(data, judged, deep=False)
     contract = datasets.select(data.contract, tuple(config.data.inputs))
     spread = None if config.data.sensor_spread is None else SensorSpread(**config.data.sensor_spread)
-    training = PatchReader(data, "train", contract, spread)
+    training = PatchReader(data, "train", contract, spread, config.data.get("date_dropout", 0.0))
     parallel.check_fit(mesh, config.data.batch, training.size[0], 3**ChannelAttention.levels // 2)
     accumulation.check(config.data.batch, mesh.shape[parallel.DATA], config.optimizer.accumulate)
     model = build_model(config.model, contract)

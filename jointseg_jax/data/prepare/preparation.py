@@ -185,7 +185,7 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
         dataclasses.replace(m, optional=any(m.name not in s.layers for s in sites)) for m in recipe.modalities
     )
     contract = Contract(modalities, recipe.image_bands, label=config.label.name, composite=config.composite)
-    simulated = None if recipe.simulate is None else Simulated(recipe.primary.name, recipe.simulate)
+    simulated = None if recipe.simulate is None else Simulated(recipe.primary.name, recipe.simulate, recipe.later.shift)
     index = patch_index(root, sites, config)
     bare = Dataset(root, contract, {s.name: s for s in sites}, index, simulated, {})
     contract = statistics.over_training(bare)

@@ -8,7 +8,7 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data.prepare.sources import SiteSource
-from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, published_mtf
+from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, SensorSpread, published_mtf
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE, Contract, Modality, common_spacing
 from jointseg_jax.rasters.lattice import Window, crs_name, crs_text, make_lattice
@@ -34,6 +34,7 @@ class Recipe:
         modalities: as stored in the dataset; the first holds the image bands.
         image_bands: names of the image's bands in the first modality.
         simulate: the sensor that simulates the first modality from the image; None if it has files.
+        later: how the sensor of simulated dates after the first deviates from it.
         classes: code in the label raster -> label value (0, 1, 255).
         clear: SCL classes that count as clear.
         match_image: fit the image's units to the input's (per site and band).
@@ -44,6 +45,7 @@ class Recipe:
     modalities: tuple[Modality, ...]
     image_bands: tuple[str, ...]
     simulate: Sensor | None = None
+    later: SensorSpread = dataclasses.field(default_factory=SensorSpread)
     classes: Mapping[int, int] = dataclasses.field(default_factory=lambda: {0: 0, 1: 1, IGNORE: IGNORE})
     clear: tuple[int, ...] = (4, 5, 6, 7)
     match_image: bool = True
@@ -91,6 +93,7 @@ def make_recipe(config: Any) -> Recipe:
         modalities=modalities,
         image_bands=image_bands,
         simulate=_make_sensor(config, primary) if config.simulate.enabled else None,
+        later=SensorSpread(mtf=0.0, shift=config.simulate.get("shift", 0.2), snr=1.0),
         classes=classes,
         clear=tuple(config.clear),
         match_image=config.match_image,
@@ -108,7 +111,7 @@ def _make_modality(config: Any, name: str) -> Modality:
     given = config.modalities[name]
     spacing = float(given.spacing)
     simulated = config.simulate.enabled and name == config.inputs[0]
-    dates = 1 if simulated else len(config.source.layers.get(name, ()))
+    dates = config.simulate.get("dates", 1) if simulated else len(config.source.layers.get(name, ()))
     if not dates:
         raise InputError(
             f"dataset.source.layers has no files for modality {name!r}: add them, one per date, or remove it from "

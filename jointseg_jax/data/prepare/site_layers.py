@@ -36,7 +36,7 @@ def write_layers(
     for modality in recipe.modalities:
         first = modality is recipe.primary
         if first and recipe.simulate is not None:
-            found = [(*_simulate(source, recipe, modality, lattice), "simulated from the 1 m image")]
+            found = [_simulate(source, recipe, modality, lattice, date) for date in range(modality.dates)]
         else:
             found = [_read_layer(path, modality, lattice, recipe) for path in source.layers.get(modality.name, ())]
         files = []
@@ -142,10 +142,21 @@ def _write_layer(
     write_raster(path, stored, layout)
 
 
-def _simulate(source: SiteSource, recipe: Recipe, modality: Modality, lattice: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    """Simulates the first modality from the image: values `[h, w, bands]` and valid `[h, w]`."""
-    sensor = recipe.simulate
+def _simulate(
+    source: SiteSource, recipe: Recipe, modality: Modality, lattice: GeoBox, date: int
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Simulates a date of the first modality from the image: values `[h, w, bands]`, valid `[h, w]`, and a note.
+
+    The first date has the sensor of the recipe, each later one a shift, a gain and noise of its own.
+    """
+    sensor, note = recipe.simulate, "simulated from the 1 m image"
     assert sensor is not None
+    site = zlib.crc32(source.entry.name.encode())
+    own = (date,) if date else ()
+    if date:
+        state = np.random.SeedSequence([recipe.seed, site], spawn_key=own)
+        sensor = recipe.later.draw(sensor, np.random.default_rng(state))
+        note += f", sampled {sensor.shift[0]:+.2f} m down and {sensor.shift[1]:+.2f} m right"
     height, width = lattice.shape
     result = np.zeros((height, width, len(modality.bands)), np.float32)
     valid = np.zeros((height, width), bool)
@@ -153,10 +164,10 @@ def _simulate(source: SiteSource, recipe: Recipe, modality: Modality, lattice: G
     with open_aligned(source.image, refine(lattice, FINE_FACTOR), warp=recipe.warp, collar=True) as raster:
         for window in strips(height, width):
             values, inside = raster.read(window.pad(margin).scale(FINE_FACTOR))
-            rng = np.random.default_rng([recipe.seed, zlib.crc32(source.entry.name.encode()), window.row])
+            rng = np.random.default_rng(np.random.SeedSequence([recipe.seed, site, window.row], spawn_key=own))
             image = modality.decode(values[..., : len(modality.bands)])
             seen, seen_valid = sensor.observe(image, inside, rng=rng)
             core = np.s_[margin : margin + window.height, margin : margin + window.width]
             result[window.slices()] = seen[core]
             valid[window.slices()] = seen_valid[core]
-    return result, valid
+    return result, valid, note

@@ -12,8 +12,6 @@ from jointseg_jax import __version__
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.lattice import make_lattice
-from jointseg_jax.rasters.writer import Layout, write_raster
 from jointseg_jax.storage import formats
 from jointseg_jax.storage.files import read_json
 
@@ -193,24 +191,8 @@ def test_split_table_must_fit(own):
 
 def test_scenes_are_simulated(tmp_path, config):
     """A folder of <scene>/image + landcover becomes a dataset whose input is the sensor model's."""
-    from ml_collections import ConfigDict
-
-    from configs import scenes
-
     root = tmp_path / "scenes"
-    for seed, name in enumerate(("one", "two", "three")):
-        image, label = toy.ground(seed, 24, 24)
-        fine = make_lattice(toy.CRS, toy.LEFT + 300 * seed, toy.TOP, 1, 240, 240)
-        stretched = np.round(image * 250).astype(np.uint8)
-        write_raster(root / name / "image.tif", stretched, Layout(fine, "uint8", ("R", "G", "B"), rgb=True))
-        write_raster(
-            root / name / "landcover.tif", np.where(label, 3, 4).astype(np.uint8), Layout(fine, "uint8", ("c",))
-        )
-    made = scenes.build("scenes", ConfigDict({"root": str(root), "stages": "4x2.5", "control": "joint"}))
-    made.dataset.path = str(tmp_path / "dataset")
-    made.dataset.patch = 12
-    made.dataset.split.table = ConfigDict({"train": ("one",), "validation": ("two",), "test": ("three",)})
-    data = prepare(made.dataset, say=toy.quiet)
+    data = prepare(toy.scenes(root, tmp_path / "dataset").dataset, say=toy.quiet)
     assert data.contract.label == "built_proxy"
     assert data.contract.primary.units == "display"
     assert data.simulated is not None
