@@ -14,6 +14,9 @@ _SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate on: train, vali
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Checkpoint: best (by validation F1), latest, or a step.")
 _WEIGHTS = flags.DEFINE_string("weights", "ema", "Weights: ema (moving average) or raw.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results; by default WORKDIR/evaluation/...")
+_DATES = cli.define_number(
+    "dates", None, "Use only so many dates of each site, the first ones; by default all.", bounds.DATES
+)
 _TILE = cli.define_number(
     "tile",
     64,
@@ -46,6 +49,7 @@ def main() -> None:
     data = dataset.load(_DATASET.value or trained.meta.config["dataset"]["path"])
     name = _SPLIT.value if _DATASET.value is None else f"{file_name(str(data.description['name']))}-{_SPLIT.value}"
     name += "-augmented" if _AUGMENT.value else ""
+    name += "" if _DATES.value is None else f"-dates{_DATES.value}"
     name += "" if _DTYPE.value is None else f"-{_DTYPE.value}"
     evaluate(
         trained,
@@ -55,6 +59,7 @@ def main() -> None:
         tile=_TILE.value,
         augment=_AUGMENT.value,
         dtype=_DTYPE.value,
+        dates=_DATES.value,
     )
 
 

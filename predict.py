@@ -38,6 +38,9 @@ _KEEP_GRID = flags.DEFINE_boolean(
 _BANDS = flags.DEFINE_list(
     "bands", [], "Numbers (from 1) of the network's bands in the file, if the file does not name its bands."
 )
+_DATES = cli.define_number(
+    "dates", None, "Use only so many dates of each scene, the first ones; by default all.", bounds.DATES
+)
 _TILE = cli.define_number(
     "tile",
     64,
@@ -136,6 +139,7 @@ def _map_scene(trained: Any) -> None:
             keep_grid=_KEEP_GRID.value,
             bands=tuple(int(b) for b in _BANDS.value),
             files=single_files(path, contract, pathlib.Path(stacks)),
+            dates=_DATES.value,
         )
         map_scene(
             trained,
@@ -167,6 +171,7 @@ def _map_area(trained: Any, executor: "Executor") -> None:
         confidence=_CONFIDENCE.value,
         radiometry=_RADIOMETRY.value,
         bands=tuple(int(b) for b in _BANDS.value),
+        dates=_DATES.value,
     )
     area = None if _AOI.value is None else read_area(_AOI.value)
     source = pathlib.Path(str(_INPUT.value))

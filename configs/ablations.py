@@ -12,10 +12,24 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row: the config's argument, and overrides of fields without `--config.`."""
+    """One row of the study.
+
+    Attributes:
+        argument: of the config.
+        fields: overrides, without `--config.`.
+        dates: acquisitions that the network trains on.
+        judged: numbers of dates of further evaluations; each becomes a row such as "dates-4 on 1".
+    """
 
     argument: str = ""
     fields: tuple[str, ...] = ()
+    dates: int = 1
+    judged: tuple[int, ...] = ()
+
+    @property
+    def arguments(self) -> str:
+        """The whole argument of the config."""
+        return ",".join(filter(None, (self.argument, f"dates={self.dates}" if self.dates > 1 else "")))
 
 
 _LONG = 1.7  # training FLOPs of joint / those of bilinear in configs/scenes.py: equal cost instead of equal steps
@@ -28,6 +42,8 @@ ROWS = {
     "joint": Row("control=joint"),
     "joint-consistent": Row("control=joint", ("model.consistent=True",)),
     "joint-bicubic-base": Row("control=joint", ("model.back_projections=0",)),
+    "dates-4": Row("control=joint", dates=4, judged=(1, 8)),
+    "dates-8": Row("control=joint", dates=8, judged=(1, 4)),
     "coarse": Row("control=coarse"),
     "fine": Row("control=fine"),
     "stages-10": Row("stages=10"),

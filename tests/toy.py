@@ -121,10 +121,12 @@ def batch(reader, count: int) -> dict:
 
 
 def scenes(root: pathlib.Path, dataset: pathlib.Path, **changes: str) -> ConfigDict:
-    """Writes three scenes, and returns an experiment on their simulated input."""
+    """Writes three scenes unless they exist, and returns an experiment on their simulated input."""
     from configs import scenes as config
 
     for seed, name in enumerate(("one", "two", "three")):
+        if (root / name).exists():
+            continue
         image, label = ground(seed, 24, 24)
         fine = make_lattice(CRS, LEFT + 300 * seed, TOP, 1, 240, 240)
         stretched = np.round(image * 250).astype(np.uint8)

@@ -7,6 +7,7 @@ BATCH = whole(1, unit="windows", optional=True)
 HALO = whole(0, unit="input pixels")
 GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: pixel of the coarser bands
 WORKERS = whole(0, 10_000, unit="processes")
+DATES = whole(1, 10_000, optional=True)
 BAND = whole(1, 65_535)
 
 PROCESSES = whole(1, 1_000_000, optional=True)

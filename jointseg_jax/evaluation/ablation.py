@@ -88,8 +88,8 @@ class Study:
             Interrupted: a run was stopped.
         """
         missing = [run for run in runs if dataclasses.astuple(run) not in self._results]
-        for fold in dict.fromkeys(run.fold for run in missing):
-            self._prepare(fold)
+        for fold, dates in dict.fromkeys((run.fold, n) for run in missing for n in self._needed(run)):
+            self._prepare(fold, dates)
         failed: dict[Run, str] = {}
         with ThreadPoolExecutor(self._workers) as pool:
             try:
@@ -114,8 +114,8 @@ class Study:
     def report(self) -> None:
         """Writes study.json and the report of all finished runs."""
         for path in sorted((self._folder / "runs").glob(f"*/*/*/{RESULT}")):
-            result = read_json(path)
-            self._results[_key(result)] = result
+            for result in _records(path):
+                self._results[_key(result)] = result
         if self._results:
             results = [self._results[key] for key in sorted(self._results)]
             write_json(self._folder / _STUDY, results)
@@ -127,30 +127,44 @@ class Study:
             return
         workdir.mkdir(parents=True, exist_ok=True)
         row = self.rows[run.row]
-        argument = f"fold={run.fold}" + (f",{row.argument}" if row.argument else "")
+        argument = f"fold={run.fold}" + (f",{row.arguments}" if row.arguments else "")
         self._call(
             "train.py",
             f"--config={self._config}:{argument}",
             f"--workdir={workdir}",
             f"--config.seed={run.seed}",
-            f"--config.dataset.path={self._dataset(run.fold)}",
+            f"--config.dataset.path={self._dataset(run.fold, row.dates)}",
             *(f"--config.{field}" for field in row.fields),
             *self._overrides,
             log=workdir,
             costs=True,
         )
         self._call("evaluate.py", f"--workdir={workdir}", f"--tile={_TILE}", log=workdir)
-        write_json(workdir / RESULT, result_of(run, workdir))
+        results = [result_of(run, workdir)]
+        for dates in row.judged:
+            output = workdir / "evaluation" / f"dates{dates}"
+            flags = [f"--tile={_TILE}", f"--dates={dates}", f"--output={output}"]
+            if dates > row.dates:
+                flags.append(f"--dataset={self._dataset(run.fold, dates)}")
+            self._call("evaluate.py", f"--workdir={workdir}", *flags, log=workdir)
+            name = f"{run.row} on {dates}"
+            results.append({**result_of(run, workdir, output.name), "row": name, "same_run_as": run.row})
+        write_json(workdir / RESULT, results if row.judged else results[0])
 
-    def _prepare(self, fold: str) -> None:
-        path = self._dataset(fold)
+    def _needed(self, run: Run) -> list[int]:
+        """The numbers of dates of the datasets that a run reads; the dates of one begin those of a larger one."""
+        row = self.rows[run.row]
+        return [row.dates, *(dates for dates in row.judged if dates > row.dates)]
+
+    def _prepare(self, fold: str, dates: int) -> None:
+        path = self._dataset(fold, dates)
         path.mkdir(parents=True, exist_ok=True)
         fields = [field for field in self._overrides if field.startswith("--config.dataset.")]
-        config = f"--config={self._config}:fold={fold}"
-        self._call("prepare.py", config, f"--config.dataset.path={path}", *fields, log=path.parent / f"{fold}-log")
+        config = f"--config={self._config}:fold={fold}" + (f",dates={dates}" if dates > 1 else "")
+        self._call("prepare.py", config, f"--config.dataset.path={path}", *fields, log=path.parent / f"{path.name}-log")
 
-    def _dataset(self, fold: str) -> pathlib.Path:
-        return self._folder / "datasets" / fold
+    def _dataset(self, fold: str, dates: int) -> pathlib.Path:
+        return self._folder / "datasets" / (fold if dates == 1 else f"{fold}-dates{dates}")
 
     def _call(self, program: str, *arguments: str, log: pathlib.Path, costs: bool = False) -> None:
         """Runs a program to its end; adds its CPU seconds to the run's cost.
@@ -194,7 +208,7 @@ class Study:
             process.terminate()
 
     def _line(self, run: Run) -> str:
-        found = read_json(run.workdir(self._folder) / RESULT)
+        found = _records(run.workdir(self._folder) / RESULT)[0]
         return f"F1 {found['f1']:.3f}" + (f", PSNR {found['psnr_1m']:.2f} dB" if found["psnr_1m"] is not None else "")
 
 
@@ -202,12 +216,18 @@ def _key(result: dict[str, Any]) -> tuple[str, str, int]:
     return str(result["row"]), str(result["fold"]), int(result["seed"])
 
 
-def result_of(run: Run, workdir: pathlib.Path) -> dict[str, Any]:
+def _records(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The records of a finished run: its own, then those on other numbers of dates."""
+    found = read_json(path)
+    return list(found) if isinstance(found, list) else [found]
+
+
+def result_of(run: Run, workdir: pathlib.Path, evaluation: str = "test") -> dict[str, Any]:
     """The record of a finished run, from its files.
 
     `seconds` are CPU seconds of the training, compiling and validation included.
     """
-    metrics = read_json(workdir / "evaluation" / "test" / "metrics.json")
+    metrics = read_json(workdir / "evaluation" / evaluation / "metrics.json")
     overall = metrics["overall"]
     stages = {stage["scale"]: stage for stage in overall["stages"]}
     one, first = stages.get(10.0, {}), stages.get(4.0, {})

@@ -35,6 +35,7 @@ def evaluate(
     tile: int,
     augment: bool = False,
     dtype: str | None = None,
+    dates: int | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Evaluates a network on a split and writes the results.
@@ -48,6 +49,7 @@ def evaluate(
         augment: map with augmentation, measure the quality of its confidence, and store that beside the checkpoint.
             Nothing is stored for the training split, because a network is more certain there than elsewhere.
         dtype: of the computation, see `Predictor`.
+        dates: use only so many dates of each site, the first ones; None for all.
         say: receives the lines of the report.
 
     Returns:
@@ -57,24 +59,27 @@ def evaluate(
         InputError: the dataset does not fit, is damaged or has no ground in the split, or the folder holds other files.
     """
     folder = pathlib.Path(folder)
-    check_contract(trained.meta.contract, data)
+    contract = trained.meta.contract
+    check_contract(contract, data, dates)
     sites = data.sites_of(split)
     site_record.check_rasters(data, sites, deep=True)
-    signal = data_range(trained.meta.contract)
+    signal = data_range(contract)
     bounds.TILE.check("--tile", tile)
     tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
     names = [_METRICS, *(f"{site.name}.png" for site in sites)]
     with claim(folder, "evaluation", names=names, older=_made_without_marker) as taken:
-        halo = halo_for(trained, data.scene(sites[0].name, trained.meta.contract), say=say)
+        scenes = [data.scene(site.name, contract).first_dates(dates) for site in sites]
+        halo = halo_for(trained, scenes[0], say=say)
         predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
-        check_room(predictor)
+        check_room(predictor, dates=max(scene.dates for scene in scenes))
         by_site: dict[str, ScoreCounts] = {}
         for number, site in enumerate(sites, start=1):
             drawer = Panels(data, site, trained)
-            by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer)
+            by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer, dates)
             drawer.save(folder / f"{site.name}.png")
             say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 evaluated")
         metrics = _assemble(predictor, data, split, sites, by_site, signal)
+        metrics["dates"] = max(len(layers) for scene in scenes for layers in scene.layers.values())
         write_json(folder / _METRICS, metrics)
         taken.sweep(names)  # removes panels of sites that only an earlier evaluation covered
     say(table(metrics))

@@ -100,14 +100,11 @@ class ScoreCounts:
         }
 
 
-def check_contract(trained: Contract, data: Dataset) -> None:
-    """Raises `InputError` if a dataset does not fit a network trained under `trained`."""
-    found = differences(
-        trained,
-        data.contract.replace(
-            modalities=tuple(m for m in data.contract.modalities if m.name in {t.name for t in trained.modalities})
-        ),
-    )
+def check_contract(trained: Contract, data: Dataset, dates: int | None = None) -> None:
+    """Raises `InputError` if a dataset, or its first dates, does not fit a network trained under `trained`."""
+    wanted = {m.name for m in trained.modalities}
+    own = data.contract.replace(modalities=tuple(m for m in data.contract.modalities if m.name in wanted))
+    found = differences(trained, own.first_dates(dates))
     if found:
         raise InputError(
             f"{data.root} does not fit the network ({found[0]}): prepare a dataset with the same modalities and units"
@@ -127,7 +124,12 @@ def data_range(contract: Contract) -> float:
 
 
 def evaluate_site(
-    predictor: Predictor, data: Dataset, site: Site, split: str, on_tile: Callable[[Tile], None] | None = None
+    predictor: Predictor,
+    data: Dataset,
+    site: Site,
+    split: str,
+    on_tile: Callable[[Tile], None] | None = None,
+    dates: int | None = None,
 ) -> ScoreCounts:
     """Maps a site and counts its pixels on the ground of `split`.
 
@@ -137,9 +139,10 @@ def evaluate_site(
         site: one of its sites.
         split: the split to count.
         on_tile: called for every tile.
+        dates: use only so many, the first ones; None for all.
     """
     contract = predictor.trained.meta.contract
-    scene = data.scene(site.name, contract)
+    scene = data.scene(site.name, contract).first_dates(dates)
     threshold = predictor.trained.meta.calibration.threshold
     handles = Handles()
     total = ScoreCounts()

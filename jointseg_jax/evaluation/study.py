@@ -103,6 +103,7 @@ def _extent(results: Sequence[Mapping[str, Any]]) -> str:
     folds = sorted({str(r["fold"]) for r in results})
     seeds = sorted({int(r["seed"]) for r in results})
     steps = sorted({int(r["steps"]) for r in results})
+    results = [r for r in results if "same_run_as" not in r]
     hours = sum(float(r["seconds"]) for r in results) / 3600
     return (
         f"{len(results)} runs, {hours:.1f} CPU hours of training. Folds (the scene left out): {', '.join(folds)}. "

@@ -69,7 +69,7 @@ def map_scene(
         _report_scene(path, opened, say)
         halo = halo_for(trained, scene, say=say)
         predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
-        check_room(predictor)
+        check_room(predictor, dates=scene.dates)
         _report_network(predictor, say)
         product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)
     _report_map(product, scene, trained.meta.contract.label, say)

@@ -151,6 +151,13 @@ class Contract:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def first_dates(self, count: int | None) -> "Contract":
+        """The contract of the first dates of the same data; None for all."""
+        if count is None:
+            return self
+        kept = tuple(dataclasses.replace(m, dates=min(m.dates, count)) for m in self.modalities)
+        return self.replace(modalities=kept)
+
 
 def upgraded(fields: Any) -> Any:
     """The JSON values of a contract; an early version stated `dates` once, for all modalities."""
@@ -178,8 +185,9 @@ def common_spacing(modalities: tuple[Modality, ...]) -> float:
 def differences(trained: Contract, given: Contract) -> list[str]:
     """Lists, one sentence each, why a network trained under `trained` cannot take data under `given`; empty if it can.
 
-    Names, bands, spacing, units and dates must agree. Statistics may differ because they belong to the training split.
-    Dtype, nodata, scale and offset may differ because each file is decoded with its own.
+    Names, bands, spacing and units must agree. Statistics may differ because they belong to the training split. Dtype,
+    nodata, scale and offset may differ because each file is decoded with its own. A modality that was trained with
+    several dates may have any number of them, any other has one.
     """
     found = []
     by_name = {m.name: m for m in given.modalities}
@@ -188,10 +196,15 @@ def differences(trained: Contract, given: Contract) -> list[str]:
         if have is None:
             found.append(f"modality {want.name!r} is missing")
             continue
-        for field in ("bands", "spacing", "units", "dates"):
+        for field in ("bands", "spacing", "units"):
             a, b = getattr(want, field), getattr(have, field)
             if a != b:
                 found.append(f"modality {want.name!r} has {field} {b} where the network was trained with {a}")
+        if have.dates > 1 and want.dates == 1:
+            found.append(
+                f"modality {want.name!r} has {have.dates} dates where the network was trained with one; --dates=1 uses "
+                "the first"
+            )
         if have.optional and not want.optional:
             found.append(f"modality {want.name!r} is absent at some sites, which the network was never trained for")
     for field in ("image_bands", "label", "classes"):

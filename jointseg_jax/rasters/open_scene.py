@@ -40,10 +40,12 @@ def open_scene(
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
     files: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
+    dates: int | None = None,
 ) -> OpenedScene:
     """Opens a raster, or a folder with one raster per modality (`s2.tif`, `s1.tif`, ...; a site of a dataset is one).
 
-    Several dates of a modality are `s2_0.tif`, `s2_1.tif`, ... in order.
+    Several dates of a modality are `s2_0.tif`, `s2_1.tif`, ... in order. A network that was trained with several maps
+    any number of them.
 
     Args:
         path: raster file or folder.
@@ -54,17 +56,23 @@ def open_scene(
         keep_grid: accept any CRS and pixel size, and produce the map on that grid refined ten times.
         bands: one-based numbers of the first modality's bands in the file, if band names do not identify them.
         files: modality -> one file per date, if `path` does not determine them.
+        dates: use only so many dates, the first ones; None for all.
 
     Raises:
         InputError: the scene breaks the contract or cannot be read.
     """
     path = pathlib.Path(path)
-    known = find_files(path, contract) if files is None else {k: [*map(pathlib.Path, v)] for k, v in files.items()}
+    known = (
+        find_files(path, contract, dates)
+        if files is None
+        else {k: [*map(pathlib.Path, v)][:dates] for k, v in files.items()}
+    )
     try:
         opened = open_files(path.stem, known, contract, mode=mode, keep_grid=keep_grid, bands=bands)
     except NotMetric as error:
         raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
     asked = {"radiometry": mode, "keep_grid": str(keep_grid), "bands": str(bands)}
+    asked |= {} if dates is None else {"dates": str(dates)}
     read = tuple(file for file, _, _ in stamps_of(known))
     return dataclasses.replace(opened, path=path, asked=asked, files=read)
 
@@ -115,8 +123,8 @@ def open_files(
     return OpenedScene(Scene(name, lattice, layers, contract), decisions, valid[contract.primary.name])
 
 
-def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
-    """Finds the files by modality, one per date; none for an absent optional modality."""
+def find_files(path: pathlib.Path, contract: Contract, dates: int | None = None) -> dict[str, list[pathlib.Path]]:
+    """Finds the files by modality, one per date (the first `dates`, or all); none for an absent optional modality."""
     if not path.exists():
         raise InputError(f"{path} does not exist: give a raster or a folder with one raster per modality")
     if path.is_file() and not is_raster(path):
@@ -127,7 +135,7 @@ def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib
     files = {}
     for modality in contract.modalities:
         if path.is_dir():
-            found = _dated(path, modality.name)
+            found = _dated(path, modality.name)[:dates]
         else:
             found = [path] if modality is contract.primary else []
         if not found and not modality.optional:
@@ -135,11 +143,10 @@ def find_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib
                 f"{path} has no raster of modality {modality.name!r}, but the network was trained on "
                 f"{[m.name for m in contract.modalities]}: give a folder with one raster for each, such as s2.tif"
             )
-        if found and len(found) != modality.dates:
+        if len(found) > 1 and modality.dates == 1:
             raise InputError(
                 f"{path} has {[f.name for f in found]} for modality {modality.name!r}, but the network was trained on "
-                f"{modality.dates} per site: give {modality.dates}, named {modality.name}.tif or "
-                f"{modality.name}_0.tif, {modality.name}_1.tif, ... by date"
+                f"one date: give one, named {modality.name}.tif, or add --dates=1 to use the first"
             )
         files[modality.name] = found
     return files

@@ -119,6 +119,17 @@ class Scene:
             layer.modality.units == primary.units and layer.adjustment is None for layer in self.layers[primary.name]
         )
 
+    @property
+    def dates(self) -> int:
+        """Length of the date axis of `read`: that of the network's training, or the scene's own if it is longer."""
+        return max([self.contract.dates, *(len(layers) for layers in self.layers.values())])
+
+    def first_dates(self, count: int | None) -> "Scene":
+        """The scene with its first dates only; None for all."""
+        if count is None:
+            return self
+        return dataclasses.replace(self, layers={name: layers[:count] for name, layers in self.layers.items()})
+
     def read(self, window: Window, handles: Handles) -> dict[str, dict[str, np.ndarray]]:
         """Reads every modality over a window of the 10 m lattice, which may reach beyond the scene.
 
@@ -130,7 +141,7 @@ class Scene:
 
     def read_modality(self, modality: Modality, window: Window, handles: Handles) -> dict[str, np.ndarray]:
         """One modality of `read`."""
-        dates = self.contract.dates
+        dates = self.dates
         values = np.zeros((dates, window.height, window.width, len(modality.bands)), np.float32)
         valid = np.zeros((dates, window.height, window.width), bool)
         factor = round(modality.spacing / COARSE_SPACING)

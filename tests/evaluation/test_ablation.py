@@ -40,6 +40,32 @@ ROWS = {"bilinear": Row("control=bilinear"), "coarse": Row("control=coarse", ("o
 """
 
 
+DATED = """
+import pathlib
+import sys
+
+sys.path.insert(0, {tests!r})
+import toy
+
+from configs import common
+
+FOLDS = ("three",)
+
+
+def get_config(arg=None):
+    given = common.parse_arg(arg, fold="three", control="bilinear", dates="1")
+    config = toy.scenes(pathlib.Path({raw!r}), "unset", control=given.control, dates=given.dates)
+    config.steps, config.validate_every, config.checkpoint_every = 2, 2, 2
+    config.mesh.data, config.panels = 1, 0
+    return config
+"""
+DATED_ROWS = """
+from configs.ablations import Row
+
+ROWS = {"dates-2": Row("control=bilinear", dates=2, judged=(1, 3))}
+"""
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
@@ -77,6 +103,31 @@ def test_a_study_from_end_to_end(config, capfd):
     (other / "study.json").write_bytes((folder / "study.json").read_bytes())
     assert ablation.main([str(config), str(other), *command[2:]]) == 0
     assert not (other / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_network_of_several_dates_has_a_row_for_every_number(tmp_path, capfd):
+    (tmp_path / "ablations.py").write_text(DATED_ROWS)
+    path = tmp_path / "experiment.py"
+    path.write_text(DATED.format(tests=str(TESTS), raw=str(tmp_path / "raw")))
+    folder = tmp_path / "out"
+    assert ablation.main([str(path), str(folder)]) == 0, capfd.readouterr().err
+    results = json.loads((folder / "study.json").read_text())
+    assert [r["row"] for r in results] == ["dates-2", "dates-2 on 1", "dates-2 on 3"]
+    evaluations = folder / "runs" / "dates-2" / "three" / "seed0" / "evaluation"
+    found = [json.loads((evaluations / k / "metrics.json").read_text()) for k in ("test", "dates1", "dates3")]
+    assert [m["dates"] for m in found] == [2, 1, 3]
+    assert len({m["overall"]["calibration_error"] for m in found}) == 3
+    assert sorted(p.name for p in (folder / "datasets").iterdir() if "log" not in p.name) == [
+        "three-dates2",
+        "three-dates3",
+    ]
+    report = (folder / "report.md").read_text()
+    assert "1 runs" in report
+    assert "| dates-2 on 3 | 1 |" in report
+    at = (evaluations / "dates3" / "metrics.json").stat().st_mtime_ns
+    assert ablation.main([str(path), str(folder)]) == 0
+    assert (evaluations / "dates3" / "metrics.json").stat().st_mtime_ns == at
 
 
 @pytest.mark.slow

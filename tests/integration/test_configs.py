@@ -34,7 +34,7 @@ def contract_of(config):
 
 def build_row(name, row):
     """A config with the overrides of a row of the study."""
-    config = CONFIGS[name].get_config(row.argument or None)
+    config = CONFIGS[name].get_config(row.arguments or None)
     for field in row.fields:
         path, _, value = field.partition("=")
         *groups, key = path.split(".")
@@ -120,6 +120,17 @@ def test_capacity_is_the_joint_network_without_supervision():
     joint, capacity = dubai.get_config(), dubai.get_config("control=capacity")
     assert joint.model.to_dict() == capacity.model.to_dict()
     assert capacity.loss.sr == 0.0 < joint.loss.sr
+
+
+def test_dates_have_a_dataset_of_their_own():
+    for module, path in ((dubai, "datasets/dubai-scene2"), (scenes, "datasets/scenes")):
+        fold = "fold=scene2," if module is dubai else ""
+        one, four = module.get_config(f"{fold}dates=1"), module.get_config(f"{fold}dates=4")
+        assert (one.dataset.path, four.dataset.path) == (path, f"{path}-dates4")
+        assert (contract_of(one).dates, contract_of(four).dates) == (1, 4)
+        assert (one.data.date_dropout, four.data.date_dropout) == (0.0, 1.0)
+        with pytest.raises(InputError, match="config argument dates=0"):
+            module.get_config("dates=0")
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -1,5 +1,6 @@
 """Folders as they come: one file per band, products as .SAFE, what lies beside a scene."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -78,6 +79,15 @@ def test_several_dates_are_several_scenes(tmp_path):
     ]
     entries, refused = open_all(found, CONTRACT)
     assert (len(entries), refused) == (2, [])
+
+
+def test_a_network_of_several_dates_maps_a_scene_of_one(tmp_path):
+    bands_of(tmp_path, "SENTINEL-2_MSI_50RKV_{}_2021-06-01.tif", RADIO_ADD_OFFSET=-1000)
+    contract = CONTRACT.replace(modalities=(dataclasses.replace(S2, dates=3),))
+    (entry,), refused = open_all(find_scenes(tmp_path, contract, tmp_path / "made"), contract)
+    assert refused == []
+    read = entry.scene.read(Window(0, 0, 24, 24), Handles())["s2"]
+    assert read["valid"].all((1, 2)).tolist() == [True, False, False]
 
 
 def test_what_lies_beside_a_scene_is_left_out_with_a_line(tmp_path):

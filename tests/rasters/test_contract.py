@@ -92,7 +92,10 @@ def test_units_are_known():
         (Contract((dataclasses.replace(S2, units="display"),), CONTRACT.image_bands), "units display"),
         (Contract((dataclasses.replace(S2, name="other"),), CONTRACT.image_bands), "'s2' is missing"),
         (CONTRACT.replace(label="built_proxy"), "label is built_proxy"),
-        (Contract((dataclasses.replace(S2, dates=2),), CONTRACT.image_bands), "dates 2"),
+        (
+            Contract((dataclasses.replace(S2, dates=2),), CONTRACT.image_bands),
+            "2 dates where the network was trained with one",
+        ),
         (Contract((dataclasses.replace(S2, optional=True),), CONTRACT.image_bands), "absent at some sites"),
         (Contract((dataclasses.replace(S2, offset=0.0, scale=2e-4, nodata=9.0),), CONTRACT.image_bands), None),
     ],
@@ -100,6 +103,18 @@ def test_units_are_known():
 def test_differences_are_sentences(given, message):
     found = differences(CONTRACT, given)
     assert (found == []) if message is None else any(message in f for f in found)
+
+
+@pytest.mark.parametrize("dates", [1, 2, 5])
+def test_a_network_of_several_dates_takes_any_number(dates):
+    several, given = (
+        Contract((dataclasses.replace(S2, dates=count), dataclasses.replace(S2, name="dem")), CONTRACT.image_bands)
+        for count in (3, dates)
+    )
+    assert differences(several, given) == []
+    more = given.replace(modalities=(given.modalities[0], dataclasses.replace(given.modalities[1], dates=2)))
+    assert "modality 'dem' has 2 dates where the network was trained with one" in differences(several, more)[0]
+    assert differences(several, more.first_dates(1)) == []
 
 
 @pytest.mark.parametrize("units", ["reflectance", "dB", "m", "index"])

@@ -120,8 +120,9 @@ def test_dates_are_taken_in_order_and_counted(tmp_path):
     assert values.shape == (11, 30, 40, 3)
     np.testing.assert_allclose(values.mean((1, 2, 3)), 0.0225 + 0.01 * np.arange(11), atol=1e-3)
     write_scene(tmp_path / "s2.tif", RADIO_ADD_OFFSET=-1000)
-    with pytest.raises(InputError, match="but the network was trained on 11 per site"):
-        open_scene(tmp_path, contract)
+    assert open_scene(tmp_path, contract).scene.dates == 12
+    with pytest.raises(InputError, match=r"s2_10\.tif'\] .* but the network was trained on one date"):
+        open_scene(tmp_path, REFLECTANCE)
 
 
 @pytest.mark.parametrize(

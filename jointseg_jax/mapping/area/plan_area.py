@@ -72,7 +72,8 @@ def _plan_area(
     say: Callable[[str], None],
 ) -> product_plan.Plan:
     check_settings(trained, settings)
-    key = product_plan.catalogue_key(trained.meta.contract, settings.radiometry, settings.bands)
+    opening = (settings.radiometry, settings.bands, settings.dates)
+    key = product_plan.catalogue_key(trained.meta.contract, *opening)
     scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
     made = (product / "inputs").absolute()  # the virtual rasters that `find` writes
     read = [path for scene in scenes for path, *_ in scene.stamps]
@@ -122,7 +123,7 @@ def _scenes(
     say: Callable[[str], None],
 ) -> tuple[list[CatalogueScene], list[Refused]]:
     contract = trained.meta.contract
-    found = find_scenes(source, contract, product / "inputs", say=say)
+    found = find_scenes(source, contract, product / "inputs", dates=settings.dates, say=say)
     known = product_plan.known_scenes(product, key, contract)
     with tqdm.tqdm(total=len(found), unit="scene", leave=False, disable=None) as bar:
         scenes, refused = open_all(

@@ -39,7 +39,7 @@ class Settings:
         halo: see `Predictor`; 0 before it is measured.
         tile, batch, augment, dtype: see `Predictor`.
         image, confidence: whether these rasters are written.
-        radiometry, bands: see `rasters.open_scene`.
+        radiometry, bands, dates: see `rasters.open_scene`.
     """
 
     grid: int = GRID
@@ -52,6 +52,7 @@ class Settings:
     confidence: bool = False
     radiometry: str = "contract"
     bands: tuple[int, ...] = ()
+    dates: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _write(
     about = {
         "identity": identity,
         "network": dict(plan.network),
-        "settings": typed.plain(plan.settings),
+        "settings": _plain(plan.settings),
         "features_sha256": _digest(features),
         **plan.about,
     }
@@ -223,9 +224,10 @@ def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[st
     return listed.entries(contract) if listed.key == key else {}
 
 
-def catalogue_key(contract: Contract, mode: str, bands: tuple[int, ...]) -> str:
+def catalogue_key(contract: Contract, mode: str, bands: tuple[int, ...], dates: int | None = None) -> str:
     """A digest of the settings that decide how a scene is opened."""
-    return _digest({"contract": typed.plain(contract), "mode": mode, "bands": list(bands)})
+    key = {"contract": typed.plain(contract), "mode": mode, "bands": list(bands)}
+    return _digest(key if dates is None else {**key, "dates": dates})
 
 
 def _read(path: pathlib.Path) -> tuple[_Header, tuple[_Feature, ...]]:
@@ -257,11 +259,16 @@ def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catal
     ]
     return {
         "network": _digest({k: plan.network[k] for k in ("step", "weights", "sha256")}),
-        "settings": _digest({k: v for k, v in typed.plain(plan.settings).items() if k != "grid"}),
+        "settings": _digest({k: v for k, v in _plain(plan.settings).items() if k != "grid"}),
         "area": _digest([[f["properties"]["tile"], f["geometry"]] for f in features]),
         "scenes": _digest(read),
         "contents": _digest([s.contents for s in scenes]),
     }
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The JSON values of settings; those that older plans lack only if they are set."""
+    return {k: v for k, v in typed.plain(settings).items() if k != "dates" or v is not None}
 
 
 def _digest(value: Any) -> str:

@@ -88,7 +88,7 @@ class TileWork:
                 f"{self._product / product_plan.PLAN} was made with: restore the checkpoint, or choose another --output"
             )
         predictor = make_predictor(trained, plan.settings)
-        check_room(predictor)
+        check_room(predictor, dates=max(listed.scene.dates for listed in scenes.values()))
         return _State(predictor, plan, {t.name: t for t in plan.tiles}, scenes)
 
 

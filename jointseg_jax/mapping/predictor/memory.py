@@ -38,9 +38,12 @@ class Memory:
         return f"{self.device / 1e9:.2g} GB on each of its devices and {self.host / 1e9:.2g} GB of memory"
 
 
-def memory(predictor: Predictor) -> Memory:
-    """Computes the bound for a predictor; compiles the network to measure its buffers."""
-    inputs, fine = _inputs(predictor)
+def memory(predictor: Predictor, dates: int | None = None) -> Memory:
+    """Computes the bound for a predictor; compiles the network to measure its buffers.
+
+    `dates` is that of `check_room`.
+    """
+    inputs, fine = _inputs(predictor, dates)
     spread_out = parallel.over_samples(predictor.mesh)
     forward = predict_tiles.lower(
         predictor.model,
@@ -66,24 +69,25 @@ def memory(predictor: Predictor) -> Memory:
     )
 
 
-def check_room(predictor: Predictor, limit: int | None = None) -> None:
+def check_room(predictor: Predictor, limit: int | None = None, dates: int | None = None) -> None:
     """Checks that the windows fit into this machine's memory.
 
     Args:
         predictor: of the mapping.
         limit: bytes of memory; by default what this process may use.
+        dates: of the scenes (`Scene.dates`); by default those of the training.
 
     Raises:
         InputError: they do not fit. If the input alone is too large, this is raised before anything is compiled.
     """
     members, core = MEMBERS if predictor.augment else 1, predictor.tile * FINE_FACTOR
-    least = 3 * members * _bytes(_inputs(predictor)) + 8 * predictor.batch * core**2  # see `memory`
+    least = 3 * members * _bytes(_inputs(predictor, dates)) + 8 * predictor.batch * core**2  # see `memory`
     if limit is None and least < _SURELY_FITS:
         return
     limit = memory_limit() if limit is None else limit
     need = least
     if least <= limit and jax.default_backend() == "cpu":  # other devices raise their own out-of-memory error
-        found = memory(predictor)
+        found = memory(predictor, dates)
         need = found.device + found.host
     if need > limit:
         raise InputError(
@@ -92,9 +96,10 @@ def check_room(predictor: Predictor, limit: int | None = None) -> None:
         )
 
 
-def _inputs(predictor: Predictor) -> tuple[Any, Any]:
+def _inputs(predictor: Predictor, dates: int | None) -> tuple[Any, Any]:
     """Shapes of a batch's input, and of its 1 m image if the network segments one."""
     side, contract = predictor.tile + 2 * predictor.halo, predictor.trained.meta.contract
+    dates = contract.dates if dates is None else dates
     spread_out = parallel.over_samples(predictor.mesh)
 
     def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
@@ -102,8 +107,8 @@ def _inputs(predictor: Predictor) -> tuple[Any, Any]:
 
     inputs = {
         m.name: {
-            "values": array(np.float32, contract.dates, side, side, len(m.bands)),
-            "valid": array(bool, contract.dates, side, side),
+            "values": array(np.float32, dates, side, side, len(m.bands)),
+            "valid": array(bool, dates, side, side),
         }
         for m in contract.modalities
     }

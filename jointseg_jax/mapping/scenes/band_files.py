@@ -61,9 +61,8 @@ class BandFiles:
             matches = at_spacing(match_names(names, band), names, modality.spacing)
             if not matches and modality.optional:
                 return []
-            if len(matches) != 1 or modality.dates > 1:
+            if len(matches) != 1:
                 what = "more than one file" if matches else "no file"
-                what = what if modality.dates == 1 else f"one date, not {modality.dates},"
                 raise InputError(
                     f"scene {self.id} in {first.parent} has {what} for band {band} of modality {modality.name!r} (its "
                     f"bands: {', '.join(names)}): add or remove files, or give a folder with one raster per modality, "

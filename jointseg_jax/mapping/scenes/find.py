@@ -72,6 +72,7 @@ def find_scenes(
     contract: Contract,
     inputs: str | os.PathLike[str],
     *,
+    dates: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[SceneFiles]:
     """Finds the scenes of a path.
@@ -82,6 +83,7 @@ def find_scenes(
             `collection.json`); a prepared dataset.
         contract: of the network's training.
         inputs: folder for the virtual rasters that stack separate band files.
+        dates: of every scene, use only so many, the first ones; None for all.
         say: receives a line for each skipped file.
 
     Raises:
@@ -98,12 +100,12 @@ def find_scenes(
     if path.is_file():
         return [_raster(path, contract)]
     if (path / "dataset.json").is_file():
-        return _sites(load(path), contract)
+        return _sites(load(path), contract, dates)
     catalogue = next((path / name for name in _STAC_NAMES if (path / name).is_file()), None)
     if catalogue is not None:
         return _distinct(_from_stac(catalogue, contract, inputs), path)
     found = [_of_bands(scene, contract, inputs) for scene in _one(path, contract)] or _inside(
-        path, contract, inputs, say
+        path, contract, inputs, dates, say
     )
     if not found:
         first = contract.primary.name
@@ -147,13 +149,13 @@ def _one(folder: pathlib.Path, contract: Contract) -> list[BandFiles]:
 
 
 def _inside(
-    folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, say: Callable[[str], None]
+    folder: pathlib.Path, contract: Contract, inputs: pathlib.Path, dates: int | None, say: Callable[[str], None]
 ) -> list[SceneFiles]:
     """Finds the scenes in a folder: sub-folders, rasters, and groups of rasters."""
     if _is_scene(folder, contract):
-        return [_folder(folder, contract)]
+        return [_folder(folder, contract, dates)]
     folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-    found = [_folder(p, contract) for p in folders if _is_scene(p, contract)]
+    found = [_folder(p, contract, dates) for p in folders if _is_scene(p, contract)]
     found += [_of_bands(scene, contract, inputs) for p in folders for scene in _one(p, contract)]
     scenes, rest = group(_rasters(folder), contract)
     found += [_of_bands(scene, contract, inputs) for scene in scenes]
@@ -190,10 +192,10 @@ def _is_first(file: pathlib.Path, contract: Contract) -> bool:
     return re.fullmatch(rf"{re.escape(contract.primary.name)}(?:_\d+)?\.tif", file.name) is not None
 
 
-def _folder(path: pathlib.Path, contract: Contract) -> SceneFiles:
+def _folder(path: pathlib.Path, contract: Contract, dates: int | None) -> SceneFiles:
     first = next(f for f in sorted(path.iterdir()) if _is_first(f, contract))
     date, cloud = _said(first, path.name)
-    return SceneFiles(path.name, functools.partial(find_files, path, contract), date, cloud)
+    return SceneFiles(path.name, functools.partial(find_files, path, contract, dates), date, cloud)
 
 
 def _raster(path: pathlib.Path, contract: Contract) -> SceneFiles:
@@ -243,9 +245,10 @@ def _distinct(found: list[SceneFiles], path: pathlib.Path) -> list[SceneFiles]:
     return found
 
 
-def _sites(data: Dataset, contract: Contract) -> list[SceneFiles]:
+def _sites(data: Dataset, contract: Contract, dates: int | None) -> list[SceneFiles]:
     wanted = {m.name for m in contract.modalities}
     own = data.contract.replace(modalities=tuple(m for m in data.contract.modalities if m.name in wanted))
+    own = own.first_dates(dates)
     found = differences(contract, own)
     if found:
         raise InputError(
@@ -254,22 +257,22 @@ def _sites(data: Dataset, contract: Contract) -> list[SceneFiles]:
     return [
         SceneFiles(
             name,
-            functools.partial(_site_files, data, name, wanted),
+            functools.partial(_site_files, data, name, wanted, dates),
             _when(site.date),
-            opened=functools.partial(_open_site, data, name, contract),
+            opened=functools.partial(_open_site, data, name, contract, dates),
         )
         for name, site in data.sites.items()
     ]
 
 
-def _site_files(data: Dataset, name: str, wanted: set[str]) -> dict[str, list[pathlib.Path]]:
-    return {k: [data.root / p for p in v] for k, v in data.sites[name].layers.items() if k in wanted}
+def _site_files(data: Dataset, name: str, wanted: set[str], dates: int | None) -> dict[str, list[pathlib.Path]]:
+    return {k: [data.root / p for p in v[:dates]] for k, v in data.sites[name].layers.items() if k in wanted}
 
 
-def _open_site(data: Dataset, name: str, contract: Contract) -> OpenedScene:
+def _open_site(data: Dataset, name: str, contract: Contract, dates: int | None) -> OpenedScene:
     """Opens a site; preparation has already decided how its values are interpreted."""
     site_record.check_rasters(data, [data.sites[name]], deep=False)
-    scene = data.scene(name, contract)
+    scene = data.scene(name, contract).first_dates(dates)
     layers = {
         modality: tuple(dataclasses.replace(layer, path=str(pathlib.Path(layer.path).absolute())) for layer in own)
         for modality, own in scene.layers.items()

@@ -31,6 +31,11 @@ class MergedScene(Scene):
     corners: tuple[tuple[int, int], ...] = ()
 
     @property
+    def dates(self) -> int:
+        """See `Scene`; that of the part with most."""
+        return max(part.dates for part in self.parts)
+
+    @property
     def own_units(self) -> bool:
         """See `Scene`; true if it holds for all parts."""
         return all(part.own_units for part in self.parts)
@@ -41,7 +46,7 @@ class MergedScene(Scene):
 
     def read_chosen(self, window: Window, handles: Handles) -> tuple[dict[str, dict[str, np.ndarray]], np.ndarray]:
         """Like `read`; also returns the number of each pixel's scene: uint8 `[h, w]`, 255 for none."""
-        size = (self.contract.dates, window.height, window.width)
+        size = (self.dates, window.height, window.width)
         result = {
             m.name: {"values": np.zeros((*size, len(m.bands)), np.float32), "valid": np.zeros(size, bool)}
             for m in self.contract.modalities
@@ -63,7 +68,7 @@ class MergedScene(Scene):
             for modality in self.contract.modalities:
                 read = first if modality is primary else scene.read_modality(modality, own, handles)
                 for key, values in read.items():
-                    result[modality.name][key][:, taken] = values[:, taken]
+                    result[modality.name][key][: len(values), taken] = values[:, taken]
             chosen[taken] = number
         self._fill(result, chosen == IGNORE, window, handles)
         return result, chosen
@@ -82,7 +87,7 @@ class MergedScene(Scene):
                 continue
             for modality in self.contract.modalities[1:]:
                 for key, values in scene.read_modality(modality, own, handles).items():
-                    result[modality.name][key][:, inside] = values[:, inside]
+                    result[modality.name][key][: len(values), inside] = values[:, inside]
             left = left & ~inside
 
     def valid_of(self, number: int, window: Window, handles: Handles) -> np.ndarray:

@@ -19,19 +19,15 @@ _BASELINE = "PROCESSING_BASELINE"
 def stack(item: Item, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     """Writes virtual rasters to the item's sub-folder, one per modality; none for a missing optional modality.
 
-    An asset whose key is the modality's name is that modality; otherwise there is one asset per band, found by its key
-    or its recorded band names. The item's radiometric properties go into the rasters' tags.
+    An item is one date; networks of several dates map one, too. An asset whose key is the modality's name is that
+    modality; otherwise there is one asset per band, found by its key or its recorded band names. The item's radiometric
+    properties go into the rasters' tags.
 
     Raises:
         InputError: a band is missing, ambiguous, remote, or lies on another lattice.
     """
     files: dict[str, list[pathlib.Path]] = {}
     for modality in contract.modalities:
-        if modality.dates > 1:
-            raise InputError(
-                f"{item.path}: the network needs {modality.dates} dates of modality {modality.name!r}, but a STAC item "
-                f"has one: give folders with {modality.name}_0.tif, {modality.name}_1.tif, ... instead"
-            )
         bands = _bands(item, modality)
         files[modality.name] = []
         if bands:
