@@ -259,9 +259,8 @@ def dataset(name: str) -> ConfigDict:
     config.simulate.mtf = ()  # per band; empty: as published
     config.simulate.snr = ()
     config.simulate.dates = 1
-    config.simulate.shift = (
-        0.2  # spread of the shift of later dates, 10 m pixels; Sentinel-2: about 0.3 at 2 sigma [ours]
-    )
+    # Spread of the shift of later dates, 10 m pixels [ours]; Sentinel-2's dates agree to some 0.3 pixels.
+    config.simulate.shift = 0.2
 
     config.patch = 32  # side of a patch in 10 m pixels
     config.stride = 16  # between training patches
