@@ -6,6 +6,7 @@ import toy
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.evaluate import evaluate
+from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.training.train import train
 from jointseg_jax.training.trained import load_trained
 
@@ -51,3 +52,12 @@ def test_a_network_of_one_date_is_judged_on_the_first(experiments, tmp_path):
         judged(one, experiments[3][1], tmp_path / "refused")
     first = judged(one, experiments[3][1], tmp_path / "first", dates=1)
     assert first["overall"] == judged(one, experiments[1][1], tmp_path / "own")["overall"]
+
+
+def test_sites_are_scenes_of_their_first_dates(experiments, tmp_path):
+    root, contract = experiments[3][1].root, experiments[1][1].contract
+    with pytest.raises(InputError, match="has 3 dates where the network was trained with one"):
+        find_scenes(root, contract, tmp_path)
+    found = find_scenes(root, contract, tmp_path, dates=1)
+    assert [len(scene.files()["s2"]) for scene in found] == [1, 1, 1]
+    assert [scene.opened().scene.dates for scene in found] == [1, 1, 1]

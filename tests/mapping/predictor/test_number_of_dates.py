@@ -9,7 +9,9 @@ import toy
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor.predictor import Predictor
+from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.merged_scene import merge_scenes
+from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
@@ -141,3 +143,17 @@ def test_scenes_of_different_dates_are_merged(several, scene):
     np.testing.assert_array_equal(read["valid"][:, hole], all_five["valid"][:, hole])
     np.testing.assert_array_equal(read["values"][0, ~hole], one["values"][0, ~hole])
     assert not read["valid"][1:, ~hole].any()
+
+
+def test_an_area_uses_the_first_dates_too(seeing, several, folder, tmp_path):
+    def opened(contract, dates):
+        found = find_scenes(folder, contract, tmp_path, dates=dates)
+        return open_all(found, contract)
+
+    for trained, dates in ((several, 2), (seeing, 1)):
+        (entry,), refused = opened(trained.meta.contract, dates)
+        assert refused == []
+        assert len(entry.scene.layers["s2"]) == len(entry.stamps) == dates
+    entries, (refused,) = opened(seeing.meta.contract, None)
+    assert not entries
+    assert "--dates=1" in refused.reason
