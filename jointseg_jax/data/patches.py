@@ -138,7 +138,8 @@ class PatchReader:
         assert self._spread is not None
         modality = self.contract.primary
         dates = [date for date in range(modality.dates) if kept[date]]
-        sensors = [(self._later if date else self._spread).draw(self._sensor, rng) for date in dates]
+        # The first of those kept lies on the image's grid, as the first date does in evaluation.
+        sensors = [(self._later if k else self._spread).draw(self._sensor, rng) for k in range(len(dates))]
         margin = -(-max(sensor.margin for sensor in sensors) // FINE_FACTOR)
         image, valid = image_layer.read(window.pad(margin).scale(FINE_FACTOR), self._handles)
         core = np.s_[margin : margin + window.height, margin : margin + window.width]

@@ -97,6 +97,24 @@ def test_samples_see_one_date_up_to_all(dated, spread):
     assert reader.read(0)["inputs"]["s2"]["valid"].any((1, 2)).all()  # validation sees all dates
 
 
+def test_one_date_of_every_sample_lies_on_the_image(dated):
+    """The first of those that dropout keeps, as in evaluation; the others are shifted."""
+    reader = PatchReader(dated, "train", dated.contract, SensorSpread(mtf=0.0, shift=0.0, gain=0.0, snr=1.0), 1.0)
+    stored = reader.read(4)["inputs"]["s2"]["values"][0]
+    apart: list[list[float]] = [[], []]
+    for seed in range(12):
+        sample = reader.read(4, np.random.default_rng(seed))["inputs"]["s2"]
+        kept = np.flatnonzero(sample["valid"].any((1, 2)))
+        for k, date in enumerate(kept):
+            both = sample["valid"][date]
+            apart[min(k, 1)].append(float(np.abs(sample["values"][date] - stored)[both].mean()))
+    first, later = apart
+    assert len(first) == 12
+    assert len(later) > 4
+    assert max(first) < 0.01  # noise
+    assert np.mean(later) > 2 * np.mean(first)
+
+
 def test_batches_do_not_depend_on_processes(dated):
     reader = PatchReader(dated, "train", dated.contract, SPREAD, date_dropout=1.0)
 
