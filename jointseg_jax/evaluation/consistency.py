@@ -1,4 +1,4 @@
-"""How far the super-resolved image, observed again by the sensor, departs from the input it was made from."""
+"""What speaks for the super-resolved image without the true one: its agreement with the input, and its support."""
 
 import dataclasses
 import math
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jointseg_jax.models.sensor import SensorModel
+from jointseg_jax.rasters.contract import IGNORE
 
 _REACH = 2  # coarse pixels at the border of an image, whose observation lacks neighbours
 
@@ -46,3 +47,24 @@ class Consistency:
         if not self.values:
             return {"bias": None, "rmse": None}
         return {"bias": self.residual / self.values, "rmse": math.sqrt(self.squared_residual / self.values)}
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanSupport:
+    """Sum over labelled 1 m pixels of how much of the image is measured, see `models.support`."""
+
+    pixels: int = 0
+    total: float = 0.0
+
+    def __add__(self, other: "MeanSupport") -> "MeanSupport":
+        return MeanSupport(self.pixels + other.pixels, self.total + other.total)
+
+    @classmethod
+    def of(cls, support: np.ndarray, label: np.ndarray) -> "MeanSupport":
+        """Sums where the label is known; both [h, w]."""
+        known = support[label != IGNORE]
+        return cls(known.size, float(known.sum(dtype=np.float64)))
+
+    def figure(self) -> float | None:
+        """The mean; None without pixels."""
+        return self.total / self.pixels if self.pixels else None

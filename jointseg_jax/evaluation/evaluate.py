@@ -70,7 +70,7 @@ def evaluate(
     with claim(folder, "evaluation", names=names, older=_made_without_marker) as taken:
         scenes = [data.scene(site.name, contract).first_dates(dates) for site in sites]
         halo = halo_for(trained, scenes[0], say=say)
-        predictor = Predictor(trained, halo, tile=tile, augment=augment, dtype=dtype)
+        predictor = Predictor(trained, halo, tile=tile, support=trained.model.has_sr, augment=augment, dtype=dtype)
         check_room(predictor, dates=max(scene.dates for scene in scenes))
         by_site: dict[str, ScoreCounts] = {}
         for number, site in enumerate(sites, start=1):
@@ -205,6 +205,8 @@ def table(metrics: dict[str, Any]) -> str:
             f"{_cell(stage['detail'], 0)} of the target's (bicubic {_cell(stage['detail_bicubic'], 0)}), data range "
             f"{metrics['data_range']:.3g}"
         )
+    if metrics["overall"].get("support") is not None:
+        rows.append(f"image x10: {metrics['overall']['support']:.1%} of its detail is measured, the rest is prior")
     rows.append(
         f"network ({metrics['control']}): {metrics['parameters']:,} parameters, "
         f"{metrics['mega_flops_per_input_pixel']:.2f} MFLOP per 10 m pixel"

@@ -13,7 +13,7 @@ from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confidence_quality import Ranking, margin_levels
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
-from jointseg_jax.evaluation.consistency import Consistency
+from jointseg_jax.evaluation.consistency import Consistency, MeanSupport
 from jointseg_jax.evaluation.fraction import FractionError
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 from jointseg_jax.mapping.predictor.confidence import levels
@@ -43,6 +43,7 @@ class ScoreCounts:
         stages: spacing -> scores of that stage's image.
         bicubic: spacing -> scores of the bicubic input at that spacing.
         consistency: of the 1 m image with the input; empty if the network does not know its sensor.
+        support: of the 1 m image; empty without an SR branch.
         confidence: its ranking of right and wrong pixels; empty without augmentation.
         margin: the same for the distance of the probability from the threshold.
     """
@@ -54,6 +55,7 @@ class ScoreCounts:
     stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
     bicubic: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
     consistency: Consistency = dataclasses.field(default_factory=Consistency)
+    support: MeanSupport = dataclasses.field(default_factory=MeanSupport)
     confidence: Ranking = dataclasses.field(default_factory=Ranking)
     margin: Ranking = dataclasses.field(default_factory=Ranking)
 
@@ -69,6 +71,7 @@ class ScoreCounts:
             merge(self.stages, other.stages),
             merge(self.bicubic, other.bicubic),
             self.consistency + other.consistency,
+            self.support + other.support,
             self.confidence + other.confidence,
             self.margin + other.margin,
         )
@@ -94,6 +97,7 @@ class ScoreCounts:
             "calibration_error": self.reliability.expected_error(),
             "stages": stages,
             **({"consistency": self.consistency.figures()} if self.consistency.values else {}),
+            **({"support": self.support.figure()} if self.support.pixels else {}),
             "fraction_10m": self.fraction.figures(),
             "oracle_10m": self.oracle.figures(),
             "pixels": self.confusion.pixels,
@@ -164,6 +168,8 @@ def evaluate_site(
             if tile.spread is not None:
                 margin = Ranking.of(margin_levels(tile.probability, threshold), mapped, label)
                 total += ScoreCounts(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
+            if tile.support is not None:
+                total += ScoreCounts(support=MeanSupport.of(tile.support, label))
             if tile.images:
                 total += strips.add(tile, ground)
             if on_tile is not None:

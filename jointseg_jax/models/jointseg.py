@@ -18,6 +18,7 @@ from jointseg_jax.models.progressive import Features, ProgressiveSR, Stage, imag
 from jointseg_jax.models.resampling import area_mean, resample
 from jointseg_jax.models.segmentation import Segmenter
 from jointseg_jax.models.sensor import SensorModel
+from jointseg_jax.models.support import support
 
 Control = Literal["joint", "sequential", "bilinear", "deconvolved", "fine", "coarse"]
 CONTROLS: tuple[str, ...] = get_args(Control)
@@ -43,15 +44,19 @@ class Outputs:
         images: one per stage, [b, h_k, w_k, 3] float32, in the units of the input; empty without an SR branch.
         spacings: of the images, metres.
         features: on request, the last features of the SR branch and of the segmenter, [b, 10h, 10w, any].
+        base: [b, h, w, 3] at 10 m, in the units of the input: the stages add to its bicubic; None without an SR branch.
     """
 
     logits: jax.Array
     images: tuple[jax.Array, ...]
     spacings: tuple[Fraction, ...]
     features: tuple[jax.Array, ...] = ()
+    base: jax.Array | None = None
 
 
-jax.tree_util.register_dataclass(Outputs, data_fields=["logits", "images", "features"], meta_fields=["spacings"])
+jax.tree_util.register_dataclass(
+    Outputs, data_fields=["logits", "images", "features", "base"], meta_fields=["spacings"]
+)
 
 
 class JointSeg(nn.Module):
@@ -184,7 +189,8 @@ class JointSeg(nn.Module):
         if self.control == "coarse":
             logits = resample(area_mean(logits, Fraction(1, 10)), 10, "nearest")
         images = tuple(i * std + mean for i in images)
-        return Outputs(logits, images, self.spacings, tuple(hidden) if with_features else ())
+        shown = base * std + mean if self.has_sr else None
+        return Outputs(logits, images, self.spacings, tuple(hidden) if with_features else (), shown)
 
     def read(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Normalises the inputs of the branches and joins their dates.
@@ -226,6 +232,19 @@ def run(
 ) -> Outputs:
     """The network as a pure function of its parameters {"sr": ..., "seg": ...}; see `JointSeg.__call__`."""
     return cast(Outputs, model.apply({"params": params}, modalities, image, image_valid, with_features))
+
+
+def image_support(model: JointSeg, outputs: Outputs) -> jax.Array:
+    """How much of the 1 m image is measured, see `support`: [b, 10h, 10w, 1].
+
+    Raises:
+        ValueError: the network has no SR branch.
+    """
+    if outputs.base is None:
+        raise ValueError(f"the control {model.control!r} has no SR branch and therefore no image to judge")
+    mean, std = model.image_statistics()
+    base = image_resample((outputs.base - mean) / std, Fraction(10))
+    return support((outputs.images[-1] - mean) / std, base)
 
 
 def init_params(model: JointSeg, key: jax.Array) -> Params:

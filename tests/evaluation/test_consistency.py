@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jointseg_jax.evaluation.consistency import Consistency
+from jointseg_jax.evaluation.consistency import Consistency, MeanSupport
 from jointseg_jax.models.resampling import resample
 from jointseg_jax.models.sensor import SensorModel
 
@@ -43,3 +43,12 @@ def test_only_valid_pixels_count():
     wrong[:, 8:] = 5
     assert figures(image, wrong, valid) == figures(image, seen, valid)
     assert Consistency().figures() == {"bias": None, "rmse": None}
+
+
+def test_support_is_the_mean_over_labelled_pixels():
+    support = np.array([[0.25, 0.75], [1.0, 1.0]], np.float32)
+    label = np.array([[0, 1], [255, 255]], np.uint8)
+    half = MeanSupport.of(support, label)
+    assert half.figure() == pytest.approx(0.5)
+    assert (half + MeanSupport.of(support, np.zeros((2, 2), np.uint8))).figure() == pytest.approx(4 / 6)
+    assert MeanSupport().figure() is None

@@ -115,6 +115,7 @@ def test_metrics_json_has_the_stated_shape(evaluated):
         assert metrics["overall"][key] is not None
     assert [s["scale"] for s in metrics["overall"]["stages"]] == [4.0, 10.0]
     assert all(s["psnr"] > 5 and 0 < s["ssim"] <= 1 for s in metrics["overall"]["stages"])
+    assert 0 < metrics["overall"]["support"] <= 1
     assert list(metrics["regions"]) == ["north"]
     assert list(metrics["sites"]) == ["d"]
     assert metrics["regions"]["north"] == metrics["sites"]["d"] == metrics["overall"]

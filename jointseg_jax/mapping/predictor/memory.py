@@ -53,6 +53,7 @@ def memory(predictor: Predictor, dates: int | None = None) -> Memory:
         fine,
         halo=predictor.halo,
         images=predictor.images,
+        support=predictor.support,
     )
     outputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=spread_out), forward.out_info)
     members = MEMBERS if predictor.augment else 1

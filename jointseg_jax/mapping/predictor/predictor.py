@@ -19,7 +19,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor import not_finite
 from jointseg_jax.mapping.predictor.flips import MEMBERS, mean_and_spread, turn, turn_back
 from jointseg_jax.mapping.predictor.tiles import Clock, Inputs, Readable, Tile, cores
-from jointseg_jax.models.jointseg import JointSeg, Params, run
+from jointseg_jax.models.jointseg import JointSeg, Params, image_support, run
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, warm_drivers
@@ -32,7 +32,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 Fine = tuple[np.ndarray, np.ndarray] | None
 
 
-@functools.partial(jax.jit, static_argnames=("model", "halo", "images"))
+@functools.partial(jax.jit, static_argnames=("model", "halo", "images", "support"))
 def predict_tiles(
     model: JointSeg,
     params: Params,
@@ -42,6 +42,7 @@ def predict_tiles(
     *,
     halo: int,
     images: bool,
+    support: bool = False,
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """Computes probabilities and stage images of a batch of tiles, with the halo cropped.
 
@@ -53,6 +54,7 @@ def predict_tiles(
         image: for the control "fine" its values `[b, 10h, 10w, 3]` and valid `[b, 10h, 10w]`, otherwise None.
         halo: coarse pixels to crop on every side.
         images: whether to return stage images.
+        support: whether to return, behind them, the support of the last one.
 
     Returns:
         Probability `[b, 10(h - 2 halo), 10(w - 2 halo)]` float32, and the images, cropped to the same ground.
@@ -62,6 +64,8 @@ def predict_tiles(
     found = []
     for picture, spacing in zip(outputs.images if images else (), outputs.spacings, strict=False):
         found.append(_crop(picture, int(halo * 10 / spacing)))
+    if support:
+        found.append(_crop(image_support(model, outputs), halo * FINE_FACTOR))
     return _crop(probability, halo * FINE_FACTOR), tuple(found)
 
 
@@ -91,6 +95,7 @@ class Predictor:
         batch: tiles per run, sharded over the largest number of this process's devices that divides it. None means one
             tile per accelerator, or one on CPUs, whose cores share a tile.
         images: whether to return the super-resolved images.
+        support: whether to return how much of the 1 m image is measured, see `models.support`; needs an SR branch.
         augment: average over the eight flips and quarter turns of the input, at eight times the computation.
         dtype: "float32" or "bfloat16" for the computation; None for the type used in training.
         precision: of matrix products, as in `jax.default_matmul_precision`; None for the default.
@@ -107,6 +112,7 @@ class Predictor:
         tile: int = DEFAULT_TILE,
         batch: int | None = None,
         images: bool = True,
+        support: bool = False,
         augment: bool = False,
         dtype: str | None = None,
         precision: str | None = None,
@@ -119,7 +125,12 @@ class Predictor:
         if dtype is not None and dtype not in DTYPES:
             raise InputError(f"--dtype={dtype} must be one of {', '.join(DTYPES)}")
         self.trained, self.halo, self.tile, self.batch = trained, halo, tile, batch
-        self.images, self.augment = images, augment
+        if support and not trained.model.has_sr:
+            raise InputError(
+                f"the network {trained.name} has no super-resolved image whose support could be judged (control "
+                f"{trained.model.control!r}): map without --support"
+            )
+        self.images, self.support, self.augment = images, support, augment
         self.model: JointSeg = trained.model if dtype is None else trained.model.clone(dtype=DTYPES[dtype])
         self.dtype, self.precision = jnp.dtype(self.model.dtype).name, precision
         self.mesh = parallel.local_mesh(batch)
@@ -147,6 +158,8 @@ class Predictor:
                     probability, spread, images = jax.device_get(outcome)
                     if not np.isfinite(probability).all():
                         raise self._not_finite(scene, at)
+                supports = images[-1] if self.support else None
+                images = images[:-1] if self.support else images
                 for i, window in enumerate(at):
                     yield Tile(
                         window,
@@ -154,6 +167,7 @@ class Predictor:
                         valid[i, : window.height, : window.width],
                         tuple(_corner(image[i], window, image.shape[1] // self.tile) for image in images),
                         None if spread is None else _corner(spread[i], window, FINE_FACTOR),
+                        None if supports is None else _corner(supports[i, ..., 0], window, FINE_FACTOR),
                     )
 
     def _not_finite(self, scene: Readable, at: Sequence[Window]) -> InputError:
@@ -207,7 +221,14 @@ class Predictor:
         # Set here, because this setting is thread-local.
         with jax.default_matmul_precision(self.precision) if self.precision else nullcontext():
             return predict_tiles(
-                self.model, self.params, self.temperature, inputs, fine, halo=self.halo, images=self.images
+                self.model,
+                self.params,
+                self.temperature,
+                inputs,
+                fine,
+                halo=self.halo,
+                images=self.images,
+                support=self.support,
             )
 
     def read(self, scene: Readable, windows: Sequence[Window], handles: Handles) -> tuple[Inputs, Fine]:

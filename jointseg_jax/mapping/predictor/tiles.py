@@ -53,6 +53,7 @@ class Tile:
         images: one per stage, float32 `[h_k, w_k, 3]` in the units of the input; empty without an SR branch.
         spread: with augmentation, the standard deviation of the probability over its eight members, float32 `[10h,
             10w]`; at most 1/2.
+        support: on request, how much of the 1 m image is measured, 0..1, float32 `[10h, 10w]`, see `models.support`.
     """
 
     window: Window
@@ -60,6 +61,7 @@ class Tile:
     valid: np.ndarray
     images: tuple[np.ndarray, ...]
     spread: np.ndarray | None = None
+    support: np.ndarray | None = None
 
     @property
     def fine_valid(self) -> np.ndarray:

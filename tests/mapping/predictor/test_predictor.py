@@ -55,6 +55,29 @@ def test_tiled_equals_untiled(trained, data, measured, tile):
     assert np.abs(tiled - untiled).max() <= halos.TOLERANCE
 
 
+def test_support_is_that_of_the_untiled_map(trained, data):
+    """It reads three more coarse pixels than the image; the probability and the images stay the same."""
+    scene, halo = data.scene("d"), 24
+    found = {}
+    for tile in (7, 42):
+        parts = list(Predictor(trained, halo, tile=tile, support=True).run(scene))
+        found[tile] = np.full((10 * scene.shape[0], 10 * scene.shape[1]), np.nan, np.float32)
+        for part in parts:
+            found[tile][part.window.scale(10).slices()] = part.support
+    assert found[42].std() > 0.01
+    np.testing.assert_allclose(found[7], found[42], atol=2e-3)
+    (plain,) = Predictor(trained, halo, tile=42).run(scene)
+    assert plain.support is None
+    np.testing.assert_allclose(plain.probability, parts[0].probability, atol=1e-6)
+    assert [image.shape for image in plain.images] == [image.shape for image in parts[0].images]
+
+
+def test_without_an_image_there_is_no_support(trained):
+    bilinear = dataclasses.replace(trained, model=trained.model.clone(control="bilinear"))
+    with pytest.raises(InputError, match="no super-resolved image"):
+        Predictor(bilinear, 4, support=True)
+
+
 def test_too_small_a_halo_would_be_seen(trained, data):
     """The check above can fail: without a halo the same network leaves seams."""
     scene = data.scene("d")
