@@ -23,6 +23,8 @@ from scipy.special import ndtr
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from jointseg_jax import cli
+from jointseg_jax.bounds.number import real, whole
 from jointseg_jax.data.sensor import Sensor, SensorSpread, gaussian_sigma, to_display, to_linear
 from jointseg_jax.models.progressive import image_resample
 from jointseg_jax.models.resampling import stencil
@@ -162,19 +164,26 @@ def correction(
     return x
 
 
-def main() -> None:
-    """Prints one JSON line per number of dates."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one JSON line per number of dates; returns the exit status."""
+    parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=pathlib.Path, help="1 m RGB image, uint8")
-    parser.add_argument("--side", type=int, default=1600, help="of the crop, metres, a multiple of 10")
+    side = whole(200, 100_000, multiple=10)
+    parser.add_argument("--side", type=cli.number(side), default=1600, help="of the crop, metres")
     parser.add_argument("--dates", default="1,2,4,8")
-    parser.add_argument("--shift", type=float, default=0.2, help="spread of the shift of later dates, 10 m pixels")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    counts = [int(count) for count in given.dates.split(",")]
-    crop = simulate(given.image, given.side, max(counts), given.shift, given.seed)
+    shift = real(0, 10)
+    parser.add_argument("--shift", type=cli.number(shift), default=0.2, help="spread of later dates, 10 m pixels")
+    parser.add_argument("--seed", type=cli.number(whole(0)), default=0)
+    return cli.status_of(lambda: report(parser.parse_args(arguments)))
+
+
+def report(flags: argparse.Namespace) -> None:
+    """Prints what the flags ask for."""
+    counts = [int(count) for count in flags.dates.split(",")]
+    crop = simulate(flags.image, flags.side, max(counts), flags.shift, flags.seed)
     known, estimated = np.array([sensor.shift for sensor in crop.sensors]), estimated_shifts(crop)
-    print(f"RMS error of estimated shifts: {np.sqrt(np.mean((estimated - known)[1:] ** 2)):.2f} m")
+    if max(counts) > 1:
+        print(f"RMS error of estimated shifts: {np.sqrt(np.mean((estimated - known)[1:] ** 2)):.2f} m")
     choices = {"ignored": np.zeros_like(known), "estimated": estimated, "known": known}
     for count in counts:
         figures: dict[str, float] = {"dates": count}
@@ -188,4 +197,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
