@@ -61,6 +61,9 @@ _CONFIDENCE = flags.DEFINE_boolean(
 _DTYPE = flags.DEFINE_enum(
     "dtype", None, ["float32", "bfloat16"], "Precision of the computation; by default that of the training."
 )
+_SUPPORT = flags.DEFINE_boolean(
+    "support", False, "Write how much of the detail of the super-resolved image is measured, and not prior."
+)
 _IMAGE = flags.DEFINE_boolean(
     "image", None, "Write the super-resolved image; by default for one scene, not for an area."
 )
@@ -149,6 +152,7 @@ def _map_scene(trained: Any) -> None:
             batch=_BATCH.value,
             augment=_AUGMENT.value,
             confidence=_CONFIDENCE.value,
+            support=_SUPPORT.value,
             dtype=_DTYPE.value,
             image=_IMAGE.value is not False,
         )
@@ -169,6 +173,7 @@ def _map_area(trained: Any, executor: "Executor") -> None:
         dtype=_DTYPE.value,
         image=bool(_IMAGE.value),
         confidence=_CONFIDENCE.value,
+        support=_SUPPORT.value,
         radiometry=_RADIOMETRY.value,
         bands=tuple(int(b) for b in _BANDS.value),
         dates=_DATES.value,

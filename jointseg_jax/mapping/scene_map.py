@@ -31,6 +31,7 @@ def map_scene(
     batch: int | None = None,
     augment: bool = False,
     confidence: bool = False,
+    support: bool = False,
     dtype: str | None = None,
     image: bool = True,
     say: Callable[[str], None] = print,
@@ -45,6 +46,7 @@ def map_scene(
         batch: see `Predictor`.
         augment: see `Predictor`.
         confidence: whether to write the confidence, see `write_product`.
+        support: whether to write the support of the super-resolved image, see `write_product`.
         dtype: see `Predictor`.
         image: whether to write the super-resolved image.
         say: receives the lines of the report.
@@ -63,12 +65,15 @@ def map_scene(
         "network": described(trained),
         "scene": f"{path.name}, contents {sampled_digest(opened.files)[:12]}",
         **{name: str(value) for name, value in settings.items()},
+        **({"support": "True"} if support else {}),  # maps without it are those of earlier versions
     }
     read = [path, *map(pathlib.Path, opened.files)]
     with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:
         _report_scene(path, opened, say)
         halo = halo_for(trained, scene, say=say)
-        predictor = Predictor(trained, halo, tile=tile, batch=batch, images=image, augment=augment, dtype=dtype)
+        predictor = Predictor(
+            trained, halo, tile=tile, batch=batch, images=image, support=support, augment=augment, dtype=dtype
+        )
         check_room(predictor, dates=scene.dates)
         _report_network(predictor, say)
         product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)

@@ -129,6 +129,18 @@ def test_oracle_beats_chance(evaluated):
     assert evaluated[0]["overall"]["oracle_10m"]["isa"]["f1"] > 0.6
 
 
+def test_support_is_a_layer_on_request(trained, data, evaluated, tmp_path):
+    """With the mean that the evaluation reports."""
+    opened = open_scene(data.root / "sites" / "d", trained.meta.contract)
+    product = map_scene(trained, opened, tmp_path / "map", tile=16, support=True, image=False, say=lambda _: None)
+    assert set(product.files) == {"impervious", "probability", "support", "quicklook"}
+    with rasterio.open(product.files["support"]) as raster, rasterio.open(data.root / data.sites["d"].label) as label:
+        stored, known = raster.read(1), label.read(1) != 255
+        assert (raster.nodata, raster.scales) == (255, (1 / 200,))
+    assert set(np.unique(stored)) <= {*range(201), 255}
+    assert stored[known & (stored != 255)].mean() / 200 == pytest.approx(evaluated[0]["overall"]["support"], abs=3e-3)
+
+
 def test_the_product(mapped, trained, data):
     product, lines = mapped
     assert set(product.files) == {"impervious", "probability", "image", "quicklook"}

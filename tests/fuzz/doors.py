@@ -43,7 +43,7 @@ BAD: dict[str, dict[str, tuple[str, ...]]] = {
         "input": ("/nowhere/x.tif", "", "é" * 3000, "/dev/zero", "http://127.0.0.1:9/x.tif", "a\nb"),
         "workdir": ("/nowhere", "", "/dev/null", "é" * 3000, "http://127.0.0.1:9", "a\nb"),
         "aoi": ("/nowhere.geojson", "/dev/null"),
-        "nosuch": ("1",), "confidence": ("true",),
+        "nosuch": ("1",), "confidence": ("true",), "support": ("maybe",),
     },
     "evaluate": {
         "tile": (*_NO_NUMBER, *_BELOW), "split": _NO_CHOICE, "dtype": _NO_CHOICE, "weights": _NO_CHOICE,

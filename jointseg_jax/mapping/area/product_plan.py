@@ -30,6 +30,10 @@ _PARTS = {
 }
 
 
+# Settings that earlier versions lack: left out at their default, so that the identity of a product stays the same.
+_LATER = {"dates": None, "support": False}
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """The settings that determine the values of a product, besides network, ground and scenes.
@@ -38,7 +42,7 @@ class Settings:
         grid: side of a tile's square, metres.
         halo: see `Predictor`; 0 before it is measured.
         tile, batch, augment, dtype: see `Predictor`.
-        image, confidence: whether these rasters are written.
+        image, confidence, support: whether these rasters are written.
         radiometry, bands, dates: see `rasters.open_scene`.
     """
 
@@ -50,6 +54,7 @@ class Settings:
     dtype: str | None = None
     image: bool = False
     confidence: bool = False
+    support: bool = False
     radiometry: str = "contract"
     bands: tuple[int, ...] = ()
     dates: int | None = None
@@ -268,7 +273,7 @@ def _identity(plan: Plan, features: list[dict[str, Any]], scenes: Sequence[catal
 
 def _plain(settings: Settings) -> dict[str, Any]:
     """The JSON values of settings; those that older plans lack only if they are set."""
-    return {k: v for k, v in typed.plain(settings).items() if k != "dates" or v is not None}
+    return {k: v for k, v in typed.plain(settings).items() if k not in _LATER or v != _LATER[k]}
 
 
 def _digest(value: Any) -> str:

@@ -74,7 +74,17 @@ def hours(seconds: float) -> str:
 
 def _key(settings: Settings) -> str:
     """The settings that decide the speed: a rate holds only for the same kind of device and work."""
-    decisive = {k: getattr(settings, k) for k in ("halo", "tile", "batch", "augment", "dtype", "image", "confidence")}
+    names = (
+        "halo",
+        "tile",
+        "batch",
+        "augment",
+        "dtype",
+        "image",
+        "confidence",
+        *(["support"] if settings.support else []),
+    )
+    decisive = {name: getattr(settings, name) for name in names}
     return json.dumps({"device": jax.devices()[0].device_kind, **decisive})
 
 

@@ -111,6 +111,7 @@ def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predict
         tile=tile,
         batch=batch,
         images=settings.image,
+        support=settings.support,
         augment=settings.augment,
         dtype=settings.dtype,
     )

@@ -56,6 +56,7 @@ class Label:
             "probability": f"probability of {self.words}, 1 m",
             "image": "super-resolved image, 1 m",
             "confidence": "confidence of the class, 1 m",
+            "support": "measured share of the image's detail, 1 m",
             "scene": "scene that each 10 m pixel was mapped from",
         }
         return titles.get(layer, layer)

@@ -19,7 +19,7 @@ from jointseg_jax.rasters.radiometry.band_names import rgb_order
 from jointseg_jax.rasters.writer import Layout
 from jointseg_jax.training.trained import Trained
 
-PROBABILITY_STEPS = 200  # the product stores round(200 p)
+PROBABILITY_STEPS = 200  # the product stores round(200 p), and the support likewise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +78,9 @@ def product_rasters(
     )
     if predictor.images and trained.model.has_sr:
         rasters["image"] = _image(trained.meta.contract.primary, scene, lattice, tags)
+    if predictor.support:
+        support_tags = {**tags, "SUPPORT": f"value / {PROBABILITY_STEPS}: 1 measured, 0 prior"}
+        rasters["support"] = _score("support", lattice, PROBABILITY_STEPS, support_tags, _support)
     if confidence:
         measured = confidences.tags(confidences.measured_for(predictor))
         rasters["confidence"] = _score("confidence", lattice, confidences.LEVELS, {**tags, **measured}, _confidence)
@@ -118,6 +121,11 @@ def _score(
 def _confidence(tile: Tile) -> np.ndarray:
     assert tile.spread is not None
     return confidences.levels(tile.spread)
+
+
+def _support(tile: Tile) -> np.ndarray:
+    assert tile.support is not None
+    return tile.support * PROBABILITY_STEPS
 
 
 def _image(primary: Modality, scene: Readable, lattice: GeoBox, tags: Mapping[str, Any]) -> Raster:

@@ -1,4 +1,4 @@
-"""Writes the map of a scene: classes, probability, super-resolved image, confidence and quick-look."""
+"""Writes the map of a scene: classes, probability, super-resolved image, confidence, support and quick-look."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.rasters.writer import cog_writer
 from jointseg_jax.storage import typed
 
-FILES = ("impervious.tif", "probability.tif", "image.tif", "confidence.tif", "quicklook.png")
+FILES = ("impervious.tif", "probability.tif", "image.tif", "confidence.tif", "support.tif", "quicklook.png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,8 @@ def write_product(
     """Maps a scene and writes its files.
 
     Writes `impervious.tif` (uint8: 0, 1, 255 nodata), `probability.tif` (uint8: round(200 p), 255 nodata),
-    `image.tif` (if the network has an SR branch; encoded like the input's image bands) and `quicklook.png`. Each file
-    appears only when it is complete.
+    `image.tif` (if the network has an SR branch; encoded like the input's image bands), `support.tif` (if the predictor
+    returns support; uint8: round(200 s), 255 nodata) and `quicklook.png`. Each file appears only when it is complete.
 
     Args:
         predictor: the network and its tiling.

@@ -126,7 +126,7 @@ def _asset(tile: TileRow, layer: str, file: TileFile, header: Header, label: Lab
         f"../{urllib.parse.quote(file.path)}",
         title=label.of_layer(layer),
         media_type=_COG,
-        roles=["metadata"] if layer in ("scene", "confidence") else ["data"],
+        roles=["metadata"] if layer in ("scene", "confidence", "support") else ["data"],
         extra_fields=fields,
     )
 

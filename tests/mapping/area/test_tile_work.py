@@ -1,12 +1,17 @@
 """The work that every executor sends to its processes."""
 
+import dataclasses
 import json
 import pickle
 import shutil
 
+import mapped_areas
+import numpy as np
 import pytest
+import rasterio
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area.tile_work import TileWork
 from jointseg_jax.storage import formats
 from jointseg_jax.training.trained import load_trained
@@ -40,3 +45,14 @@ def test_other_weights_under_the_same_step_are_refused(network, mapped_area, tmp
     (folder / "plan.geojson").write_text(json.dumps(record))
     with pytest.raises(InputError, match="differ from those"):
         TileWork(folder, network.workdir, network.step, network.weights)("x")
+
+
+def test_support_is_a_layer_of_a_product_on_request(network, scenes, area, tmp_path):
+    """Its file stands in the row of every tile."""
+    settings = dataclasses.replace(mapped_areas.SETTINGS, support=True)
+    plan = mapped_areas.make_product(network, scenes, area, tmp_path / "product", settings=settings)
+    row = Ledger(tmp_path / "product" / "ledger", tmp_path / "product").row(plan.units[0])
+    with rasterio.open(tmp_path / "product" / row["files"]["support"]["path"]) as raster:
+        values = raster.read(1)
+    assert (values <= 200).any()
+    assert set(np.unique(values)) <= {*range(201), 255}
