@@ -21,6 +21,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.boxes import Part, python, run_parts  # noqa: E402
+from jointseg_jax import cli  # noqa: E402
+from jointseg_jax.bounds.number import real  # noqa: E402
+from jointseg_jax.errors import InputError  # noqa: E402
 
 REPORT = "gpu_day.json"
 STUDY_ROWS = "bilinear,deconvolved,capacity,joint"
@@ -33,22 +36,27 @@ STUDY_TOY = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the parts and prints the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=9.0, help="for all parts together")
+    parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=cli.number(real(0.01, 24 * 60)), default=9.0, help="for all parts together")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="a new or empty folder")
     parser.add_argument("--rehearse", action="store_true", help="toy sizes, on a CPU")
     parser.add_argument("--parts", default="all", help="some of the parts, separated by commas, or all")
     parser.add_argument("--peer-python", help="interpreter with PyTorch; by default this one, if it has it")
-    given = parser.parse_args(arguments)
+    return cli.status_of(lambda: _work(parser.parse_args(arguments), sys.argv[1:] if arguments is None else arguments))
+
+
+def _work(given: argparse.Namespace, arguments: Sequence[str]) -> None:
     folder = given.output.resolve()
     if folder.exists() and any(folder.iterdir()):
-        parser.error(f"--output={given.output} is not empty: give a new folder")
+        raise InputError(f"--output={given.output} is not empty: give a new folder")
     known = parts(folder, given.rehearse, given.minutes, given.peer_python or _own_peer())
     names = [part.name for part in known] if given.parts == "all" else given.parts.split(",")
     if unknown := set(names) - {part.name for part in known}:
-        parser.error(f"--parts: {min(unknown)} is unknown; known: {', '.join(part.name for part in known)}")
+        raise InputError(
+            f"--parts={given.parts}: {min(unknown)} is unknown; known: {', '.join(part.name for part in known)}"
+        )
     report = {
-        "command": "python benchmarks/gpu_day.py " + " ".join(sys.argv[1:] if arguments is None else arguments),
+        "command": "python benchmarks/gpu_day.py " + " ".join(arguments),
         "began": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         "commit": _commit(),
         "rehearsal": given.rehearse,
@@ -61,7 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [part for part in known if part.name in names]
     run_parts(chosen, report, folder / REPORT, 60 * given.minutes, environment=environment, say=_say)
     print(table(json.loads((folder / REPORT).read_text())))
-    return 0
 
 
 def parts(folder: pathlib.Path, rehearse: bool, minutes: float, peer: str | None) -> list[Part]:

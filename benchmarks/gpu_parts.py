@@ -17,6 +17,7 @@ import dataclasses
 import json
 import pathlib
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -25,27 +26,34 @@ from benchmarks.boxes import ROOT, python, save
 from benchmarks.machine import machine
 from benchmarks.peaks import SIZES, peaks, probes
 from benchmarks.timing import interleave
+from jointseg_jax import cli
+from jointseg_jax.bounds.number import whole
 
 SITE = "downstream-3"  # of the landscape of the presets: the city
 MAPPING_HALO = 48  # input pixels, set: measuring it would compile a program for every candidate
 _ROUNDS, _AIM = 5, 0.5  # turns of each probe, seconds of a turn
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one part; returns the exit status."""
+    parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    pixels = cli.number(whole(1, 100_000, unit="input pixels"))
     parser.add_argument("part", choices=("device", "start", "halo", "mapping"))
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--workdir", type=pathlib.Path)
     parser.add_argument("--small", action="store_true", help="probes of the size for CPUs, short turns")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=cli.number(whole(1, unit="steps")), default=300)
     parser.add_argument("--halos", default="8,16,32")
-    parser.add_argument("--reference", type=int, default=64)
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--tile", type=int, default=256)
-    given = parser.parse_args(arguments)
-    {"device": device, "start": start, "halo": halo, "mapping": mapping}[given.part](given)
+    parser.add_argument("--reference", type=pixels, default=64)
+    parser.add_argument("--size", type=pixels, default=1024)
+    parser.add_argument("--tile", type=pixels, default=256)
+
+    def work() -> None:
+        given = parser.parse_args(arguments)
+        {"device": device, "start": start, "halo": halo, "mapping": mapping}[given.part](given)
+
+    return cli.status_of(work)
 
 
 def device(given: argparse.Namespace) -> None:
@@ -176,4 +184,4 @@ def _data(preset: str) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
