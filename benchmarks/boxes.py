@@ -1,6 +1,6 @@
 """Runs parts of a measurement one after another, each as a process within its own time box.
 
-It needs the standard library alone: a machine that lacks a package loses the parts that need it, and no others.
+It imports no other package: a machine that lacks one loses the parts that need it, and no others.
 """
 
 import contextlib
