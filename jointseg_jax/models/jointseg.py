@@ -201,16 +201,17 @@ class JointSeg(nn.Module):
         """
         channels, anywhere = [], []
         for spec in self.inputs:
-            values = modalities[spec.name]["values"].astype(jnp.float32)
-            valid = modalities[spec.name]["valid"].astype(jnp.float32)[..., None]
-            normal = (values - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32) * valid
+            normal, valid = _normalised(spec, modalities)
             channels.append(mean_of_dates(normal, valid))
             if self.dates > 1:
                 encoder = AcquisitionEncoder(self.date_features, self.dtype, name=f"dates_{spec.name}")
                 channels.append(encoder(normal, valid).astype(jnp.float32))
             anywhere.append(valid.max(1))
-        image = channels[0][..., list(self.image_index)]
-        return jnp.concatenate(channels, -1), image, jnp.stack(anywhere).max(0)
+        return jnp.concatenate(channels, -1), self.seen_image(modalities), jnp.stack(anywhere).max(0)
+
+    def seen_image(self, modalities: Mapping[str, Mapping[str, jax.Array]]) -> jax.Array:
+        """The image bands of the input, normalised: their mean over valid dates [b, h, w, 3], 0 without one."""
+        return mean_of_dates(*_normalised(self.inputs[0], modalities))[..., list(self.image_index)]
 
     def _consistent(self, image: jax.Array, seen: jax.Array) -> jax.Array:
         """Corrects an image so that its observation agrees with the input; both normalised."""
@@ -220,6 +221,13 @@ class JointSeg(nn.Module):
         factor = image.shape[1] // seen.shape[1]
         corrected = self.sensor.project(image * std + mean, seen * std + mean, factor, self.back_projections)
         return (corrected - mean) / std
+
+
+def _normalised(spec: InputSpec, modalities: Mapping[str, Mapping[str, jax.Array]]) -> tuple[jax.Array, jax.Array]:
+    """Values [b, dates, h, w, bands], zero where invalid, and validity [b, dates, h, w, 1] of a modality, float32."""
+    values = modalities[spec.name]["values"].astype(jnp.float32)
+    valid = modalities[spec.name]["valid"].astype(jnp.float32)[..., None]
+    return (values - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32) * valid, valid
 
 
 def run(

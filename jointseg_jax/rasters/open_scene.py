@@ -126,7 +126,7 @@ def open_files(
 def find_files(path: pathlib.Path, contract: Contract, dates: int | None = None) -> dict[str, list[pathlib.Path]]:
     """Finds the files by modality, one per date (the first `dates`, or all); none for an absent optional modality."""
     if not path.exists():
-        raise InputError(f"{path} does not exist: give a raster or a folder with one raster per modality")
+        raise InputError(f"the input {path} does not exist: give a raster or a folder with one raster per modality")
     if path.is_file() and not is_raster(path):
         raise InputError(
             f"{path} is not a supported raster (GeoTIFF, JPEG 2000, PNG, JPEG, VRT): give one of these, or a folder "

