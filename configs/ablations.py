@@ -32,8 +32,6 @@ class Row:
         return ",".join(filter(None, (self.argument, f"dates={self.dates}" if self.dates > 1 else "")))
 
 
-_LONG = 1.7  # training FLOPs of joint / those of bilinear in configs/scenes.py: equal cost instead of equal steps
-
 ROWS = {
     "bilinear": Row("control=bilinear"),
     "deconvolved": Row("control=deconvolved"),

@@ -83,10 +83,16 @@ class Study:
         """Prepares the datasets and carries out the runs that are not finished.
 
         Raises:
-            InputError: a dataset cannot be prepared.
+            InputError: a dataset cannot be prepared, or study.json has runs of another length.
             Unfinished: a run failed; its log names the reason.
             Interrupted: a run was stopped.
         """
+        steps = self._steps(runs[0])
+        if others := {int(result["steps"]) for result in self._results.values()} - {steps}:
+            raise InputError(
+                f"{self._folder / _STUDY} has runs of {min(others)} steps, but these would have {steps}: "
+                "use another folder"
+            )
         missing = [run for run in runs if dataclasses.astuple(run) not in self._results]
         for fold, dates in dict.fromkeys((run.fold, n) for run in missing for n in self._needed(run)):
             self._prepare(fold, dates)
@@ -98,10 +104,11 @@ class Study:
                 while pending:
                     for future in wait(pending, timeout=1.0, return_when=FIRST_COMPLETED).done:
                         run = pending.pop(future)
-                        if error := future.exception():
-                            failed[run] = str(error)
-                        else:
+                        try:
+                            future.result()
                             self.report()
+                        except (InputError, Interrupted) as error:  # of one run; the others go on
+                            failed[run] = str(error)
                         done = f"[{count - len(pending)}/{count}]"
                         self._say(f"{done} {run}: {failed.get(run) or self._line(run)}")
             except BaseException:
@@ -155,6 +162,10 @@ class Study:
         """The numbers of dates of the datasets that a run reads; the dates of one begin those of a larger one."""
         row = self.rows[run.row]
         return [row.dates, *(dates for dates in row.judged if dates > row.dates)]
+
+    def _steps(self, run: Run) -> int:
+        given = [flag.partition("=")[2] for flag in self._overrides if flag.startswith("--config.steps=")]
+        return int(given[-1]) if given else int(_attribute(self._config, "get_config")(f"fold={run.fold}").steps)
 
     def _prepare(self, fold: str, dates: int) -> None:
         path = self._dataset(fold, dates)

@@ -5,22 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.contract import IGNORE
 
 CALIBRATION_BINS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Confusion:
+class Confusion(Sums):
     """Pixel counts by (reference, map); "positive" is impervious."""
 
     true_positive: int = 0
     false_positive: int = 0
     false_negative: int = 0
     true_negative: int = 0
-
-    def __add__(self, other: "Confusion") -> "Confusion":
-        return Confusion(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
     @classmethod
     def of(cls, mapped: np.ndarray, reference: np.ndarray) -> "Confusion":

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.models.sensor import SensorModel
 from jointseg_jax.rasters.contract import IGNORE
 
@@ -14,16 +15,12 @@ _REACH = 2  # coarse pixels at the border of an image, whose observation lacks n
 
 
 @dataclasses.dataclass(frozen=True)
-class Consistency:
+class Consistency(Sums):
     """Sums over coarse pixels and bands of the residual (observed again - input), in the input's units."""
 
     values: int = 0
     residual: float = 0.0
     squared_residual: float = 0.0
-
-    def __add__(self, other: "Consistency") -> "Consistency":
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Consistency(*(a + b for a, b in pairs))
 
     @classmethod
     def of(cls, image: np.ndarray, seen: np.ndarray, valid: np.ndarray, sensor: SensorModel) -> "Consistency":

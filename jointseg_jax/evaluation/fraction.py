@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.contract import IGNORE
 
 _KNOWN = 0.5  # share of a cell's pixels that must be known in both
 
 
 @dataclasses.dataclass(frozen=True)
-class FractionError:
+class FractionError(Sums):
     """Sums over cells of the error (mapped - reference) and of the reference fraction."""
 
     cells: int = 0
@@ -20,10 +21,6 @@ class FractionError:
     squared_error: float = 0.0
     reference: float = 0.0
     squared_reference: float = 0.0
-
-    def __add__(self, other: "FractionError") -> "FractionError":
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return FractionError(*(a + b for a, b in pairs))
 
     @classmethod
     def of(cls, mapped: np.ndarray, reference: np.ndarray, side: int) -> "FractionError":

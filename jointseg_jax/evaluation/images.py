@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.blocks import block_mean, repeat_pixels
 
 _WINDOW = 11  # pixels, a Gaussian of sigma 1.5 (Wang et al. 2004)
@@ -19,7 +20,7 @@ STRIP_OVERLAP = _WINDOW - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageScore:
+class ImageScore(Sums):
     """Sums over pixels (for PSNR) and over windows (for SSIM and detail)."""
 
     squared_error: float = 0.0
@@ -28,9 +29,6 @@ class ImageScore:
     windows: float = 0.0
     detail: float = 0.0
     target_detail: float = 0.0
-
-    def __add__(self, other: "ImageScore") -> "ImageScore":
-        return ImageScore(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
     def psnr(self, data_range: float) -> float | None:
         """Peak signal-to-noise ratio [dB] for a signal that spans `data_range`."""

@@ -173,17 +173,8 @@ class JointSeg(nn.Module):
                     seen = jnp.where(image_valid[..., None], seen, 0)
             case _:
                 raise ValueError(f"the control {self.control!r} is unknown: use one of {', '.join(CONTROLS)}")
-        segmenter = Segmenter(
-            self.lattices,
-            self.widths,
-            self.classes,
-            self.segmenter_blocks,
-            self.dilations,
-            self.attention,
-            self.fusion,
-            self.dtype,
-            name="seg",
-        )
+        sizes = (self.lattices, self.widths, self.classes, self.segmenter_blocks, self.dilations)
+        segmenter = Segmenter(*sizes, self.attention, self.fusion, self.dtype, name="seg")
         logits, last = segmenter(seen, inputs, valid, features)
         hidden.append(last)
         if self.control == "coarse":

@@ -140,6 +140,14 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(config, capfd):
     assert "train.log" in message
 
 
+def test_runs_of_another_length_are_not_compared(config, capfd):
+    folder = config.parent / "longer"
+    folder.mkdir()
+    (folder / "study.json").write_text(json.dumps([{"row": "bilinear", "fold": "c", "seed": 0, "steps": 300}]))
+    assert ablation.main([str(config), str(folder)]) == 2
+    assert "has runs of 300 steps, but these would have 2: use another folder" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
