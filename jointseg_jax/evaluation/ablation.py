@@ -249,6 +249,7 @@ def result_of(run: Run, workdir: pathlib.Path, evaluation: str = "test") -> dict
         "steps": read_json(workdir / "config.json")["steps"],
         "seconds": round(read_json(workdir / _COST)["seconds"], 1),
         **{key: overall["isa"][key] for key in ("f1", "precision", "recall")},
+        **{key: overall.get(key) for key in ("f1_best", "average_precision")},  # absent in older evaluations
         "macro_f1": overall["macro_f1"],
         "area_ratio": overall["area_ratio"],
         "fraction_rmse_10m": overall["fraction_10m"]["rmse"],

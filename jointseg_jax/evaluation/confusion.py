@@ -9,6 +9,7 @@ from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.contract import IGNORE
 
 CALIBRATION_BINS = 20
+_LEVELS = 50 * CALIBRATION_BINS  # of the probability, so finer than the product's 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +60,11 @@ def _ratio(a: float, b: float) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Sums per bin of predicted probability: pixels, probabilities, impervious pixels."""
+    """Sums per level of predicted probability, thousandths: pixels, probabilities, impervious pixels."""
 
-    pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(CALIBRATION_BINS))
-    probability: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(CALIBRATION_BINS))
-    impervious: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(CALIBRATION_BINS))
+    pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(_LEVELS))
+    probability: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(_LEVELS))
+    impervious: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(_LEVELS))
 
     def __add__(self, other: "Reliability") -> "Reliability":
         return Reliability(
@@ -75,17 +76,44 @@ class Reliability:
         """Counts valid pixels with a known reference."""
         known = valid & (reference != IGNORE)
         p, y = probability[known].astype(np.float64), reference[known] == 1
-        bins = np.minimum((p * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        levels = np.minimum((p * _LEVELS).astype(int), _LEVELS - 1)
         return cls(
-            np.bincount(bins, minlength=CALIBRATION_BINS).astype(float),
-            np.bincount(bins, p, CALIBRATION_BINS),
-            np.bincount(bins, y.astype(float), CALIBRATION_BINS),
+            np.bincount(levels, minlength=_LEVELS).astype(float),
+            np.bincount(levels, p, _LEVELS),
+            np.bincount(levels, y.astype(float), _LEVELS),
         )
 
     def expected_error(self) -> float | None:
         """Expected calibration error.
 
-        The mean over pixels of |observed share - predicted probability| per bin (Guo et al. 2017).
+        The mean over pixels of |observed share - predicted probability| in each of 20 bins (Guo et al. 2017).
         """
         total = self.pixels.sum()
-        return float(np.abs(self.impervious - self.probability).sum() / total) if total else None
+        excess = (self.impervious - self.probability).reshape(CALIBRATION_BINS, -1).sum(1)
+        return float(np.abs(excess).sum() / total) if total else None
+
+    def best_f1(self) -> float | None:
+        """F1 of class 1 at the best threshold for these very pixels.
+
+        No map has it, because the threshold is chosen before. Its lead over the map's F1 is what the transfer of the
+        threshold costs. None without a pixel of class 1.
+        """
+        hits, called = self._above()
+        positive = self.impervious.sum()
+        return float((2 * hits / (called + positive)).max()) if positive else None
+
+    def average_precision(self) -> float | None:
+        """The mean precision over recall, from the precision at every level; needs no threshold.
+
+        None without a pixel of class 1. Uninformative probabilities have the share of class 1.
+        """
+        hits, called = self._above()
+        positive = self.impervious.sum()
+        if not positive:
+            return None
+        precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+        return float((precision * self.impervious[::-1]).sum() / positive)
+
+    def _above(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of class 1 and all pixels from the highest level down to each level."""
+        return np.cumsum(self.impervious[::-1]), np.cumsum(self.pixels[::-1])

@@ -197,6 +197,11 @@ def table(metrics: dict[str, Any]) -> str:
             f"{_cell(figures['macro_f1'], 8)} {_cell(figures['oa'], 7)} {_cell(figures['kappa'], 7)} "
             f"{_cell(figures['area_ratio'], 6)} {ece}"
         )
+    overall = metrics["overall"]
+    rows.append(
+        f"with the threshold that is best here: F1 {_cell(overall['f1_best'], 0)}; average precision "
+        f"{_cell(overall['average_precision'], 0)}"
+    )
     for stage in metrics["overall"]["stages"]:
         rows.append(
             f"image x{stage['scale']:g}: PSNR {_cell(stage['psnr'], 0)} dB (bicubic "

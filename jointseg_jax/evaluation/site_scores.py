@@ -94,6 +94,8 @@ class ScoreCounts:
         return {
             **self.confusion.figures(),
             **(ranked if self.confidence.pixels else {}),
+            "f1_best": self.reliability.best_f1(),
+            "average_precision": self.reliability.average_precision(),
             "calibration_error": self.reliability.expected_error(),
             "stages": stages,
             **({"consistency": self.consistency.figures()} if self.consistency.values else {}),

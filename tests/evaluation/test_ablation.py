@@ -140,6 +140,18 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(config, capfd):
     assert "train.log" in message
 
 
+def test_an_evaluation_of_before_is_still_a_record(tmp_path):
+    overall = {"isa": {"f1": 0.6, "precision": 0.7, "recall": 0.5}, "stages": [], "macro_f1": 0.7, "area_ratio": 1.0}
+    metrics = {"overall": {**overall, "fraction_10m": {"rmse": 0.2}}, "parameters": 5, "step": 2}
+    metrics["mega_flops_per_input_pixel"] = 1.5
+    (tmp_path / "evaluation" / "test").mkdir(parents=True)
+    (tmp_path / "evaluation" / "test" / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "config.json").write_text(json.dumps({"steps": 2}))
+    (tmp_path / "cost.json").write_text(json.dumps({"seconds": 3}))
+    record = ablation.result_of(ablation.Run("joint", "c", 0), tmp_path)
+    assert (record["f1"], record["f1_best"], record["average_precision"]) == (0.6, None, None)
+
+
 def test_runs_of_another_length_are_not_compared(config, capfd):
     folder = config.parent / "longer"
     folder.mkdir()

@@ -54,3 +54,31 @@ def test_calibration_error():
     )
     assert halves.expected_error() == pytest.approx(0.05, abs=1e-6)
     assert Reliability().expected_error() is None
+
+
+def test_what_no_threshold_decides():
+    """Against a search over all thresholds, and the definition of average precision, on distinct probabilities."""
+    rng = np.random.default_rng(0)
+    probability = ((rng.permutation(1000)[:400] + 0.5) / 1000).astype(np.float32)
+    reference = (rng.random(400) < probability**2).astype(np.uint8)
+    reference[::7] = 255
+    valid = rng.random(400) < 0.9
+    half = np.arange(400) < 170
+    found = Reliability.of(probability, reference, valid & half) + Reliability.of(probability, reference, valid & ~half)
+    known = valid & (reference != 255)
+    f1 = [Confusion.of(probability[known] >= t, reference[known]).figures()["isa"]["f1"] for t in np.arange(0, 1, 1e-3)]
+    assert found.best_f1() == pytest.approx(max(f1))
+    ordered = reference[known][np.argsort(-probability[known])] == 1
+    assert found.average_precision() == pytest.approx(
+        (np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean()
+    )
+
+
+def test_without_class_1_nothing_can_be_found():
+    zeros = np.zeros(50, np.uint8)
+    found = Reliability.of(np.linspace(0, 1, 50), zeros, zeros == 0)
+    assert found.best_f1() is None
+    assert found.average_precision() is None
+    same = Reliability.of(np.full(50, 0.3), np.arange(50) < 20, zeros == 0)
+    assert same.average_precision() == pytest.approx(0.4)
+    assert same.best_f1() == pytest.approx(2 * 20 / (50 + 20))

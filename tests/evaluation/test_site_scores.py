@@ -113,6 +113,8 @@ def test_metrics_json_has_the_stated_shape(evaluated):
     assert set(metrics["overall"]["isa"]) == {"precision", "recall", "f1", "iou"}
     for key in ("macro_f1", "oa", "kappa", "area_ratio", "calibration_error", "oracle_10m"):
         assert metrics["overall"][key] is not None
+    assert metrics["overall"]["isa"]["f1"] <= metrics["overall"]["f1_best"] + 1e-3  # levels are thousandths
+    assert 0 < metrics["overall"]["average_precision"] < 1
     assert [s["scale"] for s in metrics["overall"]["stages"]] == [4.0, 10.0]
     assert all(s["psnr"] > 5 and 0 < s["ssim"] <= 1 for s in metrics["overall"]["stages"])
     assert 0 < metrics["overall"]["support"] <= 1

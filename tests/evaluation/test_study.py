@@ -61,3 +61,12 @@ def test_the_report_has_all_of_it(results, tmp_path):
     assert "15 runs, 0.2 CPU hours" in text
     assert "| joint | 37% |" in text  # 0.0333 of 0.09
     assert (tmp_path / study.PICTURE).stat().st_size > 5000
+
+
+def test_records_of_before_leave_gaps(results, tmp_path):
+    """No record here has `f1_best`; then one row has."""
+    study.write_report(results, tmp_path)
+    assert "| bilinear | 6 | 0.600 | 0.600 | 0.600 |  |  |" in (tmp_path / study.REPORT).read_text()
+    newer = [{**r, "f1_best": r["f1"] + 0.01, "average_precision": 0.5} for r in results]
+    study.write_report(newer, tmp_path)
+    assert "| bilinear | 6 | 0.600 | 0.600 | 0.600 | 0.610 | 0.500 |" in (tmp_path / study.REPORT).read_text()
