@@ -12,6 +12,7 @@ If a dataset is prepared again while a process reads it, the new files go to `si
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import pandas as pd
@@ -20,6 +21,7 @@ from jointseg_jax.data.sensor import Sensor
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, upgraded
 from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.metric import is_utm
 from jointseg_jax.rasters.scene import ImageLayer, Layer, Scene
 from jointseg_jax.storage import formats, locks, typed
 from jointseg_jax.storage.files import sha256
@@ -190,7 +192,7 @@ def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
         hold: prevent a new preparation from removing the files while the returned object exists.
 
     Raises:
-        InputError: it is missing, damaged, or made by a newer version.
+        InputError: it is missing, damaged, made by a newer version, or a site is not in UTM.
     """
     root = pathlib.Path(root)
     path = root / DESCRIPTION
@@ -205,8 +207,19 @@ def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
     stored = {name: description.pop(name) for name in _STORED if name in description}
     known = typed.parse({**stored, "contract": upgraded(stored.get("contract"))}, _Stored, formats.DATASET, path)
     sites = {site.name: site for site in known.sites}
+    _check_crs(path, known.sites)
     index = _read_index(root / known.index, known.index_sha256)
     return Dataset(root, known.contract, sites, index, known.simulated, description, mark)
+
+
+def _check_crs(path: pathlib.Path, sites: Iterable[Site]) -> None:
+    """Raises `InputError` for a site outside UTM, as early versions accepted: its pixels would not be 1 m2."""
+    for crs, name in {site.crs: site.name for site in sites}.items():
+        if not is_utm(crs):
+            raise InputError(
+                f"{path}: site {name!r} is in {crs}, which is no UTM zone of WGS 84 or ETRS89: prepare the dataset "
+                "again, with dataset.warp=True"
+            )
 
 
 def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Checks that the pixels of a lattice are squares in metres on the ground, and suggests the gdalwarp command if not."""
+"""Checks that the pixels of a lattice are squares in metres of a UTM zone, and suggests the gdalwarp command if not."""
 
 import functools
 import math
@@ -12,11 +12,14 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import TOLERANCE, crs_name, is_north_up, is_placed
 
-# A pixel of 10 m may be 5 cm wrong. UTM stays within 0.1 % of the ground and national projections such as Lambert-93
-# within 0.3 %, but Web Mercator is 0.7 % off even on the equator.
+# A pixel of 10 m may be 5 cm wrong. Within its zone UTM stays within 0.1 % of the ground, and within 0.5 % up to 700 km
+# from its meridian.
 MOST_DISTORTED = 0.005
 _BASE = 1000.0  # metres over which a scale is measured
 _UTM = {"Latitude of natural origin": 0.0, "Scale factor at natural origin": 0.9996, "False easting": 500_000.0}
+# Datums on these ellipsoids (WGS 84, ETRS89, NAD83, GDA94, SIRGAS 2000, JGD2011, ...) are realisations of one frame and
+# agree within some metres. Older datums (NAD27, ED50, Tokyo) lie up to hundreds of metres off.
+_SEMI_MAJOR, _FLATTENINGS = 6_378_137.0, (298.257222101, 298.257223563)  # GRS 1980, WGS 84
 _HIGHEST = 84.0  # degrees, where UTM ends
 _DEGREE = 111_320.0  # metres of latitude
 _GEOD = pyproj.Geod(ellps="WGS84")
@@ -49,14 +52,13 @@ def check_grid(lattice: GeoBox, where: str, *, spacing: float = 10.0) -> None:
         raise InputError(f"{where} is rotated or flipped: {warp_advice(lattice, where, spacing)}")
 
 
-def check_metric(lattice: GeoBox, spacing: float, where: str, *, utm: bool = False) -> None:
-    """Raises `NotMetric` unless the lattice is north-up with square pixels of `spacing` metres on the ground.
+def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
+    """Raises `NotMetric` unless the lattice is north-up with square pixels of `spacing` metres in a UTM zone.
 
     Args:
         lattice: of a raster.
         spacing: metres.
         where: path of the raster.
-        utm: require the projection of a UTM zone, on any datum.
     """
     check_grid(lattice, where, spacing=spacing)
     if lattice.crs is None:
@@ -82,8 +84,6 @@ def check_metric(lattice: GeoBox, spacing: float, where: str, *, utm: bool = Fal
         raise NotMetric(f"{where} has non-square pixels ({a:g} x {-e:g}): {advice}")
     if abs(a - spacing) > TOLERANCE:
         raise NotMetric(f"{where} has pixels of {a:g} m, but {spacing:g} m are needed: {advice}")
-    if utm and not is_utm(crs):
-        raise NotMetric(f"{where} is in {name}, but a dataset must be in UTM: {advice}")
     scales = scales_of(lattice)
     if not np.isfinite(scales).all():
         raise NotMetric(f"{where} lies outside the area where {name} is defined: correct its CRS or its corners")
@@ -92,6 +92,8 @@ def check_metric(lattice: GeoBox, spacing: float, where: str, *, utm: bool = Fal
         raise NotMetric(
             f"{where} is in {name}, where a pixel of {spacing:g} m is {spacing / worst:.4g} m on the ground: {advice}"
         )
+    if not is_utm(lattice.crs.to_wkt()):
+        raise NotMetric(f"{where} is in {name} ({crs.name}), but must be in a UTM zone of WGS 84 or ETRS89: {advice}")
 
 
 def scales_of(lattice: GeoBox) -> np.ndarray:
@@ -111,10 +113,24 @@ def scales_of(lattice: GeoBox) -> np.ndarray:
         return np.ravel(_BASE / length)
 
 
-def is_utm(crs: pyproj.CRS) -> bool:
-    """Whether a CRS has the projection of a UTM zone, on any datum (MGA counts)."""
-    operation = _horizontal(crs).coordinate_operation
-    if operation is None or operation.method_name != "Transverse Mercator":
+def is_utm(crs: str) -> bool:
+    """Whether a CRS is a UTM zone in metres on WGS 84, ETRS89 or another realisation of that frame (MGA counts).
+
+    Args:
+        crs: `EPSG:n`, WKT or other text; False if PROJ does not know it.
+    """
+    try:
+        flat = _horizontal(_crs(crs))
+    except pyproj.exceptions.CRSError:
+        return False
+    operation, ellipsoid = flat.coordinate_operation, flat.ellipsoid
+    if operation is None or operation.method_name != "Transverse Mercator" or ellipsoid is None:
+        return False
+    if any(axis.unit_conversion_factor != 1 for axis in flat.axis_info):
+        return False
+    if abs(ellipsoid.semi_major_metre - _SEMI_MAJOR) > 0.01:
+        return False
+    if min(abs(ellipsoid.inverse_flattening - f) for f in _FLATTENINGS) > 1e-6:
         return False
     given = {p.name: float(p.value) for p in operation.params}
     meridian = given.get("Longitude of natural origin", math.nan)

@@ -58,6 +58,7 @@ def test_refusals_name_the_file(box, message):
     [
         (32650, 740_000, 3_352_020, True),
         (25832, 500_000, 5_500_000, True),  # ETRS89
+        (31983, 330_000, 7_390_000, True),  # SIRGAS 2000
         (26918, 580_000, 4_500_000, True),  # NAD83
         (28350, 390_000, 6_460_000, True),  # GDA94 / MGA
         (2154, 652_710, 7_060_000, False),  # Lambert-93, at its worst
@@ -66,16 +67,21 @@ def test_refusals_name_the_file(box, message):
         (3035, 4_321_000, 3_210_000, False),
         (3413, 0, -2_200_000, False),
         (2326, 836_700, 819_070, False),
+        (32118, 300_000, 60_000, False),  # a state plane in metres
+        (32056, 500_000, 4_650_000, False),  # another
+        (26718, 580_000, 4_500_000, False),  # UTM on NAD27: 200 m off
+        (23030, 440_000, 4_475_000, False),  # UTM on ED50
     ],
 )
-def test_metres_of_other_projections_are_metres(epsg, left, top, utm):
-    """Scenes may be in any projection that is true to scale where they lie; datasets are in UTM."""
+def test_only_utm_on_the_common_frame_is_a_lattice(epsg, left, top, utm):
+    """Other projections may be true to scale where they lie, and are warped all the same."""
     box = make_lattice(f"EPSG:{epsg}", left, top, 10, 30, 30)
-    check_metric(box, 10, "here.tif")
-    assert is_utm(pyproj.CRS(epsg)) == utm
-    if not utm:
-        with pytest.raises(InputError, match="a dataset must be in UTM"):
-            check_metric(box, 10, "here.tif", utm=True)
+    assert is_utm(f"EPSG:{epsg}") == utm
+    if utm:
+        check_metric(box, 10, "here.tif")
+        return
+    with pytest.raises(InputError, match=r"(UTM zone of WGS 84 or ETRS89|on the ground|not metre): .*-t_srs EPSG:32"):
+        check_metric(box, 10, "here.tif")
 
 
 def test_scale_is_that_of_the_projection():
@@ -87,7 +93,7 @@ def test_scale_is_that_of_the_projection():
 
 
 def test_crs_with_heights_are_looked_at_without():
-    check_metric(GeoBox((3, 3), UTM.affine, pyproj.CRS("EPSG:32650+5773").to_wkt()), 10, "here.tif", utm=True)
+    check_metric(GeoBox((3, 3), UTM.affine, pyproj.CRS("EPSG:32650+5773").to_wkt()), 10, "here.tif")
 
 
 def write(path, values, crs, **georeference):

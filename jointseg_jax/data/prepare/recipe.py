@@ -159,7 +159,7 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
         InputError: the files share no ground, or label and image differ in size.
     """
     fine = lattice_of(source.image)
-    check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(source.image), utm=True)
+    check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(source.image))
     if source.label is not None:
         label = lattice_of(source.label)
         if label.shape != fine.shape or not label.affine.almost_equals(fine.affine, 1e-3) or label.crs != fine.crs:

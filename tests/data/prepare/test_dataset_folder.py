@@ -9,6 +9,7 @@ import toy
 from jointseg_jax.data.dataset import load
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
+from jointseg_jax.storage import formats
 from jointseg_jax.storage.folders import MARKER
 
 
@@ -101,3 +102,15 @@ def test_a_preparation_that_fails_at_once_leaves_no_folder(one):
     with pytest.raises(InputError, match=r"s2\.tif is missing"):
         prepare(config, say=toy.quiet)
     assert not (folder.parent.parent / "dataset" / MARKER).exists()
+
+
+def test_a_dataset_outside_utm_is_not_opened(own):
+    """Early versions accepted other metres, and their pixels are not square metres."""
+    _, config = own
+    root = prepare(config, say=toy.quiet).root
+    path = root / "dataset.json"
+    record = formats.read_record(path, formats.DATASET)
+    sites = [{**site, "crs": "EPSG:3857"} for site in record["sites"]]
+    formats.write_record(path, {**record, "sites": sites}, formats.DATASET)
+    with pytest.raises(InputError, match=r"dataset\.json: site '.' is in EPSG:3857, which is no UTM zone.*warp=True"):
+        load(root)
