@@ -203,7 +203,7 @@ def _open_layer(
 
 def _classes(raster: DatasetReader, path: pathlib.Path) -> tuple[pathlib.Path | None, str]:
     """The scene classification beside a raster, or the reason why it is not used."""
-    found = classification(path)
+    found = classification(path, raster.tags())
     if found is None:
         return None, ""
     why_not = nests(raster, found)

@@ -18,7 +18,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters import vrt_sources
+from jointseg_jax.rasters import vrt_sources, zipped
 from jointseg_jax.storage import retries
 
 REMOTE = "JOINTSEG_REMOTE"
@@ -39,6 +39,8 @@ _lock = threading.Lock()
 def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
     """Opens a local raster for reading: GeoTIFF, JPEG 2000, PNG, JPEG, or a virtual raster (VRT) of those.
 
+    It may lie in a zip archive, see `zipped`.
+
     Raises:
         InputError: it is missing, is not a file, is not such a raster, or refers to a file that may not be read.
     """
@@ -56,7 +58,7 @@ def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
 def open_dataset(path: str | os.PathLike[str]) -> DatasetReader:
     """`open_raster` without retries; raises the exceptions of rasterio and the operating system."""
     name = _name(path)
-    if _remote_allowed() and not pathlib.Path(name).exists():
+    if _remote_allowed() and zipped.split(name) is None and not pathlib.Path(name).exists():
         return rasterio.open(name, driver=[*_KINDS, "VRT"])
     return _open(pathlib.Path(name), 0)
 
@@ -112,6 +114,10 @@ def _open(path: pathlib.Path, depth: int) -> DatasetReader:
         _check_sources(path, depth)
     for side in _SIDE_CARS:
         car = pathlib.Path(f"{path}{side}")
+        if zipped.split(path) is not None:
+            if zipped.is_file(car):
+                raise InputError(f"{car}, which GDAL would read with {path.name}, is not supported: unpack the archive")
+            continue
         if car.exists() and car.stat().st_size and _driver(car) not in _KINDS:
             raise InputError(f"{car}, which GDAL would read with {path.name}, is not a raster: remove it")
     metadata = pathlib.Path(f"{path}.aux.xml")
@@ -129,6 +135,8 @@ def _open(path: pathlib.Path, depth: int) -> DatasetReader:
 def _driver(path: pathlib.Path) -> str | None:
     """GDAL's driver for a local file, by its first bytes; None if the format is not supported."""
     name = str(path)
+    if zipped.split(path) is not None:
+        return _driver_of(zipped.read(path, _HEAD), nested=False)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -141,12 +149,15 @@ def _driver(path: pathlib.Path) -> str | None:
         raise InputError(f"{path} is a folder, but a raster file is needed: give the path of a file in it")
     if not stat.S_ISREG(mode):
         raise InputError(f"{path} is a pipe, a socket or a device, not a file: save its content in a file first")
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+    return _driver_of(zipped.read(path, _HEAD))
+
+
+def _driver_of(head: bytes, *, nested: bool = True) -> str | None:
+    """The driver for a file that begins so; virtual rasters only if `nested`, because their sources are local."""
     for driver, beginnings in _KINDS.items():
         if head.startswith(beginnings):
             return driver
-    return "VRT" if vrt_sources.MARK in head else None
+    return "VRT" if nested and vrt_sources.MARK in head else None
 
 
 def _check_sources(path: pathlib.Path, depth: int) -> None:

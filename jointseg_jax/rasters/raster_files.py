@@ -7,9 +7,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import zipped
 from jointseg_jax.rasters.metric import without_geotransform
 from jointseg_jax.rasters.opening import open_raster
-from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG
+from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG, classification
 
 
 def lattice_of(path: str | os.PathLike[str]) -> GeoBox:
@@ -21,7 +22,7 @@ def lattice_of(path: str | os.PathLike[str]) -> GeoBox:
 def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     """The files of a raster: itself, its side-cars, and the sources of a virtual raster (VRT).
 
-    Overviews are excluded because they change no pixel.
+    Overviews are excluded because they change no pixel. Of a file in an archive, the archive is listed.
     """
     found: dict[pathlib.Path, None] = {}
     waiting = [pathlib.Path(path)]
@@ -33,12 +34,18 @@ def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
         if file.suffix.lower() == ".vrt" or file == pathlib.Path(path):
             with open_raster(file) as dataset:
                 waiting += [pathlib.Path(f) for f in dataset.files]
-    return sorted(found)
+    return sorted(set(map(zipped.on_disk, found)))
 
 
 def name_of(dataset: DatasetReader) -> str:
     """The file name for messages; for a virtual raster that this program wrote, its first source."""
     return dataset.tags().get(SOURCE_TAG) or str(dataset.name)
+
+
+def classification_of(path: str | os.PathLike[str]) -> pathlib.Path | None:
+    """The scene classification of a raster's product, see `classification`; None without one."""
+    with open_raster(path) as dataset:
+        return classification(path, dataset.tags())
 
 
 def dataset_lattice(dataset: DatasetReader) -> GeoBox:

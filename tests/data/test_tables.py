@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from jointseg_jax.data.dates import interval_of, iso_moment
 from jointseg_jax.data.prepare import sources
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
+from jointseg_jax.sources.dates import interval_of, iso_moment
 
 pytestmark = pytest.mark.quick
 

@@ -5,12 +5,12 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from jointseg_jax.data.dates import DATE_FORMS, iso_moment
 from jointseg_jax.data.prepare.site_names import check_names
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
 from jointseg_jax.rasters.raster_files import files_behind
+from jointseg_jax.sources.dates import DATE_FORMS, iso_moment
 
 TABLE = "sites.csv"
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import TileRow, parse_row
 from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE
-from jointseg_jax.mapping.scenes.json_document import read_document
-from jointseg_jax.mapping.scenes.stac_items import Link, local_path
+from jointseg_jax.sources.json_document import read_document
+from jointseg_jax.sources.stac_items import Link, local_path
 from jointseg_jax.storage import formats, typed
 
 _ANEW = "run predict.py again, which rewrites the records"

@@ -10,9 +10,9 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax.data.dates import interval_of
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.scene import Layer, Scene
+from jointseg_jax.sources.dates import interval_of
 from jointseg_jax.storage import typed
 
 

@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, load
-from jointseg_jax.data.dates import iso_moment
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes import stac
-from jointseg_jax.mapping.scenes.band_files import BandFiles, from_safe, group, is_safe
-from jointseg_jax.mapping.scenes.stac_items import percentage, read_items
 from jointseg_jax.rasters.contract import Contract, differences
 from jointseg_jax.rasters.open_scene import find_files, valid_sample
 from jointseg_jax.rasters.radiometry.find_bands import bands_note
-from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.scene import OpenedScene
+from jointseg_jax.sources.acquisition import Acquisition, stack
+from jointseg_jax.sources.band_files import group, rasters_in
+from jointseg_jax.sources.raster_tags import date_and_cloud, moment_in
+from jointseg_jax.sources.safe import is_safe, read_safe
+from jointseg_jax.sources.stac import StacScene
+from jointseg_jax.sources.stac_items import read_items
 
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 # Words in the names of files that products and processors write beside a scene.
@@ -42,10 +43,6 @@ _COMPANIONS = frozenset(
     )
 )
 _STAC_NAMES = ("collection.json", "catalog.json", "item-collection.json")
-# Dates in file names, in the forms of Sentinel-2 products and common use: 20210601, 20210601T032541, 2021-06-01.
-_DATE = re.compile(r"(?<!\d)(20\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?:T(\d\d)(\d\d)(\d\d))?(?!\d)")
-_DATE_TAGS = ("datetime", "acquisition_date", "acquisition_datetime", "datatake_sensing_start", "product_start_time")
-_CLOUD_TAGS = ("eo:cloud_cover", "cloud_cover", "cloud_coverage_assessment", "cloudy_pixel_percentage")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +76,8 @@ def find_scenes(
 
     Args:
         path: a raster; a folder that is a scene (one raster per modality, or one file per band); a folder of scenes or
-            rasters; a product as .SAFE; a STAC item, item collection, catalogue or collection (or a folder with
-            `collection.json`); a prepared dataset.
+            rasters; a product as .SAFE or zip archive; a STAC item, item collection, catalogue or collection (or a
+            folder with `collection.json`); a prepared dataset.
         contract: of the network's training.
         inputs: folder for the virtual rasters that stack separate band files.
         dates: of every scene, use only so many, the first ones; None for all.
@@ -98,21 +95,21 @@ def find_scenes(
     if path.suffix.lower() in (".json", ".geojson"):
         return _distinct(_from_stac(path, contract, inputs), path)
     if path.is_file():
-        return [_raster(path, contract)]
+        return [_acquired(read_safe(path), contract, inputs) if is_safe(path) else _raster(path, contract)]
     if (path / "dataset.json").is_file():
         return _sites(load(path), contract, dates)
     catalogue = next((path / name for name in _STAC_NAMES if (path / name).is_file()), None)
     if catalogue is not None:
         return _distinct(_from_stac(catalogue, contract, inputs), path)
-    found = [_of_bands(scene, contract, inputs) for scene in _one(path, contract)] or _inside(
+    found = [_acquired(scene, contract, inputs) for scene in _one(path, contract)] or _inside(
         path, contract, inputs, dates, say
     )
     if not found:
         first = contract.primary.name
         raise InputError(
             f"{path} contains no scene: --input needs rasters ({', '.join(RASTERS)}), one file per band (..._B02.tif, "
-            f"...), folders with one raster per modality ({first}.tif or {first}_0.tif, ...), products (.SAFE), a "
-            "collection.json or a dataset.json"
+            f"...), folders with one raster per modality ({first}.tif or {first}_0.tif, ...), products (.SAFE, .zip), "
+            "a collection.json or a dataset.json"
         )
     return _distinct(found, path)
 
@@ -120,7 +117,7 @@ def find_scenes(
 def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
     """Whether a path is one scene.
 
-    A raster, a folder with one raster per modality or one file per band, or a product as .SAFE.
+    A raster, a folder with one raster per modality or one file per band, or a product as .SAFE or zip archive.
     """
     path = pathlib.Path(path)
     if path.is_dir():
@@ -132,20 +129,19 @@ def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
 
 
 def single_files(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
-    """Stacks the band files of a scene in a folder; None if `open_scene` finds the files itself."""
-    if not path.is_dir() or _is_scene(path, contract):
-        return None
-    return next((scene.stack(contract, inputs) for scene in _one(path, contract)), None)
+    """Stacks the band files of a scene, in a folder or an archive; None if `open_scene` finds the files itself."""
+    scenes = _one(path, contract) if path.is_dir() else [read_safe(path)] if is_safe(path) else []
+    return next((stack(scene, contract.modalities, inputs) for scene in scenes), None)
 
 
-def _one(folder: pathlib.Path, contract: Contract) -> list[BandFiles]:
+def _one(folder: pathlib.Path, contract: Contract) -> list[Acquisition]:
     """The scene of a folder that holds exactly one, with one file per band; otherwise none."""
     if is_safe(folder):
-        return [from_safe(folder)]
+        return [read_safe(folder)]
     if _is_scene(folder, contract):
         return []
-    scenes, rest = group(_rasters(folder), contract)
-    return scenes if len(scenes) == 1 and not [p for p in rest if not _is_companion(p)] else []
+    scenes, rest = group(rasters_in(folder, RASTERS), contract.primary)
+    return [*scenes] if len(scenes) == 1 and not [p for p in rest if not _is_companion(p)] else []
 
 
 def _inside(
@@ -156,32 +152,23 @@ def _inside(
         return [_folder(folder, contract, dates)]
     folders = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     found = [_folder(p, contract, dates) for p in folders if _is_scene(p, contract)]
-    found += [_of_bands(scene, contract, inputs) for p in folders for scene in _one(p, contract)]
-    scenes, rest = group(_rasters(folder), contract)
-    found += [_of_bands(scene, contract, inputs) for scene in scenes]
+    found += [_acquired(scene, contract, inputs) for p in folders for scene in _one(p, contract)]
+    archives = [p for p in sorted(folder.glob("*.zip")) if is_safe(p)]
+    found += [_acquired(read_safe(p), contract, inputs) for p in archives]
+    scenes, rest = group(rasters_in(folder, RASTERS), contract.primary)
+    found += [_acquired(scene, contract, inputs) for scene in scenes]
     beside = [p for p in rest if _is_companion(p)] if found or not all(map(_is_companion, rest)) else []
     for path in beside:
         say(f"skipped {path.name}: its name is that of a classification, a mask or a preview of a scene")
     return found + [_raster(p, contract) for p in rest if p not in beside]
 
 
-def _rasters(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Lists files with a raster suffix; hidden files, such as the `._scene.tif` of macOS, are skipped."""
-    return [
-        p
-        for p in sorted(folder.iterdir())
-        if p.suffix.lower() in RASTERS and not p.name.startswith(".") and p.is_file()
-    ]
-
-
 def _is_companion(path: pathlib.Path) -> bool:
     return bool(_COMPANIONS & set(re.split(r"[^A-Z0-9]+", path.stem.upper())))
 
 
-def _of_bands(scene: BandFiles, contract: Contract, inputs: pathlib.Path) -> SceneFiles:
-    first = next(iter(scene.files.values()))
-    date, cloud = _said(first, scene.id)
-    return SceneFiles(scene.id, functools.partial(scene.stack, contract, inputs), date, cloud)
+def _acquired(found: Acquisition, contract: Contract, inputs: pathlib.Path) -> SceneFiles:
+    return SceneFiles(found.id, functools.partial(stack, found, contract.modalities, inputs), found.date, found.cloud)
 
 
 def _is_scene(folder: pathlib.Path, contract: Contract) -> bool:
@@ -194,46 +181,17 @@ def _is_first(file: pathlib.Path, contract: Contract) -> bool:
 
 def _folder(path: pathlib.Path, contract: Contract, dates: int | None) -> SceneFiles:
     first = next(f for f in sorted(path.iterdir()) if _is_first(f, contract))
-    date, cloud = _said(first, path.name)
+    date, cloud = date_and_cloud(first, path.name)
     return SceneFiles(path.name, functools.partial(find_files, path, contract, dates), date, cloud)
 
 
 def _raster(path: pathlib.Path, contract: Contract) -> SceneFiles:
-    date, cloud = _said(path, path.stem)
+    date, cloud = date_and_cloud(path, path.stem)
     return SceneFiles(path.stem, functools.partial(find_files, path, contract), date, cloud)
 
 
-def _said(path: pathlib.Path, name: str) -> tuple[str, float | None]:
-    """Reads date and cloud cover from a raster's tags or its name."""
-    try:
-        with open_raster(path) as raster:
-            tags = {k.lower(): v for k, v in raster.tags().items()}
-    except InputError:  # opening reports it later
-        tags = {}
-    dates = [d for d in (*(_when(tags.get(k, "")) for k in _DATE_TAGS), iso_date(name)) if d]
-    date = next((d for d in dates if len(d) >= len("2021-06-01")), dates[0] if dates else "")
-    return date, next((c for k in _CLOUD_TAGS if (c := percentage(tags.get(k))) is not None), None)
-
-
-def iso_date(text: str) -> str:
-    """The first date in a text as `YYYY-MM-DD` or `YYYY-MM-DDThh:mm:ssZ` (UTC); empty without one."""
-    match = _DATE.search(text.replace(":", ""))
-    if match is None:
-        return ""
-    year, _, month, day, hour, minute, second = match.groups()
-    return iso_moment(f"{year}-{month}-{day}" + (f"T{hour}:{minute}:{second}Z" if hour else ""))  # no 30 February
-
-
-def _when(text: str) -> str:
-    """Normalises the date of a record; empty if it is no date, so the map's records call it unknown."""
-    return iso_moment(text) or iso_date(text)
-
-
 def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[SceneFiles]:
-    return [
-        SceneFiles(item.id, functools.partial(stac.stack, item, contract, inputs), _when(item.date), item.cloud)
-        for item in read_items(path)
-    ]
+    return [_acquired(StacScene(item), contract, inputs) for item in read_items(path)]
 
 
 def _distinct(found: list[SceneFiles], path: pathlib.Path) -> list[SceneFiles]:
@@ -258,7 +216,7 @@ def _sites(data: Dataset, contract: Contract, dates: int | None) -> list[SceneFi
         SceneFiles(
             name,
             functools.partial(_site_files, data, name, wanted, dates),
-            _when(site.date),
+            moment_in(site.date),
             opened=functools.partial(_open_site, data, name, contract, dates),
         )
         for name, site in data.sites.items()

@@ -8,9 +8,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import zipped
 
 FIRST_WITH_OFFSET = 4.0  # products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000
-SOURCE_TAG = "JOINTSEG_FIRST_FILE"  # tag of this program's virtual rasters: the file of the first band
+# Tags of this program's virtual rasters: the file of the first band, and the product's scene classification.
+SOURCE_TAG, CLASSES_TAG = "JOINTSEG_FIRST_FILE", "JOINTSEG_CLASSIFICATION"
 
 _TILE = re.compile(r"(?<![A-Z0-9])(?:T|MGRS-)?(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
 _TILE_IN_NAME = re.compile(r"(?<![A-Z0-9])T(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
@@ -54,29 +56,44 @@ class ProductMetadata:
         path: of the file.
         offset: RADIO_ADD_OFFSET or BOA_ADD_OFFSET. 0 without one if the baseline is before 04.00; None if unknown.
         identity: of its product.
+        time: of sensing, as written; empty if unknown.
+        cloud: per cent of the tile, as written; empty if unknown.
     """
 
     path: pathlib.Path
     offset: float | None
     identity: Identity
+    time: str = ""
+    cloud: str = ""
 
 
 def metadata_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     """The Sentinel-2 metadata files beside a raster, or above it in a .SAFE folder; often none."""
     parents = pathlib.Path(path).absolute().parents
     safes = [folder for folder in parents[1:] if folder.suffix.upper() == ".SAFE"]
-    return sorted(file for folder in (parents[0], *safes) for file in folder.glob("MTD_MSI*.xml") if file.is_file())
+    return sorted(file for folder in (parents[0], *safes) for file in zipped.files(folder, "MTD_MSI*.xml"))
 
 
-def classification(path: str | os.PathLike[str]) -> pathlib.Path | None:
-    """The Sentinel-2 scene classification (SCL) beside a raster, by the usual names; None without one."""
-    raster = pathlib.Path(path)
+def classification(path: str | os.PathLike[str], tags: Mapping[str, str]) -> pathlib.Path | None:
+    """The Sentinel-2 scene classification (SCL) of a raster; None without one.
+
+    Args:
+        path: the raster.
+        tags: its metadata. A virtual raster of this program names the classification, or the source file; otherwise
+            one of the usual names beside the raster is taken, or in the folder `R20m` of its product.
+    """
+    if tags.get(CLASSES_TAG):
+        return pathlib.Path(tags[CLASSES_TAG])
+    raster = pathlib.Path(tags.get(SOURCE_TAG) or path)
     parts = raster.stem.split("_")
     stems = ["scl", "SCL", f"{raster.stem}_scl", f"{raster.stem}_SCL"]
     if len(parts) >= 3:  # T50RKV_20210601T032541_B02_10m
         stems += [f"{parts[0]}_{parts[1]}_SCL_20m", f"{parts[0]}_{parts[1]}_SCL"]
-    names = (raster.with_name(f"{stem}{ending}") for stem in stems for ending in (".tif", ".jp2"))
-    return next((name for name in names if name != raster and name.is_file()), None)
+    folders = [raster.parent]
+    if raster.parent.name in ("R10m", "R60m"):
+        folders.append(raster.parent.with_name("R20m"))
+    names = (folder / f"{stem}{ending}" for folder in folders for stem in stems for ending in (".tif", ".jp2"))
+    return next((name for name in names if name != raster and zipped.is_file(name)), None)
 
 
 def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
@@ -86,7 +103,7 @@ def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
         InputError: it is not XML, an offset is not a number, or its bands have differing offsets.
     """
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(zipped.read(path))
     except (ElementTree.ParseError, OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as XML ({error}): download the product's metadata file again"
@@ -110,7 +127,8 @@ def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
     offset = offsets.pop() if offsets else None
     if offset is None and identity.baseline and identity.baseline < FIRST_WITH_OFFSET:
         offset = 0.0
-    return ProductMetadata(path, offset, identity)
+    cloud = texts.get("Cloud_Coverage_Assessment") or texts.get("CLOUDY_PIXEL_PERCENTAGE") or ""
+    return ProductMetadata(path, offset, identity, date, cloud)
 
 
 def product_metadata(path: str | os.PathLike[str], tags: Mapping[str, str]) -> tuple[ProductMetadata | None, list[str]]:

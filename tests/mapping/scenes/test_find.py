@@ -8,8 +8,9 @@ import toy
 from scene_values import first_modality
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.find import find_scenes, is_single, iso_date
+from jointseg_jax.mapping.scenes.find import find_scenes, is_single
 from jointseg_jax.mapping.scenes.open_all import open_all
+from jointseg_jax.sources.raster_tags import iso_date
 
 
 def test_rasters_in_a_folder(raw, data, tmp_path):

@@ -56,7 +56,7 @@ def test_cloud_is_left_out_where_the_classification_tells(tmp_path, name):
     classes = np.full((20, 20, 1), 4, np.uint8)
     classes[:5] = 9
     write(tmp_path / name, classes, spacing=20.0)
-    found = classification(tmp_path / "a.tif")
+    found = classification(tmp_path / "a.tif", {})
     assert found == tmp_path / name
     with open_raster(tmp_path / "a.tif") as raster:
         assert not nests(raster, found)
@@ -72,7 +72,7 @@ def test_a_classification_of_other_ground_is_not_used(tmp_path):
     name = tmp_path / "T50RKV_20210601T032541_SCL_20m.tif"
     write(name, np.full((20, 20, 1), 9, np.uint8), spacing=20.0, top=3_400_003)
     path = tmp_path / "T50RKV_20210601T032541_B02_10m.tif"
-    assert classification(path) == name
-    assert classification(name) is None
+    assert classification(path, {}) == name
+    assert classification(name, {}) is None
     with open_raster(path) as raster:
         assert "fraction of a pixel" in nests(raster, name)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.json_document import read_document
+from jointseg_jax.sources.json_document import read_document
+from jointseg_jax.sources.raster_tags import percentage
 from jointseg_jax.storage import formats, typed
 
 _DEPTH = 8  # nesting of catalogues
@@ -95,15 +96,6 @@ def read_items(path: pathlib.Path) -> list[Item]:
     if not items:
         raise InputError(f"{path} contains no STAC item: add links with the rel item, or give an item collection")
     return items
-
-
-def percentage(value: Any) -> float | None:
-    """A number or numeric text between 0 and 100; None for anything else, such as NaN."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if 0 <= number <= 100 and not isinstance(value, bool) else None
 
 
 def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:

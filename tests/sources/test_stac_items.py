@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from jointseg_jax.data.dates import iso_moment
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.stac_items import percentage, read_items
+from jointseg_jax.sources.dates import iso_moment
+from jointseg_jax.sources.raster_tags import percentage
+from jointseg_jax.sources.stac_items import read_items
 
 pytestmark = pytest.mark.quick
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.band_files import group
 from jointseg_jax.mapping.scenes.find import find_scenes, is_single, single_files
 from jointseg_jax.mapping.scenes.open_all import open_all
 from jointseg_jax.rasters.contract import Contract, Modality
@@ -16,6 +15,7 @@ from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.opening import open_raster
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.writer import Layout, write_raster
+from jointseg_jax.sources.band_files import group
 
 pytestmark = pytest.mark.quick
 
@@ -137,7 +137,7 @@ def test_rasters_whose_names_hold_numbers_are_scenes(tmp_path):
     """A block `B2` of a town is no band."""
     for name in ("town_B2.tif", "town_B3.tif"):
         write(tmp_path / name, names=S2.bands, RADIO_ADD_OFFSET=-1000)
-    scenes, rest = group(sorted(tmp_path.iterdir()), CONTRACT)
+    scenes, rest = group(sorted(tmp_path.iterdir()), CONTRACT.primary)
     assert (scenes, len(rest)) == ([], 2)
     assert [f.id for f in find_scenes(tmp_path, CONTRACT, tmp_path)] == ["town_B2", "town_B3"]
 

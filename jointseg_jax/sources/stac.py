@@ -1,39 +1,72 @@
-"""Turns the assets of STAC items into one raster per modality."""
+"""STAC items as acquisitions: assets are the bands, the item's properties the evidence."""
 
+import contextlib
+import dataclasses
 import pathlib
 import re
 from collections.abc import Mapping
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.scenes.stac_items import Asset, Item, local_path
-from jointseg_jax.rasters.contract import Contract, Modality
+from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.radiometry.band_names import at_spacing, match_names
-from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG
 from jointseg_jax.rasters.reader import open_raster
-from jointseg_jax.rasters.virtual.band_stack import Band, stack_beside
-from jointseg_jax.storage.files import file_name, plain
+from jointseg_jax.rasters.virtual.band_stack import Band
+from jointseg_jax.sources.raster_tags import moment_in
+from jointseg_jax.sources.stac_items import Asset, Item, local_path
+from jointseg_jax.storage.files import plain
 
 _BASELINE = "PROCESSING_BASELINE"
+_CLASSIFICATIONS = ("scl", "SCL", "SCL_20m", "scl_20m")
 
 
-def stack(item: Item, contract: Contract, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """Writes virtual rasters to the item's sub-folder, one per modality; none for a missing optional modality.
+@dataclasses.dataclass(frozen=True)
+class StacScene:
+    """A STAC item as an `Acquisition`: one date; networks of several dates map one, too."""
 
-    An item is one date; networks of several dates map one, too. An asset whose key is the modality's name is that
-    modality; otherwise there is one asset per band, found by its key or its recorded band names. The item's radiometric
-    properties go into the rasters' tags.
+    item: Item
 
-    Raises:
-        InputError: a band is missing, ambiguous, remote, or lies on another lattice.
-    """
-    files: dict[str, list[pathlib.Path]] = {}
-    for modality in contract.modalities:
-        bands = _bands(item, modality)
-        files[modality.name] = []
-        if bands:
-            target = folder / file_name(item.id) / f"{modality.name}.vrt"
-            files[modality.name] = [stack_beside(target, bands, _tags(item, bands[0].path))]
-    return files
+    @property
+    def id(self) -> str:
+        """See `Acquisition`."""
+        return self.item.id
+
+    @property
+    def date(self) -> str:
+        """See `Acquisition`."""
+        return moment_in(self.item.date)
+
+    @property
+    def cloud(self) -> float | None:
+        """See `Acquisition`."""
+        return self.item.cloud
+
+    def bands(self, modality: Modality) -> list[Band]:
+        """See `Acquisition`.
+
+        An asset whose key is the modality's name is that modality; otherwise there is one asset per band, found by its
+        key or its recorded band names.
+
+        Raises:
+            InputError: a band is missing, ambiguous or remote.
+        """
+        return _bands(self.item, modality)
+
+    def evidence(self) -> Mapping[str, str]:
+        """See `Acquisition`: the item's properties."""
+        # GDAL ends a key at a colon.
+        said = {k.replace(":", "_"): v for k, v in self.item.properties.items()}
+        version = self.item.properties.get("processing:version", "")
+        if re.fullmatch(r"\d\d\.\d\d", version):  # the Copernicus catalogue's name for the processing baseline
+            said.setdefault(_BASELINE, version)
+        return said
+
+    def classification(self) -> pathlib.Path | None:
+        """See `Acquisition`; an asset of one of the usual keys, if it can be read."""
+        for key in _CLASSIFICATIONS:
+            if key in self.item.assets:
+                with contextlib.suppress(InputError):  # a copy of the bands alone is a scene
+                    return _local(self.item, self.item.assets[key])
+        return None
 
 
 def _bands(item: Item, modality: Modality) -> list[Band]:
@@ -96,15 +129,3 @@ def _local(item: Item, asset: Asset) -> pathlib.Path:
             f"{item.path}: asset {asset.key!r} of item {item.id!r} refers to {path}, which cannot be read "
             f"({getattr(error, 'strerror', None) or error}): correct its href"
         ) from error
-
-
-def _tags(item: Item, first: pathlib.Path) -> dict[str, str]:
-    with open_raster(first) as raster:
-        tags = {k: v for k, v in raster.tags().items() if k != "AREA_OR_POINT"}
-    # GDAL ends a key at a colon.
-    said = {k.replace(":", "_"): v for k, v in item.properties.items()}
-    version = item.properties.get("processing:version", "")
-    if re.fullmatch(r"\d\d\.\d\d", version):  # the Copernicus catalogue's name for the processing baseline
-        said.setdefault(_BASELINE, version)
-    # The product's own XML lies beside the file, not beside the virtual raster.
-    return {**tags, **said, SOURCE_TAG: str(first.absolute())}
