@@ -247,7 +247,7 @@ def dataset(name: str) -> ConfigDict:
     config.modalities = ConfigDict()
     config.image_bands = ("B04", "B03", "B02")
     config.match_image = True
-    config.warp = False
+    config.warp = False  # resample rasters of another CRS or spacing onto the lattice of their site
     config.clear = (4, 5, 6, 7)  # SCL; 7 (unclassified) is mostly bright roofs over cities
 
     config.label = ConfigDict()

@@ -37,17 +37,7 @@ def check_grid(lattice: GeoBox, where: str, *, spacing: float = 10.0) -> None:
         where: its path.
         spacing: pixel size that the message suggests, metres.
     """
-    numbers = lattice.affine[:6]
-    if not all(math.isfinite(v) for v in numbers):
-        raise InputError(
-            f"{where} has a geotransform that is not finite ({', '.join(f'{v:g}' for v in numbers)}): set its true "
-            f"corners (gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {shlex.quote(where)})"
-        )
-    if lattice.affine.is_identity:
-        raise InputError(
-            f"{where} has no geotransform: set its corners (gdal_edit.py -a_ullr LEFT TOP "
-            f"RIGHT BOTTOM {shlex.quote(where)})"
-        )
+    _check_transform(lattice, where)
     if not is_north_up(lattice):
         raise InputError(f"{where} is rotated or flipped: {warp_advice(lattice, where, spacing)}")
 
@@ -61,19 +51,11 @@ def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
         where: path of the raster.
     """
     check_grid(lattice, where, spacing=spacing)
-    if lattice.crs is None:
-        raise NotMetric(
-            f"{where} has no CRS (never assigned, or the header is damaged): assign one with gdal_edit.py -a_srs "
-            "EPSG:..."
-        )
+    check_placed(lattice, where)
+    assert lattice.crs is not None
     name = crs_name(lattice)
     crs = _crs(lattice.crs.to_wkt())
     advice = warp_advice(lattice, where, spacing)
-    if not is_placed(lattice):
-        raise NotMetric(
-            f"{where} has the CRS {crs.name!r}, which does not refer to the Earth: assign the true one (gdal_edit.py "
-            f"-a_srs EPSG:... {shlex.quote(where)})"
-        )
     if lattice.crs.geographic:
         raise NotMetric(f"{where} is in {name} (degrees), but pixels of {spacing:g} m are needed: {advice}")
     units = {axis.unit_name for axis in _horizontal(crs).axis_info if axis.unit_conversion_factor != 1}
@@ -94,6 +76,35 @@ def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
         )
     if not is_utm(lattice.crs.to_wkt()):
         raise NotMetric(f"{where} is in {name} ({crs.name}), but must be in a UTM zone of WGS 84 or ETRS89: {advice}")
+
+
+def check_placed(lattice: GeoBox, where: str) -> None:
+    """Raises `InputError` unless the raster has a place on the Earth: a finite geotransform and a CRS of the Earth."""
+    _check_transform(lattice, where)
+    if lattice.crs is None:
+        raise NotMetric(
+            f"{where} has no CRS (never assigned, or the header is damaged): assign one with gdal_edit.py -a_srs "
+            "EPSG:..."
+        )
+    if not is_placed(lattice):
+        raise NotMetric(
+            f"{where} has the CRS {_crs(lattice.crs.to_wkt()).name!r}, which does not refer to the Earth: assign the "
+            f"true one (gdal_edit.py -a_srs EPSG:... {shlex.quote(where)})"
+        )
+
+
+def _check_transform(lattice: GeoBox, where: str) -> None:
+    numbers = lattice.affine[:6]
+    if not all(math.isfinite(v) for v in numbers):
+        raise InputError(
+            f"{where} has a geotransform that is not finite ({', '.join(f'{v:g}' for v in numbers)}): set its true "
+            f"corners (gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {shlex.quote(where)})"
+        )
+    if lattice.affine.is_identity:
+        raise InputError(
+            f"{where} has no geotransform: set its corners (gdal_edit.py -a_ullr LEFT TOP "
+            f"RIGHT BOTTOM {shlex.quote(where)})"
+        )
 
 
 def scales_of(lattice: GeoBox) -> np.ndarray:
@@ -150,11 +161,41 @@ def warp_command(lon: float, lat: float, spacing: float, where: str, *, options:
         where: path of the raster.
         options: further options.
     """
-    if not (-180 <= lon <= 180 and abs(lat) <= _HIGHEST):
+    zone = _zone(lon, lat)
+    if zone is None:
         return ""
-    epsg = (32600 if lat >= 0 else 32700) + min(int((lon + 180) // 6) + 1, 60)
     size = f"{spacing:g} {spacing:g}"
-    return f"gdalwarp {options}-t_srs EPSG:{epsg} -tr {size} -tap -r cubic {shlex.quote(where)} warped.tif"
+    return f"gdalwarp {options}-t_srs {zone} -tr {size} -tap -r cubic {shlex.quote(where)} warped.tif"
+
+
+def utm_crs(lattice: GeoBox, where: str) -> str:
+    """The UTM zone of WGS 84, as `EPSG:n`, in which the centre of a lattice lies.
+
+    Args:
+        lattice: with a place on the Earth, see `check_placed`.
+        where: path of the raster, for messages.
+
+    Raises:
+        InputError: it lies beyond UTM.
+    """
+    zone = _zone(*_centre(lattice))
+    if zone is None:
+        raise InputError(f"{where} lies outside the area that UTM covers: correct its CRS or its corners")
+    return zone
+
+
+def _zone(lon: float, lat: float) -> str | None:
+    """The UTM zone of a place in degrees; None beyond UTM, or if a coordinate is not finite."""
+    if not (-180 <= lon <= 180 and abs(lat) <= _HIGHEST):
+        return None
+    return f"EPSG:{(32600 if lat >= 0 else 32700) + min(int((lon + 180) // 6) + 1, 60)}"
+
+
+def _centre(lattice: GeoBox) -> tuple[float, float]:
+    """Longitude and latitude of the centre of a lattice."""
+    height, width = lattice.shape
+    lon, lat = _to_degrees(lattice, *_at(lattice, np.array([width / 2]), np.array([height / 2])))
+    return float(lon[0]), float(lat[0])
 
 
 def without_geotransform(dataset: DatasetReader) -> str:
@@ -190,9 +231,7 @@ def warp_advice(lattice: GeoBox, where: str, spacing: float) -> str:
         return f"make it north-up (gdalwarp -tr {spacing:g} {spacing:g} -r near {shlex.quote(where)} turned.tif)"
     command = ""
     if is_placed(lattice):
-        height, width = lattice.shape
-        lon, lat = _to_degrees(lattice, *_at(lattice, np.array([width / 2]), np.array([height / 2])))
-        command = warp_command(float(lon[0]), float(lat[0]), spacing, where)
+        command = warp_command(*_centre(lattice), spacing, where)
     return f"warp it ({command})" if command else "warp it to a north-up lattice in metres (gdalwarp)"
 
 

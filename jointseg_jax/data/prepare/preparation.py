@@ -14,8 +14,9 @@ from jointseg_jax.bounds.config import check_dataset
 from jointseg_jax.data.dataset import DESCRIPTION, SITES, Dataset, Simulated, Site, load
 from jointseg_jax.data.prepare import ground, sources, splits, statistics
 from jointseg_jax.data.prepare.patch_index import patch_index
-from jointseg_jax.data.prepare.recipe import Recipe, make_recipe, site_lattice
+from jointseg_jax.data.prepare.recipe import Recipe, make_recipe
 from jointseg_jax.data.prepare.site_folders import SiteFolders
+from jointseg_jax.data.prepare.site_lattice import site_lattice
 from jointseg_jax.data.prepare.site_work import WRITTEN, SitePlan, SiteWork
 from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.data.site_record import RECORD

@@ -1,19 +1,13 @@
-"""The recipe of a preparation and the lattice of a site, shared by layers, image and label."""
+"""The recipe of a preparation, shared by layers, image and label."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from odc.geo.geobox import GeoBox
-
-from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, SensorSpread, published_mtf
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE, Contract, Modality, common_spacing
-from jointseg_jax.rasters.lattice import Window, crs_name, crs_text, make_lattice
-from jointseg_jax.rasters.metric import check_metric
-from jointseg_jax.rasters.raster_files import lattice_of
+from jointseg_jax.rasters.contract import COARSE_SPACING, IGNORE, Contract, Modality, common_spacing
+from jointseg_jax.rasters.lattice import Window
 
 # Encoding of each quantity in datasets: dtype, nodata, scale, offset (value = (stored + offset) * scale).
 ENCODINGS: dict[str, tuple[str, float | None, float, float]] = {
@@ -150,48 +144,6 @@ def _make_sensor(config: Any, modality: Modality) -> Sensor:
             f"{HIGHEST_MTF:.3f}"
         )
     return dataclasses.replace(sensor, mtf=mtf or sensor.mtf, snr=snr or sensor.snr)
-
-
-def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
-    """The 10 m lattice of a site: the common ground of image and inputs, snapped inwards to the coarsest spacing.
-
-    Raises:
-        InputError: the files share no ground, or label and image differ in size.
-    """
-    fine = lattice_of(source.image)
-    check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(source.image))
-    if source.label is not None:
-        label = lattice_of(source.label)
-        if label.shape != fine.shape or not label.affine.almost_equals(fine.affine, 1e-3) or label.crs != fine.crs:
-            raise InputError(
-                f"{source.label} ({label.shape[1]} x {label.shape[0]}, {crs_name(label)}) does not lie on the pixels "
-                f"of {source.image} ({fine.shape[1]} x {fine.shape[0]}, {crs_name(fine)}): give both the "
-                "same CRS, origin and size"
-            )
-    left, top = fine.affine.c, fine.affine.f
-    right, bottom = left + fine.shape[1] * fine.affine.a, top + fine.shape[0] * fine.affine.e
-    if recipe.simulate is None:
-        path = source.layers[recipe.primary.name][0]
-        coarse = lattice_of(path)
-        if not recipe.warp:
-            check_metric(coarse, COARSE_SPACING, str(path))
-            if coarse.crs != fine.crs:
-                raise InputError(
-                    f"{path} is in {crs_name(coarse)}, but {source.image} is in {crs_name(fine)}: warp one of them, "
-                    "or set dataset.warp=True"
-                )
-            left, right = max(left, coarse.affine.c), min(right, coarse.affine.c + coarse.shape[1] * coarse.affine.a)
-            top, bottom = min(top, coarse.affine.f), max(bottom, coarse.affine.f + coarse.shape[0] * coarse.affine.e)
-    step = recipe.coarsest
-    left, top = math.ceil(left / step - 1e-6) * step, math.floor(top / step + 1e-6) * step
-    height = math.floor((top - bottom) / step + 1e-6) * round(step / COARSE_SPACING)
-    width = math.floor((right - left) / step + 1e-6) * round(step / COARSE_SPACING)
-    if height < 1 or width < 1:
-        raise InputError(
-            f"the rasters of site {source.entry.name!r} have no {step:g} m pixel in common, because {source.image} "
-            "and its inputs do not overlap: check their extent and CRS"
-        )
-    return make_lattice(crs_text(fine), left, top, COARSE_SPACING, height, width)
 
 
 def strips(height: int, width: int) -> Iterator[Window]:

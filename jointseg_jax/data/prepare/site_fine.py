@@ -1,5 +1,6 @@
 """Writes the 1 m rasters of a site: image and label."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
@@ -16,7 +17,10 @@ from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import BEYOND, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, refine
 from jointseg_jax.rasters.radiometry.band_names import match_names, rgb_order
+from jointseg_jax.rasters.warped import Warped
 from jointseg_jax.rasters.writer import Layout, raster_writer
+
+_COARSEST_IMAGE = 2.0  # metres [ours]; at 1 m a coarser image would be mostly interpolated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,20 +37,21 @@ class ImageFile:
 
 
 def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathlib.Path) -> ImageFile:
-    """Copies the image onto the site's 1 m lattice.
+    """Copies the image onto the site's 1 m lattice, or resamples it (see `rasters.warped`).
 
     Gaps become the dtype's smallest number (NaN for floats); valid pixels are kept above that number.
 
     Raises:
-        InputError: it has too few bands, or its dtype contradicts its declared encoding.
+        InputError: it has too few bands or too large pixels, or its dtype contradicts its declared encoding.
     """
     fine = refine(lattice, FINE_FACTOR)
-    with open_aligned(source.image, fine, warp=recipe.warp, collar=True) as raster:
+    with open_aligned(source.image, fine, warp=recipe.warp, picture=True) as raster:
         dtype = np.dtype(raster.source.dtypes[0])
         _check_image(raster, recipe, source.image)
         bands = image_band_positions(raster.source.descriptions, recipe.image_bands)
         windows = [w.scale(FINE_FACTOR) for w in strips(*lattice.shape)]
-        complete = all(_read_image(raster, bands, w)[1].all() for w in windows)
+        # A warped image seldom fills the site, and to look first would warp it twice.
+        complete = not raster.note and all(_read_image(raster, bands, w)[1].all() for w in windows)
         floating = np.issubdtype(dtype, np.floating)
         smallest = 0 if floating else int(np.iinfo(dtype).min)
         nodata = None if complete else np.nan if floating else smallest
@@ -61,12 +66,18 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
                     kept = values if floating else np.maximum(values, smallest + 1)
                     values = np.where(valid[..., None], kept, nodata).astype(dtype)
                 writer.write(values, window)
-        notes = () if raster.collar is None else (f"image: {raster.collar.note}",)
+        said = [raster.note, "" if raster.collar is None else raster.collar.note]
+    notes = tuple(f"image: {words}" for words in said if words)
     return ImageFile(None if complete or floating else float(smallest), str(dtype), notes)
 
 
-def _check_image(raster: Aligned, recipe: Recipe, path: pathlib.Path) -> None:
+def _check_image(raster: Aligned | Warped, recipe: Recipe, path: pathlib.Path) -> None:
     bands, dtype, primary = len(recipe.image_bands), raster.source.dtypes[0], recipe.primary
+    if isinstance(raster, Warped) and raster.spacing > _COARSEST_IMAGE:
+        raise InputError(
+            f"{path} has pixels of {raster.spacing:.3g} m, which do not show what an image of 1 m shows: give an image "
+            f"of {_COARSEST_IMAGE:g} m or finer"
+        )
     if raster.source.count < bands:
         raise InputError(
             f"{path} has {raster.source.count} bands, but the image needs {bands}, {recipe.image_bands}: add bands, "
@@ -89,7 +100,7 @@ def image_band_positions(descriptions: Sequence[str | None], wanted: Sequence[st
     return list(range(len(wanted)))
 
 
-def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
+def _read_image(raster: Aligned | Warped, bands: list[int], window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Reads stored numbers `[h, w, bands]` and where all bands are valid, bool `[h, w]`."""
     values, valid = raster.read(window, tuple(band + 1 for band in bands))
     if np.issubdtype(values.dtype, np.floating):
@@ -97,7 +108,9 @@ def _read_image(raster: Aligned, bands: list[int], window: Window) -> tuple[np.n
     return values, valid
 
 
-def write_label(source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.ndarray, path: pathlib.Path) -> None:
+def write_label(
+    source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.ndarray, path: pathlib.Path
+) -> tuple[str, ...]:
     """Writes the label on the site's 1 m lattice: 0, 1, and 255 where it is unknown or no input is valid.
 
     Args:
@@ -106,29 +119,54 @@ def write_label(source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.nd
         lattice: 10 m.
         seen: where an input is valid, bool on the 10 m lattice.
         path: target.
+
+    Returns:
+        Notes on what was done to the label.
     """
     fine = refine(lattice, FINE_FACTOR)
-    read = _from_vectors(source, fine) if source.vectors else _from_raster(source, recipe, fine)
-    with raster_writer(path, Layout(fine, "uint8", ("label",), IGNORE)) as writer:
-        for window in strips(*lattice.shape):
-            visible = repeat_pixels(seen[window.slices()], FINE_FACTOR)
-            writer.write(
-                np.where(visible, read(window.scale(FINE_FACTOR)), IGNORE).astype(np.uint8), window.scale(FINE_FACTOR)
-            )
+    with contextlib.ExitStack() as stack:
+        notes: tuple[str, ...] = ()
+        if source.vectors:
+            read = _from_vectors(source, fine)
+        else:
+            read, notes = _from_raster(source, recipe, fine, stack)
+        with raster_writer(path, Layout(fine, "uint8", ("label",), IGNORE)) as writer:
+            found = False
+            for window in strips(*lattice.shape):
+                values = read(window.scale(FINE_FACTOR))
+                found |= bool((values != IGNORE).any())
+                visible = repeat_pixels(seen[window.slices()], FINE_FACTOR)
+                writer.write(np.where(visible, values, IGNORE).astype(np.uint8), window.scale(FINE_FACTOR))
+    if recipe.warp and source.label is not None and not found:
+        raise InputError(
+            f"{source.label} labels no pixel of the site: check its CRS and extent, and the codes that "
+            "dataset.label.classes ignores"
+        )
+    return notes
 
 
-def _from_raster(source: SiteSource, recipe: Recipe, fine: GeoBox) -> Callable[[Window], np.ndarray]:
+def _from_raster(
+    source: SiteSource, recipe: Recipe, fine: GeoBox, stack: contextlib.ExitStack
+) -> tuple[Callable[[Window], np.ndarray], tuple[str, ...]]:
+    """Reads a label raster. Codes become label values before they are resampled: a pixel half road, half roof is built.
+
+    Absent and ignored ground counts like a class.
+    """
     assert source.label is not None
     path = source.label
 
-    def read(window: Window) -> np.ndarray:
-        with open_aligned(path, fine, warp=recipe.warp, categorical=True) as raster:
-            codes, inside = raster.read(window)
+    def recode(codes: np.ndarray, inside: np.ndarray) -> np.ndarray:
         values = np.full(inside.shape, IGNORE, np.uint8)
-        values[inside] = labels.map_classes(codes[..., 0][inside], recipe.classes, str(path))
+        values[inside] = labels.map_classes(codes[inside], recipe.classes, str(path))
         return values
 
-    return read
+    raster = stack.enter_context(open_aligned(path, fine, warp=recipe.warp, categorical=True, recode=recode))
+
+    def read(window: Window) -> np.ndarray:
+        values, inside = raster.read(window)
+        return np.where(inside, values[..., 0], np.uint8(IGNORE))
+
+    return read, (f"label: {raster.note}",) if raster.note else ()
 
 
 def _from_vectors(source: SiteSource, fine: GeoBox) -> Callable[[Window], np.ndarray]:

@@ -17,6 +17,7 @@ from jointseg_jax.rasters.radiometry.find_bands import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.sample import take_sample
 from jointseg_jax.rasters.radiometry.unit_checks import check_nature
 from jointseg_jax.rasters.reader import has_mask
+from jointseg_jax.rasters.warped import Warped
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
@@ -75,7 +76,7 @@ def _read_layer(
     """Reads a raw raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and notes on decisions."""
     at = coarsen(lattice, round(modality.spacing / COARSE_SPACING))
     picture, optical = modality.units == "display", modality.units == "reflectance"
-    with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, collar=picture) as raster:
+    with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, picture=picture) as raster:
         indexes = _band_indexes(raster, modality, path)
         stored, inside = raster.read(Window(0, 0, *at.shape), indexes)
         says = stated(raster.source, indexes)
@@ -83,7 +84,7 @@ def _read_layer(
         # Sampled from the file itself: on the site's lattice it may be warped.
         masked = picture or has_mask(raster.source, indexes)
         sample = take_sample(raster.source, indexes, masked=masked, collar=raster.collar)
-        collar = raster.collar
+        collar, warped = raster.collar, raster.note
     if not inside.any():
         raise InputError(
             f"{path} has no data inside the site: check its CRS and extent, or exclude the site with "
@@ -96,11 +97,11 @@ def _read_layer(
         )
     read_as, note = interpret(modality, says, sample)
     check_nature(read_as.decode(sample.ground(read_as)), read_as, str(path), scale=says.scale)
-    notes = [note, used] if collar is None else [note, used, collar.note]
-    return read_as.decode(stored), inside & read_as.valid(stored), "; ".join(notes)
+    notes = [note, used, warped, "" if collar is None else collar.note]
+    return read_as.decode(stored), inside & read_as.valid(stored), "; ".join(filter(None, notes))
 
 
-def _band_indexes(raster: Aligned, modality: Modality, path: pathlib.Path) -> tuple[int, ...]:
+def _band_indexes(raster: Aligned | Warped, modality: Modality, path: pathlib.Path) -> tuple[int, ...]:
     """One-based band numbers, by the same names as in prediction; in file order only if no band has a name."""
     found = match_bands(raster.source, modality)
     if found is None:
@@ -161,7 +162,7 @@ def _simulate(
     result = np.zeros((height, width, len(modality.bands)), np.float32)
     valid = np.zeros((height, width), bool)
     margin = -(-sensor.margin // FINE_FACTOR)
-    with open_aligned(source.image, refine(lattice, FINE_FACTOR), warp=recipe.warp, collar=True) as raster:
+    with open_aligned(source.image, refine(lattice, FINE_FACTOR), warp=recipe.warp, picture=True) as raster:
         for window in strips(height, width):
             values, inside = raster.read(window.pad(margin).scale(FINE_FACTOR))
             rng = np.random.default_rng(np.random.SeedSequence([recipe.seed, site, window.row], spawn_key=own))

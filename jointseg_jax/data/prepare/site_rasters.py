@@ -24,7 +24,7 @@ def prepare_site(
 
     Args:
         source: its raw files.
-        lattice: its 10 m lattice, see `recipe.site_lattice`.
+        lattice: its 10 m lattice, see `site_lattice`.
         recipe: of the preparation.
         ground: height, width in 10 m pixels -> split codes `[height, width]`.
         folder: for the rasters.
@@ -37,7 +37,7 @@ def prepare_site(
     height, width = (int(n) for n in lattice.shape)
     layers, seen, notes = write_layers(source, recipe, lattice, folder)
     image = write_image(source, recipe, lattice, folder / "image.tif")
-    write_label(source, recipe, lattice, seen, folder / "label.tif")
+    labelled = write_label(source, recipe, lattice, seen, folder / "label.tif")
     primary = recipe.primary.name
     where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary, ())[:1]))
     units = image_units(recipe, lattice, folder / "image.tif", image.nodata, folder / layers[primary][0], where)
@@ -65,6 +65,6 @@ def prepare_site(
         image_nodata=image.nodata,
         image_dtype=image.dtype,
         pixels={name: int((codes == code).sum()) for name, code in splits.CODES.items()},
-        notes=(*notes, *source.notes, *image.notes, units.note),
+        notes=(*notes, *source.notes, *image.notes, *labelled, units.note),
         files=site_record.digests(folder),
     )

@@ -19,7 +19,7 @@ from jointseg_jax.errors import InputError, StorageError
 from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.storage import folders
 
-_MAKING = 1  # raise it when the same files and settings yield other rasters; sites are then made again
+_MAKING = 2  # raise it when the same files and settings yield other rasters; sites are then made again
 WRITTEN = frozenset({DESCRIPTION, INDEX, SITES})  # in the dataset's folder, beside which raw data may lie
 
 
