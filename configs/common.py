@@ -261,6 +261,8 @@ def dataset(name: str) -> ConfigDict:
     config.simulate.dates = 1
     # Spread of the shift of later dates, 10 m pixels [ours]; Sentinel-2's dates agree to some 0.3 pixels.
     config.simulate.shift = 0.2
+    config.simulate.kernel = "gaussian"  # or "box": another blur of the same MTF at Nyquist, to test with
+    config.simulate.misregistration = (0.0, 0.0)  # of all dates, metres down and right
 
     config.patch = 32  # side of a patch in 10 m pixels
     config.stride = 16  # between training patches

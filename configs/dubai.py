@@ -8,7 +8,7 @@ The scenes are those of "Semantic segmentation of aerial imagery" (Humans in the
 $JOINTSEG_DATA/dubai/<scene>/image.vrt and landcover.tif. One scene is left out for the test (`fold`); checkpoint,
 temperature and threshold are chosen on blocks of the six others. A dataset serves one fold:
 
-    python -m jointseg_jax.evaluation.ablation --config=configs/dubai.py --folder=runs/study     all rows and folds
+    python -m jointseg_jax.evaluation.ablation configs/dubai.py runs/study     all rows and folds
 """
 
 import os

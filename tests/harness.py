@@ -15,6 +15,25 @@ from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.set_up import set_up
 
 ROOT = pathlib.Path(__file__).parents[1]
+_STUDY = """
+import pathlib
+import sys
+
+sys.path.insert(0, {tests!r})
+import toy
+
+from configs import common
+
+FOLDS = ("three",)
+
+
+def get_config(arg=None):
+    given = common.parse_arg(arg, fold="three", control="bilinear", dates="1")
+    config = toy.scenes(pathlib.Path({raw!r}), "unset", control=given.control, dates=given.dates)
+    config.steps, config.validate_every, config.checkpoint_every = 2, 2, 2
+    config.mesh.data, config.panels = 1, 0
+    return config
+"""
 
 
 def speck(config):
@@ -42,6 +61,14 @@ def config_file(config, folder):
         "    return ConfigDict(json.loads(pathlib.Path(__file__).with_name('config.json').read_text()))\n"
     )
     return f"--config={path}"
+
+
+def study(folder, rows):
+    """A study of one fold of simulated scenes and two steps: its config file; `rows` is the text of `ablations.py`."""
+    (folder / "ablations.py").write_text(rows)
+    path = folder / "experiment.py"
+    path.write_text(_STUDY.format(tests=str(pathlib.Path(__file__).parent), raw=str(folder / "raw")))
+    return path
 
 
 def launch(*arguments, **options):

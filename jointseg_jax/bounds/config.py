@@ -136,6 +136,8 @@ DATASET: Mapping[str, Kind] = {
     "dataset.simulate.snr": Many(real(above=0, infinite=True)),
     "dataset.simulate.dates": whole(1, 100),
     "dataset.simulate.shift": real(0, 10, unit="10 m pixels"),
+    "dataset.simulate.kernel": Choice(("gaussian", "box")),
+    "dataset.simulate.misregistration": Many(real(-100, 100, unit="metres"), least=2, most=2),
     "dataset.patch": whole(1, 4096, unit="10 m pixels"),
     "dataset.stride": whole(1, _PIXELS, unit="10 m pixels"),
     "dataset.min_valid": real(0, 1),
@@ -155,7 +157,10 @@ DATASET: Mapping[str, Kind] = {
 FIELDS: Mapping[str, Kind] = {**EXPERIMENT, **DATASET}
 OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that may be unset or absent
 # The configs of older runs lack these.
-_LATER = ("data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift")
+_LATER = (
+    "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift", "dataset.simulate.kernel",
+    "dataset.simulate.misregistration",
+)  # fmt: skip
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
 _KEY = re.compile(r"\w[\w-]*")  # the key becomes part of a file name
 

@@ -10,6 +10,7 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import ndtr
 
 # System MTF at Nyquist of the MSI bands, as used in the Sentinel-2 sharpening literature (Ulfarsson et al., "Sentinel-2
@@ -32,16 +33,28 @@ SOLAR_IRRADIANCE = {"B02": 1959.72, "B03": 1823.24, "B04": 1512.06, "B08": 1041.
 _COS_SUN_ZENITH = math.cos(math.radians(45.0))  # converts reference radiance to reference reflectance [ours]
 _DISPLAY_REFERENCE = 0.3  # linear light at which the published SNR applies to a display stretch [ours]
 HIGHEST_MTF = 2 / math.pi  # at Nyquist, of a bare pixel box: sinc(1/2)
+KERNELS = ("gaussian", "box")
 
 
 def gaussian_sigma(mtf: float, spacing: float) -> float:
     """Sigma [metres] of the Gaussian whose product with the box of a `spacing` metre pixel has `mtf` at Nyquist."""
+    nyquist = 1 / (2 * spacing)
+    return math.sqrt(-math.log(_beside_the_pixel(mtf)) / (2 * math.pi**2 * nyquist**2))
+
+
+def box_width(mtf: float, spacing: float) -> float:
+    """Width [metres] of the box whose product with the box of a `spacing` metre pixel has `mtf` at Nyquist."""
+    wanted = _beside_the_pixel(mtf)
+    return 2 * spacing * float(brentq(lambda x: np.sinc(x) - wanted, 0, 1))
+
+
+def _beside_the_pixel(mtf: float) -> float:
+    """The MTF at Nyquist of all but the pixel box, for a system that has `mtf`."""
     if not 0 < mtf < HIGHEST_MTF:
         raise ValueError(
             f"the MTF at Nyquist must be between 0 and {HIGHEST_MTF:.3f}, that of a bare pixel box, not {mtf}"
         )
-    nyquist = 1 / (2 * spacing)
-    return math.sqrt(-math.log(mtf / HIGHEST_MTF) / (2 * math.pi**2 * nyquist**2))
+    return mtf / HIGHEST_MTF
 
 
 def published_mtf(bands: tuple[str, ...], units: str) -> tuple[float, ...]:
@@ -76,6 +89,8 @@ class Sensor:
         shift: misregistration (down, right) of the observation, metres.
         gain: factor on the signal.
         linear_light: the image is a display stretch; blur and noise act on its linear light.
+        kernel: shape of the blur before the pixel box, "gaussian" or "box", with the same MTF at Nyquist. The box cuts
+            off: no optics have it, so it tests what a network makes of another sensor.
     """
 
     mtf: tuple[float, ...]
@@ -85,6 +100,7 @@ class Sensor:
     shift: tuple[float, float] = (0.0, 0.0)
     gain: tuple[float, ...] | None = None
     linear_light: bool = False
+    kernel: str = dataclasses.field(default="gaussian", repr=False)  # see `prepare.site_work`, which has the repr
 
     @classmethod
     def sentinel2(cls, bands: tuple[str, ...], spacing: float = 10.0) -> "Sensor":
@@ -107,9 +123,12 @@ class Sensor:
 
     @property
     def margin(self) -> int:
-        """Metres of image beyond a coarse pixel's edge that contribute to it (four sigmas and the shift)."""
-        widest = max(gaussian_sigma(m, self.spacing) for m in self.mtf)
-        return math.ceil(4 * widest + max(abs(s) for s in self.shift))
+        """Metres of image beyond a coarse pixel's edge that contribute to it: four sigmas or half the box, shift."""
+        if self.kernel == "box":
+            widest = max(box_width(m, self.spacing) for m in self.mtf) / 2
+        else:
+            widest = 4 * max(gaussian_sigma(m, self.spacing) for m in self.mtf)
+        return math.ceil(widest + max(abs(s) for s in self.shift))
 
     def observe(
         self, image: np.ndarray, valid: np.ndarray, *, pixel: float = 1.0, rng: np.random.Generator | None = None
@@ -145,9 +164,14 @@ class Sensor:
     def _kernel(self, factor: int, pixel: float, shift: float) -> np.ndarray:
         """Weights `[taps, bands]` of image pixels around a coarse pixel: the blurred box, with a sum of one."""
         reach = math.ceil(self.margin / pixel)
-        position = np.arange(-reach, factor + reach) - (factor - 1) / 2 - shift
-        sigma = np.array([gaussian_sigma(m, self.spacing) / pixel for m in self.mtf])
-        weights = ndtr((position[:, None] + factor / 2) / sigma) - ndtr((position[:, None] - factor / 2) / sigma)
+        position = (np.arange(-reach, factor + reach) - (factor - 1) / 2 - shift)[:, None]
+
+        def below(x: np.ndarray) -> np.ndarray:  # the share of the blur up to x
+            if self.kernel == "box":
+                return np.clip(x / np.array([box_width(m, self.spacing) / pixel for m in self.mtf]) + 0.5, 0, 1)
+            return np.asarray(ndtr(x / np.array([gaussian_sigma(m, self.spacing) / pixel for m in self.mtf])))
+
+        weights = below(position + factor / 2) - below(position - factor / 2)
         return (weights / weights.sum(0)).astype(np.float32)
 
     def _noise(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -200,6 +224,6 @@ class SensorSpread:
             nominal,
             mtf=tuple(min(0.6, max(0.05, m + change)) for m in nominal.mtf),
             snr=tuple(s / noise for s in nominal.snr),
-            shift=(down, right),
+            shift=(nominal.shift[0] + down, nominal.shift[1] + right),
             gain=tuple(g * gain for g in nominal.gain or (1.0,) * len(nominal.mtf)),
         )

@@ -17,7 +17,7 @@ from jointseg_jax.storage.files import write_text
 
 REPORT, PICTURE = "report.md", "pareto.png"
 _LEVEL = 0.95
-_REFERENCES = ("bilinear", "joint")
+REFERENCES = ("bilinear", "joint")
 _FIGURES = {  # key in a result -> head of the table, decimals
     "f1": ("F1", 3),
     "precision": ("P", 3),
@@ -76,6 +76,14 @@ def difference(results: Sequence[Mapping[str, Any]], row: str, reference: str, k
     return Difference(float(values.mean()), low, high, len(values), int((values > 0).sum()))
 
 
+def shown(found: Difference | None) -> str:
+    """A difference and its interval in a cell of a table."""
+    if found is None:
+        return ""
+    bounds = f"{found.low:+.3f} to {found.high:+.3f}" if found.folds > 1 else "one fold"
+    return f"{found.mean:+.3f} ({bounds})"
+
+
 def rows_of(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows, best mean F1 first."""
     names = dict.fromkeys(str(r["row"]) for r in results)
@@ -86,12 +94,12 @@ def write_report(results: Sequence[Mapping[str, Any]], folder: pathlib.Path) -> 
     """Writes report.md and pareto.png.
 
     Args:
-        results: records of `ablation.result_of`.
+        results: records of `runs.result_of`.
         folder: receives the files.
     """
     names = rows_of(results)
     parts = ["# Study", _extent(results), _table(results, names)]
-    for reference in _REFERENCES:
+    for reference in REFERENCES:
         if reference in names and len(names) > 1:
             parts.append(_differences(results, names, reference))
     if {"bilinear", "fine"} <= set(names):

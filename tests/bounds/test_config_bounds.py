@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from configs import common, demo, dubai, scenes, yreb
 from jointseg_jax.bounds.config import FIELDS, OPTIONAL, _pattern, check_dataset, check_experiment, check_present
 from jointseg_jax.data.prepare.recipe import ENCODINGS
+from jointseg_jax.data.sensor import KERNELS
 from jointseg_jax.errors import InputError
 from jointseg_jax.landscape.model import YEARS
 from jointseg_jax.models.jointseg import CONTROLS
@@ -68,6 +69,7 @@ def test_the_configs_are_within_them(name):
 def test_choices_are_those_that_the_code_knows():
     options = {
         "model.control": CONTROLS, "model.remat": REMAT, "adversarial.kind": GAN_KINDS, "loss.weighting": WEIGHTINGS,
+        "dataset.simulate.kernel": KERNELS,
         "dataset.modalities.*.units": tuple(ENCODINGS),
     }  # fmt: skip
     assert {path: FIELDS[path].options for path in options} == options
@@ -129,6 +131,7 @@ def test_no_field_takes_what_is_of_no_kind(path):
         ("dataset.modalities.s2.spacing", 15.0, "must be a multiple of 10 metres"),
         ("dataset.label.classes", ((0, 0), (1, 7)), "must be one of 0, 1, 255"),
         ("dataset.simulate.snr", (100.0, 0.0), "above 0"),
+        ("dataset.simulate.misregistration", (1.0,), "must be a tuple of 2 entries"),
         ("dataset.modalities", 3, "must be a section"),
     ],
     ids=str,

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from jointseg_jax.data.sensor import Sensor, SensorSpread, gaussian_sigma, to_display, to_linear
+from jointseg_jax.data.sensor import (
+    KERNELS,
+    Sensor,
+    SensorSpread,
+    box_width,
+    gaussian_sigma,
+    to_display,
+    to_linear,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -40,10 +48,24 @@ def measured_mtf(sensor: Sensor, factor: int) -> float:
     return float(np.interp(0.5, frequency, transfer) / bin_box)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(("mtf", "spacing"), [(0.2, 10), (0.26, 10), (0.38, 10), (0.22, 20)])
-def test_slanted_edge_returns_the_system_mtf(mtf, spacing):
-    sensor = Sensor((mtf,), (np.inf,), (0.3,), spacing=spacing)
+def test_slanted_edge_returns_the_system_mtf(mtf, spacing, kernel):
+    sensor = Sensor((mtf,), (np.inf,), (0.3,), spacing=spacing, kernel=kernel)
     assert measured_mtf(sensor, spacing) == pytest.approx(mtf, abs=0.02)
+
+
+def test_kernels_of_one_mtf_differ_in_shape():
+    """The response to a point: the box ends at half its width and half a pixel, the Gaussian goes on."""
+    point = np.zeros((110, 110, 1), np.float32)
+    point[55, 55] = 1
+    ones = np.ones((110, 110), bool)
+    gaussian, box = (Sensor((0.26,), (np.inf,), (0.3,), kernel=k).observe(point, ones)[0][5, :, 0] for k in KERNELS)
+    reach = (box_width(0.26, 10) + 10) / 2
+    assert np.sinc(1 / 2) * np.sinc(box_width(0.26, 10) / 20) == pytest.approx(0.26)
+    np.testing.assert_array_equal(box > 0, np.abs(np.arange(11) * 10 + 4.5 - 55) < reach)
+    assert gaussian[7] > 0 == box[7]
+    assert gaussian.sum() == pytest.approx(box.sum(), rel=0.1)
 
 
 def test_sigma_of_the_literature():
@@ -117,3 +139,9 @@ def test_drawn_instruments_differ_and_repeat():
     draw = [SensorSpread().draw(nominal, np.random.default_rng(s)) for s in (0, 1, 0)]
     assert draw[0] == draw[2] != draw[1]
     assert all(0.05 <= m <= 0.6 for d in draw for m in d.mtf)
+
+
+def test_a_drawn_instrument_keeps_the_nominal_misregistration():
+    still, moved = (Sensor((0.25,), (100.0,), (0.3,), shift=shift) for shift in ((0.0, 0.0), (0.0, 5.0)))
+    first, second = (SensorSpread().draw(sensor, np.random.default_rng(0)) for sensor in (still, moved))
+    assert np.subtract(second.shift, first.shift) == pytest.approx((0, 5))

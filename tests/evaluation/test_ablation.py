@@ -3,10 +3,11 @@
 import json
 import pathlib
 
+import harness
 import pytest
 import toy
 
-from jointseg_jax.evaluation import ablation
+from jointseg_jax.evaluation import ablation, runs
 
 TESTS = pathlib.Path(__file__).parents[1]
 CONFIG = """
@@ -37,27 +38,6 @@ ROWS = """
 from configs.ablations import Row
 
 ROWS = {"bilinear": Row("control=bilinear"), "coarse": Row("control=coarse", ("optimizer.clip=0.5",))}
-"""
-
-
-DATED = """
-import pathlib
-import sys
-
-sys.path.insert(0, {tests!r})
-import toy
-
-from configs import common
-
-FOLDS = ("three",)
-
-
-def get_config(arg=None):
-    given = common.parse_arg(arg, fold="three", control="bilinear", dates="1")
-    config = toy.scenes(pathlib.Path({raw!r}), "unset", control=given.control, dates=given.dates)
-    config.steps, config.validate_every, config.checkpoint_every = 2, 2, 2
-    config.mesh.data, config.panels = 1, 0
-    return config
 """
 DATED_ROWS = """
 from configs.ablations import Row
@@ -107,9 +87,7 @@ def test_a_study_from_end_to_end(config, capfd):
 
 @pytest.mark.slow
 def test_a_network_of_several_dates_has_a_row_for_every_number(tmp_path, capfd):
-    (tmp_path / "ablations.py").write_text(DATED_ROWS)
-    path = tmp_path / "experiment.py"
-    path.write_text(DATED.format(tests=str(TESTS), raw=str(tmp_path / "raw")))
+    path = harness.study(tmp_path, DATED_ROWS)
     folder = tmp_path / "out"
     assert ablation.main([str(path), str(folder)]) == 0, capfd.readouterr().err
     results = json.loads((folder / "study.json").read_text())
@@ -148,7 +126,7 @@ def test_an_evaluation_of_before_is_still_a_record(tmp_path):
     (tmp_path / "evaluation" / "test" / "metrics.json").write_text(json.dumps(metrics))
     (tmp_path / "config.json").write_text(json.dumps({"steps": 2}))
     (tmp_path / "cost.json").write_text(json.dumps({"seconds": 3}))
-    record = ablation.result_of(ablation.Run("joint", "c", 0), tmp_path)
+    record = runs.result_of(runs.Run("joint", "c", 0), tmp_path)
     assert (record["f1"], record["f1_best"], record["average_precision"]) == (0.6, None, None)
 
 

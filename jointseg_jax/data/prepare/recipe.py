@@ -143,7 +143,14 @@ def _make_sensor(config: Any, modality: Modality) -> Sensor:
             f"dataset.simulate.mtf is {mtf}: each MTF at Nyquist must be above 0 and below that of an ideal pixel, "
             f"{HIGHEST_MTF:.3f}"
         )
-    return dataclasses.replace(sensor, mtf=mtf or sensor.mtf, snr=snr or sensor.snr)
+    down, right = config.simulate.get("misregistration", sensor.shift)
+    return dataclasses.replace(
+        sensor,
+        mtf=mtf or sensor.mtf,
+        snr=snr or sensor.snr,
+        shift=(float(down), float(right)),
+        kernel=config.simulate.get("kernel", sensor.kernel),
+    )
 
 
 def strips(height: int, width: int) -> Iterator[Window]:

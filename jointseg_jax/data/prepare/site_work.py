@@ -104,5 +104,8 @@ class SiteWork:
         entry = plan.source.entry
         others = [(crs_text(other), *other.affine[:6], *other.shape) for other in plan.others]
         about = [entry.place, entry.region, entry.date]  # the place's name seeds the blocks
+        sensor = self.recipe.simulate
+        # The repr leaves the kernel out, so that sites of before there was a choice are kept.
+        about += [sensor.kernel] if sensor is not None and sensor.kernel != "gaussian" else []
         settings = [_MAKING, repr(self.recipe), self.split.to_json_best_effort(), *about, others, files]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()

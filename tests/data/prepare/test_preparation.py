@@ -204,6 +204,26 @@ def test_scenes_are_simulated(tmp_path, config):
     assert data.sites["one"].image_gain == (1 / 255,) * 3
 
 
+def test_another_sensor_makes_another_site(tmp_path):
+    """In the same dataset: the fingerprint knows of the blur's shape and of the misregistration."""
+    config = toy.scenes(tmp_path / "scenes", tmp_path / "dataset").dataset
+    config.source.only, config.split.table = ("three",), {"train": (), "validation": (), "test": ("three",)}
+    config.simulate.snr = (1e9,) * 3
+
+    def simulated():
+        data = prepare(config, say=toy.quiet)
+        with rasterio.open(data.root / data.sites["three"].layers["s2"][0]) as raster:
+            return raster.read().astype(int)
+
+    nominal = simulated()
+    config.simulate.misregistration = (0.0, 10.0)
+    np.testing.assert_allclose(simulated()[:, :, :-4], nominal[:, :, 1:-3], atol=1)
+    config.simulate.misregistration = (0.0, 0.0)
+    config.simulate.kernel = "box"
+    box = simulated()
+    assert 0 < np.abs(box - nominal)[:, 3:-3, 3:-3].mean() < 3  # of 255: the MTF at Nyquist is the same
+
+
 def test_two_dates_make_two_layers(own):
     """A modality may have several acquisitions; where one is missing or cloudy, its mask is zero."""
     from jointseg_jax.data.patches import PatchReader

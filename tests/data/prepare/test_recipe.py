@@ -39,6 +39,8 @@ def test_the_usual():
     assert recipe.coarsest == 20
     assert recipe.primary.name == "s2"
     assert make_recipe(simulated(mtf=(0.2, 0.3, 0.4), snr=(np.inf, 50.0, 9.0))).simulate.mtf == (0.2, 0.3, 0.4)
+    other = make_recipe(simulated(kernel="box", misregistration=(0, 2.5))).simulate
+    assert (other.kernel, other.shift) == ("box", (0.0, 2.5))
 
 
 @pytest.mark.parametrize(
