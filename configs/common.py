@@ -269,9 +269,14 @@ def dataset(name: str) -> ConfigDict:
     config.min_valid = 0.5  # labelled share a patch needs
 
     config.split = ConfigDict()
-    config.split.by = "site"  # or "block", or "mixed": the table's sites whole, the others by block
+    # "site": every site whole; "block": by spatial blocks over all sites; "mixed": the table's sites whole, the others
+    # by block. A column `split` of sites.csv counts always.
+    config.split.by = "site"
     config.split.table = ConfigDict({"train": (), "validation": (), "test": ()})
     config.split.shares = ConfigDict({"train": 0.7, "validation": 0.1, "test": 0.2})
+    config.split.tolerance = 0.05  # the most by which a share of the divided ground may differ, after the gap
+    config.split.folds = 0  # equal parts of the blocks, of which one is for the test; 0: test ground by its share
+    config.split.fold = 0  # the part for the test, from 0
     config.split.block = 128  # 10 m pixels
     config.split.gap = 64  # 10 m pixels between two splits: at least the halo
     config.split.halo = 16  # 10 m pixels that a map reads beyond its tile, at least; see WORKDIR/halo_*.json

@@ -152,6 +152,9 @@ DATASET: Mapping[str, Kind] = {
     "dataset.split.gap": whole(0, _PIXELS, unit="10 m pixels"),
     "dataset.split.halo": whole(0, _PIXELS, unit="10 m pixels"),
     "dataset.split.seed": _SEED,
+    "dataset.split.tolerance": real(0, 1),
+    "dataset.split.folds": whole(2, 1000, also=(0,)),
+    "dataset.split.fold": whole(0, 999),
 }
 
 FIELDS: Mapping[str, Kind] = {**EXPERIMENT, **DATASET}
@@ -160,6 +163,7 @@ OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that m
 _LATER = (
     "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift", "dataset.simulate.kernel",
     "dataset.simulate.misregistration",
+    "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold",
 )  # fmt: skip
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
 _KEY = re.compile(r"\w[\w-]*")  # the key becomes part of a file name
@@ -198,7 +202,7 @@ def _check(config: Any, prefix: str, table: Mapping[str, Kind]) -> None:
         raise InputError(
             f"the config has no field {path}: build the config with configs/common.py, which sets a default"
         )
-    _check_gap(found)
+    _check_split(found)
     _check_source(found)
 
 
@@ -213,12 +217,17 @@ def _check_source(found: Mapping[str, Any]) -> None:
         )
 
 
-def _check_gap(found: Mapping[str, Any]) -> None:
+def _check_split(found: Mapping[str, Any]) -> None:
     by, gap, halo = (found[f"dataset.{key}"] for key in ("split.by", "split.gap", "split.halo"))
     if by != "site" and gap < halo:  # patches lie wholly on the ground of their split, but maps read beyond it
         raise InputError(
             f"--config.dataset.split.gap={gap} is too small: the gap between splits must cover what a map reads beyond "
             f"its ground (dataset.split.halo={halo}): set it to {halo} or more"
+        )
+    folds, fold = found.get("dataset.split.folds", 0), found.get("dataset.split.fold", 0)
+    if fold and fold >= folds:
+        raise InputError(
+            f"--config.dataset.split.fold={fold} is not one of dataset.split.folds={folds}, which are counted from 0"
         )
 
 

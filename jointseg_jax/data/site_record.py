@@ -8,7 +8,7 @@ There are three levels of checks, by cost. Reading a raster detects only damage 
 import concurrent.futures
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from jointseg_jax.data.dataset import Dataset, Digest, Site
 from jointseg_jax.errors import InputError
@@ -33,9 +33,23 @@ def read(folder: pathlib.Path) -> SiteRecord:
     return typed.read(folder / RECORD, SiteRecord, formats.SITE)
 
 
-def digests(folder: pathlib.Path) -> dict[str, Digest]:
-    """Raster name in a site's folder -> `bytes`, `sha256`, and `sample`, see `files.sampled_sha256`."""
-    return {path.name: _digest(path) for path in sorted(folder.glob("*.tif"))}
+def fingerprint(rasters: str, ground: str) -> str:
+    """The fingerprint of a site: a digest of all that its rasters depend on, and one of the ground of its splits."""
+    return f"{rasters}.{ground}"
+
+
+def same_rasters(one: str, other: str) -> bool:
+    """Whether two fingerprints differ in the splits at most."""
+    return one.partition(".")[0] == other.partition(".")[0]
+
+
+def digests(folder: pathlib.Path, known: Mapping[str, Digest] | None = None) -> dict[str, Digest]:
+    """Raster name in a site's folder -> `bytes`, `sha256`, and `sample`, see `files.sampled_sha256`.
+
+    Those in `known` are taken from there.
+    """
+    found = known or {}
+    return {path.name: found.get(path.name) or _digest(path) for path in sorted(folder.glob("*.tif"))}
 
 
 def keep(folder: pathlib.Path, fingerprint: str, site: Site) -> None:
@@ -69,6 +83,19 @@ def kept(folder: pathlib.Path, fingerprint: str) -> Site | None:
         keep(folder, fingerprint, site)
         return site
     return None if amiss(folder, site, deep=True) else site
+
+
+def kept_rasters(folder: pathlib.Path, fingerprint: str) -> Site | None:
+    """The same as `kept`, if the splits may differ; the raster of the splits may be damaged."""
+    try:
+        record = read(folder)
+    except (OSError, formats.Damaged):
+        return None
+    site = record.site
+    if not site.files or not same_rasters(record.fingerprint, fingerprint):
+        return None
+    rasters = {name: digest for name, digest in site.files.items() if name != pathlib.PurePosixPath(site.split).name}
+    return None if amiss(folder, site.replace(files=rasters), deep=True) else site
 
 
 def amiss(folder: pathlib.Path, site: Site, *, deep: bool) -> str:

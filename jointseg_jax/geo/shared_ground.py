@@ -33,9 +33,9 @@ def near(lattices: Mapping[str, GeoBox], margin: float) -> list[tuple[str, str]]
     return [(names[i], names[j]) for i, j in sorted(found)]
 
 
-def seen_from(lattice: GeoBox, other: GeoBox, margin: float) -> shapely.Polygon:
-    """The outline of another lattice, grown by a margin in metres, in a lattice's CRS."""
-    return _grown(other, crs_text(lattice), margin)
+def outline(lattice: GeoBox, crs: str) -> shapely.Polygon:
+    """The outline of a lattice in a CRS."""
+    return _grown(lattice, crs, 0.0)
 
 
 def _in_degrees(name: str, lattice: GeoBox, margin: float) -> shapely.Polygon:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tqdm
@@ -73,11 +73,11 @@ def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
 def _prepare(root: pathlib.Path, config: Any, workers: int, say: Callable[[str], None]) -> Dataset:
     recipe = make_recipe(config)
     entries = list_sites(config)
-    ground.split_rules(config.split, entries)  # raises if the table of splits does not fit
+    given = ground.given_splits(config.split, entries)
     planned, refused = _plan(entries, recipe, file_names(config, recipe))
-    planned = _set_apart(config, entries, planned)
+    planned = _divide(config, given, planned, say, complete=not refused)
     clear_partial_folders(root / SITES)  # of a run that was killed
-    outcome = _run(SiteWork(root, config.split, recipe, entries, planned, refused), workers, say)
+    outcome = _run(SiteWork(root, recipe, entries, planned, refused), workers, say)
     found = {**outcome.skipped, **outcome.done}
     failed = {name: str(error) for name, error in found.items() if isinstance(error, InputError)} | outcome.quarantined
     if failed:
@@ -167,18 +167,20 @@ def _plan(
     return planned, failed
 
 
-def _set_apart(config: Any, entries: list[SiteEntry], planned: dict[str, SitePlan]) -> dict[str, SitePlan]:
-    """Applies `ground.check_apart`, and records the neighbours from which each site keeps the gap."""
+def _divide(
+    config: Any,
+    given: Mapping[str, str],
+    planned: Mapping[str, SitePlan],
+    say: Callable[[str], None],
+    *,
+    complete: bool,
+) -> dict[str, SitePlan]:
+    """Divides the ground among the splits; while sites are missing, blocks wait for the next run."""
     lattices = {name: plan.lattice for name, plan in planned.items()}
-    ground.check_apart(config.split, entries, lattices)
-    apart = {}
-    for name, others in ground.neighbours(config.split, lattices).items():
-        source = planned[name].source
-        if others:
-            note = f"no split within {config.split.gap} pixels of {', '.join(others)}, where other blocks begin"
-            source = dataclasses.replace(source, notes=(*source.notes, note))
-        apart[name] = SitePlan(source, lattices[name], tuple(lattices[other] for other in others))
-    return apart
+    ground.check_apart(given, lattices)
+    divided = {name: lattice for name, lattice in lattices.items() if complete or name in given}
+    parts = ground.divide(config.split, given, divided, config.patch, say)
+    return {name: dataclasses.replace(plan, ground=parts.get(name, ())) for name, plan in planned.items()}
 
 
 def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], say: Callable[[str], None]) -> Dataset:

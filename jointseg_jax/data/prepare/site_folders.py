@@ -44,14 +44,24 @@ class SiteFolders:
                 return site
         return None
 
-    def make(self, name: str, fingerprint: str, write: Callable[[pathlib.Path, str], Site]) -> Site:
+    def make(
+        self,
+        name: str,
+        fingerprint: str,
+        write: Callable[[pathlib.Path, str], Site],
+        divide: Callable[[Site, pathlib.Path], Site],
+    ) -> Site:
         """Prepares a site in a new folder, which appears once it is complete.
+
+        Intact rasters made from the same files with the same settings are linked into the new folder, not written
+        again; then only the raster of the splits is new.
 
         Args:
             name: of the site.
-            fingerprint: of its sources and settings.
-            write: writes its rasters into the given folder, and returns the site with paths under the second argument,
-                the final folder relative to the dataset.
+            fingerprint: of its sources, settings and splits.
+            write: writes its rasters, without that of the splits, into the given folder, and returns the site with
+                paths under the second argument, the final folder relative to the dataset.
+            divide: adds the raster of the splits, and returns the site with all its digests.
 
         Raises:
             InputError: a folder of that name was not written by this program; or raised by `write`.
@@ -59,12 +69,28 @@ class SiteFolders:
         target = self._free(name)
         building = partial(self._sites / name)
         try:
-            site = write(building, f"{SITES}/{target.name}")
+            at = f"{SITES}/{target.name}"
+            site = divide(self._link(name, fingerprint, building, at) or write(building, at), building)
             site_record.keep(building, fingerprint, site)
             building.rename(target)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         return site
+
+    def _link(self, name: str, fingerprint: str, building: pathlib.Path, at: str) -> Site | None:
+        """Links intact rasters that differ in the splits at most; None without any."""
+        for folder in self._folders(name):
+            site = site_record.kept_rasters(folder, fingerprint)
+            if site is None:
+                continue
+            split = pathlib.PurePosixPath(site.split).name
+            building.mkdir(parents=True)
+            for path in site.paths:
+                if (raster := pathlib.PurePosixPath(path).name) != split:
+                    _link_or_copy(folder / raster, building / raster)
+            files = {raster: digest for raster, digest in site.files.items() if raster != split}
+            return site.at(at).replace(files=files)
+        return None
 
     def publish(self, description: Mapping[str, Any], sites: Sequence[Site], index: pd.DataFrame) -> bool:
         """Replaces the dataset by these sites and this index; processes that read the former one can continue.
@@ -146,6 +172,13 @@ class SiteFolders:
             )
         numbered = (self._sites / (name if n == 1 else f"{name}.{n}") for n in itertools.count(1))
         return next(folder for folder in numbered if not folder.exists())
+
+
+def _link_or_copy(path: pathlib.Path, target: pathlib.Path) -> None:
+    try:
+        os.link(path, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, target)
 
 
 def _site(folder: pathlib.Path) -> Site | None:

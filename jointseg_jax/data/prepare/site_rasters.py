@@ -2,12 +2,12 @@
 
 import pathlib
 
+import numpy as np
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Site
 from jointseg_jax.data.prepare import splits
-from jointseg_jax.data.prepare.ground import Rule
 from jointseg_jax.data.prepare.image_units import image_units
 from jointseg_jax.data.prepare.recipe import Recipe
 from jointseg_jax.data.prepare.site_fine import write_image, write_label
@@ -17,16 +17,13 @@ from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
-def prepare_site(
-    source: SiteSource, lattice: GeoBox, recipe: Recipe, ground: Rule, folder: pathlib.Path, at: str
-) -> Site:
-    """Writes the rasters of one site.
+def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, folder: pathlib.Path, at: str) -> Site:
+    """Writes the rasters of one site, without that of its splits: `write_split` adds it.
 
     Args:
         source: its raw files.
         lattice: its 10 m lattice, see `site_lattice`.
         recipe: of the preparation.
-        ground: height, width in 10 m pixels -> split codes `[height, width]`.
         folder: for the rasters.
         at: the folder's final path, relative to the dataset.
 
@@ -41,12 +38,6 @@ def prepare_site(
     primary = recipe.primary.name
     where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary, ())[:1]))
     units = image_units(recipe, lattice, folder / "image.tif", image.nodata, folder / layers[primary][0], where)
-    codes = ground(height, width)
-    write_raster(
-        folder / "split.tif",
-        codes,
-        Layout(lattice, "uint8", ("split",), 0, {k: str(v) for k, v in splits.CODES.items()}),
-    )
     return Site(
         name=entry.name,
         region=entry.region,
@@ -64,7 +55,22 @@ def prepare_site(
         image_offset=units.offset,
         image_nodata=image.nodata,
         image_dtype=image.dtype,
-        pixels={name: int((codes == code).sum()) for name, code in splits.CODES.items()},
+        pixels={},
         notes=(*notes, *source.notes, *image.notes, *labelled, units.note),
-        files=site_record.digests(folder),
+        files={},
     )
+
+
+def write_split(site: Site, lattice: GeoBox, codes: np.ndarray, folder: pathlib.Path) -> Site:
+    """Writes the raster of a site's splits; returns the site with its pixels by split and the digests of all rasters.
+
+    Args:
+        site: its other rasters lie in `folder`.
+        lattice: its 10 m lattice.
+        codes: `[height, width]` uint8, see `ground.codes`.
+        folder: of its rasters.
+    """
+    tags = {name: str(code) for name, code in splits.CODES.items()}
+    write_raster(folder / pathlib.PurePosixPath(site.split).name, codes, Layout(lattice, "uint8", ("split",), 0, tags))
+    pixels = {name: int((codes == code).sum()) for name, code in splits.CODES.items()}
+    return site.replace(pixels=pixels, files=site_record.digests(folder, site.files))

@@ -5,18 +5,18 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Site
 from jointseg_jax.data.prepare import ground
+from jointseg_jax.data.prepare.ground import Ground
 from jointseg_jax.data.prepare.recipe import Recipe
 from jointseg_jax.data.prepare.site_folders import SiteFolders
-from jointseg_jax.data.prepare.site_rasters import prepare_site
+from jointseg_jax.data.prepare.site_rasters import prepare_site, write_split
 from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError, StorageError
-from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.storage import folders
 
 _MAKING = 2  # raise it when the same files and settings yield other rasters; sites are then made again
@@ -30,12 +30,12 @@ class SitePlan:
     Attributes:
         source: its files.
         lattice: its 10 m lattice.
-        others: lattices of the sites from which it keeps the gap.
+        ground: its parts by split.
     """
 
     source: SiteSource
     lattice: GeoBox
-    others: tuple[GeoBox, ...] = ()
+    ground: Ground = ()
 
     @property
     def km2(self) -> float:
@@ -49,7 +49,6 @@ class SiteWork:
 
     Attributes:
         root: of the dataset.
-        split: `config.dataset.split`.
         recipe: of the preparation.
         entries: all sites.
         plans: by name, of the sites whose headers match.
@@ -57,7 +56,6 @@ class SiteWork:
     """
 
     root: pathlib.Path
-    split: Any
     recipe: Recipe
     entries: Sequence[SiteEntry]
     plans: Mapping[str, SitePlan]
@@ -86,26 +84,25 @@ class SiteWork:
         return SiteFolders(self.root).find(name, self._fingerprint(name))
 
     def _make(self, name: str) -> Site:
-        plan = self.plans[name]
-        rule = ground.split_rules(self.split, self.entries)[name]
-        rule = ground.give_way(rule, plan.lattice, plan.others, self.split.gap)
+        plan, folders = self.plans[name], SiteFolders(self.root)
 
         def write(folder: pathlib.Path, at: str) -> Site:
-            return prepare_site(plan.source, plan.lattice, self.recipe, rule, folder, at)
+            return prepare_site(plan.source, plan.lattice, self.recipe, folder, at)
 
-        return SiteFolders(self.root).make(name, self._fingerprint(name), write)
+        def divide(site: Site, folder: pathlib.Path) -> Site:
+            return write_split(site, plan.lattice, ground.codes(plan.ground, plan.lattice), folder)
+
+        return folders.make(name, self._fingerprint(name), write, divide)
 
     def _fingerprint(self, name: str) -> str:
-        """A digest that changes with the site's files, settings or neighbours."""
+        """Two digests: one changes with the site's files or settings, the other with the ground of its splits."""
         plan, files = self.plans[name], []
         for path in plan.source.files():
             status = path.stat() if path.exists() else None  # a virtual raster's source may not be a file
             files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
         entry = plan.source.entry
-        others = [(crs_text(other), *other.affine[:6], *other.shape) for other in plan.others]
-        about = [entry.place, entry.region, entry.date]  # the place's name seeds the blocks
+        about = [entry.region, entry.date]
         sensor = self.recipe.simulate
-        # The repr leaves the kernel out, so that sites of before there was a choice are kept.
-        about += [sensor.kernel] if sensor is not None and sensor.kernel != "gaussian" else []
-        settings = [_MAKING, repr(self.recipe), self.split.to_json_best_effort(), *about, others, files]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+        about += [sensor.kernel] if sensor is not None else []  # the repr leaves it out
+        rasters = hashlib.sha256(json.dumps([_MAKING, repr(self.recipe), *about, files]).encode()).hexdigest()
+        return site_record.fingerprint(rasters, ground.digest(plan.ground))

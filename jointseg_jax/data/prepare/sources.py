@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from jointseg_jax.data.prepare import splits
 from jointseg_jax.data.prepare.site_names import check_names
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
@@ -26,6 +27,7 @@ class SiteEntry:
         region: for scores by sub-region.
         date: see `dates.iso_moment`; empty if unknown.
         folder: of its raw files.
+        split: given by the table of sites; empty if it gives none.
     """
 
     name: str
@@ -33,6 +35,7 @@ class SiteEntry:
     region: str
     date: str
     folder: pathlib.Path
+    split: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +92,11 @@ class Names:
 
 
 def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
-    """Lists the sites of `root/sites.csv`: columns site, region, date, folder and, if dates share ground, place.
+    """Lists the sites of `root/sites.csv`: columns site, region, date, folder; place, if dates share ground; split.
 
     Raises:
-        InputError: a missing or unreadable table, a repeated or unusable site name, an invalid date, no site, or `only`
-            names an unlisted site.
+        InputError: a missing or unreadable table, a repeated or unusable site name, an invalid date or split, no site,
+            or `only` names an unlisted site.
     """
     path = root / TABLE
     if not path.exists():
@@ -111,7 +114,12 @@ def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
                 f"{path} gives site {name!r} the date {row['date']!r}, which is not an ISO date: write it like "
                 f"{DATE_FORMS}, or leave it empty if it is unknown"
             )
-        sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"]))
+        split = row.get("split", "")
+        if split and split not in splits.SPLITS:
+            raise InputError(
+                f"{path} puts site {name!r} into the split {split!r}: use {', '.join(splits.SPLITS)}, or leave it empty"
+            )
+        sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"], split))
     if not sites:
         raise InputError(f"{path} lists no sites: add a line for each")
     return sites

@@ -1,12 +1,11 @@
 """No ground belongs to two splits."""
 
-import numpy as np
 import pyproj
 import pytest
 from ml_collections import ConfigDict
 
 from configs import common
-from jointseg_jax.data.prepare.ground import check_apart, give_way, neighbours, split_rules
+from jointseg_jax.data.prepare import ground
 from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import make_lattice
@@ -14,8 +13,8 @@ from jointseg_jax.rasters.lattice import make_lattice
 pytestmark = pytest.mark.quick
 
 
-def entry(name, place=None):
-    return SiteEntry(name, place or name, "r", "2021", None)
+def entry(name, place=None, split=""):
+    return SiteEntry(name, place or name, "r", "2021", None, split)
 
 
 def box(left, top=3_400_020, size=30, crs="EPSG:32650"):
@@ -28,25 +27,25 @@ def by_site(**table):
     return config
 
 
-def by_block(gap):
-    config = common.dataset("x").split
-    config.by, config.gap = "block", gap
-    return config
+def check_apart(config, sites, lattices):
+    ground.check_apart(ground.given_splits(config, sites), lattices)
 
 
-def test_blocks_are_laid_over_a_site():
-    assert split_rules(by_block(48), [entry("a")])["a"](64, 64).shape == (64, 64)
-
-
-def test_a_scene_is_left_out_whole_while_blocks_divide_the_others():
+def test_splits_of_sites_come_from_the_column_and_the_table():
     config = by_site(test=("a",))
-    config.by, config.gap, config.block = "mixed", 4, 8
-    config.shares = {"train": 0.5, "validation": 0.5, "test": 0.0}
-    rules = split_rules(config, [entry("a"), entry("b")])
-    assert (rules["a"](64, 64) == 3).all()
-    assert set(np.unique(rules["b"](64, 64))) == {0, 1, 2}
-    config.by = "block"
-    assert set(np.unique(split_rules(config, [entry("a")])["a"](64, 64))) == {0, 1, 2}
+    sites = [entry("a"), entry("b", split="train"), entry("c", split="validation")]
+    assert ground.given_splits(config, sites) == {"a": "test", "b": "train", "c": "validation"}
+    config.by = "mixed"
+    assert ground.given_splits(config, [*sites, entry("d")]) == {"a": "test", "b": "train", "c": "validation"}
+    config.by = "block"  # the column counts always
+    assert ground.given_splits(config, sites) == {"b": "train", "c": "validation"}
+    config.by = "site"
+    with pytest.raises(InputError, match=r"sites \['d'\] are in no split: .* a column split of sites\.csv"):
+        ground.given_splits(config, [*sites, entry("d")])
+    with pytest.raises(InputError, match=r"puts site 'a' into 'train', but dataset\.split\.table into 'test'"):
+        ground.given_splits(config, [entry("a", split="train")])
+    with pytest.raises(InputError, match="sites of the place 'p' the splits 'train' and 'test'"):
+        ground.given_splits(config, [entry("a", "p", "train"), entry("b", "p", "test")])
 
 
 def test_mixed_ground_is_not_shared_with_the_scene_left_out():
@@ -102,8 +101,6 @@ def test_shared_ground_is_seen_across_zones(zone, other, left, top):
     config = by_site(train=("a",), test=("b",))
     with pytest.raises(InputError, match=r"'a' \(train\) and 'b' \(test\) overlap"):
         check_apart(config, sites, {"a": lattice, "b": beside(lattice, other, -3_000)})
-    with pytest.raises(InputError, match="'a' and 'b' overlap, but their blocks differ"):
-        check_apart(by_block(64), sites, {"a": lattice, "b": beside(lattice, other, -3_000)})
     check_apart(config, sites, {"a": lattice, "b": beside(lattice, other, 1_000)})
 
 
@@ -112,65 +109,53 @@ def test_a_site_beyond_its_projection_is_named():
         check_apart(by_site(train=("a", "b")), [entry("a"), entry("b")], {"a": box(0), "b": box(1e12)})
 
 
-def test_the_gap_is_kept_between_sites():
-    """By block, whoever is listed later leaves ground free: it does not know its neighbour's blocks."""
-    config = by_block(48)
-    config.block, config.shares = 30, ConfigDict({"train": 1.0})
-    lattices = {"a": box(0), "b": box(300, size=60), "a-later": box(0), "far": box(5_000)}
-    assert neighbours(config, lattices) == {"a": (), "b": ("a",), "a-later": (), "far": ()}
-    assert not any(neighbours(by_site(train=("a", "b", "far")), lattices).values())
-    rule = split_rules(config, [entry("b")])["b"]
-    codes = give_way(rule, lattices["b"], [lattices["a"]], config.gap)(60, 60)
-    assert not codes[:, :48].any()
-    assert (codes[:, 48:] == 1).all()
-    assert (rule(60, 60) == 1).all()
-
-
-def test_the_gap_is_kept_across_zones():
-    config = by_block(48)
-    first = make_lattice("EPSG:32650", 780_000, 3_400_020, 10, 300, 300)
-    second = beside(first, "EPSG:32651", 100, 300)
-    assert neighbours(config, {"a": first, "b": second})["b"] == ("a",)
-    codes = give_way(lambda h, w: np.ones((h, w), np.uint8), second, [first], config.gap)(300, 300)
-    rows, cols = np.nonzero(codes)
-    x, y = second.affine * (cols + 0.5, rows + 0.5)
-    x, _ = pyproj.Transformer.from_crs(32651, 32650, always_xy=True).transform(x, y)
-    assert 479 < x.min() - first.boundingbox.right < 490
-
-
-def test_blocks_of_one_ground_are_the_same():
-    """Blocks are drawn per place and counted from a site's corner."""
-    config = by_block(64)
-    check_apart(config, [entry("a-2019", "a"), entry("a-2021", "a")], {"a-2019": box(0), "a-2021": box(0)})
-    with pytest.raises(InputError, match="crop them to the same extent"):
-        check_apart(config, [entry("a-2019", "a"), entry("a-2021", "a")], {"a-2019": box(0), "a-2021": box(20)})
-    with pytest.raises(InputError, match="give them the same place"):
-        check_apart(config, [entry("a"), entry("b")], {"a": box(0), "b": box(0)})
-
-
-def test_preparation_keeps_the_gap_between_sites(own):
-    """Sites `a` and `b` lie 18 pixels apart; a site that gets a neighbour is prepared anew."""
+def test_preparation_keeps_the_gap_between_sites_and_its_rasters(own):
+    """Sites `a` and `b` lie 18 pixels apart; other splits, patches and strides link the rasters, not rewrite them."""
+    import numpy as np
     import rasterio
+    import toy
+    from split_gap import gap_between
+
+    from jointseg_jax.data import site_record
+    from jointseg_jax.data.prepare.preparation import prepare
+
+    _, config = own
+    toy.keep_only(config, "a", "b")
+    config.inputs = ("s2",)
+    config.patch = 4
+    data = prepare(config, say=toy.quiet)
+    rasters = [data.root / path for site in data.sites.values() for path in site.paths]
+    before = [path.stat().st_ino for path in rasters]
+    config.split.by = "block"
+    config.split.block, config.split.gap, config.split.halo, config.split.tolerance = 12, 8, 1, 0.2
+    config.patch, config.stride = 3, 3
+    lines: list[str] = []
+    data = prepare(config, say=lines.append)
+    assert lines[0].startswith("blocks: train ")
+    changed = {path.name for path, inode in zip(rasters, before, strict=True) if path.stat().st_ino != inode}
+    assert changed == {"split.tif"}
+    codes = []
+    for site in data.sites.values():
+        with rasterio.open(data.root / site.split) as raster:
+            codes.append(raster.read(1))
+        assert site.pixels == {
+            s: int((codes[-1] == c).sum()) for s, c in (("train", 1), ("validation", 2), ("test", 3))
+        }
+    assert gap_between(np.concatenate([codes[0], np.zeros((36, 18), np.uint8), codes[1]], 1)) >= 8
+    site_record.check_rasters(data, data.sites.values(), deep=True)
+    assert not list((data.root / "sites").glob("*.2"))
+
+
+def test_an_empty_split_is_refused_before_anything_is_written(own):
     import toy
 
     from jointseg_jax.data.prepare.preparation import prepare
 
-    _, config = own
-    config.inputs = ("s2",)
-    config.patch = 4
+    root, config = own
     config.split.by = "block"
-    config.split.block, config.split.gap, config.split.halo = 12, 24, 1
-    config.split.shares = {"train": 1.0, "validation": 0.0, "test": 0.0}
-    config.source.only = ("b",)
-    prepare(config, say=toy.quiet)
-    config.source.only = ("a", "b")
-    lines: list[str] = []
-    data = prepare(config, say=lines.append)
-    assert "no split within 24 pixels of a" in lines[1]
-    with rasterio.open(data.root / data.sites["b"].split) as raster:
-        codes = raster.read(1)
-    assert not codes[:, :6].any()
-    assert (codes[:, 6:] == 1).all()
+    with pytest.raises(InputError, match="no ground of split"):
+        prepare(config, say=toy.quiet)
+    assert not [path for path in (root.parent / "dataset").rglob("*") if path.suffix in (".tif", ".json", ".parquet")]
 
 
 def test_preparation_refuses_shared_ground(own):

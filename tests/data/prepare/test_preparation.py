@@ -167,7 +167,7 @@ def test_blocks_leave_a_gap(own):
     table.to_csv(root / "sites.csv", index=False)
     config.source.only = ("e",)
     config.split.by = "block"
-    config.split.block, config.split.gap, config.split.halo = 32, 10, 2
+    config.split.block, config.split.gap, config.split.halo, config.split.tolerance = 32, 10, 2, 0.1
     config.patch = 8
     data = prepare(config, say=toy.quiet)
     with rasterio.open(data.root / data.sites["e"].split) as raster:
