@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", default="0", help="seeds, separated by commas")
     parser.add_argument("--folds", default="all", help="folds of the config, separated by commas, or all")
     parser.add_argument("--robustness", action="store_true", help="judge the finished runs under other sensors")
+    parser.add_argument("--weights", help="published weights (RealESRGAN_x4plus.pth) for the rows that begin with them")
     parser.add_argument("--workers", default="1", help="runs at a time, each on one core if there are several")
 
     def work() -> None:
@@ -50,8 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workers = int(whole(1).parse(given.workers))
         except ValueError as error:
             raise InputError(f"--seeds={given.seeds} --workers={given.workers}: {error}") from error
-        found = Study(given.config, given.folder, overrides, workers)
+        found = Study(given.config, given.folder, overrides, workers, given.weights)
         names = _chosen(given.names, list(found.rows), "--names")
+        if (
+            given.names == "all"
+            and given.weights is None
+            and (lacking := [n for n in names if found.rows[n].needs_weights])
+        ):
+            print(f"left out without --weights: {', '.join(lacking)}")
+            names = [name for name in names if name not in lacking]
         folds = _chosen(given.folds, found.folds, "--folds")
         # Rows come last, so that every row is seen on one fold before any is seen on two.
         runs = [Run(row, fold, int(seed)) for seed in seeds for fold in folds for row in names]

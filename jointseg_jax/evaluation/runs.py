@@ -42,6 +42,7 @@ class Study:
         folder: of the study.
         overrides: flags `--config.field=value` for all runs.
         workers: runs at a time; with several, each computes on one core.
+        weights: file of published weights, for the rows that begin with them.
         say: receives a line per finished run.
     """
 
@@ -51,8 +52,10 @@ class Study:
         folder: pathlib.Path,
         overrides: Sequence[str],
         workers: int,
+        weights: str | None = None,
         say: Callable[[str], None] = print,
     ):
+        self._weights = weights
         self.rows = attribute(config.with_name("ablations.py"), "ROWS")
         self.folds: tuple[str, ...] = tuple(attribute(config, "FOLDS"))
         self.folder, self.config, self._overrides = folder, config, tuple(overrides)
@@ -64,7 +67,7 @@ class Study:
         """Prepares the datasets and carries out the runs that are not finished.
 
         Raises:
-            InputError: a dataset cannot be prepared, or study.json has runs of another length.
+            InputError: a dataset cannot be prepared, study.json has runs of another length, or a row needs weights.
             Unfinished: a run failed; its log names the reason.
             Interrupted: a run was stopped.
         """
@@ -75,6 +78,11 @@ class Study:
                 "use another folder"
             )
         missing = [run for run in runs if dataclasses.astuple(run) not in self._results]
+        if self._weights is None and (lacking := [run.row for run in missing if self.rows[run.row].needs_weights]):
+            raise InputError(
+                f"row {lacking[0]!r} begins with the weights of Real-ESRGAN x4plus: give their file with "
+                "--weights=RealESRGAN_x4plus.pth, or leave the row out of --names"
+            )
         for fold, dates in dict.fromkeys((run.fold, n) for run in missing for n in self._needed(run)):
             self.prepare(fold, dates)
         self.programs.carry_out(missing, self._carry_out, self._settle)
@@ -101,7 +109,7 @@ class Study:
             f"--workdir={workdir}",
             f"--config.seed={run.seed}",
             f"--config.dataset.path={self.dataset(run.fold, row.dates)}",
-            *(f"--config.{field}" for field in row.fields),
+            *(f"--config.{field}" for field in row.overrides(self._steps(run), self._weights)),
             *self._overrides,
             log=workdir,
             costs=True,

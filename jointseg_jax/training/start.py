@@ -35,7 +35,7 @@ def start(experiment: Experiment, checkpoints: Checkpoints, workdir: pathlib.Pat
     if checkpoints.latest is None:
         state, origin = experiment.init(), ""
         if experiment.config.init_from:
-            state, origin = begin_from(state, experiment.config.init_from, experiment.shardings())
+            state, origin = begin_from(state, experiment.config.init_from, experiment.shardings(), experiment.contract)
         return Start(state, Calibration(), origin)
     meta = checkpoints.meta(checkpoints.latest)
     resume_check.check(meta.config, experiment.plain, checkpoints.latest, workdir)

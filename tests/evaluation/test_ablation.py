@@ -7,6 +7,7 @@ import harness
 import pytest
 import toy
 
+from configs.ablations import Row
 from jointseg_jax.evaluation import ablation, runs
 
 TESTS = pathlib.Path(__file__).parents[1]
@@ -152,6 +153,16 @@ def test_wrong_arguments_are_one_sentence(arguments, sentence, config, capfd):
     assert ablation.main([str(config), str(config.parent / "none"), *arguments]) == 2
     assert sentence in capfd.readouterr().err
     assert not (config.parent / "none").exists()
+
+
+def test_published_weights_are_asked_for(config, tmp_path, capfd):
+    path = harness.study(
+        tmp_path, "from configs.ablations import Row\n\nROWS = {'warm': Row('', ('init_from={weights}',))}"
+    )
+    assert ablation.main([str(path), str(tmp_path / "out"), "--names=warm"]) == 2
+    assert "row 'warm' begins with the weights of Real-ESRGAN x4plus: give their file with" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert Row(fields=("a={half}", "b={weights}")).overrides(9, "w.pth") == ("a=4", "b=w.pth")
 
 
 def test_a_config_without_folds_is_refused(tmp_path, capfd):

@@ -16,6 +16,7 @@ from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.contract import Contract, Statistics
 from jointseg_jax.training.build.method import build_method
 from jointseg_jax.training.build.network import build_model
+from jointseg_jax.training.build.optimizers import build_optimizer, check_frozen
 from jointseg_jax.training.method import init_state
 from jointseg_jax.training.step import abstract_batch, make_step
 
@@ -35,13 +36,13 @@ def contract_of(config):
 def build_row(name, row):
     """A config with the overrides of a row of the study."""
     config = CONFIGS[name].get_config(row.arguments or None)
-    for field in row.fields:
+    for field in row.overrides(config.steps, "RealESRGAN_x4plus.pth"):
         path, _, value = field.partition("=")
         *groups, key = path.split(".")
         section = config
         for group in groups:
             section = section[group]
-        section[key] = ast.literal_eval(value)
+        section[key] = value if key == "init_from" else ast.literal_eval(value)
     check_experiment(config)
     return config
 
@@ -58,7 +59,7 @@ def test_builds(name, row):
     if name == "paper":
         name, row = "yreb", dataclasses.replace(row, argument=f"network=paper,{row.argument}")
     config = build_row(name, row)
-    if name == "yreb":
+    if name == "yreb" or max(config.model.blocks) > 10:
         config.model.scan = True  # tracing 46 unrolled blocks forty times would take minutes
     model = build_model(config.model, contract_of(config))
     method = build_method(config, model, config.dataset.patch, (0.8, 0.2))
@@ -114,6 +115,23 @@ def test_without_supervised_images_there_is_none(argument):
 def test_a_network_that_does_not_exist_is_refused(argument):
     with pytest.raises(InputError, match=argument):
         yreb.get_config(argument)
+
+
+def test_the_study_has_a_stage_of_the_published_size():
+    config = build_row("dubai", ablations.ROWS["esrgan-frozen"])
+    config.model.scan = True
+    model = build_model(config.model, contract_of(config))
+    params = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    assert cost.parameters(params["sr"]["stage1"]) == 16_697_987
+    assert config.init_from == "RealESRGAN_x4plus.pth"
+    check_frozen(config.optimizer.frozen, params)
+    trained = build_optimizer(config.optimizer, config.steps).init(params)
+    assert cost.parameters(trained) < 3 * (cost.parameters(params) - 16_697_987)
+
+
+def test_the_adversarial_row_begins_with_its_second_half():
+    config = build_row("dubai", ablations.ROWS["adversarial"])
+    assert config.adversarial.start == config.steps // 2
 
 
 def test_capacity_is_the_joint_network_without_supervision():

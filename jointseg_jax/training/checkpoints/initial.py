@@ -8,9 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.training.checkpoints.published import load_rrdbnet
 from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
 from jointseg_jax.training.state import TrainState
@@ -18,7 +20,7 @@ from jointseg_jax.training.state import TrainState
 Flat = dict[str, Any]
 
 
-def begin_from(state: TrainState, source: str, layout: TrainState) -> tuple[TrainState, str]:
+def begin_from(state: TrainState, source: str, layout: TrainState, contract: Contract) -> tuple[TrainState, str]:
     """Replaces parameters and EMA of a fresh state by the weights of `source` where they fit.
 
     Args:
@@ -27,6 +29,7 @@ def begin_from(state: TrainState, source: str, layout: TrainState) -> tuple[Trai
             weight file of BasicSR's or Real-ESRGAN's RRDBNet x4, which goes into stage 1. That network predicts the
             image, not a residual on the bicubic, so its last convolution is left out.
         layout: shardings of the state.
+        contract: of the dataset.
 
     Returns:
         The state, and a sentence that lists the weights taken and those left fresh.
@@ -37,7 +40,7 @@ def begin_from(state: TrainState, source: str, layout: TrainState) -> tuple[Trai
     own = {name: state.params[name] for name in state.ema}
     wanted, shardings = _flat(own), _flat({name: layout.params[name] for name in state.ema})
     if pathlib.Path(source).is_file():
-        where, stored = source, _published(source, wanted)
+        where, stored = source, _published(source, wanted, contract)
         fitting = [name for name, x in stored.items() if name in wanted and x.shape == wanted[name].shape]
         found = {name: jax.device_put(stored[name], shardings[name]) for name in fitting}
     else:
@@ -65,14 +68,30 @@ def _flat(tree: Mapping[str, Any]) -> Flat:
     return dict(traverse_util.flatten_dict(tree, sep="/"))
 
 
-def _published(path: str, wanted: Flat) -> Flat:
-    arrays = _flat({"sr": {"stage1": load_rrdbnet(path)}})
+def _published(path: str, wanted: Flat, contract: Contract) -> Flat:
+    stage = load_rrdbnet(path)
+    arrays = _flat({"sr": {"stage1": {**stage, "conv_first": for_normalised(stage["conv_first"], contract)}}})
     if "sr/stage1/conv_up2/kernel" not in wanted:
         raise InputError(
             f"--init-from={path} is a network of factor 4, but stage 1 of this network has another factor: let "
             "model.stages begin with 4"
         )
     return {name: x for name, x in arrays.items() if "/conv_last/" not in name}
+
+
+def for_normalised(first: dict[str, np.ndarray], contract: Contract) -> dict[str, np.ndarray]:
+    """The first convolution of a network that expects display values 0 to 1, for input normalised by the contract.
+
+    Kernel [3, 3, in, out] and bias [out]. Unchanged if the image bands are not a display stretch or not the whole
+    input: the published networks were not trained on those.
+    """
+    bands = list(contract.image_index)  # red, green, blue
+    if contract.primary.units != "display" or not first["kernel"].shape[2] == len(bands) == len(contract.primary.bands):
+        return first
+    kernel = np.empty_like(first["kernel"])
+    kernel[:, :, bands] = first["kernel"]
+    mean, std = contract.primary.normalisation()
+    return {"kernel": kernel * std[:, None], "bias": first["bias"] + np.einsum("hwio,i->o", kernel, mean)}
 
 
 def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:

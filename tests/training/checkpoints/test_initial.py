@@ -1,5 +1,6 @@
 """Where weights come from and which of them move: --init-from and freezing."""
 
+import dataclasses
 import pathlib
 import shutil
 
@@ -11,6 +12,9 @@ from flax import traverse_util
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost
+from jointseg_jax.models.layers import Conv
+from jointseg_jax.rasters.contract import Contract, Modality, Statistics
+from jointseg_jax.training.checkpoints.initial import for_normalised
 from jointseg_jax.training.checkpoints.published import load_rrdbnet
 from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.checkpoints.writing import Checkpoints
@@ -149,6 +153,22 @@ def test_published_weights_go_into_stage_1(config, tmp_path):
         np.testing.assert_array_equal(found[name], given[name])
     assert not found["conv_last/kernel"].any()  # still exactly the base
     assert "conv_first/kernel: 3x3x3x2 in the source, 3x3x9x2 here" in origin
+
+
+def test_published_weights_see_what_they_were_trained_on():
+    """Red, green, blue from 0 to 1, though the input is normalised and in another order; other units are left."""
+    mean, std = np.float32([0.3, 0.4, 0.5]), np.float32([0.1, 0.2, 0.3])
+    statistics = Statistics(tuple(mean), tuple(std), (0.0,) * 3, (1.0,) * 3)
+    primary = Modality("s2", ("B", "G", "R"), 10.0, "uint8", "display", statistics=statistics)
+    contract = Contract((primary,), ("R", "G", "B"))
+    first = load_rrdbnet(PUBLISHED)["conv_first"]
+    seen = np.random.default_rng(0).random((1, 9, 9, 3), np.float32)
+    conv = Conv(first["kernel"].shape[-1])
+    expected = conv.apply({"params": first}, seen)
+    found = conv.apply({"params": for_normalised(first, contract)}, (seen[..., ::-1] - mean) / std)
+    np.testing.assert_allclose(found[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-5)
+    other = contract.replace(modalities=(dataclasses.replace(primary, units="reflectance"),))
+    assert for_normalised(first, other) is first
 
 
 @pytest.mark.slow
