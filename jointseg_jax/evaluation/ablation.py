@@ -4,7 +4,7 @@
 
 CONFIG is a config file with `FOLDS` and an argument `fold`; `ablations.py` beside it has the `ROWS`. Every run is a
 `train.py` and an `evaluate.py` of its own. The same command resumes: finished runs are kept, a run that was cut short
-continues from its checkpoint. FOLDER receives study.json, report.md and pareto.png, after every run. Runs that
+continues from its checkpoint. FOLDER receives study.json, report.md and its pictures, after every run. Runs that
 study.json already has count as finished, so a study can move to another machine with that file alone.
 
 `--robustness` trains nothing: it judges the finished runs under other sensors, see `robustness`.
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return
         found.run(runs)
         found.report()
-        print(f"written to {given.folder}: {STUDY}, report.md, pareto.png")
+        print(f"written to {given.folder}: {STUDY}, report.md and its pictures")
 
     return cli.status_of(work)
 

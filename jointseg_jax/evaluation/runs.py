@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import study
+from jointseg_jax.evaluation import report
+from jointseg_jax.evaluation.curves import curve_of
 from jointseg_jax.evaluation.programs import COST, Programs
 from jointseg_jax.storage.files import read_json, write_json
 
@@ -91,11 +92,13 @@ class Study:
         """Writes study.json and the report of all finished runs."""
         for path in sorted((self.folder / "runs").glob(f"*/*/*/{RESULT}")):
             for result in _records(path):
+                if "same_run_as" not in result:
+                    result["curve"] = curve_of(path.parent, result["seconds"])
                 self._results[_key(result)] = result
         if self._results:
             results = [self._results[key] for key in sorted(self._results)]
             write_json(self.folder / STUDY, results)
-            study.write_report(results, self.folder)
+            report.write_report(results, self.folder)
 
     def _carry_out(self, run: Run) -> None:
         workdir = run.workdir(self.folder)

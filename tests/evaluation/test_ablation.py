@@ -69,6 +69,8 @@ def test_a_study_from_end_to_end(config, capfd):
     ]
     assert all(0 <= r["f1"] <= 1 and r["seconds"] > 1 and r["parameters"] > 100 for r in results)
     assert all(0 < r["fraction_rmse_10m"] < 1 for r in results)
+    assert [[step for step, _, _ in r["curve"]] for r in results] == [[2], [2]]
+    assert all(0 < r["curve"][0][1] <= r["seconds"] for r in results)
     row = json.loads((folder / "runs" / "coarse" / "d" / "seed0" / "config.json").read_text())
     assert (row["optimizer"]["clip"], row["model"]["control"]) == (0.5, "coarse")
     assert "| bilinear | 1 |" in (folder / "report.md").read_text()
