@@ -38,6 +38,16 @@ _KEEP_GRID = flags.DEFINE_boolean(
 _BANDS = flags.DEFINE_list(
     "bands", [], "Numbers (from 1) of the network's bands in the file, if the file does not name its bands."
 )
+_CLOUD = flags.DEFINE_string(
+    "cloud",
+    "auto",
+    "Mask of cloud, which becomes nodata: auto (the scene classification of the product, where there is one), none, or "
+    "a file, one per date; FILE#BAND or #BAND for a band.",
+)
+_CLEAR = flags.DEFINE_list("clear", ["4", "5", "6", "7"], "Codes of the mask that are clear.")
+_CLOUD_BUFFER = cli.define_number(
+    "cloud_buffer", 0, "Metres around cloud and shadow that are masked too.", bounds.CLOUD_BUFFER
+)
 _DATES = cli.define_number(
     "dates", None, "Use only so many dates of each scene, the first ones; by default all.", bounds.DATES
 )
@@ -110,6 +120,8 @@ def main() -> None:
     from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.trained import load_trained
 
+    if not all(c.strip().isdigit() for c in _CLEAR.value) or not _CLEAR.value:
+        raise InputError(f"--clear={','.join(_CLEAR.value)} must be codes of the mask such as 4,5,6,7")
     if not all(b.strip().isdigit() for b in _BANDS.value):
         raise InputError(f"--bands={','.join(_BANDS.value)} must be band numbers such as 1,2,3")
     executor = chosen_executor()
@@ -131,6 +143,8 @@ def main() -> None:
 def _map_scene(trained: Any) -> None:
     from jointseg_jax.mapping.scene_map import map_scene
     from jointseg_jax.mapping.scenes.find import single_files
+    from jointseg_jax.rasters.cloud_choice import CloudChoice
+    from jointseg_jax.rasters.clouds import ClearRule
     from jointseg_jax.rasters.open_scene import open_scene
 
     path, contract = pathlib.Path(str(_INPUT.value)), trained.meta.contract
@@ -143,6 +157,7 @@ def _map_scene(trained: Any) -> None:
             bands=tuple(int(b) for b in _BANDS.value),
             files=single_files(path, contract, pathlib.Path(stacks)),
             dates=_DATES.value,
+            clouds=CloudChoice(_CLOUD.value, ClearRule(_clear(), float(_CLOUD_BUFFER.value))),
         )
         map_scene(
             trained,
@@ -156,6 +171,10 @@ def _map_scene(trained: Any) -> None:
             dtype=_DTYPE.value,
             image=_IMAGE.value is not False,
         )
+
+
+def _clear() -> tuple[int, ...]:
+    return tuple(int(code) for code in _CLEAR.value)
 
 
 def _map_area(trained: Any, executor: "Executor") -> None:
@@ -177,6 +196,9 @@ def _map_area(trained: Any, executor: "Executor") -> None:
         radiometry=_RADIOMETRY.value,
         bands=tuple(int(b) for b in _BANDS.value),
         dates=_DATES.value,
+        cloud=_CLOUD.value,
+        clear=_clear(),
+        cloud_buffer=float(_CLOUD_BUFFER.value),
     )
     area = None if _AOI.value is None else read_area(_AOI.value)
     source = pathlib.Path(str(_INPUT.value))

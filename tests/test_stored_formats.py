@@ -105,8 +105,9 @@ def test_what_is_read_is_written_again_to_the_digit(folder, trained, tmp_path):
     listed = read_json(product / product_plan.CATALOGUE)["scenes"]
     same([to_json(scene) for scene in scenes.values()], listed)
     header = read_json(product / product_plan.PLAN)["jointseg"]
-    same({"dates": None, "support": False, **header["settings"]}, typed.plain(plan.settings))
-    key = product_plan.catalogue_key(trained.meta.contract, plan.settings.radiometry, plan.settings.bands)
+    later = typed.plain(product_plan._LATER)
+    same({**later, **header["settings"]}, typed.plain(plan.settings))
+    key = product_plan.catalogue_key(trained.meta.contract, plan.settings)
     assert key == read_json(product / product_plan.CATALOGUE)["key"]
     product_plan.save(tmp_path, plan, list(scenes.values()), key)
     identity = read_json(tmp_path / product_plan.PLAN)["jointseg"]["identity"]

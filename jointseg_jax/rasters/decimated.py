@@ -62,8 +62,10 @@ def glance(
     valid = layer.modality.valid(stored)
     if layer.own_mask:
         valid &= own_mask(raster, window, shape, indexes=layer.indexes)
+    rows = (window.row + (np.arange(shape[0]) + 0.5) * window.height / shape[0]).astype(int)
+    cols = (window.col + (np.arange(shape[1]) + 0.5) * window.width / shape[1]).astype(int)
     if layer.collar is not None:
-        rows = window.row + (np.arange(shape[0]) + 0.5) * window.height / shape[0]
-        cols = window.col + (np.arange(shape[1]) + 0.5) * window.width / shape[1]
-        valid &= ~layer.collar.at(rows.astype(int), cols.astype(int))
+        valid &= ~layer.collar.at(rows, cols)
+    if layer.clouds is not None:
+        valid &= layer.clouds.at(rows, cols)
     return stored, valid

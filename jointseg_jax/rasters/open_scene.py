@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.cloud_choice import DEFAULT, CloudChoice
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.decimated import glance
 from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
@@ -20,8 +21,7 @@ from jointseg_jax.rasters.opening import is_raster
 from jointseg_jax.rasters.radiometry.encoding import Stated, as_display, interpret, stated
 from jointseg_jax.rasters.radiometry.find_bands import bands_note, check_bands, find_bands
 from jointseg_jax.rasters.radiometry.find_collar import find_collar
-from jointseg_jax.rasters.radiometry.product_metadata import classification
-from jointseg_jax.rasters.radiometry.sample import Sample, nests, take_sample
+from jointseg_jax.rasters.radiometry.sample import Sample, take_sample
 from jointseg_jax.rasters.radiometry.unit_checks import check_against_training, harmonise
 from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
 from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
@@ -29,6 +29,7 @@ from jointseg_jax.rasters.scene import Layer, OpenedScene, Scene
 from jointseg_jax.rasters.stamps import stamps_of
 
 RADIOMETRY = ("contract", "display", "harmonise")
+_OPTICAL = ("reflectance", "display")
 _SIDE = 512  # pixels on a side of a decimated scene
 
 
@@ -41,6 +42,7 @@ def open_scene(
     bands: tuple[int, ...] = (),
     files: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
     dates: int | None = None,
+    clouds: CloudChoice = DEFAULT,
 ) -> OpenedScene:
     """Opens a raster, or a folder with one raster per modality (`s2.tif`, `s1.tif`, ...; a site of a dataset is one).
 
@@ -57,6 +59,7 @@ def open_scene(
         bands: one-based numbers of the first modality's bands in the file, if band names do not identify them.
         files: modality -> one file per date, if `path` does not determine them.
         dates: use only so many dates, the first ones; None for all.
+        clouds: which mask of cloud counts.
 
     Raises:
         InputError: the scene breaks the contract or cannot be read.
@@ -68,12 +71,14 @@ def open_scene(
         else {k: [*map(pathlib.Path, v)][:dates] for k, v in files.items()}
     )
     try:
-        opened = open_files(path.stem, known, contract, mode=mode, keep_grid=keep_grid, bands=bands)
+        opened = open_files(path.stem, known, contract, mode=mode, keep_grid=keep_grid, bands=bands, clouds=clouds)
     except NotMetric as error:
         raise InputError(f"{error}; or pass --keep-grid to map on its own grid") from error
     asked = {"radiometry": mode, "keep_grid": str(keep_grid), "bands": str(bands)}
     asked |= {} if dates is None else {"dates": str(dates)}
-    read = tuple(file for file, _, _ in stamps_of(known))
+    asked |= clouds.asked()
+    masks = opened.scene.masks
+    read = tuple(sorted({file for file, _, _ in stamps_of(known, masks)}))
     return dataclasses.replace(opened, path=path, asked=asked, files=read)
 
 
@@ -85,6 +90,7 @@ def open_files(
     mode: str = "contract",
     keep_grid: bool = False,
     bands: tuple[int, ...] = (),
+    clouds: CloudChoice = DEFAULT,
 ) -> OpenedScene:
     """As `open_scene`, with known files: modality -> one per date, none for an absent optional modality."""
     if mode not in RADIOMETRY:
@@ -110,8 +116,9 @@ def open_files(
                 mode="contract" if mode == "display" and not first else mode,
                 bands=bands if first else (),
                 visible=first,
+                clouds=clouds.of_date(date),
             )
-            for file in files[modality.name]
+            for date, file in enumerate(files[modality.name])
         ]
         layers[modality.name] = tuple(layer for layer, _, _ in opened)
         if opened:
@@ -160,13 +167,19 @@ def _dated(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
 
 
 def _open_layer(
-    path: pathlib.Path, modality: Modality, lattice: GeoBox, *, mode: str, bands: tuple[int, ...], visible: bool
+    path: pathlib.Path,
+    modality: Modality,
+    lattice: GeoBox,
+    *,
+    mode: str,
+    bands: tuple[int, ...],
+    visible: bool,
+    clouds: CloudChoice,
 ) -> tuple[Layer, str, np.ndarray]:
     """A layer, a note on how it is decoded, and where it is valid, decimated: bool [h, w]."""
     with open_raster(path) as raster:
-        check_same_ground(
-            dataset_lattice(raster), coarsen(lattice, round(modality.spacing / COARSE_SPACING)), str(path)
-        )
+        step = round(modality.spacing / COARSE_SPACING)
+        check_same_ground(dataset_lattice(raster), coarsen(lattice, step), str(path))
         if bands:
             check_bands(bands, raster, modality)
         indexes = bands or find_bands(raster, modality)
@@ -180,12 +193,11 @@ def _open_layer(
         unread = Modality(modality.name, modality.bands, modality.spacing, file.dtype, units, file.nodata)
         at_a_glance = Layer(str(path), indexes, unread, own_mask=masked, collar=collar)
         likely = _valid_at_a_glance(at_a_glance, raster)
-        scl, note = (
-            _classes(raster, pathlib.Path(name_of(raster)))
-            if modality.units in ("reflectance", "display")
-            else (None, "")
-        )
-        sample = take_sample(raster, indexes, masked=masked, likely=likely, collar=collar, classes=scl)
+        mask, note = clouds.mask(raster, lattice, step) if modality.units in _OPTICAL else (None, "")
+        if mask is not None and clouds.applied:
+            at_a_glance = dataclasses.replace(at_a_glance, clouds=mask)
+            likely = _valid_at_a_glance(at_a_glance, raster)
+        sample = take_sample(raster, indexes, masked=masked, likely=likely, collar=collar, clouds=mask)
     read_as, said = _encoding(modality, file, sample, mode)
     layer = dataclasses.replace(at_a_glance, modality=read_as)
     values = layer.decode(sample.ground(read_as))
@@ -201,15 +213,6 @@ def _open_layer(
     return layer, said, likely
 
 
-def _classes(raster: DatasetReader, path: pathlib.Path) -> tuple[pathlib.Path | None, str]:
-    """The scene classification beside a raster, or the reason why it is not used."""
-    found = classification(path, raster.tags())
-    if found is None:
-        return None, ""
-    why_not = nests(raster, found)
-    return (None, f"{found.name} not used ({why_not})") if why_not else (found, "")
-
-
 def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tuple[Modality, str]:
     """How the file's numbers are decoded, and why: by the contract, unless the mode overrides it."""
     if mode == "display" and file.dtype != "uint8":
@@ -217,7 +220,7 @@ def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tu
             f"{file.path} has {file.dtype} numbers, but --radiometry=display needs 8-bit numbers: remove the flag, or "
             "stretch the image to uint8"
         )
-    optical = modality.units in ("reflectance", "display")
+    optical = modality.units in _OPTICAL
     if mode == "display" or (mode == "harmonise" and optical and file.dtype == "uint8"):
         return as_display(dataclasses.replace(modality, dtype=file.dtype))
     if mode == "harmonise":  # the fitted line absorbs scale and offset

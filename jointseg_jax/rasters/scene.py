@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.rasters.clouds import CloudMask
 from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
 from jointseg_jax.rasters.interpolation import interpolate
@@ -34,6 +35,7 @@ class Layer:
         adjustment: applied after decoding.
         own_mask: apply the file's own mask (alpha, mask band, all of its bands at nodata) besides the modality's rule.
         collar: black border that also counts as absent.
+        clouds: what it does not show as clear also counts as absent; None for everything.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Layer:
     adjustment: Adjustment | None = None
     own_mask: bool = False
     collar: Collar | None = None
+    clouds: CloudMask | None = None
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
         """Reads values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""
@@ -51,6 +54,8 @@ class Layer:
             valid &= read_mask(handles.get(self.path), window, self.indexes)
         if self.collar is not None:
             valid &= ~self.collar.over(window)
+        if self.clouds is not None:
+            valid &= self.clouds.clear(window, handles)
         return np.where(valid[..., None], self.decode(stored), np.float32(0)), valid
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
@@ -110,6 +115,12 @@ class Scene:
         """Height and width in 10 m pixels."""
         height, width = self.lattice.shape
         return int(height), int(width)
+
+    @property
+    def masks(self) -> frozenset[pathlib.Path]:
+        """The rasters of its masks of cloud."""
+        found = (layer.clouds for layers in self.layers.values() for layer in layers)
+        return frozenset(pathlib.Path(clouds.path) for clouds in found if clouds is not None)
 
     @property
     def own_units(self) -> bool:

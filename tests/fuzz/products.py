@@ -86,7 +86,7 @@ def _plan(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
 
 
 def _catalogue_key() -> str:
-    return product_plan.catalogue_key(seeds.contract(), "contract", ())
+    return product_plan.catalogue_key(seeds.contract(), product_plan.Settings())
 
 
 def _must(steps: Sequence[Step]) -> str:

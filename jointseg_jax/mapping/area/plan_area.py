@@ -72,8 +72,7 @@ def _plan_area(
     say: Callable[[str], None],
 ) -> product_plan.Plan:
     check_settings(trained, settings)
-    opening = (settings.radiometry, settings.bands, settings.dates)
-    key = product_plan.catalogue_key(trained.meta.contract, *opening)
+    key = product_plan.catalogue_key(trained.meta.contract, settings)
     scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
     made = (product / "inputs").absolute()  # the virtual rasters that `find` writes
     read = [path for scene in scenes for path, *_ in scene.stamps]
@@ -131,6 +130,7 @@ def _scenes(
             contract,
             mode=settings.radiometry,
             bands=settings.bands,
+            clouds=settings.clouds,
             known=known,
             on_scene=lambda *_: bar.update(),
         )

@@ -14,6 +14,8 @@ from jointseg_jax.geo.polygons import polygonal
 from jointseg_jax.geo.utm_zones import to_zone, zone_of_epsg
 from jointseg_jax.mapping.area.partition import GRID, Candidate, PlannedTile, outline
 from jointseg_jax.mapping.scenes import catalogue
+from jointseg_jax.rasters.cloud_choice import NONE, CloudChoice
+from jointseg_jax.rasters.clouds import ClearRule
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_text
@@ -31,7 +33,7 @@ _PARTS = {
 
 
 # Settings that earlier versions lack: left out at their default, so that the identity of a product stays the same.
-_LATER = {"dates": None, "support": False}
+_LATER = {"dates": None, "support": False, "cloud": NONE, "clear": ClearRule().codes, "cloud_buffer": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Settings:
         tile, batch, augment, dtype: see `Predictor`.
         image, confidence, support: whether these rasters are written.
         radiometry, bands, dates: see `rasters.open_scene`.
+        cloud, clear, cloud_buffer: see `CloudChoice`; products from before masks of cloud have none.
     """
 
     grid: int = GRID
@@ -58,6 +61,14 @@ class Settings:
     radiometry: str = "contract"
     bands: tuple[int, ...] = ()
     dates: int | None = None
+    cloud: str = NONE
+    clear: tuple[int, ...] = ClearRule().codes
+    cloud_buffer: float = 0.0
+
+    @property
+    def clouds(self) -> CloudChoice:
+        """The masks of cloud."""
+        return CloudChoice(self.cloud, ClearRule(self.clear, self.cloud_buffer))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,10 +240,11 @@ def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[st
     return listed.entries(contract) if listed.key == key else {}
 
 
-def catalogue_key(contract: Contract, mode: str, bands: tuple[int, ...], dates: int | None = None) -> str:
+def catalogue_key(contract: Contract, settings: Settings) -> str:
     """A digest of the settings that decide how a scene is opened."""
-    key = {"contract": typed.plain(contract), "mode": mode, "bands": list(bands)}
-    return _digest(key if dates is None else {**key, "dates": dates})
+    key = {"contract": typed.plain(contract), "mode": settings.radiometry, "bands": list(settings.bands)}
+    own = _plain(settings)
+    return _digest({**key, **{k: own[k] for k in ("dates", "cloud", "clear", "cloud_buffer") if k in own}})
 
 
 def _read(path: pathlib.Path) -> tuple[_Header, tuple[_Feature, ...]]:

@@ -129,8 +129,9 @@ def to_json(entry: CatalogueScene) -> dict[str, Any]:
     fields = typed.plain(listed)
     for layer in itertools.chain(*fields["layers"].values()):
         del layer["modality"]["statistics"]
-        if layer["collar"] is None:  # matches plans from before collars
-            del layer["collar"]
+        for name in ("collar", "clouds"):  # matches plans from before these
+            if layer[name] is None:
+                del layer[name]
     return dict(fields)
 
 

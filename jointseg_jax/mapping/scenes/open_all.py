@@ -11,6 +11,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import zone_of_epsg
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene, epsg_of
 from jointseg_jax.mapping.scenes.find import SceneFiles
+from jointseg_jax.rasters.cloud_choice import DEFAULT, CloudChoice
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract
 from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.metric import warp_advice
@@ -36,6 +37,7 @@ def open_all(
     *,
     mode: str = "contract",
     bands: tuple[int, ...] = (),
+    clouds: CloudChoice = DEFAULT,
     known: Mapping[str, CatalogueScene] | None = None,
     on_scene: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[CatalogueScene], list[Refused]]:
@@ -46,7 +48,8 @@ def open_all(
         contract: of the network's training.
         mode: see `rasters.open_scene`.
         bands: see `rasters.open_scene`.
-        known: entries of an earlier run with the same contract, mode and bands; reused if no file has changed.
+        clouds: see `rasters.open_scene`.
+        known: entries of an earlier run with the same contract, mode, bands and clouds; reused if no file has changed.
         on_scene: called with the number of opened scenes and of all scenes.
 
     Returns:
@@ -55,7 +58,7 @@ def open_all(
     entries, refused = [], []
     for number, item in enumerate(found, start=1):
         try:
-            entries.append(_open(item, contract, mode, bands, known or {}))
+            entries.append(_open(item, contract, mode, bands, clouds, known or {}))
         except InputError as error:
             refused.append(Refused(item.id, str(error)))
         on_scene(number, len(found))
@@ -63,15 +66,23 @@ def open_all(
 
 
 def _open(
-    item: SceneFiles, contract: Contract, mode: str, bands: tuple[int, ...], known: Mapping[str, CatalogueScene]
+    item: SceneFiles,
+    contract: Contract,
+    mode: str,
+    bands: tuple[int, ...],
+    clouds: CloudChoice,
+    known: Mapping[str, CatalogueScene],
 ) -> CatalogueScene:
     files = {name: [path.absolute() for path in paths] for name, paths in item.files().items()}
-    stamps = stamps_of(files)
     old = known.get(item.id)
+    stamps = stamps_of(files, old.scene.masks if old is not None else ())
     if old is not None and old.contents and old.stamps == stamps and (old.date, old.cloud) == (item.date, item.cloud):
         return old
-    opened = item.opened() if item.opened else open_files(item.id, files, contract, mode=mode, bands=bands)
+    opened = (
+        item.opened() if item.opened else open_files(item.id, files, contract, mode=mode, bands=bands, clouds=clouds)
+    )
     _check_lattice(opened, str(files[contract.primary.name][0]))
+    stamps = stamps_of(files, opened.scene.masks)
     contents = sampled_digest(path for path, _, _ in stamps)
     return CatalogueScene(
         item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, contents

@@ -4,22 +4,18 @@ Overviews and decimated reads are not used, because their resampling mixes absen
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from rasterio.io import DatasetReader
 from scipy import ndimage
 
-from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.aligned import open_aligned
+from jointseg_jax.rasters.clouds import CloudMask
 from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import Modality
-from jointseg_jax.rasters.lattice import Window, crop
-from jointseg_jax.rasters.raster_files import dataset_lattice
-from jointseg_jax.rasters.reader import own_mask, read_window
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.reader import Handles, own_mask, read_window
 
-CLEAR_CLASSES = (4, 5, 6, 7)  # of the scene classification: vegetation, bare, water, unclassified
 _WHOLE = 2048  # rasters of at most this many pixels squared are read whole
 _SIDE = 256  # pixels on a side of a window
 _WINDOWS = 16
@@ -34,7 +30,7 @@ class Sample:
     Attributes:
         stored: numbers, one array [h, w, bands] per window.
         seen: False where the raster's own mask, alpha or black border marks absence; bool [h, w] each.
-        clear: where the scene classification is clear; bool [h, w] each.
+        clear: where the mask of cloud is clear; bool [h, w] each.
     """
 
     stored: tuple[np.ndarray, ...]
@@ -68,7 +64,7 @@ def take_sample(
     masked: bool,
     likely: np.ndarray | None = None,
     collar: Collar | None = None,
-    classes: pathlib.Path | None = None,
+    clouds: CloudMask | None = None,
 ) -> Sample:
     """Reads a sample: a small raster whole, otherwise windows spread over its valid ground.
 
@@ -78,9 +74,10 @@ def take_sample(
         masked: also apply the raster's own mask (`own_mask`).
         likely: where it probably holds ground, decimated, bool [h, w]; None for anywhere.
         collar: its black border.
-        classes: scene classification on a lattice that nests with the raster's; see `classification`.
+        clouds: its mask of cloud.
     """
     stored, seen, clear = [], [], []
+    handles = Handles()
     for window in _windows(raster.shape, likely):
         stored.append(read_window(raster, window, indexes)[0])
         mask = np.ones(stored[-1].shape[:2], bool)
@@ -89,23 +86,9 @@ def take_sample(
         if collar is not None:
             mask &= ~collar.over(window)
         seen.append(mask)
-        clear.append(np.ones_like(mask) if classes is None else _clear(raster, window, classes))
+        clear.append(np.ones_like(mask) if clouds is None else clouds.clear(window, handles))
+    handles.close()
     return Sample(tuple(stored), tuple(seen), tuple(clear))
-
-
-def _clear(raster: DatasetReader, window: Window, classes: pathlib.Path) -> np.ndarray:
-    with open_aligned(classes, crop(dataset_lattice(raster), window), categorical=True) as aligned:
-        values, inside = aligned.read(Window(0, 0, window.height, window.width))
-    return np.asarray(~inside | np.isin(values[..., 0], CLEAR_CLASSES))
-
-
-def nests(raster: DatasetReader, classes: pathlib.Path) -> str:
-    """Why a scene classification does not fit a raster's lattice; empty if it does."""
-    try:
-        with open_aligned(classes, dataset_lattice(raster), categorical=True):
-            return ""
-    except InputError as error:
-        return str(error)
 
 
 def _windows(shape: tuple[int, int], likely: np.ndarray | None) -> list[Window]:

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from jointseg_jax.rasters.cloud_choice import DEFAULT
+from jointseg_jax.rasters.clouds import ClearRule, CloudFile, open_mask
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.radiometry.product_metadata import classification
-from jointseg_jax.rasters.radiometry.sample import _windows, nests, take_sample
+from jointseg_jax.rasters.radiometry.sample import _windows, take_sample
+from jointseg_jax.rasters.raster_files import dataset_lattice
 from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -59,12 +62,12 @@ def test_cloud_is_left_out_where_the_classification_tells(tmp_path, name):
     found = classification(tmp_path / "a.tif", {})
     assert found == tmp_path / name
     with open_raster(tmp_path / "a.tif") as raster:
-        assert not nests(raster, found)
-        ground = take_sample(raster, (1, 2), masked=False, classes=found).ground(S2)
+        mask = open_mask(CloudFile(found), dataset_lattice(raster), 1, ClearRule())
+        ground = take_sample(raster, (1, 2), masked=False, clouds=mask).ground(S2)
     assert (ground == 1500).all()
     write(tmp_path / name, np.full((20, 20, 1), 9, np.uint8), spacing=20.0)  # nothing is clear
     with open_raster(tmp_path / "a.tif") as raster:
-        assert len(take_sample(raster, (1, 2), masked=False, classes=found).ground(S2)) == 1600
+        assert len(take_sample(raster, (1, 2), masked=False, clouds=mask).ground(S2)) == 1600
 
 
 def test_a_classification_of_other_ground_is_not_used(tmp_path):
@@ -75,4 +78,6 @@ def test_a_classification_of_other_ground_is_not_used(tmp_path):
     assert classification(path, {}) == name
     assert classification(name, {}) is None
     with open_raster(path) as raster:
-        assert "fraction of a pixel" in nests(raster, name)
+        mask, note = DEFAULT.mask(raster, dataset_lattice(raster), 1)
+    assert mask is None
+    assert "fraction of a pixel" in note
