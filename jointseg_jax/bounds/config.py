@@ -112,7 +112,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.source.root": Text(optional=True),
     "dataset.source.missing": Text(empty=True),
     "dataset.source.only": _NAMES,
-    "dataset.source.image": Inside(),
+    "dataset.source.image": Inside(empty=True),
     "dataset.source.label": Inside(empty=True),
     "dataset.source.vectors": Many(Inside(), distinct=True),
     "dataset.source.cloud": Inside(empty=True),
@@ -211,10 +211,9 @@ def _check_source(found: Mapping[str, Any]) -> None:
         lacking = [p for p in DATASET if p.startswith("dataset.source.landscape.") and p not in found]
         if lacking:
             raise InputError(f"--config.dataset.source.kind=landscape needs {lacking[0]}: see configs/demo.py")
-    if not found["dataset.source.label"] and not found["dataset.source.vectors"]:
-        raise InputError(
-            "--config.dataset.source.label and dataset.source.vectors are both empty: name the label file in one"
-        )
+    labelled = found["dataset.source.label"] or found["dataset.source.vectors"]
+    if not found["dataset.source.image"] and (not labelled or found["dataset.simulate.enabled"]):
+        raise InputError("--config.dataset.source.image is empty: name the image, which this dataset needs")
 
 
 def _check_split(found: Mapping[str, Any]) -> None:

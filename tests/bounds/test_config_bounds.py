@@ -193,13 +193,10 @@ def test_a_landscape_is_described_whole():
         check_dataset(config.dataset)
 
 
-def test_some_file_is_the_label():
-    with pytest.raises(InputError, match="name the label file in one"):
-        check_experiment(changed("dataset.source.label", ""))
-
-
-def test_a_modality_is_called_like_a_file():
-    config = whole()
-    config.dataset.modalities["/s2"] = config.dataset.modalities.s2
-    with pytest.raises(InputError, match=r"names a modality '/s2'"):
+def test_a_site_shows_something():
+    check_experiment(changed("dataset.source.label", ""))  # for super-resolution alone
+    config = changed("dataset.source.image", "")
+    check_experiment(config)
+    config.dataset.source.label = ""
+    with pytest.raises(InputError, match="name the image, which this dataset needs"):
         check_experiment(config)

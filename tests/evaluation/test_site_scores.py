@@ -76,6 +76,19 @@ def test_ground_of_ones_own_for_testing_only(trained, config, evaluated, tmp_pat
         set_up(config)
 
 
+def test_a_site_without_a_label_is_judged_on_its_image(trained, config, tmp_path):
+    dataset = config.dataset
+    dataset.path = str(tmp_path / "dataset")
+    dataset.source.only, dataset.source.label = ("d",), ""
+    dataset.split.table.train = dataset.split.table.validation = ()
+    metrics = evaluate(
+        trained, prepare(dataset, say=lambda _: None), "test", tmp_path / "f", tile=16, say=lambda _: None
+    )["overall"]
+    assert metrics["pixels"] == 0
+    assert metrics["isa"]["f1"] is None
+    assert metrics["stages"][-1]["psnr"] > 0
+
+
 def test_a_dataset_that_was_changed_is_not_judged_on(trained, data, tmp_path):
     shutil.copytree(data.root, tmp_path / "dataset")
     path = tmp_path / "dataset" / "sites" / "d" / "label.tif"

@@ -9,17 +9,20 @@ import pandas as pd
 
 from jointseg_jax.data.dataset import INDEX_COLUMNS, Site
 from jointseg_jax.data.prepare import splits
+from jointseg_jax.data.prepare.recipe import strips
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.reader import open_raster, read_window
+from jointseg_jax.rasters.reader import Handles, open_raster, read_window
+from jointseg_jax.rasters.scene import ImageLayer
 
 
 def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.DataFrame:
     """Lists the patches, one per row: square windows on the ground of one split with enough labelled pixels.
 
-    Training patches start every `config.stride` pixels; those of the other splits lie side by side.
+    At a site without any label, for super-resolution alone, valid pixels of the image count instead. Training patches
+    start every `config.stride` pixels; those of the other splits lie side by side.
 
     Raises:
         InputError: a split with ground has no patch.
@@ -29,6 +32,8 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
         with open_raster(root / site.split) as raster:
             codes = read_window(raster, Window(0, 0, site.height, site.width))[0][..., 0]
         known, impervious = label_shares(root / site.label, site.height, site.width)
+        labelled = bool(known[-1, -1])
+        usable = known if labelled else image_shares(root / site.image, site)
         for split in splits.SPLITS:
             ground = _integral((codes == splits.CODES[split]).astype(np.float64))
             stride = config.stride if split == "train" else config.patch
@@ -37,11 +42,12 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
                     window = Window(row, col, config.patch, config.patch)
                     if _sum(ground, window) < config.patch**2 - 0.5:
                         continue
-                    valid = _sum(known, window) / config.patch**2
+                    valid = _sum(usable, window) / config.patch**2
                     if valid < config.min_valid or valid == 0:
                         continue
                     share = _sum(impervious, window) / config.patch**2 / valid
-                    rows.append((site.name, site.region, split, site.date, site.crs, *window, share, valid))
+                    labels = valid if labelled else 0.0
+                    rows.append((site.name, site.region, split, site.date, site.crs, *window, share, labels))
     index = pd.DataFrame(rows, columns=list(INDEX_COLUMNS))
     for split in splits.SPLITS:
         if any(s.pixels[split] for s in sites) and not (index["split"] == split).any():
@@ -55,14 +61,22 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
 def label_shares(path: pathlib.Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Integral images [height + 1, width + 1] of the labelled and the impervious share of each 10 m pixel."""
     known, impervious = np.zeros((height, width)), np.zeros((height, width))
-    strip = 64
     with open_raster(path) as raster:
-        for row in range(0, height, strip):
-            window = Window(row, 0, min(strip, height - row), width)
+        for window in strips(height, width):
             label = read_window(raster, window.scale(FINE_FACTOR))[0][..., 0]
             known[window.slices()] = block_mean(label != IGNORE, FINE_FACTOR)
             impervious[window.slices()] = block_mean(label == 1, FINE_FACTOR)
     return _integral(known), _integral(impervious)
+
+
+def image_shares(path: pathlib.Path, site: Site) -> np.ndarray:
+    """Integral image [height + 1, width + 1] of the share of each 10 m pixel that the image covers."""
+    image = ImageLayer(str(path), site.image_gain, site.image_offset, site.image_nodata)
+    valid, handles = np.zeros((site.height, site.width)), Handles()
+    for window in strips(site.height, site.width):
+        valid[window.slices()] = block_mean(image.read(window.scale(FINE_FACTOR), handles)[1], FINE_FACTOR)
+    handles.close()
+    return _integral(valid)
 
 
 def _integral(x: np.ndarray) -> np.ndarray:

@@ -146,7 +146,7 @@ def file_names(config: Any, recipe: Recipe) -> sources.Names:
         vectors=tuple(source.vectors),
         cloud=source.cloud,
         layers={name: tuple(source.layers[name]) for name in from_files},
-        required=(recipe.primary.name,),
+        required=() if recipe.simulate is not None else (recipe.primary.name,),
     )
 
 

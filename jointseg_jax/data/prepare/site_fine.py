@@ -44,6 +44,7 @@ def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathl
     Raises:
         InputError: it has too few bands or too large pixels, or its dtype contradicts its declared encoding.
     """
+    assert source.image is not None
     fine = refine(lattice, FINE_FACTOR)
     with open_aligned(source.image, fine, warp=recipe.warp, picture=True) as raster:
         dtype = np.dtype(raster.source.dtypes[0])

@@ -18,6 +18,7 @@ from jointseg_jax.rasters.warped import bounds_in
 def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
     """The 10 m lattice of a site: the common ground of image and input, snapped inwards to the coarsest spacing.
 
+    Without an image the label raster stands for it, without that the input.
     Its CRS is that of the input, which should not be resampled, if that is in UTM at 10 m; otherwise that of the image;
     with `recipe.warp` and neither in UTM, the image's UTM zone.
 
@@ -25,14 +26,16 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
         InputError: the files share no ground, or, without `recipe.warp`, do not lie on one lattice.
     """
     coarse = None if recipe.simulate is not None else source.layers[recipe.primary.name][0]
-    lattices = {path: lattice_of(path) for path in (source.image, coarse) if path is not None}
-    fine = lattices[source.image]
+    reference = source.image or source.label or coarse
+    assert reference is not None
+    lattices = {path: lattice_of(path) for path in (reference, coarse) if path is not None}
+    fine = lattices[reference]
     if recipe.warp:
         for path, own in lattices.items():
             check_placed(own, str(path))
-        crs = _warped_crs(source.image, fine, lattices.get(coarse) if coarse is not None else None)
+        crs = _warped_crs(reference, fine, lattices.get(coarse) if coarse is not None else None)
     else:
-        _check_nested(source, coarse, lattices)
+        _check_nested(source, reference, coarse, lattices)
         crs = crs_text(fine)
     boxes = [bounds_in(own, crs) for own in lattices.values()]
     left, bottom = (max(box[i] for box in boxes) for i in (0, 1))
@@ -50,8 +53,8 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
 
 def _apart(source: SiteSource, step: float) -> InputError:
     return InputError(
-        f"the rasters of site {source.entry.name!r} have no {step:g} m pixel in common, because {source.image} "
-        "and its inputs do not overlap: check their extent and CRS"
+        f"the rasters of site {source.entry.name!r} have no {step:g} m pixel in common, because "
+        f"{source.image or source.label} and its inputs do not overlap: check their extent and CRS"
     )
 
 
@@ -66,11 +69,14 @@ def _warped_crs(image: pathlib.Path, fine: GeoBox, coarse: GeoBox | None) -> str
     return utm_crs(fine, str(image))
 
 
-def _check_nested(source: SiteSource, coarse: pathlib.Path | None, lattices: dict[pathlib.Path, GeoBox]) -> None:
+def _check_nested(
+    source: SiteSource, reference: pathlib.Path, coarse: pathlib.Path | None, lattices: dict[pathlib.Path, GeoBox]
+) -> None:
     """Raises `InputError` unless image, label and first input lie in one UTM zone, the label on the image's pixels."""
-    fine = lattices[source.image]
+    fine = lattices[reference]
     try:
-        check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(source.image))
+        if reference != coarse:
+            check_metric(fine, COARSE_SPACING / FINE_FACTOR, str(reference))
         if coarse is not None:
             check_metric(lattices[coarse], COARSE_SPACING, str(coarse))
     except NotMetric as error:
@@ -80,11 +86,11 @@ def _check_nested(source: SiteSource, coarse: pathlib.Path | None, lattices: dic
         if label.shape != fine.shape or not label.affine.almost_equals(fine.affine, 1e-3) or label.crs != fine.crs:
             raise InputError(
                 f"{source.label} ({label.shape[1]} x {label.shape[0]}, {crs_name(label)}) does not lie on the pixels "
-                f"of {source.image} ({fine.shape[1]} x {fine.shape[0]}, {crs_name(fine)}): give both the "
+                f"of {reference} ({fine.shape[1]} x {fine.shape[0]}, {crs_name(fine)}): give both the "
                 "same CRS, origin and size, or set dataset.warp=True"
             )
     if coarse is not None and lattices[coarse].crs != fine.crs:
         raise InputError(
-            f"{coarse} is in {crs_name(lattices[coarse])}, but {source.image} is in {crs_name(fine)}: warp one of "
+            f"{coarse} is in {crs_name(lattices[coarse])}, but {reference} is in {crs_name(fine)}: warp one of "
             "them, or set dataset.warp=True"
         )

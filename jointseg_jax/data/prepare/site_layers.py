@@ -152,6 +152,7 @@ def _simulate(
     """
     sensor, note = recipe.simulate, "simulated from the 1 m image"
     assert sensor is not None
+    assert source.image is not None
     site = zlib.crc32(source.entry.name.encode())
     own = (date,) if date else ()
     if date:

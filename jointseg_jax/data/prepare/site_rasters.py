@@ -8,8 +8,9 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Site
 from jointseg_jax.data.prepare import splits
-from jointseg_jax.data.prepare.image_units import image_units
+from jointseg_jax.data.prepare.image_units import ImageUnits, image_units
 from jointseg_jax.data.prepare.recipe import Recipe
+from jointseg_jax.data.prepare.site_absent import write_absent_image, write_absent_label
 from jointseg_jax.data.prepare.site_fine import write_image, write_label
 from jointseg_jax.data.prepare.site_layers import write_layers
 from jointseg_jax.data.prepare.sources import SiteSource
@@ -33,11 +34,19 @@ def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, folder: pa
     entry = source.entry
     height, width = (int(n) for n in lattice.shape)
     layers, seen, notes = write_layers(source, recipe, lattice, folder)
-    image = write_image(source, recipe, lattice, folder / "image.tif")
-    labelled = write_label(source, recipe, lattice, seen, folder / "label.tif")
-    primary = recipe.primary.name
-    where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary, ())[:1]))
-    units = image_units(recipe, lattice, folder / "image.tif", image.nodata, folder / layers[primary][0], where)
+    path, primary = folder / "image.tif", recipe.primary
+    if source.image is None:
+        image = write_absent_image(recipe, lattice, path)
+        units = ImageUnits((primary.scale,) * len(recipe.image_bands), (0.0,) * len(recipe.image_bands), "no image")
+    else:
+        image = write_image(source, recipe, lattice, path)
+        where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary.name, ())[:1]))
+        units = image_units(recipe, lattice, path, image.nodata, folder / layers[primary.name][0], where)
+    labelled: tuple[str, ...] = ()
+    if source.label is None and not source.vectors:
+        write_absent_label(lattice, folder / "label.tif")
+    else:
+        labelled = write_label(source, recipe, lattice, seen, folder / "label.tif")
     return Site(
         name=entry.name,
         region=entry.region,

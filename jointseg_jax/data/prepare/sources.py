@@ -45,16 +45,17 @@ class SiteSource:
     Attributes:
         entry: the site.
         layers: modality -> one file per date; a missing modality is absent or simulated.
-        image: the 1 m image.
-        label: raster of labels or land-cover codes, on the image's lattice; or None when `vectors` are given.
-        vectors: GeoPackage or other vector files to rasterise.
+        image: the 1 m image; None at a site for segmentation alone.
+        label: raster of labels or land-cover codes, on the image's lattice; None when `vectors` are given.
+        vectors: GeoPackage or other vector files to rasterise; a site without label and vectors serves
+            super-resolution alone.
         cloud: Sentinel-2 scene classification (SCL).
         notes: on optional files that were not found.
     """
 
     entry: SiteEntry
     layers: Mapping[str, tuple[pathlib.Path, ...]]
-    image: pathlib.Path
+    image: pathlib.Path | None
     label: pathlib.Path | None = None
     vectors: tuple[pathlib.Path, ...] = ()
     cloud: pathlib.Path | None = None
@@ -79,8 +80,9 @@ class SiteSource:
 class Names:
     """File names inside a site's folder; each may be a pattern such as `image.*`.
 
-    `layers` maps a modality to one file per date. Modalities not in `required` may be missing; so may `cloud`. Empty
-    names are ignored, and so is the label if vectors are named.
+    `layers` maps a modality to one file per date. Modalities not in `required` may be missing; so may `cloud`, and
+    one of image and label, unless the input is simulated from the image. Empty names are ignored, and so is the label
+    if vectors are named.
     """
 
     image: str = "image.*"
@@ -170,12 +172,25 @@ def find(entry: SiteEntry, names: Names) -> SiteSource:
     cloud = _look(folder, names.cloud) if names.cloud else None
     if names.cloud and cloud is None:
         notes.append(f"clouds not masked ({names.cloud} not found)")
+    image = _look(folder, names.image) if names.image else None
+    wanted = names.vectors or ((names.label,) if names.label else ())
+    found_labels = [_look(folder, name) for name in wanted]
+    if any(found_labels) or any(pathlib.Path(name).is_absolute() for name in wanted):  # a common file is for all sites
+        labels = tuple(_required(folder, name) for name in wanted)
+    else:
+        labels = ()
+    if image is None and (not labels or not names.required):
+        _required(folder, names.image or names.label)
+    if image is None:
+        notes.append(f"no image ({names.image} not found): for segmentation alone")
+    if not labels:
+        notes.append(f"no label ({', '.join(wanted)} not found): for super-resolution alone")
     return SiteSource(
         entry=entry,
         layers=layers,
-        image=_required(folder, names.image),
-        label=_required(folder, names.label) if names.label and not names.vectors else None,
-        vectors=tuple(_required(folder, v) for v in names.vectors),
+        image=image,
+        label=labels[0] if labels and not names.vectors else None,
+        vectors=labels if names.vectors else (),
         cloud=cloud,
         notes=tuple(notes),
     )
@@ -210,7 +225,18 @@ def _required(folder: pathlib.Path, pattern: str) -> pathlib.Path:
 
 
 def check_layers(sites: Sequence[SiteSource], names: Names) -> None:
-    """Raises `InputError` if no site has files for a modality."""
+    """Raises `InputError` if no site has files for a modality, an image or a label that the config names."""
+    if names.image and all(s.image is None for s in sites):
+        raise InputError(
+            f"no site has an image ({names.image}): correct dataset.source.image, or set it to '' to prepare for "
+            "segmentation alone"
+        )
+    wanted = names.vectors or ((names.label,) if names.label else ())
+    if wanted and all(s.label is None and not s.vectors for s in sites):
+        raise InputError(
+            f"no site has a label ({', '.join(wanted)}): correct dataset.source.label or dataset.source.vectors, or "
+            "set both to nothing to prepare for super-resolution alone"
+        )
     for modality in names.layers:
         if not any(modality in s.layers for s in sites):
             raise InputError(

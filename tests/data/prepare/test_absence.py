@@ -103,3 +103,71 @@ def test_a_20_m_cloud_layer_on_a_site_of_odd_size(one):
     config.inputs = ("s2", "s2_20m")
     site = prepare(config, say=toy.quiet).sites["a"]
     assert (site.left % 20, site.top % 20, site.height, site.width) == (0, 0, 32, 38)
+
+
+def test_sites_for_super_resolution_or_segmentation_alone(own):
+    """Without a label, or without an image: patches of both, whose missing part is masked."""
+    root, config = own
+    (root / "a" / "label.tif").unlink()
+    (root / "b" / "image.tif").unlink()
+    lines: list[str] = []
+    data = prepare(config, say=lines.append)
+    assert "no label (label.tif not found): for super-resolution alone" in lines[0]
+    assert "no image (image.* not found): for segmentation alone" in lines[1]
+    rows = data.patches("train")
+    reader = PatchReader(data, "train", data.contract)
+    for name, labelled in (("a", False), ("b", True)):
+        of_site = rows[rows["site"] == name]
+        assert len(of_site)
+        assert (of_site["valid_fraction"] > 0).all() == labelled
+        sample = reader.read(int(of_site.index[0]))
+        assert (sample["label"] != 255).any() == labelled
+        assert sample["image_valid"].any() != labelled
+        assert sample["inputs"]["s2"]["valid"].any()
+        assert sample["readable"]
+    assert (data.root / data.sites["b"].image).stat().st_size < 20_000
+
+
+def test_a_site_lies_where_its_label_lies_or_its_input(one):
+    from affine import Affine
+
+    folder, config = one
+    (folder / "image.tif").unlink()
+    toy.rewrite(folder / "label.tif", drop=60)
+    config.source.image = ""
+    site = prepare(config, say=toy.quiet).sites["a"]
+    assert (site.height, site.width) == (30, 36)
+    import geopandas
+    import rasterio
+    import shapely
+
+    with rasterio.open(folder / "s2.tif") as raster:
+        corner = raster.transform * Affine.translation(3, 3)
+        crs = raster.crs
+    square = shapely.box(corner.c, corner.f - 100, corner.c + 100, corner.f)
+    geopandas.GeoDataFrame(geometry=[square], crs=crs.to_string()).to_file(folder / "built.gpkg")
+    config.source.vectors = ("built.gpkg",)
+    data = prepare(config, say=toy.quiet)
+    assert (data.sites["a"].height, data.sites["a"].width) == (36, 42)
+    with rasterio.open(data.root / data.sites["a"].label) as raster:
+        assert (raster.read(1) == 1).sum() == 10_000
+
+
+def test_neither_image_nor_label_and_what_nobody_has_are_mistakes(own):
+    root, config = own
+    (root / "a" / "label.tif").unlink()
+    (root / "a" / "image.tif").unlink()
+    with pytest.raises(InputError, match=r"a/image\.\* is missing"):
+        prepare(config, say=toy.quiet)
+    for name in "bcd":
+        (root / name / "label.tif").unlink()
+    config.source.only = ("b", "c", "d")
+    config.split.table.train = ("b",)
+    with pytest.raises(InputError, match=r"no site has a label \(label\.tif\): correct"):
+        prepare(config, say=toy.quiet)
+    config.source.label = ""
+    assert prepare(config, say=toy.quiet).sites
+    for name in "bcd":
+        (root / name / "image.tif").rename(root / name / "picture.tif")
+    with pytest.raises(InputError, match="image"):
+        prepare(config, say=toy.quiet)

@@ -74,8 +74,8 @@ def test_a_second_run_keeps_what_is_there(own):
 
 def test_a_killed_preparation_leaves_no_dataset(own):
     root, config = own
-    (root / "d" / "label.tif").unlink()
-    with pytest.raises(InputError, match=r"label\.tif is missing"):
+    (root / "d" / "s1.tif").write_text("")
+    with pytest.raises(InputError, match=r"s1\.tif"):
         prepare(config, say=toy.quiet)
     assert not (root.parent / "dataset" / "dataset.json").exists()
 
