@@ -1,4 +1,4 @@
-"""The black border of a raster, which counts as absent; `radiometry.find_collar` finds it."""
+"""The black or white border of a raster, which counts as absent; `radiometry.find_collar` finds it."""
 
 import base64
 import dataclasses
@@ -12,19 +12,21 @@ from jointseg_jax.rasters.lattice import Window
 
 @dataclasses.dataclass(frozen=True)
 class Collar:
-    """Lengths of the black runs from each edge.
+    """Lengths of the runs of one colour from each edge.
 
     Attributes:
         height, width: of the raster.
         share: of the raster that they cover.
         runs: lengths from left and right per row, from top and bottom per column: int32, compressed, base64. Plain
             text, because a plan stores it.
+        colour: black or white.
     """
 
     height: int
     width: int
     share: float
     runs: str
+    colour: str = "black"
 
     def at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Which pixels are absent, bool [rows, cols]; False outside the raster."""
@@ -42,7 +44,7 @@ class Collar:
     @property
     def note(self) -> str:
         """A note for the product or the dataset."""
-        return f"black border on {self.share:.1%}, taken as absent"
+        return f"{self.colour} border on {self.share:.1%}, taken as absent"
 
 
 @functools.lru_cache(maxsize=64)
