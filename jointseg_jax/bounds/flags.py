@@ -1,6 +1,6 @@
 """Bounds of the programs' numeric flags; functions that take the same values check them with the same kinds."""
 
-from jointseg_jax.bounds.number import whole
+from jointseg_jax.bounds.number import real, whole
 
 TILE = whole(1, unit="input pixels")  # too large a tile is refused once the network is known
 BATCH = whole(1, unit="windows", optional=True)
@@ -16,3 +16,8 @@ PROCESS = whole(0, 1_000_000, optional=True)
 TIMEOUT = whole(1, 30 * 86_400, unit="seconds")
 
 ZOOM = whole(0, 20, optional=True)
+
+SITES = whole(1, 1_000_000, unit="sites")
+DISTANCE = real(0, 1_000_000, unit="metres")
+SIDE = real(10, 100_000, unit="metres")
+SEED = whole(0, 2**32 - 1)

@@ -1,5 +1,6 @@
 """Reads the area of interest: the polygons of a vector file, in degrees."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -34,6 +35,35 @@ def read_area(path: str | os.PathLike[str], *, say: Callable[[str], None] = prin
     if found.is_empty:
         raise InputError(f"{path} has only empty polygons: draw the area of interest as a polygon")
     return found
+
+
+def read_regions(path: str | os.PathLike[str], name: str | None) -> dict[str, shapely.Geometry]:
+    """Reads the polygons of a file by the value of a column, in longitude and latitude.
+
+    Args:
+        path: see `read_area`.
+        name: of the column; None for one region named as the file.
+
+    Raises:
+        InputError: see `read_area`; or the file has no such column, or an empty cell in it.
+    """
+    path = pathlib.Path(path)
+    if name is None:
+        return {path.stem: read_area(path, say=lambda line: None)}
+    found: dict[str, list[shapely.Geometry]] = {}
+    for layer in layers_with(path):
+        columns = [str(column) for column in layer.table.columns if column != layer.table.geometry.name]
+        if name not in columns:
+            raise InputError(f"layer {layer.name!r} of {path} has no column {name!r}; its columns are {columns}")
+        if layer.table[name].isna().any():
+            raise InputError(f"layer {layer.name!r} of {path} has an empty cell in column {name!r}: fill it in")
+        for value, rows in layer.table.groupby(name, sort=True):
+            found.setdefault(str(value), []).append(_in_degrees(dataclasses.replace(layer, table=rows)))
+    regions = {value: polygonal(shapely.union_all(parts)) for value, parts in found.items()}
+    empty = [value for value, ground in regions.items() if ground.is_empty]
+    if empty:
+        raise InputError(f"{path} has no area for {empty}: draw each region as a polygon")
+    return regions
 
 
 def _in_degrees(layer: VectorLayer) -> shapely.Geometry:

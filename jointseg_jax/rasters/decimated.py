@@ -3,9 +3,12 @@
 import os
 
 import numpy as np
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 
 from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.raster_files import dataset_lattice
 from jointseg_jax.rasters.reader import explained_read, open_raster, own_mask, persistent
 from jointseg_jax.rasters.scene import Layer
 
@@ -17,7 +20,12 @@ def decimated_shape(shape: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def read_decimated(
-    dataset: DatasetReader, window: Window, shape: tuple[int, int], indexes: tuple[int, ...] = ()
+    dataset: DatasetReader,
+    window: Window,
+    shape: tuple[int, int],
+    indexes: tuple[int, ...] = (),
+    *,
+    average: bool = False,
 ) -> np.ndarray:
     """Reads stored numbers `[*shape, bands]`.
 
@@ -26,6 +34,7 @@ def read_decimated(
         window: inside the raster.
         shape: height and width to decimate to.
         indexes: one-based band numbers; all when empty.
+        average: means of the valid pixels, float32, instead of the nearest ones.
 
     Raises:
         InputError: the file is damaged there.
@@ -33,7 +42,8 @@ def read_decimated(
     bands = list(indexes or dataset.indexes)
     at = ((window.row, window.row + window.height), (window.col, window.col + window.width))
     with explained_read(dataset, window):
-        read = persistent(dataset, lambda opened: opened.read(bands, window=at, out_shape=(len(bands), *shape)))
+        how = {"resampling": Resampling.average, "out_dtype": "float32"} if average else {}
+        read = persistent(dataset, lambda opened: opened.read(bands, window=at, out_shape=(len(bands), *shape), **how))
     return np.moveaxis(read, 0, -1)
 
 
@@ -49,6 +59,22 @@ def read_small(
         window = window or Window(0, 0, *raster.shape)
         shape = decimated_shape((window.height, window.width), longest)
         return read_decimated(raster, window, shape, bands), own_mask(raster, window, shape)
+
+
+def read_means(
+    path: str | os.PathLike[str], band: int = 1, longest: int = 4096
+) -> tuple[np.ndarray, np.ndarray, GeoBox]:
+    """Reads a band decimated by averaging to at most `longest` pixels on a side.
+
+    Returns:
+        Means float32 `[h, w]`, where some pixel is valid, bool `[h, w]`, and their lattice.
+    """
+    with open_raster(path) as raster:
+        window = Window(0, 0, *raster.shape)
+        shape = decimated_shape(raster.shape, longest)
+        values = read_decimated(raster, window, shape, (band,), average=True)[..., 0]
+        valid = own_mask(raster, window, shape) & np.isfinite(values)
+        return values, valid, dataset_lattice(raster).zoom_to(shape)
 
 
 def glance(

@@ -1,0 +1,176 @@
+"""Draws training sites at random over an area of interest.
+
+python -m jointseg_jax.data.sample --area=FILE --sites=1000 --output=DIR [--region=COLUMN]
+    [--density=RASTER --breaks=5,20,50] [--distance=3000] [--side=2000] [--seed=0]
+
+DIR/sites.csv    site, region, date (empty), folder, density, lon, lat: fill in the dates and put each site's rasters
+                 into its folder, then it is the table of `prepare.py`
+    sites.gpkg   the sites as squares, for ordering images and clipping products
+    sites.png    a map
+    sample.json  the arguments and the numbers by stratum
+
+Strata are the regions (the values of a column of FILE) and, with a raster such as a built-up share, the classes between
+the breaks; each stratum gets the same number while it has room. The sites are at least the distance apart.
+"""
+
+import dataclasses
+import io
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+
+from jointseg_jax import cli
+from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.data.sampling import WARNING, Density, Drawn, draw
+from jointseg_jax.errors import InputError
+from jointseg_jax.geo.area_of_interest import read_regions
+from jointseg_jax.geo.reproject import transformer
+from jointseg_jax.geo.vectors import write_vectors
+from jointseg_jax.rasters.decimated import read_means
+from jointseg_jax.storage.files import write_bytes
+from jointseg_jax.storage.folders import claim
+
+FILES = ("sites.csv", "sites.gpkg", "sites.png", "sample.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """The arguments of a sample; see the module. Lengths in metres."""
+
+    area: pathlib.Path
+    output: pathlib.Path
+    sites: int
+    region: str | None = None
+    density: pathlib.Path | None = None
+    breaks: tuple[float, ...] = ()
+    distance: float = 3000.0
+    side: float = 2000.0
+    seed: int = 0
+
+
+def sample(request: Request) -> pd.DataFrame:
+    """Draws sites and writes the files of the module's docstring.
+
+    Returns:
+        The table of sites.
+
+    Raises:
+        InputError: the arguments do not fit, or there is no room for so many sites.
+    """
+    if request.side * 2**0.5 > request.distance > 0:
+        raise InputError(
+            f"sites of --side={request.side:g} m may overlap at --distance={request.distance:g} m: make the distance "
+            f"at least {request.side * 2**0.5:.0f}"
+        )
+    if bool(request.density) != bool(request.breaks) or list(request.breaks) != sorted(set(request.breaks)):
+        raise InputError("--density needs --breaks, ascending numbers with commas, and the other way round")
+    inputs = [request.area, *([request.density] if request.density else [])]
+    with claim(request.output, "sample of sites", names=FILES, inputs=inputs):
+        regions = read_regions(request.area, request.region)
+        density = None
+        if request.density is not None:
+            density = Density(*read_means(request.density), request.breaks)
+        drawn = draw(regions, request.sites, request.distance, request.seed, density)
+        table = _table(drawn, list(regions), density)
+        write_bytes(request.output / "sites.csv", table.to_csv(index=False).encode())
+        write_vectors(request.output / "sites.gpkg", _squares(table, request.side), "sites")
+        write_bytes(request.output / "sites.png", _map(regions, drawn))
+        write_bytes(request.output / "sample.json", _record(request, table).encode())
+    return table
+
+
+def _table(drawn: Drawn, names: Sequence[str], density: Density | None) -> pd.DataFrame:
+    digits = len(str(len(drawn.lon)))
+    sites = [f"s{number:0{digits}d}" for number in range(1, len(drawn.lon) + 1)]
+    return pd.DataFrame(
+        {
+            "site": sites,
+            "region": [names[i] for i in drawn.region],
+            "date": "",
+            "folder": sites,
+            "density": ["" if density is None else density.label(int(i)) for i in drawn.density],
+            "lon": drawn.lon.round(6),
+            "lat": drawn.lat.round(6),
+        }
+    )
+
+
+def _squares(table: pd.DataFrame, side: float) -> geopandas.GeoDataFrame:
+    """The sites as squares in degrees whose sides lie along the axes of their UTM zone, corners on whole 60 m."""
+    squares = []
+    for lon, lat in zip(table["lon"], table["lat"], strict=True):
+        zone = (32600 if lat >= 0 else 32700) + int((lon + 180) // 6) % 60 + 1
+        x, y = transformer(4326, zone).transform(lon, lat)
+        left, bottom = 60 * round((x - side / 2) / 60), 60 * round((y - side / 2) / 60)
+        ring = shapely.get_coordinates(shapely.box(left, bottom, left + side, bottom + side))
+        squares.append(shapely.Polygon(np.column_stack(transformer(zone, 4326).transform(*ring.T))))
+    return geopandas.GeoDataFrame(table[["site", "region", "density"]], geometry=squares, crs=4326)
+
+
+def _map(regions: Mapping[str, shapely.Geometry], drawn: Drawn) -> bytes:
+    """A PNG: outlines of the regions, and the sites coloured by class."""
+    from matplotlib.figure import Figure  # slow to import
+
+    west, south, east, north = shapely.union_all(list(regions.values())).bounds
+    stretch = np.cos(np.radians((south + north) / 2))
+    width = 10.0
+    height = float(np.clip(width * (north - south) / max((east - west) * stretch, 1e-9), 2.5, 12)) + 0.8
+    figure = Figure((width, height), layout="constrained")
+    axes = figure.add_subplot(aspect=1 / max(stretch, 0.05))
+    for ground in regions.values():
+        for part in shapely.get_parts(ground):
+            axes.plot(*shapely.get_coordinates(part.exterior).T, color="0.5", linewidth=0.8)
+    axes.scatter(drawn.lon, drawn.lat, c=drawn.density, s=6, cmap="viridis", linewidths=0)
+    axes.set_title(
+        f"{len(drawn.lon)} training sites, coloured by density class. Not a sample for accuracy.", fontsize=10
+    )
+    axes.set_xlabel("longitude")
+    axes.set_ylabel("latitude")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _record(request: Request, table: pd.DataFrame) -> str:
+    arguments = {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in dataclasses.asdict(request).items()}
+    strata = table.groupby(["region", "density"], sort=False).size()
+    counts = [{"region": region, "density": density, "sites": int(n)} for (region, density), n in strata.items()]
+    return json.dumps({"warning": WARNING, "arguments": arguments, "strata": counts}, indent=1, ensure_ascii=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draws the sites and prints their numbers; returns the exit status."""
+    parser = cli.Arguments(prog="python -m jointseg_jax.data.sample", description=__doc__)
+    parser.add_argument("--area", type=pathlib.Path, required=True, help="polygons: GeoPackage, GeoJSON, ...")
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="new folder")
+    parser.add_argument("--sites", type=cli.number(bounds.SITES), required=True, help="number of sites")
+    parser.add_argument("--region", help="column of the polygons that names the region; by default all are one")
+    parser.add_argument("--density", type=pathlib.Path, help="raster, such as a built-up share; its first band counts")
+    parser.add_argument("--breaks", default="", help="between its classes: 5,20,50")
+    parser.add_argument("--distance", type=cli.number(bounds.DISTANCE), default=3000.0, help="metres between centres")
+    parser.add_argument("--side", type=cli.number(bounds.SIDE), default=2000.0, help="of a site, metres")
+    parser.add_argument("--seed", type=cli.number(bounds.SEED), default=0)
+
+    def work() -> None:
+        given = parser.parse_args(arguments)
+        try:
+            breaks = tuple(float(text) for text in given.breaks.split(",") if text.strip())
+        except ValueError:
+            raise InputError(f"--breaks={given.breaks} must be numbers with commas, such as 5,20,50") from None
+        table = sample(Request(**{**vars(given), "breaks": breaks}))
+        for (region, density), count in table.groupby(["region", "density"], sort=False).size().items():
+            print(f"sites   {count} in {region}{f', density {density}' if density else ''}")
+        print(f"sites   {len(table)} in {given.output / 'sites.csv'}, map in {given.output / 'sites.png'}")
+        print(f"note    {WARNING}")
+
+    return cli.status_of(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
