@@ -252,6 +252,7 @@ def dataset(name: str) -> ConfigDict:
 
     config.label = ConfigDict()
     config.label.name = "impervious"
+    config.label.rules = ""  # what of the vectors is impervious: a YAML file, or "osm", the rules for OpenStreetMap
     config.label.classes = ((0, 0), (1, 1), (255, 255))  # code in the raster -> 0, 1 or 255 (ignore)
 
     config.simulate = ConfigDict()

@@ -114,7 +114,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.source.only": _NAMES,
     "dataset.source.image": Inside(empty=True),
     "dataset.source.label": Inside(empty=True),
-    "dataset.source.vectors": Many(Inside(), distinct=True),
+    "dataset.source.vectors": Many(Text(), distinct=True),  # one file may serve all sites
     "dataset.source.cloud": Inside(empty=True),
     "dataset.source.layers.*": Many(Inside(), least=1),
     "dataset.source.landscape.sites": whole(1, 250),  # more would not fit into one UTM zone
@@ -131,6 +131,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.clear": Many(whole(0, 255)),
     "dataset.label.name": Text(),
     "dataset.label.classes": Many(Row((whole(-(2**31), 2**31), Choice((0, 1, 255)))), least=1),
+    "dataset.label.rules": Text(empty=True),
     "dataset.simulate.enabled": Switch(),
     "dataset.simulate.mtf": Many(real(above=0, below=1)),
     "dataset.simulate.snr": Many(real(above=0, infinite=True)),
@@ -162,7 +163,7 @@ OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that m
 # The configs of older runs lack these.
 _LATER = (
     "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift", "dataset.simulate.kernel",
-    "dataset.simulate.misregistration",
+    "dataset.simulate.misregistration", "dataset.label.rules",
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold",
 )  # fmt: skip
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these

@@ -53,6 +53,7 @@ class Site:
         pixels: split -> number of its 10 m pixels.
         notes: decisions and changes made during preparation.
         files: digests of its rasters, see `site_record`; empty in older datasets.
+        label_counts: what the vectors of the label hold -> number of features; empty if the label is a raster.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Site:
     pixels: dict[str, int]
     notes: tuple[str, ...]
     files: dict[str, Digest] = dataclasses.field(default_factory=dict)
+    label_counts: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def replace(self, **changes: Any) -> "Site":
         """A copy with some fields changed."""

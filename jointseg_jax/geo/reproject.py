@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import pyproj
 import shapely
@@ -10,16 +11,16 @@ CHORD = 1000.0  # metres: longest side that is transformed by its ends; the erro
 _DEGREE = 111_320.0  # metres per degree
 
 
-def reproject(geometry: shapely.Geometry, source: int | str, target: int | str, step: float) -> shapely.Geometry:
+def reproject(geometry: Any, source: int | str, target: int | str, step: float) -> Any:
     """Transforms a geometry, x (or longitude) first.
 
     Args:
-        geometry: in the CRS `source`.
+        geometry: in the CRS `source`; one, or an array of them.
         source, target: EPSG numbers, or text that PROJ knows.
         step: longest side, in units of `source`, that is transformed by its two ends alone; infinite for no limit.
 
     Returns:
-        The geometry; vertices that `target` cannot express are infinite.
+        The geometry or geometries; vertices that `target` cannot express are infinite.
     """
     dense = shapely.segmentize(geometry, step) if math.isfinite(step) else geometry
     if source == target:

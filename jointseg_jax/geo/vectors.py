@@ -5,7 +5,7 @@ import dataclasses
 import io
 import pathlib
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import geopandas
 import numpy as np
@@ -23,6 +23,8 @@ _HEAD = 4096  # bytes in which a text file's format shows
 _POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"gdal_streamed_alg")
 # GDAL cannot switch HTTP off, and a GeoJSON may give its CRS, or a GML its schema, as an address.
 _OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
+# A ring that the edge of an OpenStreetMap extract cuts open encloses unknown ground; GDAL would close it.
+_NO_GUESSES = {"OGR_GEOMETRY_ACCEPT_UNCLOSED_RING": "NO"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,24 +49,12 @@ class VectorLayer:
 
     def check(self) -> None:
         """Raises `InputError` unless the layer has a CRS on the Earth and usable coordinates."""
-        crs, geometries = self.table.crs, self.table.geometry.values
-        self._check_crs(crs)
+        geometries = self.table.geometry.values
         points, owner = shapely.get_coordinates(geometries, return_index=True)
+        self.check_crs(points[np.isfinite(points).all(-1)])
         bad = owner[~np.isfinite(points).all(-1)]
         if len(bad):
             raise InputError(f"{self.where(bad[0])} has a coordinate that is not a finite number: correct it")
-        if crs.is_geographic and ((np.abs(points) > (360, 90)).any()):
-            worst = points[np.abs(points).max(-1).argmax()].tolist()
-            raise InputError(
-                f"layer {self.name!r} of {self.path} has a CRS in degrees, but a point at {worst}: assign the CRS of "
-                "its coordinates (ogr2ogr -a_srs EPSG:...)"
-            )
-        if crs.is_projected and len(points) and (np.abs(points) <= (180, 90)).all():
-            raise InputError(
-                f"layer {self.name!r} of {self.path} has the projected CRS {crs.name}, but all its points lie between "
-                f"{points.min(0).tolist()} and {points.max(0).tolist()}, which look like degrees: assign the CRS of "
-                "its coordinates (ogr2ogr -a_srs EPSG:4326)"
-            )
         rough = np.flatnonzero(~(shapely.is_valid(geometries) & shapely.is_simple(geometries)))
         for number in rough:
             if geometries[number] is not None and is_tangled(geometries[number]):
@@ -77,7 +67,13 @@ class VectorLayer:
         """Names a feature, counted from 0, in a message."""
         return f"feature {int(number) + 1} of layer {self.name!r} of {self.path}"
 
-    def _check_crs(self, crs: pyproj.CRS | None) -> None:
+    def check_crs(self, points: np.ndarray) -> None:
+        """Raises `InputError` unless the layer has a CRS on the Earth that suits its points.
+
+        Args:
+            points: [n, 2], finite; all of the layer, or two opposite corners of its extent.
+        """
+        crs: pyproj.CRS | None = self.table.crs
         if crs is None:
             raise InputError(
                 f"layer {self.name!r} of {self.path} has no CRS: assign the one of its coordinates (ogr2ogr -a_srs "
@@ -93,6 +89,18 @@ class VectorLayer:
                 f"layer {self.name!r} of {self.path} has the CRS {crs.name!r}, which cannot be transformed to "
                 "longitude and latitude: assign the CRS of its coordinates (ogr2ogr -a_srs EPSG:...)"
             )
+        if crs.is_geographic and ((np.abs(points) > (360, 90)).any()):
+            worst = points[np.abs(points).max(-1).argmax()].tolist()
+            raise InputError(
+                f"layer {self.name!r} of {self.path} has a CRS in degrees, but a point at {worst}: assign the CRS of "
+                "its coordinates (ogr2ogr -a_srs EPSG:...)"
+            )
+        if crs.is_projected and len(points) and (np.abs(points) <= (180, 90)).all():
+            raise InputError(
+                f"layer {self.name!r} of {self.path} has the projected CRS {crs.name}, but all its points lie between "
+                f"{points.min(0).tolist()} and {points.max(0).tolist()}, which look like degrees: assign the CRS of "
+                "its coordinates (ogr2ogr -a_srs EPSG:4326)"
+            )
 
 
 def read_layers(path: pathlib.Path) -> list[VectorLayer]:
@@ -104,28 +112,15 @@ def read_layers(path: pathlib.Path) -> list[VectorLayer]:
     Raises:
         InputError: the file is missing, unreadable, only points at other data, or has no layer with geometries.
     """
-    _check_file(path)
-    try:
-        with warnings.catch_warnings(), _offline():
-            warnings.simplefilter("ignore")  # the checks here cover open rings, NaN and several layers
-            if path.suffix.lower() == ".parquet":
-                return [VectorLayer(path, path.stem, _flat(geopandas.read_parquet(path)))]
-            listed = geopandas.list_layers(path)
-            names = [str(name) for name in listed["name"][listed["geometry_type"].notna()]]
-            layers = [
-                VectorLayer(path, name, _flat(geopandas.read_file(path, layer=name, on_invalid="fix")))
-                for name in names
-            ]
-    except pyproj.exceptions.CRSError as error:
-        raise _bad_crs(path, error) from error
-    except MemoryError:  # is no damage
-        raise
-    except Exception as error:  # drivers, GEOS and Arrow raise many kinds for a damaged file
-        if "CRS" in type(error).__name__:
-            raise _bad_crs(path, error) from error
-        raise InputError(
-            f"{path} cannot be read as a vector file ({first_line(error)}): restore it or correct the path"
-        ) from error
+    check_file(path)
+    with reading(path):
+        if path.suffix.lower() == ".parquet":
+            return [VectorLayer(path, path.stem, flat(geopandas.read_parquet(path)))]
+        listed = geopandas.list_layers(path)
+        names = [str(name) for name in listed["name"][listed["geometry_type"].notna()]]
+        layers = [
+            VectorLayer(path, name, flat(geopandas.read_file(path, layer=name, on_invalid="fix"))) for name in names
+        ]
     if not layers:
         raise InputError(
             f"{path} has no layer with geometries (its layers: {listed['name'].tolist()}): give another file"
@@ -168,16 +163,23 @@ def write_vectors(path: pathlib.Path, frame: geopandas.GeoDataFrame, layer: str 
     write_bytes(path, buffer.getvalue())
 
 
+def is_osm(path: pathlib.Path) -> bool:
+    """Whether a file is an extract of OpenStreetMap, `.osm` or `.osm.pbf`."""
+    return path.suffix.lower() in (".pbf", ".osm")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message."""
     return next(iter(str(error).split("; It might help")[0].splitlines()), "") or type(error).__name__
 
 
-def _flat(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+def flat(table: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    """The same table with two-dimensional geometries."""
     return table.set_geometry(table.geometry.force_2d())
 
 
-def _check_file(path: pathlib.Path) -> None:
+def check_file(path: pathlib.Path) -> None:
+    """Raises `InputError` unless a path leads to a file, or a folder, that holds vectors itself."""
     if not path.exists():
         raise InputError(f"{path} does not exist: give a vector file such as belt.geojson")
     if path.is_dir():  # a File Geodatabase, or shapefiles
@@ -207,10 +209,29 @@ def _bad_crs(path: pathlib.Path, error: Exception) -> InputError:
 
 
 @contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Keeps GDAL's vector drivers from reaching other machines while the block runs."""
-    before = {name: pyogrio.get_gdal_config_option(name) for name in _OFFLINE}
-    pyogrio.set_gdal_config_options(_OFFLINE)
+def reading(path: pathlib.Path) -> Iterator[None]:
+    """Reads a vector file inside the block, without other machines; raises `InputError` for damage of any kind."""
+    try:
+        with warnings.catch_warnings(), _options(_OFFLINE | (_NO_GUESSES if is_osm(path) else {})):
+            warnings.simplefilter("ignore")  # the checks here cover open rings, NaN and several layers
+            yield
+    except pyproj.exceptions.CRSError as error:
+        raise _bad_crs(path, error) from error
+    except (InputError, MemoryError):  # are no damage
+        raise
+    except Exception as error:  # drivers, GEOS and Arrow raise many kinds for a damaged file
+        if "CRS" in type(error).__name__:
+            raise _bad_crs(path, error) from error
+        raise InputError(
+            f"{path} cannot be read as a vector file ({first_line(error)}): restore it or correct the path"
+        ) from error
+
+
+@contextlib.contextmanager
+def _options(options: Mapping[str, str]) -> Iterator[None]:
+    """Sets options of GDAL's vector drivers while the block runs."""
+    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+    pyogrio.set_gdal_config_options(options)
     try:
         yield
     finally:

@@ -120,7 +120,6 @@ def test_no_field_takes_what_is_of_no_kind(path):
         ("dataset.split.by", "luck", "must be one of site, block"),
         ("dataset.source.kind", "tables", "must be one of table, scenes, landscape"),
         ("dataset.source.image", "/etc/passwd", "is an absolute path"),
-        ("dataset.source.vectors", ("/etc/passwd",), "is an absolute path"),
         ("dataset.source.layers.s2", ("/etc/passwd",), "is an absolute path"),
         ("dataset.source.layers.s2", (), "at least 1 entry"),
         ("dataset.name", "../x", "it names a file or a folder"),

@@ -12,7 +12,8 @@ import pyproj
 import pytest
 import shapely
 
-from jointseg_jax.data.prepare.labels import read_shapes
+from jointseg_jax.data.prepare.labels.features import read_features
+from jointseg_jax.data.prepare.labels.rules import NONE_GIVEN
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.area_of_interest import read_area
 from jointseg_jax.geo.polygons import is_tangled, polygonal
@@ -37,16 +38,17 @@ def geojson(path, rings, **more):
     return path
 
 
-READERS = [
-    lambda path: read_area(path, say=lambda _: None),
-    lambda path: read_polygons(path, None),
-    lambda path: read_shapes(path, "EPSG:32650"),
-]
+READERS = [lambda path: read_area(path, say=lambda _: None), lambda path: read_polygons(path, None)]
 
 
-def refused(path, message):
+def shapes_of(path):
+    """Lines and areas of a site's label; broken ones are counted, not refused."""
+    return read_features([path], NONE_GIVEN, (499_000, 3_415_000, 510_000, 3_430_000), "EPSG:32650")
+
+
+def refused(path, message, *, also_labels=True):
     """Every reader says the same."""
-    for read in READERS:
+    for read in (*READERS, *([shapes_of] if also_labels else [])):
         with pytest.raises(InputError, match=message) as caught:
             read(path)
         assert "\n" not in str(caught.value)
@@ -107,7 +109,7 @@ def test_rings_that_are_not_closed_are_closed(tmp_path):
     path = geojson(tmp_path / "open.geojson", [[[117, 30.9], [117.1, 30.9], [117.1, 31], [117, 31]]])
     assert read_area(path).equals(BOX)
     assert read_polygons(path, None).geometry[0].equals(BOX)
-    assert len(read_shapes(path, "EPSG:32650")) == 1
+    assert len(shapes_of(path).shapes) == 1
 
 
 def test_a_byte_order_mark(tmp_path):
@@ -120,7 +122,7 @@ def test_a_byte_order_mark(tmp_path):
 def test_coordinates_that_are_no_numbers_are_named(tmp_path, value):
     path = geojson(tmp_path / "bad.geojson", [[[117, 30.9], [117.5, 31], [117.1, 31], [117, 30.9]]])
     path.write_text(path.read_text().replace("117.5", value))
-    refused(path, "feature 1 of layer 'bad' .* not a finite number")
+    refused(path, "feature 1 of layer 'bad' .* not a finite number", also_labels=False)
 
 
 @pytest.mark.parametrize("crs", [LOCAL, "EPSG:4978", "ESRI:104903"])
@@ -158,13 +160,15 @@ def tangle(vertices):
 def test_an_area_that_crosses_itself_everywhere_is_refused_at_once(tmp_path):
     """Repairing 1,500 such vertices took eight minutes."""
     started = time.monotonic()
-    refused(write(tmp_path / "a.gpkg", shapely.Polygon(tangle(1500))), "feature 1 of layer 'a' .* crosses itself")
+    path = write(tmp_path / "a.gpkg", shapely.Polygon(tangle(1500)))
+    refused(path, "feature 1 of layer 'a' .* crosses itself", also_labels=False)
+    assert shapes_of(path).counts["dropped: broken beyond repair"] == 1
     assert time.monotonic() - started < 20
 
 
-def test_a_line_that_crosses_itself_everywhere_is_refused_at_once(tmp_path):
-    with pytest.raises(InputError, match="crosses itself"):
-        read_shapes(write(tmp_path / "a.gpkg", shapely.LineString(tangle(1500))), "EPSG:32650")
+def test_a_line_that_crosses_itself_everywhere_is_left_out_at_once(tmp_path):
+    found = shapes_of(write(tmp_path / "a.gpkg", shapely.LineString(tangle(1500))))
+    assert found.counts["dropped: broken beyond repair"] == 1
 
 
 def test_what_crosses_itself_now_and_then_is_repaired(tmp_path):

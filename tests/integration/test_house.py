@@ -117,6 +117,7 @@ def test_no_circles_between_modules():
         ("tenacity", "storage"),
         ("msgspec", "storage"),
         ("pyogrio", "geo"),
+        ("yaml", "data/prepare/labels"),
         ("pystac", "mapping/records"),
         ("jax.sharding", "training/devices"),
         ("jax.experimental.multihost_utils", "training/devices"),

@@ -17,7 +17,7 @@ from jointseg_jax.data.prepare.patch_index import patch_index
 from jointseg_jax.data.prepare.recipe import Recipe, make_recipe
 from jointseg_jax.data.prepare.site_folders import SiteFolders
 from jointseg_jax.data.prepare.site_lattice import site_lattice
-from jointseg_jax.data.prepare.site_work import WRITTEN, SitePlan, SiteWork
+from jointseg_jax.data.prepare.site_work import RUN, WRITTEN, SitePlan, SiteWork
 from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.data.site_record import RECORD
 from jointseg_jax.errors import InputError, Unfinished
@@ -30,7 +30,6 @@ from jointseg_jax.storage import folders, typed
 from jointseg_jax.storage.files import clear_partial_folders
 from jointseg_jax.storage.locks import exclusive
 
-RUN = ".preparation"  # in the dataset's folder while sites are missing: see `jobs.run_folder`
 _WORTH_A_WORKER = 20.0  # km2: below it, starting a process takes longer than it saves
 
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax.data.prepare import labels
+from jointseg_jax.data.prepare.labels.codes import map_classes
+from jointseg_jax.data.prepare.labels.site_label import label_from_vectors
 from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import BEYOND, FINE_FACTOR, IGNORE
-from jointseg_jax.rasters.lattice import Window, crs_text, refine
+from jointseg_jax.rasters.lattice import Window, refine
 from jointseg_jax.rasters.radiometry.band_names import match_names, rgb_order
 from jointseg_jax.rasters.warped import Warped
 from jointseg_jax.rasters.writer import Layout, raster_writer
@@ -110,25 +111,34 @@ def _read_image(raster: Aligned | Warped, bands: list[int], window: Window) -> t
 
 
 def write_label(
-    source: SiteSource, recipe: Recipe, lattice: GeoBox, seen: np.ndarray, path: pathlib.Path
-) -> tuple[str, ...]:
+    source: SiteSource,
+    recipe: Recipe,
+    lattice: GeoBox,
+    seen: np.ndarray,
+    path: pathlib.Path,
+    scratch: pathlib.Path | None = None,
+) -> tuple[dict[str, int], tuple[str, ...]]:
     """Writes the label on the site's 1 m lattice: 0, 1, and 255 where it is unknown or no input is valid.
 
     Args:
         source: with a label raster or vectors.
-        recipe: class mapping.
+        recipe: class mapping, or rules for vectors.
         lattice: 10 m.
         seen: where an input is valid, bool on the 10 m lattice.
         path: target.
+        scratch: folder for indexed copies of large vector files, see `geo.vector_window`.
 
     Returns:
-        Notes on what was done to the label.
+        What the vectors hold -> number of features (empty without vectors), and notes.
     """
     fine = refine(lattice, FINE_FACTOR)
+    counts: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
     with contextlib.ExitStack() as stack:
-        notes: tuple[str, ...] = ()
         if source.vectors:
-            read = _from_vectors(source, fine)
+            label = label_from_vectors(source.vectors, recipe.rules, fine, scratch)
+            counts, notes = dict(label.counts), (label.note,)
+            read = lambda window: label.values[window.slices()]  # noqa: E731 - like `_from_raster`
         else:
             read, notes = _from_raster(source, recipe, fine, stack)
         with raster_writer(path, Layout(fine, "uint8", ("label",), IGNORE)) as writer:
@@ -143,7 +153,7 @@ def write_label(
             f"{source.label} labels no pixel of the site: check its CRS and extent, and the codes that "
             "dataset.label.classes ignores"
         )
-    return notes
+    return counts, notes
 
 
 def _from_raster(
@@ -158,7 +168,7 @@ def _from_raster(
 
     def recode(codes: np.ndarray, inside: np.ndarray) -> np.ndarray:
         values = np.full(inside.shape, IGNORE, np.uint8)
-        values[inside] = labels.map_classes(codes[inside], recipe.classes, str(path))
+        values[inside] = map_classes(codes[inside], recipe.classes, str(path))
         return values
 
     raster = stack.enter_context(open_aligned(path, fine, warp=recipe.warp, categorical=True, recode=recode))
@@ -168,9 +178,3 @@ def _from_raster(
         return np.where(inside, values[..., 0], np.uint8(IGNORE))
 
     return read, (f"label: {raster.note}",) if raster.note else ()
-
-
-def _from_vectors(source: SiteSource, fine: GeoBox) -> Callable[[Window], np.ndarray]:
-    shapes = [shape for path in source.vectors for shape in labels.read_shapes(path, crs_text(fine))]
-    burnt = labels.rasterise(shapes, fine.affine, *fine.shape)
-    return lambda window: burnt[window.slices()]

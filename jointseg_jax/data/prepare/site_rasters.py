@@ -18,7 +18,14 @@ from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
-def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, folder: pathlib.Path, at: str) -> Site:
+def prepare_site(
+    source: SiteSource,
+    lattice: GeoBox,
+    recipe: Recipe,
+    folder: pathlib.Path,
+    at: str,
+    scratch: pathlib.Path | None = None,
+) -> Site:
     """Writes the rasters of one site, without that of its splits: `write_split` adds it.
 
     Args:
@@ -27,6 +34,7 @@ def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, folder: pa
         recipe: of the preparation.
         folder: for the rasters.
         at: the folder's final path, relative to the dataset.
+        scratch: folder for files that several sites share until all are done.
 
     Raises:
         InputError: a raw file cannot be used; the message names it.
@@ -42,11 +50,12 @@ def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, folder: pa
         image = write_image(source, recipe, lattice, path)
         where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary.name, ())[:1]))
         units = image_units(recipe, lattice, path, image.nodata, folder / layers[primary.name][0], where)
+    counts: dict[str, int] = {}
     labelled: tuple[str, ...] = ()
     if source.label is None and not source.vectors:
         write_absent_label(lattice, folder / "label.tif")
     else:
-        labelled = write_label(source, recipe, lattice, seen, folder / "label.tif")
+        counts, labelled = write_label(source, recipe, lattice, seen, folder / "label.tif", scratch)
     return Site(
         name=entry.name,
         region=entry.region,
@@ -66,6 +75,7 @@ def prepare_site(source: SiteSource, lattice: GeoBox, recipe: Recipe, folder: pa
         image_dtype=image.dtype,
         pixels={},
         notes=(*notes, *source.notes, *image.notes, *labelled, units.note),
+        label_counts=counts,
         files={},
     )
 

@@ -19,7 +19,9 @@ from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError, StorageError
 from jointseg_jax.storage import folders
 
-_MAKING = 2  # raise it when the same files and settings yield other rasters; sites are then made again
+_MAKING = 3  # raise it when the same files and settings yield other rasters; sites are then made again
+RUN = ".preparation"  # in the dataset's folder while sites are missing: see `jobs.run_folder`
+SCRATCH = f"{RUN}/scratch"
 WRITTEN = frozenset({DESCRIPTION, INDEX, SITES})  # in the dataset's folder, beside which raw data may lie
 
 
@@ -87,7 +89,7 @@ class SiteWork:
         plan, folders = self.plans[name], SiteFolders(self.root)
 
         def write(folder: pathlib.Path, at: str) -> Site:
-            return prepare_site(plan.source, plan.lattice, self.recipe, folder, at)
+            return prepare_site(plan.source, plan.lattice, self.recipe, folder, at, self.root / SCRATCH)
 
         def divide(site: Site, folder: pathlib.Path) -> Site:
             return write_split(site, plan.lattice, ground.codes(plan.ground, plan.lattice), folder)
