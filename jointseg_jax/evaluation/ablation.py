@@ -7,7 +7,8 @@ CONFIG is a config file with `FOLDS` and an argument `fold`; `ablations.py` besi
 continues from its checkpoint. FOLDER receives study.json, report.md and its pictures, after every run. Runs that
 study.json already has count as finished, so a study can move to another machine with that file alone.
 
-`--robustness` trains nothing: it judges the finished runs under other sensors, see `robustness`.
+Two flags train nothing: `--robustness` judges the finished runs under other sensors, see `robustness`; `--crops` draws
+their maps of the same ground side by side, FOLDER/crops/FOLD.png.
 """
 
 import pathlib
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from jointseg_jax import cli
 from jointseg_jax.bounds.number import whole
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import robustness
+from jointseg_jax.evaluation import crops, robustness
 from jointseg_jax.evaluation.runs import STUDY, Run, Study
 
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", default="0", help="seeds, separated by commas")
     parser.add_argument("--folds", default="all", help="folds of the config, separated by commas, or all")
     parser.add_argument("--robustness", action="store_true", help="judge the finished runs under other sensors")
+    parser.add_argument("--crops", action="store_true", help="draw the maps of the finished runs side by side")
     parser.add_argument("--weights", help="published weights (RealESRGAN_x4plus.pth) for the rows that begin with them")
     parser.add_argument("--workers", default="1", help="runs at a time, each on one core if there are several")
 
@@ -66,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.robustness:
             robustness.Robustness(found).run(runs)
             print(f"written to {given.folder}: {robustness.RECORDS}, {robustness.REPORT}")
+            return
+        if given.crops:
+            crops.draw(found, runs)
+            found.report()
             return
         found.run(runs)
         found.report()

@@ -17,6 +17,8 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.training.trained import Trained
 
 _PANEL = 32  # coarse pixels on the side of a panel's crop
+FOUND_COLOUR, OTHER_COLOUR = (90, 90, 90), (245, 245, 245)  # of classes 1 and 0 where the map is right
+MISSED_COLOUR, FALSE_COLOUR = (31, 119, 180), (255, 127, 14)
 
 
 class Panels:
@@ -91,10 +93,10 @@ class Panels:
 
 
 def errors(mapped: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Colours the errors: missed class 1 blue, falsely mapped orange, the rest a pale label. uint8 [h, w, 3]."""
-    rgb = np.where(label[..., None] == 1, np.array((190, 190, 190), np.uint8), np.array((245, 245, 245), np.uint8))
+    """Colours the errors: missed class 1 blue, falsely mapped orange, the rest the label in grey. uint8 [h, w, 3]."""
+    rgb = np.where(label[..., None] == 1, np.array(FOUND_COLOUR, np.uint8), np.array(OTHER_COLOUR, np.uint8))
     known = (label != IGNORE) & (mapped != IGNORE)
-    rgb[known & (label == 1) & (mapped == 0)] = (31, 119, 180)
-    rgb[known & (label == 0) & (mapped == 1)] = (255, 127, 14)
+    rgb[known & (label == 1) & (mapped == 0)] = MISSED_COLOUR
+    rgb[known & (label == 0) & (mapped == 1)] = FALSE_COLOUR
     rgb[~known] = drawing.NODATA_COLOUR
     return rgb

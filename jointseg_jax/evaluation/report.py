@@ -8,6 +8,7 @@ from jointseg_jax.evaluation import curves, study
 from jointseg_jax.storage.files import write_text
 
 REPORT, PICTURE = "report.md", "pareto.png"
+CROPS = "crops"  # folder of one picture per fold, see `crops`
 _FIGURES = {  # key in a result -> head of the table, decimals
     "f1": ("F1", 3),
     "precision": ("P", 3),
@@ -45,6 +46,8 @@ def write_report(results: Results, folder: pathlib.Path) -> None:
         curves.draw(results, curved, folder / curves.PICTURE)
     parts.append(f"![F1 against cost]({PICTURE})")
     _draw(results, names, folder / PICTURE)
+    for path in sorted((folder / CROPS).glob("*.png")):
+        parts.append(f"![{path.stem}: input, images, label and the maps of the rows]({CROPS}/{path.name})")
     write_text(folder / REPORT, "\n\n".join(parts) + "\n")
 
 

@@ -5,6 +5,7 @@ import json
 import harness
 import numpy as np
 import pytest
+from PIL import Image
 
 from jointseg_jax.data.sensor import Sensor
 from jointseg_jax.evaluation import ablation, robustness
@@ -81,6 +82,10 @@ def test_a_finished_run_is_judged_under_other_sensors(tmp_path, capfd, monkeypat
         shifts[name] = stored["simulated"]["sensor"]["shift"]
         assert [site["name"] for site in stored["sites"]] == ["three"]
     assert np.subtract(shifts["east-5m"], shifts["nominal"]) == pytest.approx((0, 5))
+    assert ablation.main([str(path), str(folder), "--crops"]) == 0, capfd.readouterr().err
+    with Image.open(folder / "crops" / "three.png") as picture:
+        assert picture.width > 4 * 240  # input, true image, label, one map
+    assert "](crops/three.png)" in (folder / "report.md").read_text()
     evaluated = Run("bilinear", "three", 0).workdir(folder) / "evaluation" / "sensor-east-5m" / "metrics.json"
     at = evaluated.stat().st_mtime_ns
     (folder / robustness.RECORDS).unlink()

@@ -15,6 +15,7 @@ NODATA_COLOUR = (160, 160, 160)
 COLORMAP = {0: (*PERVIOUS_COLOUR, 255), 1: (*IMPERVIOUS_COLOUR, 255), IGNORE: (0, 0, 0, 0)}
 _TITLE = 18  # pixels above a panel
 _GAP = 4
+_SWATCH = 18  # side of a colour in a legend
 
 
 def stretch_limits(
@@ -90,6 +91,34 @@ def panels(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], side: in
             method = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
             canvas.paste(Image.fromarray(row[column]).resize((width, height), method), (left, top))
             top += height + _GAP
+    return np.asarray(canvas)
+
+
+def framed(rgb: np.ndarray, head: str, legend: Sequence[tuple[tuple[int, int, int], str]]) -> np.ndarray:
+    """Adds a headline above a picture, and below it a legend of colours and meanings; uint8 [height, width, 3]."""
+    font = ImageFont.load_default(15)
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    wide = [_SWATCH + 3 * _GAP + round(measure.textlength(text, font=font)) + _SWATCH for _, text in legend]
+    # A narrow picture has its legend in several lines.
+    lines, at = [0], 0
+    for number, width in enumerate(wide):
+        if at and at + width > max(rgb.shape[1], max(wide)):
+            lines.append(number)
+            at = 0
+        at += width
+    height, band = rgb.shape[0], _SWATCH + 2 * _GAP
+    width = max(rgb.shape[1], *wide, round(measure.textlength(head, font=font)) + 2 * _GAP)
+    canvas = Image.new("RGB", (width, band + height + band * len(lines)), "white")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_GAP, _GAP), head, fill="black", font=font)
+    canvas.paste(Image.fromarray(rgb), (0, band))
+    left, top = _GAP, band + height
+    for number, ((colour, text), step) in enumerate(zip(legend, wide, strict=True)):
+        if number in lines[1:]:
+            left, top = _GAP, top + band
+        draw.rectangle((left, top + _GAP, left + _SWATCH, top + _GAP + _SWATCH), fill=colour, outline="black")
+        draw.text((left + _SWATCH + 2 * _GAP, top + _GAP), text, fill="black", font=font)
+        left += step
     return np.asarray(canvas)
 
 

@@ -1,0 +1,45 @@
+"""Which crops a study draws, and the frame around them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation import crops
+from jointseg_jax.rasters.pictures import drawing
+from jointseg_jax.rasters.reader import Handles
+
+
+def test_the_most_mixed_crops_come_first(data, monkeypatch):
+    monkeypatch.setattr(crops, "_SIDE", 12)
+    found = crops.mixed_crops(data, "test")
+    assert len(found) == 4
+    assert len({crop.window for crop in found}) == 4
+    handles = Handles()
+    shares = [float((crops._label(data, crop, handles) == 1).mean()) for crop in found]
+    handles.close()
+    mixed = [min(share, 1 - share) for share in shares]
+    assert mixed == sorted(mixed, reverse=True)
+    assert mixed[0] > 0.2
+
+
+def test_a_split_without_a_whole_square_is_named(data):
+    narrow = dataclasses.replace(data, sites={"a": data.sites["a"].replace(pixels={"test": 1})})
+    with pytest.raises(InputError, match="has no labelled square of 320 m in split 'test' to draw"):
+        crops.mixed_crops(narrow, "test")
+
+
+@pytest.mark.quick
+def test_a_frame_has_its_colours_below():
+    rgb = np.full((50, 300, 3), (200, 100, 7), np.uint8)
+    framed = drawing.framed(
+        rgb, "one line", [((1, 2, 3), "first"), ((4, 5, 6), "second"), ((7, 8, 9), "a long third one")]
+    )
+    row, col = np.argwhere((framed == (200, 100, 7)).all(-1))[0]
+    np.testing.assert_array_equal(framed[row : row + 50, col : col + 300], rgb)
+    for colour in ((1, 2, 3), (4, 5, 6), (7, 8, 9)):
+        rows = np.argwhere((framed == colour).all(-1))[:, 0]
+        assert rows.min() > row + 49
+    narrow = drawing.framed(rgb[:, :60], "one line", [((1, 2, 3), "first"), ((4, 5, 6), "second")])
+    assert narrow.shape[0] > drawing.framed(rgb, "one line", [((1, 2, 3), "first"), ((4, 5, 6), "second")]).shape[0]
