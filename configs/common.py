@@ -82,6 +82,7 @@ def model(
             "growth": (growth,) * count,
             "tail_features": (tail,) * count,
             "trunk_spacing": tuple(spacings),  # metres; the stage's own input lattice or a whole multiple of it
+            "subpixel": True,  # trunks also add to their images directly, around a narrow tail
             "lattices": ("1", "5", "10"),  # of the segmenter, metres: its exit, then its levels
             "widths": (8, 48, 96),
             "segmenter_blocks": 1,

@@ -47,10 +47,11 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     d.composite = "simulated Sentinel-2 from an 8-bit display stretch"
 
     config.model = common.model(given.stages, blocks=(4, 2), features=32, growth=16, tail=8, finest_trunk=10.0)
-    config.data.batch = 8
-    config.steps = 300  # about twenty minutes on two CPU cores; more steps are better
-    config.validate_every = config.checkpoint_every = 100
-    config.optimizer.learning_rate = 1e-3
+    config.model.widths = (8, 32, 64)  # on this ground as good as twice the width, at half the cost
+    config.data.batch = 4
+    config.steps = 1200  # about twenty minutes on two CPU cores; more steps are better
+    config.validate_every = config.checkpoint_every = 200
+    config.optimizer.learning_rate = 2e-3  # super-resolution learns too slowly at 1e-3
     config.optimizer.warmup = 20
     config.data.sensor_spread = ConfigDict({"mtf": 0.06, "shift": 0.05, "gain": 0.03, "snr": 2.0})
     common.apply_control(config, given.control)

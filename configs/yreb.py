@@ -84,6 +84,7 @@ def _with_network(config: ConfigDict, given: ConfigDict) -> ConfigDict:
         return config
     config.model = common.model(given.stages, blocks=(23, 23), features=64, growth=32, tail=64, finest_trunk=2.0)
     config.model.back_projections = 0
+    config.model.subpixel = False
     config.model.remat = "blocks"
     if given.control in ADVERSARIAL_CONTROLS:
         phase = config.adversarial

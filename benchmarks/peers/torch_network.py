@@ -81,8 +81,11 @@ class Tail(nn.Module):
                 inputs = tail
         self.conv_hr = conv(inputs, tail)
         self.conv_last = conv(tail, bands)
+        direct = stage["subpixel"] and self.factor.denominator == 1
+        self.conv_subpixel = conv(trunk, bands * self.factor.numerator**2) if direct else None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, trunk: Tensor) -> tuple[Tensor, Tensor]:
+        x = trunk
         if self.factor.denominator != 1:
             x = leaky_relu(self.conv_up1(bilinear(x, self.factor)))
         for i in range(self.doublings):
@@ -91,7 +94,10 @@ class Tail(nn.Module):
         if self.shuffle > 1:
             x = leaky_relu(depth_to_space(self.conv_shuffle(x), self.shuffle))
         tail = leaky_relu(self.conv_hr(x))
-        return in_float32(self.conv_last, tail), tail
+        residual = in_float32(self.conv_last, tail)
+        if self.conv_subpixel is not None:
+            residual = residual + depth_to_space(in_float32(self.conv_subpixel, trunk), self.factor.numerator)
+        return residual, tail
 
 
 class StageNet(nn.Module):

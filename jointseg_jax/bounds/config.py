@@ -94,6 +94,7 @@ EXPERIMENT: Mapping[str, Kind] = {
     "model.fusion": Switch(),
     "model.back_projections": whole(0, 100),
     "model.consistent": Switch(),
+    "model.subpixel": Switch(),
     "model.date_features": _CHANNELS,
     "model.control": Choice(("joint", "sequential", "bilinear", "deconvolved", "fine", "coarse")),
     "model.dtype": Choice(("float32", "bfloat16")),
@@ -162,7 +163,7 @@ FIELDS: Mapping[str, Kind] = {**EXPERIMENT, **DATASET}
 OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that may be unset or absent
 # The configs of older runs lack these.
 _LATER = (
-    "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift", "dataset.simulate.kernel",
+    "model.subpixel", "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift", "dataset.simulate.kernel",
     "dataset.simulate.misregistration", "dataset.label.rules",
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold",
 )  # fmt: skip

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jointseg_jax.models.layers import (
     Conv,
     UpsampledConv,
-    default_init,
+    he_init,
     icnr,
     leaky_relu,
     pixel_shuffle,
@@ -36,6 +36,8 @@ class Stage:
         growth: growth of the dense blocks.
         tail_features: channels of the tail, from the first upsampling on.
         unshuffle: factor by which the lattice of the trunk is coarser than that of the stage's input.
+        subpixel: whether the trunk also adds to the residual directly, by a sub-pixel convolution, where the stage's
+            lattice is a whole number of times finer than the trunk's.
     """
 
     factor: Fraction
@@ -44,6 +46,7 @@ class Stage:
     growth: int = 32
     tail_features: int = 64
     unshuffle: int = 1
+    subpixel: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +95,11 @@ def image_resample(image: jax.Array, scale: Fraction) -> jax.Array:
 
 
 class StageNet(nn.Module):
-    """The network of one stage: [unshuffle] -> conv -> RRDB trunk -> conv -> upsampling tail -> residual image."""
+    """The network of one stage: [unshuffle] -> conv -> RRDB trunk -> conv -> upsampling tail -> residual image.
+
+    A narrow tail is a bottleneck: all detail must pass its few channels. The sub-pixel convolution (Shi et al. 2016,
+    arXiv 1609.05158) leads around it.
+    """
 
     stage: Stage
     bands: int = 3
@@ -104,19 +111,25 @@ class StageNet(nn.Module):
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """x: [b, h, w, c] -> residual image float32, trunk features, last tail features.
 
-        The parameters of a stage of factor 4 are those of BasicSR's RRDBNet x4.
+        Without sub-pixel convolution, the parameters of a stage of factor 4 are those of BasicSR's RRDBNet x4.
         """
         stage = self.stage
         x = pixel_unshuffle(x, stage.unshuffle) if stage.unshuffle > 1 else x
-        first = Conv(stage.features, dtype=self.dtype, name="conv_first")(x)
+        first = Conv(stage.features, dtype=self.dtype, kernel_init=he_init, name="conv_first")(x)
         trunk = Trunk(stage.blocks, stage.features, stage.growth, self.scan, self.remat, self.dtype, name="trunk")(
             first
         )
         trunk = first + Conv(stage.features, dtype=self.dtype, name="conv_body")(trunk)
-        x = self._upsample(trunk, stage.factor * stage.unshuffle)
-        tail = leaky_relu(Conv(stage.tail_features, dtype=self.dtype, name="conv_hr")(x))
-        # The residual is float32 and starts at zero, so an untrained stage is exactly its bicubic.
-        residual = Conv(self.bands, dtype=jnp.float32, kernel_init=nn.initializers.zeros, name="conv_last")(tail)
+        factor = stage.factor * stage.unshuffle
+        x = self._upsample(trunk, factor)
+        tail = leaky_relu(Conv(stage.tail_features, dtype=self.dtype, kernel_init=he_init, name="conv_hr")(x))
+        # The residual is float32 and starts at zero, so an untrained stage is exactly its base.
+        zero = nn.initializers.zeros
+        residual = Conv(self.bands, dtype=jnp.float32, kernel_init=zero, name="conv_last")(tail)
+        if stage.subpixel and factor.denominator == 1:
+            count = self.bands * factor.numerator**2
+            direct = Conv(count, dtype=jnp.float32, kernel_init=zero, name="conv_subpixel")(trunk)
+            residual = residual + pixel_shuffle(direct, factor.numerator)
         return residual, trunk, tail
 
     def _upsample(self, x: jax.Array, factor: Fraction) -> jax.Array:
@@ -127,14 +140,15 @@ class StageNet(nn.Module):
         """
         features = self.stage.tail_features
         if factor.denominator != 1:
-            return leaky_relu(Conv(features, dtype=self.dtype, name="conv_up1")(resample(x, factor)))
+            x = resample(x, factor)
+            return leaky_relu(Conv(features, dtype=self.dtype, kernel_init=he_init, name="conv_up1")(x))
         remaining, count = factor.numerator, 0
         while remaining % 2 == 0:
             count += 1
             x = leaky_relu(UpsampledConv(features, dtype=self.dtype, name=f"conv_up{count}")(x))
             remaining //= 2
         if remaining > 1:
-            init = icnr(default_init, remaining)
+            init = icnr(he_init, remaining)
             shuffled = Conv(features * remaining**2, dtype=self.dtype, kernel_init=init, name="conv_shuffle")(x)
             x = leaky_relu(pixel_shuffle(shuffled, remaining))
         return x

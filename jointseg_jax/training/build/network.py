@@ -100,7 +100,7 @@ def build_stages(config: Any) -> tuple[Stage, ...]:
                 "whole parts"
             )
         sizes = (config.blocks[i], config.features[i], config.growth[i], config.tail_features[i])
-        stages.append(Stage(factor, *sizes, unshuffle=int(unshuffle)))
+        stages.append(Stage(factor, *sizes, int(unshuffle), config.get("subpixel", False)))
         before = before / factor
     try:
         stage_spacings(tuple(stages), Fraction(10))

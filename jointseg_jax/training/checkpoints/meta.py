@@ -12,7 +12,7 @@ from jointseg_jax.training.calibration import Calibration
 FIRST_VERSION = 3
 # Fields of `config.model`. Ignoring an unknown one would build another network.
 _MODEL = {
-    "stages", "blocks", "features", "growth", "tail_features", "trunk_spacing", "lattices", "widths",
+    "stages", "blocks", "features", "growth", "tail_features", "trunk_spacing", "subpixel", "lattices", "widths",
     "segmenter_blocks", "dilations", "attention", "fusion", "back_projections", "consistent", "date_features",
     "control", "dtype", "scan", "remat",
 }  # fmt: skip
