@@ -89,6 +89,7 @@ ROWS = {
     "sr-0.1": Row("control=joint", ("loss.sr=0.1",)),
     "sr-0.3": Row("control=joint", ("loss.sr=0.3",)),
     "sr-3": Row("control=joint", ("loss.sr=3.0",)),
+    "sr-10": Row("control=joint", ("loss.sr=10.0",)),
     "class-balance": Row("control=joint", ("loss.class_balance=0.5",)),
     "boundary": Row("control=joint", ("loss.boundary=1.0",)),
     "shift": Row("control=joint", ("loss.shift=2.0",)),
