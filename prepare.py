@@ -10,6 +10,10 @@ _WORKERS = cli.define_number(
     "workers", 0, "Processes that prepare sites in parallel; 0: one per core and 20 km2, 4 at most; 1: only this one.",
     bounds.WORKERS,
 )  # fmt: skip
+_COREGISTER = flags.DEFINE_bool(
+    "coregister", False, "Move images onto the input and labels onto the image, by whole metres; as "
+    "--config.dataset.coregister=True.",
+)  # fmt: skip
 flags.mark_flag_as_required("config")
 
 
@@ -18,6 +22,9 @@ def main() -> None:
     from jointseg_jax.data.prepare.preparation import prepare
 
     dataset = _CONFIG.value.dataset
+    if _COREGISTER.value:
+        with dataset.unlocked():
+            dataset.coregister = True
     if dataset.source.kind == "landscape":
         from jointseg_jax.landscape.files import make_landscape  # real data do not need it
 

@@ -129,6 +129,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.image_bands": Many(Text(), least=1, distinct=True),
     "dataset.match_image": Switch(),
     "dataset.warp": Switch(),
+    "dataset.coregister": Switch(),
     "dataset.clear": Many(whole(0, 255)),
     "dataset.label.name": Text(),
     "dataset.label.classes": Many(Row((whole(-(2**31), 2**31), Choice((0, 1, 255)))), least=1),
@@ -163,9 +164,9 @@ FIELDS: Mapping[str, Kind] = {**EXPERIMENT, **DATASET}
 OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that may be unset or absent
 # The configs of older runs lack these.
 _LATER = (
-    "model.subpixel", "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift", "dataset.simulate.kernel",
-    "dataset.simulate.misregistration", "dataset.label.rules",
-    "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold",
+    "model.subpixel", "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift",
+    "dataset.simulate.kernel", "dataset.simulate.misregistration", "dataset.label.rules",
+    "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold", "dataset.coregister",
 )  # fmt: skip
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
 _KEY = re.compile(r"\w[\w-]*")  # the key becomes part of a file name

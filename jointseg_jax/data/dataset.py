@@ -41,6 +41,26 @@ class Digest(TypedDict):
 
 
 @dataclasses.dataclass(frozen=True)
+class Registration:
+    """How a raster of a site lies on another one, measured by `prepare.registration`.
+
+    Attributes:
+        reference: name of the other: a modality, or "image".
+        down, right: metres that bring it onto the reference, before it was moved.
+        quality: correlation of the gradients at that shift, 0 to 1.
+        moved: whole metres down and right by which preparation moved it.
+        residual: metres that remain.
+    """
+
+    reference: str
+    down: float
+    right: float
+    quality: float
+    moved: tuple[int, int]
+    residual: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Site:
     """One site of a prepared dataset; paths are relative to the dataset.
 
@@ -54,6 +74,7 @@ class Site:
         notes: decisions and changes made during preparation.
         files: digests of its rasters, see `site_record`; empty in older datasets.
         label_counts: what the vectors of the label hold -> number of features; empty if the label is a raster.
+        registration: of "image" and "label", where it could be measured; empty in older datasets.
     """
 
     name: str
@@ -76,6 +97,7 @@ class Site:
     notes: tuple[str, ...]
     files: dict[str, Digest] = dataclasses.field(default_factory=dict)
     label_counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    registration: dict[str, Registration] = dataclasses.field(default_factory=dict)
 
     def replace(self, **changes: Any) -> "Site":
         """A copy with some fields changed."""

@@ -49,6 +49,11 @@ def make_lattice(crs: str, left: float, top: float, spacing: float, height: int,
     return GeoBox((height, width), Affine(spacing, 0, left, 0, -spacing, top), crs)
 
 
+def moved(lattice: GeoBox, move: tuple[int, int]) -> GeoBox:
+    """The lattice from which ground is read to move content by whole pixels down and right on `lattice`."""
+    return GeoBox(lattice.shape, lattice.affine * Affine.translation(-move[1], -move[0]), lattice.crs)
+
+
 def crs_text(lattice: GeoBox) -> str:
     """The CRS as `EPSG:n` if it has a number, otherwise as WKT; raises `InputError` without a CRS."""
     if lattice.crs is None:

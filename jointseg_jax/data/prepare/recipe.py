@@ -36,6 +36,7 @@ class Recipe:
         match_image: fit the image's units to the input's (per site and band).
         warp: resample rasters that do not lie on the site's lattice, instead of rejecting them.
         seed: of simulated noise.
+        coregister: move image and label onto their references, see `registration`.
     """
 
     modalities: tuple[Modality, ...]
@@ -48,6 +49,7 @@ class Recipe:
     match_image: bool = True
     warp: bool = False
     seed: int = 0
+    coregister: bool = False
 
     @property
     def primary(self) -> Modality:
@@ -97,6 +99,7 @@ def make_recipe(config: Any) -> Recipe:
         match_image=config.match_image,
         warp=config.warp,
         seed=config.seed,
+        coregister=config.get("coregister", False),
     )
 
 

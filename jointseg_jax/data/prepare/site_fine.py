@@ -16,7 +16,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import BEYOND, FINE_FACTOR, IGNORE
-from jointseg_jax.rasters.lattice import Window, refine
+from jointseg_jax.rasters.lattice import Window, moved, refine
 from jointseg_jax.rasters.radiometry.band_names import match_names, rgb_order
 from jointseg_jax.rasters.warped import Warped
 from jointseg_jax.rasters.writer import Layout, raster_writer
@@ -37,17 +37,26 @@ class ImageFile:
     notes: tuple[str, ...] = ()
 
 
-def write_image(source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathlib.Path) -> ImageFile:
+def write_image(
+    source: SiteSource, recipe: Recipe, lattice: GeoBox, path: pathlib.Path, move: tuple[int, int] = (0, 0)
+) -> ImageFile:
     """Copies the image onto the site's 1 m lattice, or resamples it (see `rasters.warped`).
 
     Gaps become the dtype's smallest number (NaN for floats); valid pixels are kept above that number.
+
+    Args:
+        source: with an image.
+        recipe: its bands and encoding.
+        lattice: 10 m.
+        path: target.
+        move: metres down and right by which its content is moved.
 
     Raises:
         InputError: it has too few bands or too large pixels, or its dtype contradicts its declared encoding.
     """
     assert source.image is not None
     fine = refine(lattice, FINE_FACTOR)
-    with open_aligned(source.image, fine, warp=recipe.warp, picture=True) as raster:
+    with open_aligned(source.image, moved(fine, move), warp=recipe.warp, picture=True) as raster:
         dtype = np.dtype(raster.source.dtypes[0])
         _check_image(raster, recipe, source.image)
         bands = image_band_positions(raster.source.descriptions, recipe.image_bands)
@@ -117,6 +126,7 @@ def write_label(
     seen: np.ndarray,
     path: pathlib.Path,
     scratch: pathlib.Path | None = None,
+    move: tuple[int, int] = (0, 0),
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Writes the label on the site's 1 m lattice: 0, 1, and 255 where it is unknown or no input is valid.
 
@@ -127,20 +137,22 @@ def write_label(
         seen: where an input is valid, bool on the 10 m lattice.
         path: target.
         scratch: folder for indexed copies of large vector files, see `geo.vector_window`.
+        move: metres down and right by which its content is moved.
 
     Returns:
         What the vectors hold -> number of features (empty without vectors), and notes.
     """
     fine = refine(lattice, FINE_FACTOR)
+    ground = moved(fine, move)
     counts: dict[str, int] = {}
     notes: tuple[str, ...] = ()
     with contextlib.ExitStack() as stack:
         if source.vectors:
-            label = label_from_vectors(source.vectors, recipe.rules, fine, scratch)
+            label = label_from_vectors(source.vectors, recipe.rules, ground, scratch)
             counts, notes = dict(label.counts), (label.note,)
             read = lambda window: label.values[window.slices()]  # noqa: E731 - like `_from_raster`
         else:
-            read, notes = _from_raster(source, recipe, fine, stack)
+            read, notes = _from_raster(source, recipe, ground, stack)
         with raster_writer(path, Layout(fine, "uint8", ("label",), IGNORE)) as writer:
             found = False
             for window in strips(*lattice.shape):

@@ -10,9 +10,8 @@ from jointseg_jax.data.dataset import Site
 from jointseg_jax.data.prepare import splits
 from jointseg_jax.data.prepare.image_units import ImageUnits, image_units
 from jointseg_jax.data.prepare.recipe import Recipe
-from jointseg_jax.data.prepare.site_absent import write_absent_image, write_absent_label
-from jointseg_jax.data.prepare.site_fine import write_image, write_label
 from jointseg_jax.data.prepare.site_layers import write_layers
+from jointseg_jax.data.prepare.site_placed import in_words, place_image, place_label, stored_image
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.rasters.writer import Layout, write_raster
@@ -43,19 +42,17 @@ def prepare_site(
     height, width = (int(n) for n in lattice.shape)
     layers, seen, notes = write_layers(source, recipe, lattice, folder)
     path, primary = folder / "image.tif", recipe.primary
+    layer = folder / layers[primary.name][0]
+    image, lies = place_image(source, recipe, lattice, path, layer)
     if source.image is None:
-        image = write_absent_image(recipe, lattice, path)
         units = ImageUnits((primary.scale,) * len(recipe.image_bands), (0.0,) * len(recipe.image_bands), "no image")
     else:
-        image = write_image(source, recipe, lattice, path)
         where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary.name, ())[:1]))
-        units = image_units(recipe, lattice, path, image.nodata, folder / layers[primary.name][0], where)
-    counts: dict[str, int] = {}
-    labelled: tuple[str, ...] = ()
-    if source.label is None and not source.vectors:
-        write_absent_label(lattice, folder / "label.tif")
-    else:
-        counts, labelled = write_label(source, recipe, lattice, seen, folder / "label.tif", scratch)
+        units = image_units(recipe, lattice, path, image.nodata, layer, where)
+    as_stored = stored_image(recipe, image, path) if source.image is not None else None
+    label = place_label(source, recipe, lattice, seen, folder / "label.tif", as_stored, lies, scratch)
+    registration = {name: found for name, found in (("image", lies), ("label", label.lies)) if found is not None}
+    placed = tuple(f"{name}: {in_words(found)}" for name, found in registration.items())
     return Site(
         name=entry.name,
         region=entry.region,
@@ -74,9 +71,10 @@ def prepare_site(
         image_nodata=image.nodata,
         image_dtype=image.dtype,
         pixels={},
-        notes=(*notes, *source.notes, *image.notes, *labelled, units.note),
-        label_counts=counts,
+        notes=(*notes, *source.notes, *image.notes, *label.notes, units.note, *placed),
+        label_counts=label.counts,
         files={},
+        registration=registration,
     )
 
 

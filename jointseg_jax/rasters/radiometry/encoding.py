@@ -1,7 +1,7 @@
 """Decides how the numbers in a user's file are decoded, for preparation and prediction alike."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from rasterio.io import DatasetReader
@@ -9,12 +9,9 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.radiometry import offsets
-from jointseg_jax.rasters.radiometry.band_names import band_of
 from jointseg_jax.rasters.radiometry.product_metadata import product_metadata
 from jointseg_jax.rasters.radiometry.sample import Sample
 from jointseg_jax.rasters.raster_files import name_of
-
-_VISIBLE = ("B02", "B03", "B04")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +110,7 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
     # Messages name the source file, which a user can tag; our own virtual rasters are rewritten.
     decision = offsets.decide_offset(
         file.tags,
-        offsets.look(sample.inner(base), _visible(modality.bands)),
+        offsets.look(sample.inner(base)),
         file.path,
         product=product,
         file_offset=file.offset / file.scale if is_scaled else None,
@@ -122,12 +119,6 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
     scale = 1 / offsets.QUANTIFICATION if file.scale == 1.0 else file.scale
     note = f"offset {decision.offset:g} ({'; '.join([decision.evidence, *notes])})"
     return dataclasses.replace(base, scale=scale, offset=decision.offset), note
-
-
-def _visible(bands: Sequence[str]) -> tuple[int, ...]:
-    """Positions of the visible bands; none without blue and green, because red alone may be black over water."""
-    names = [band_of(band, bands) for band in bands]
-    return tuple(i for i, n in enumerate(names) if n in _VISIBLE) if {"B02", "B03"} & set(names) else ()
 
 
 def as_display(base: Modality) -> tuple[Modality, str]:

@@ -33,10 +33,6 @@ _DARK_SHARE = 0.02
 # deserts, snow and cloud reach such numbers in some bands but not in all.
 _LIFTED = (0.95 * ADDED, 1.35 * ADDED, 1.6 * ADDED)
 _LIFTED_PERCENTILE = 0.5
-# Numbers from which 1000 was taken off twice, or that never included it, stop at the floor wherever reflectance is
-# below 0.1: in 13 of 14 real chips on 33 % of the pixels and more in all visible bands, on none in the overcast one.
-# Without that, on at most 0.1 %: water is at the floor in the infrared, but not in blue and green.
-_FLOORED_SHARE = 0.1
 _FEWEST = 200  # pixels needed for a conclusion
 
 
@@ -54,13 +50,11 @@ class Pixels:
 
     Attributes:
         dark: share of the pixels that lie below 800 in at least half of their bands.
-        floors: per band, the 0.5 percentile; empty if nearly all pixels are at the processor's floor.
-        floored: share of the pixels at that floor in all visible bands.
+        floors: per band, the 0.5 percentile.
     """
 
     dark: float
     floors: tuple[float, ...]
-    floored: float = 0.0
 
     @property
     def offset(self) -> float | None:
@@ -68,7 +62,7 @@ class Pixels:
         low, darkest, highest = _LIFTED
         if self.dark > _DARK_SHARE:
             return 0.0
-        if self.floors and low <= min(self.floors) <= darkest and max(self.floors) <= highest:
+        if low <= min(self.floors) <= darkest and max(self.floors) <= highest:
             return -ADDED
         return None
 
@@ -98,24 +92,17 @@ class _Claim:
         return f"{self.said} ({self.source})"
 
 
-def look(dn: np.ndarray, visible: Sequence[int] = ()) -> Pixels | None:
+def look(dn: np.ndarray) -> Pixels | None:
     """Measures digital numbers [n, bands]; the caller excludes absent ground and its neighbourhood.
 
-    Excludes pixels at the processor's floor from all but their own share. None if too few remain.
-
-    Args:
-        dn: see above.
-        visible: positions of the visible bands, blue or green among them; empty if there are none.
+    Excludes pixels at the processor's floor. None if too few remain.
     """
-    if len(dn) < _FEWEST:
-        return None
-    floored = float((dn[:, list(visible)] <= FLOOR).all(-1).mean()) if visible else 0.0
     ground = dn[(dn > FLOOR).all(-1)]
     if len(ground) < _FEWEST:
-        return Pixels(0.0, (), floored) if floored > _FLOORED_SHARE else None
+        return None
     half = math.ceil(ground.shape[1] / 2)
     dark = ((ground < _NEGATIVE).sum(-1) >= half).mean()
-    return Pixels(float(dark), tuple(float(f) for f in np.percentile(ground, _LIFTED_PERCENTILE, axis=0)), floored)
+    return Pixels(float(dark), tuple(float(f) for f in np.percentile(ground, _LIFTED_PERCENTILE, axis=0)))
 
 
 def decide_offset(
@@ -250,12 +237,6 @@ def _agreed(tagged: _Claim, xml: _Claim, pixels: Pixels | None, where: str) -> _
 
 
 def _confirm(claim: _Claim, pixels: Pixels | None, where: str) -> None:
-    if pixels is not None and pixels.floored > _FLOORED_SHARE:
-        raise InputError(
-            f"{where}: {pixels.floored:.0%} of the pixels are at the lowest numbers (up to {FLOOR}) in all visible "
-            "bands, as if 1000 had been taken off twice, or off numbers that never included it: give the product's own "
-            "files"
-        )
     if pixels is None or pixels.offset is None or pixels.offset == claim.offset:
         return
     truth = (

@@ -165,19 +165,6 @@ def test_pixels_speak_for_what_they_carry():
     assert look(np.zeros((0, 4), np.uint16)) is None
 
 
-@pytest.mark.parametrize("tag", ["0", "-1000"])
-def test_numbers_from_which_1000_was_taken_off_twice_are_refused(tag):
-    """Whatever is said of them; a lake is black in the infrared alone."""
-    twice = np.maximum(ground().astype(int) - 1000, 1)
-    pixels = look(twice, visible=(0, 1, 2))
-    assert pixels.floored > 0.5
-    with pytest.raises(InputError, match=r"x\.tif: .* in all visible bands, as if 1000 had been taken off twice"):
-        decide_offset({"RADIO_ADD_OFFSET": tag}, pixels, "x.tif")
-    lake = ground().astype(int)
-    lake[:3000, 2:] = 1
-    assert decide_offset({"RADIO_ADD_OFFSET": "0"}, look(lake, visible=(0, 1, 2)), "x.tif").offset == 0
-
-
 def test_floats_that_carry_the_offset_are_refused():
     check_floats(ground() / 10000.0, "x.tif")
     with pytest.raises(InputError, match=r"x\.tif has floating-point numbers.*as if the \+1000"):
