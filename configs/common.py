@@ -288,15 +288,31 @@ def dataset(name: str) -> ConfigDict:
 
 
 def sentinel2() -> ConfigDict:
-    """The modalities of the embedded landscape and of the paper's kind of data, by name."""
+    """The modalities of the embedded landscape and of the paper's kind of data, by name.
+
+    Further fields of a modality: `stored`, what its raw files hold if not its values ("power": linear power, for dB;
+    "elevation": metres, for slope and aspect); `scale` and `offset` of raw integers that state none.
+    """
     return ConfigDict(
         {
             "s2": {"bands": ("B02", "B03", "B04", "B08"), "spacing": 10.0, "units": "reflectance"},
             "s2_20m": {"bands": ("B11", "B12"), "spacing": 20.0, "units": "reflectance"},
-            "s1": {"bands": ("VV", "VH"), "spacing": 10.0, "units": "dB"},
+            "s1": {"bands": ("VV", "VH"), "spacing": 10.0, "units": "dB", "stored": "values"},
             "dem": {"bands": ("elevation",), "spacing": 10.0, "units": "m"},
         }
     )
+
+
+def embedding(count: int, prefix: str = "A") -> ConfigDict:
+    """The modality of an embedding layer at 10 m, such as AlphaEarth's A00 to A63 (see docs/your-own-data.md)."""
+    bands = tuple(f"{prefix}{i:02d}" for i in range(count))
+    return ConfigDict({"bands": bands, "spacing": 10.0, "units": "index", "scale": 1.0, "offset": 0.0})
+
+
+def terrain() -> ConfigDict:
+    """The modality of slope and aspect, made from a raster of elevation in metres."""
+    bands = ("slope", "northness", "eastness")
+    return ConfigDict({"bands": bands, "spacing": 10.0, "units": "index", "stored": "elevation"})
 
 
 SENTINEL2_FILES = {"s2": ("s2.tif",), "s2_20m": ("s2_20m.tif",), "s1": ("s1.tif",), "dem": ("dem.tif",)}

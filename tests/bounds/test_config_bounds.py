@@ -26,6 +26,7 @@ def whole():
     config = common.experiment("x")
     config.dataset = common.dataset("x")
     config.dataset.modalities = common.sentinel2()
+    config.dataset.modalities.embedding = common.embedding(2)
     config.dataset.source.layers = ConfigDict(common.SENTINEL2_FILES)
     config.dataset.inputs = ("s2",)
     config.model = common.model("4x2.5", blocks=(1,), features=8, growth=4, tail=4, finest_trunk=5.0)

@@ -8,6 +8,7 @@ from jointseg_jax.data.prepare.labels.rules import NONE_GIVEN, Rules, load_rules
 from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, SensorSpread, published_mtf
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, IGNORE, Contract, Modality, common_spacing
+from jointseg_jax.rasters.derived import TERRAIN
 from jointseg_jax.rasters.lattice import Window
 
 # Encoding of each quantity in datasets: dtype, nodata, scale, offset (value = (stored + offset) * scale).
@@ -35,6 +36,8 @@ class Recipe:
         clear: SCL classes that count as clear.
         match_image: fit the image's units to the input's (per site and band).
         warp: resample rasters that do not lie on the site's lattice, instead of rejecting them.
+        stored: modality -> what its raw files hold instead of its values, `power` or `elevation`.
+        scales: modality -> scale and offset of raw integers without their own, value = stored * scale + offset.
         seed: of simulated noise.
         coregister: move image and label onto their references, see `registration`.
     """
@@ -48,6 +51,8 @@ class Recipe:
     clear: tuple[int, ...] = (4, 5, 6, 7)
     match_image: bool = True
     warp: bool = False
+    stored: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scales: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     seed: int = 0
     coregister: bool = False
 
@@ -98,9 +103,32 @@ def make_recipe(config: Any) -> Recipe:
         clear=tuple(config.clear),
         match_image=config.match_image,
         warp=config.warp,
+        stored={m.name: _stored(config, m) for m in modalities},
+        scales={
+            name: (float(given.get("scale", 1.0)), float(given.get("offset", 0.0)))
+            for name, given in config.modalities.items()
+            if name in config.inputs
+        },
         seed=config.seed,
         coregister=config.get("coregister", False),
     )
+
+
+def _stored(config: Any, modality: Modality) -> str:
+    """What the raw files of a modality hold; raises `InputError` if its values cannot be made of it."""
+    what = str(config.modalities[modality.name].get("stored", "values"))
+    if what == "power" and modality.units != "dB":
+        raise InputError(
+            f"modality {modality.name!r} is made from linear power, which gives dB, but has the units "
+            f"{modality.units!r}: set dataset.modalities.{modality.name}.units='dB'"
+        )
+    if what == "elevation" and (modality.units != "index" or not set(modality.bands) <= set(TERRAIN)):
+        raise InputError(
+            f"modality {modality.name!r} is made from elevation, which gives {', '.join(TERRAIN)} in the units "
+            f"'index', but has the bands {modality.bands} in {modality.units!r}: correct "
+            f"dataset.modalities.{modality.name}"
+        )
+    return what
 
 
 def _make_modality(config: Any, name: str) -> Modality:

@@ -1,5 +1,6 @@
 """Writes the input rasters of a site: decoded from raw files to one radiometry, or simulated from the image."""
 
+import dataclasses
 import pathlib
 import zlib
 
@@ -11,8 +12,9 @@ from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
+from jointseg_jax.rasters.derived import decibel, terrain
 from jointseg_jax.rasters.lattice import Window, coarsen, refine
-from jointseg_jax.rasters.radiometry.encoding import interpret, stated
+from jointseg_jax.rasters.radiometry.encoding import Stated, interpret, stated
 from jointseg_jax.rasters.radiometry.find_bands import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.sample import take_sample
 from jointseg_jax.rasters.radiometry.unit_checks import check_nature
@@ -74,13 +76,15 @@ def _read_layer(
     path: pathlib.Path, modality: Modality, lattice: GeoBox, recipe: Recipe
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Reads a raw raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and notes on decisions."""
+    what = recipe.stored.get(modality.name, "values")
+    raw, around = _raw_modality(modality, what), int(what == "elevation")
     at = coarsen(lattice, round(modality.spacing / COARSE_SPACING))
-    picture, optical = modality.units == "display", modality.units == "reflectance"
+    picture, optical = raw.units == "display", raw.units == "reflectance"
     with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, picture=picture) as raster:
-        indexes = _band_indexes(raster, modality, path)
-        stored, inside = raster.read(Window(0, 0, *at.shape), indexes)
-        says = stated(raster.source, indexes)
-        used = bands_note(indexes, raster.source.descriptions, modality)
+        indexes = _band_indexes(raster, raw, path)
+        stored, inside = raster.read(Window(0, 0, *at.shape).pad(around), indexes)
+        says = _scaled(stated(raster.source, indexes), *recipe.scales.get(modality.name, (1.0, 0.0)))
+        used = bands_note(indexes, raster.source.descriptions, raw)
         # Sampled from the file itself: on the site's lattice it may be warped.
         masked = picture or has_mask(raster.source, indexes)
         sample = take_sample(raster.source, indexes, masked=masked, collar=raster.collar)
@@ -95,10 +99,31 @@ def _read_layer(
             f"{path} contains {stored.dtype}, but reflectance is read as digital numbers (uint16): give the original "
             "product"
         )
-    read_as, note = interpret(modality, says, sample)
+    read_as, note = interpret(raw, says, sample)
     check_nature(read_as.decode(sample.ground(read_as)), read_as, str(path), scale=says.scale)
-    notes = [note, used, warped, "" if collar is None else collar.note]
-    return read_as.decode(stored), inside & read_as.valid(stored), "; ".join(filter(None, notes))
+    values, valid = read_as.decode(stored), inside & read_as.valid(stored)
+    if what == "power":
+        values, valid = decibel(values, valid)
+    elif what == "elevation":
+        values, valid = terrain(values[..., 0], valid, modality.spacing, modality.bands)
+    made = "" if what == "values" else f"{', '.join(modality.bands)} made from {what}"
+    notes = [note, used, warped, made, "" if collar is None else collar.note]
+    return values, valid, "; ".join(filter(None, notes))
+
+
+def _raw_modality(modality: Modality, what: str) -> Modality:
+    """The raw file of a modality: itself, or what it is made from."""
+    if what == "power":
+        return dataclasses.replace(modality, units="index")
+    if what == "elevation":
+        return dataclasses.replace(modality, bands=("elevation",), units="m")
+    return modality
+
+
+def _scaled(file: Stated, scale: float, offset: float) -> Stated:
+    """A header with the config's scale and offset, if it has integers without their own."""
+    own = (file.scale, file.offset) != (1.0, 0.0) or np.issubdtype(np.dtype(file.dtype), np.floating)
+    return file if own else dataclasses.replace(file, scale=scale, offset=offset)
 
 
 def _band_indexes(raster: Aligned | Warped, modality: Modality, path: pathlib.Path) -> tuple[int, ...]:

@@ -37,6 +37,8 @@ def check_against_training(values: np.ndarray, modality: Modality, where: str, *
     Raises:
         InputError: names the band, the range seen and the training range.
     """
+    if modality.units == "dB":
+        check_nature(values, modality, where, scale=scale)
     statistics = modality.statistics
     if statistics is None or not len(values):
         return
@@ -79,7 +81,14 @@ def check_nature(values: np.ndarray, modality: Modality, where: str, *, scale: f
     if modality.units == "reflectance":
         bad = (p50 > 2.0) | _negative(p50) | np.full(len(p98), (p98 < 5e-4).all())
     elif modality.units == "dB":
-        bad = np.full(len(p2), (p2 >= 0).all())  # backscatter as a linear power has no negative numbers
+        if (p2 >= 0).all():
+            raise InputError(
+                f"{where}: band {modality.bands[0]} ranges from {p2[0]:.4g} to {p98[0]:.4g} dB, which no ground "
+                "surface has, as no number is negative: it is probably linear power. Convert it (python -m "
+                f"jointseg_jax.mapping.tools.derive power {where} OUT), or set dataset.modalities.{modality.name}"
+                ".stored='power' in preparation"
+            )
+        return
     else:
         return
     for i in np.flatnonzero(bad):
