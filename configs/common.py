@@ -240,6 +240,7 @@ def dataset(name: str) -> ConfigDict:
     config.source.image = "image.*"
     config.source.label = "label.tif"
     config.source.vectors = ()
+    config.source.built_up = ""  # footprints or a raster of built-up ground, which tells where vectors are missing
     config.source.cloud = ""  # used at the sites that have it
     # Modality -> file names, one per date. A site may lack all files of any modality but the first.
     config.source.layers = ConfigDict()
@@ -255,6 +256,10 @@ def dataset(name: str) -> ConfigDict:
     config.label = ConfigDict()
     config.label.name = "impervious"
     config.label.rules = ""  # what of the vectors is impervious: a YAML file, or "osm", the rules for OpenStreetMap
+    config.label.completeness = ConfigDict()
+    config.label.completeness.codes = ()  # of the raster source.built_up that mean built-up; empty: all but 0
+    config.label.completeness.cell = 100  # metres; side of the cells that are judged one by one
+    config.label.completeness.least = 0.5  # share of a cell's built-up ground that the vectors must show
     config.label.classes = ((0, 0), (1, 1), (255, 255))  # code in the raster -> 0, 1 or 255 (ignore)
 
     config.simulate = ConfigDict()

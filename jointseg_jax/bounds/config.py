@@ -116,6 +116,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.source.image": Inside(empty=True),
     "dataset.source.label": Inside(empty=True),
     "dataset.source.vectors": Many(Text(), distinct=True),  # one file may serve all sites
+    "dataset.source.built_up": Text(empty=True),
     "dataset.source.cloud": Inside(empty=True),
     "dataset.source.layers.*": Many(Inside(), least=1),
     "dataset.source.landscape.sites": whole(1, 250),  # more would not fit into one UTM zone
@@ -137,6 +138,9 @@ DATASET: Mapping[str, Kind] = {
     "dataset.label.name": Text(),
     "dataset.label.classes": Many(Row((whole(-(2**31), 2**31), Choice((0, 1, 255)))), least=1),
     "dataset.label.rules": Text(empty=True),
+    "dataset.label.completeness.codes": Many(whole(0, 2**31)),
+    "dataset.label.completeness.cell": whole(10, 10_000, unit="metres"),
+    "dataset.label.completeness.least": real(0, 1),
     "dataset.simulate.enabled": Switch(),
     "dataset.simulate.mtf": Many(real(above=0, below=1)),
     "dataset.simulate.snr": Many(real(above=0, infinite=True)),
@@ -168,7 +172,8 @@ OPTIONAL = ("data.sensor_spread", "dataset.source.landscape")  # sections that m
 # The configs of older runs lack these.
 _LATER = (
     "model.subpixel", "data.date_dropout", "dataset.simulate.dates", "dataset.simulate.shift",
-    "dataset.simulate.kernel", "dataset.simulate.misregistration", "dataset.label.rules",
+    "dataset.simulate.kernel", "dataset.simulate.misregistration", "dataset.label.rules", "dataset.source.built_up",
+    "dataset.label.completeness.codes", "dataset.label.completeness.cell", "dataset.label.completeness.least",
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold", "dataset.coregister",
 )  # fmt: skip
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these

@@ -144,6 +144,7 @@ def file_names(config: Any, recipe: Recipe) -> sources.Names:
         label=source.label,
         vectors=tuple(source.vectors),
         cloud=source.cloud,
+        built_up=source.get("built_up", ""),
         layers={name: tuple(source.layers[name]) for name in from_files},
         required=() if recipe.simulate is not None else (recipe.primary.name,),
     )

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jointseg_jax.data.prepare.labels.completeness import Completeness
 from jointseg_jax.data.prepare.labels.rules import NONE_GIVEN, Rules, load_rules
 from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, SensorSpread, published_mtf
 from jointseg_jax.errors import InputError
@@ -33,6 +34,7 @@ class Recipe:
         later: how the sensor of simulated dates after the first deviates from it.
         classes: code in the label raster -> label value (0, 1, 255).
         rules: how vectors make the label.
+        completeness: how it is judged where vectors are missing.
         clear: SCL classes that count as clear.
         match_image: fit the image's units to the input's (per site and band).
         warp: resample rasters that do not lie on the site's lattice, instead of rejecting them.
@@ -48,6 +50,7 @@ class Recipe:
     later: SensorSpread = dataclasses.field(default_factory=SensorSpread)
     classes: Mapping[int, int] = dataclasses.field(default_factory=lambda: {0: 0, 1: 1, IGNORE: IGNORE})
     rules: Rules = NONE_GIVEN
+    completeness: Completeness = dataclasses.field(default_factory=Completeness)
     clear: tuple[int, ...] = (4, 5, 6, 7)
     match_image: bool = True
     warp: bool = False
@@ -99,6 +102,7 @@ def make_recipe(config: Any) -> Recipe:
         simulate=_make_sensor(config, primary) if config.simulate.enabled else None,
         later=SensorSpread(mtf=0.0, shift=config.simulate.get("shift", 0.2), snr=1.0),
         classes=classes,
+        completeness=_make_completeness(config.label.get("completeness")),
         rules=load_rules(config.label.get("rules", "")) if config.source.vectors else NONE_GIVEN,
         clear=tuple(config.clear),
         match_image=config.match_image,
@@ -129,6 +133,11 @@ def _stored(config: Any, modality: Modality) -> str:
             f"dataset.modalities.{modality.name}"
         )
     return what
+
+
+def _make_completeness(given: Any) -> Completeness:
+    """Older configs lack the section."""
+    return Completeness() if given is None else Completeness(tuple(given.codes), given.cell, given.least)
 
 
 def _make_modality(config: Any, name: str) -> Modality:

@@ -148,7 +148,14 @@ def write_label(
     notes: tuple[str, ...] = ()
     with contextlib.ExitStack() as stack:
         if source.vectors:
-            label = label_from_vectors(source.vectors, recipe.rules, ground, scratch)
+            label = label_from_vectors(
+                source.vectors,
+                recipe.rules,
+                ground,
+                scratch,
+                built_up=source.built_up,
+                completeness=recipe.completeness,
+            )
             counts, notes = dict(label.counts), (label.note,)
             read = lambda window: label.values[window.slices()]  # noqa: E731 - like `_from_raster`
         else:

@@ -50,6 +50,7 @@ class SiteSource:
         vectors: GeoPackage or other vector files to rasterise; a site without label and vectors serves
             super-resolution alone.
         cloud: Sentinel-2 scene classification (SCL).
+        built_up: footprints or a built-up product, by which it is judged where vectors are missing.
         notes: on optional files that were not found.
     """
 
@@ -60,6 +61,7 @@ class SiteSource:
     vectors: tuple[pathlib.Path, ...] = ()
     cloud: pathlib.Path | None = None
     notes: tuple[str, ...] = ()
+    built_up: pathlib.Path | None = None
 
     def files(self) -> list[pathlib.Path]:
         """All source files of the site, including sources of virtual rasters and product metadata.
@@ -69,10 +71,11 @@ class SiteSource:
         """
         inputs = [path for paths in self.layers.values() for path in paths]
         rasters = [p for p in (self.image, self.label, self.cloud) if p is not None] + inputs
+        given = [*self.vectors] if self.built_up is None else [*self.vectors, self.built_up]
         behind = [file for raster in rasters for file in files_behind(raster)]
         metadata = [xml for raster in inputs for xml in metadata_files(raster)]
         # A shapefile is several files of one name.
-        vectors = [f for v in self.vectors for f in (v.parent.glob(f"{v.stem}.*") if v.suffix == ".shp" else [v])]
+        vectors = [f for v in given for f in (v.parent.glob(f"{v.stem}.*") if v.suffix == ".shp" else [v])]
         return [*behind, *sorted(vectors), *dict.fromkeys(metadata)]
 
 
@@ -89,6 +92,7 @@ class Names:
     label: str = "label.tif"
     vectors: tuple[str, ...] = ()
     cloud: str = ""
+    built_up: str = ""
     layers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     required: tuple[str, ...] = ()
 
@@ -192,6 +196,7 @@ def find(entry: SiteEntry, names: Names) -> SiteSource:
         label=labels[0] if labels and not names.vectors else None,
         vectors=labels if names.vectors else (),
         cloud=cloud,
+        built_up=_required(folder, names.built_up) if names.built_up and names.vectors else None,
         notes=tuple(notes),
     )
 

@@ -9,6 +9,7 @@ import pyproj
 import shapely
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.prepare.labels.completeness import BY_DEFAULT, Completeness, ignore_gaps
 from jointseg_jax.data.prepare.labels.features import Shape, read_features
 from jointseg_jax.data.prepare.labels.rules import Rules
 from jointseg_jax.errors import InputError
@@ -40,7 +41,13 @@ class BurntLabel:
 
 
 def label_from_vectors(
-    paths: Sequence[pathlib.Path], rules: Rules, fine: GeoBox, scratch: pathlib.Path | None = None
+    paths: Sequence[pathlib.Path],
+    rules: Rules,
+    fine: GeoBox,
+    scratch: pathlib.Path | None = None,
+    *,
+    built_up: pathlib.Path | None = None,
+    completeness: Completeness = BY_DEFAULT,
 ) -> BurntLabel:
     """Makes the label of a site.
 
@@ -52,9 +59,11 @@ def label_from_vectors(
         rules: see `load_rules`.
         fine: the site's 1 m lattice.
         scratch: see `read_window`.
+        built_up: footprints or a built-up product, by which `ignore_gaps` judges where vectors are missing.
+        completeness: how it does.
 
     Raises:
-        InputError: see `read_features`; or without rules one area covers the whole site.
+        InputError: see `read_features` and `ignore_gaps`; or without rules one area covers the whole site.
     """
     box = fine.boundingbox
     bounds = (box.left, box.bottom, box.right, box.top)
@@ -70,7 +79,8 @@ def label_from_vectors(
         declared = reproject(found.covered, "OGC:CRS84", pyproj.CRS(crs_text(fine)).to_wkt(), _DEGREES)
         beyond = shapely.difference(shapely.box(*bounds).buffer(1.0), declared)
         burn([(beyond, IGNORE)], values, fine.affine)
-    return BurntLabel(values, found.counts)
+    cells = ignore_gaps(values, fine, built_up, completeness, scratch) if built_up is not None else {}
+    return BurntLabel(values, {**found.counts, **cells})
 
 
 def rasterise(shapes: Iterable[Shape], fine: GeoBox, ground: int) -> np.ndarray:
