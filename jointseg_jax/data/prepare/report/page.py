@@ -1,0 +1,206 @@
+"""Writes the report on a dataset: report.json, and report.html, one page with its pictures inside."""
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.data.prepare.report.findings import SiteFindings, findings, histograms, look_at, windows_of
+from jointseg_jax.data.prepare.splits import SPLITS
+from jointseg_jax.rasters.contract import FINE_FACTOR
+from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.pictures.drawing import IMPERVIOUS_COLOUR, shrink, stretch, stretch_limits
+from jointseg_jax.rasters.reader import Handles, read_window
+from jointseg_jax.storage.files import write_json, write_text
+
+PAGE, FIGURES = "report.html", "report.json"
+_COLOURS = {"train": "#1f77b4", "validation": "#ff7f0e", "test": "#2ca02c"}
+_PATCHES = 4  # shown of each split
+_LISTED = 60  # sites in a table, at most
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .2em .7em; border-bottom: 1px solid #ddd;
+text-align: left; font-variant-numeric: tabular-nums }
+.bad { background: #fde8e8; padding: .6em 1em; border-radius: 4px }
+.good { background: #e8f5e9; padding: .6em 1em; border-radius: 4px } img { max-width: 100% } figure { display:
+inline-block; margin: .3em } figcaption { font-size: 12px; color: #555 }
+"""
+
+
+def write_report(data: Dataset, say: Callable[[str], None] = print) -> list[str]:
+    """Writes the report into the dataset's folder.
+
+    Args:
+        data: the dataset.
+        say: receives a line.
+
+    Returns:
+        What makes the dataset unfit for use; empty if nothing does.
+
+    Raises:
+        InputError: a raster of the dataset cannot be read.
+    """
+    looked = {name: look_at(data, site) for name, site in data.sites.items()}
+    found = findings(data, looked)
+    write_json(data.root / FIGURES, found)
+    write_text(data.root / PAGE, _page(data, found, looked))
+    say(f"report  {data.root / PAGE}: {len(found['problems'])} problems, {len(found['outliers'])} radiometric outliers")
+    return list(found["problems"])
+
+
+def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings]) -> str:
+    text = html.escape
+    problems = found["problems"]
+    sites = found["sites"]
+    parts = [
+        f"<h1>Dataset {text(found['name'])}</h1>",
+        f"<p class=bad><b>Not fit for use.</b> {_items(problems)}</p>"
+        if problems
+        else "<p class=good>No leakage, no residual shift above 0.3 Sentinel-2 pixels, no empty split.</p>",
+        f"<p>{len(sites)} sites, {sum(s['km2'] for s in sites):.2f} km2; patches: "
+        + ", ".join(f"{split} {n}" for split, n in found["patches"].items()),
+        f"; label: {text(found['label'])}.</p>",
+        "<h2>Sites by split</h2>",
+        _map(sites),
+        "<h2>Leakage and duplicates</h2>",
+        _items(found["leakage"]) or "<p>No ground and no image content lies in two splits.</p>",
+        _items(found["duplicates"]) or "<p>No image content lies at two sites of one split.</p>",
+        "<h2>Class balance</h2>",
+        _table(
+            ("region", "split", "km2", f"{found['label']} share", "unknown km2"),
+            [
+                (r["region"], r["split"], f"{r['km2']:.2f}", _percent(r["share"]), f"{r['unknown_km2']:.2f}")
+                for r in found["balance"]
+            ],
+        ),
+        *(_patches(data, split) for split in SPLITS),
+        "<h2>Registration</h2>",
+        _table(
+            ("site", "what", "on", "down m", "right m", "moved m", "residual m", "quality"),
+            [
+                (s["site"], what, r["reference"], r["down"], r["right"], r["moved"], r["residual"], r["quality"])
+                for s in _worst(sites)
+                for what, r in s["registration"].items()
+            ],
+        ),
+        "<h2>Radiometry</h2>",
+        _items(found["outliers"]) or "<p>No site stands out.</p>",
+        _histograms(data, looked, found["outliers"]),
+        "<h2>Missing ground</h2>",
+        _table(
+            ("site", "region", "date", "km2", "without input", "without image"),
+            [
+                (s["site"], s["region"], s["date"] or "unknown", f"{s['km2']:.2f}", _percent(s["without_input"]),
+                 _percent(s["without_image"]))
+                for s in sorted(sites, key=lambda s: -s["without_input"])[:_LISTED]
+            ],
+        ),
+        "<p>Without input: nodata, cloud and shadow in the first date of the first modality. "
+        f"Tables list at most {_LISTED} sites; report.json lists all, with their notes.</p>",
+        "<h2>Licence and attribution</h2>",
+        f"<p>Licence: {text(found['licence'] or 'not stated')}. "
+        f"Provenance: {text(found['provenance'] or 'not stated')}.</p>",
+        _items(found["attributions"]),
+    ]  # fmt: skip
+    head = f"<meta charset=utf-8><title>{text(found['name'])}</title><style>{_STYLE}</style>"
+    return "\n".join(["<!doctype html><html lang=en>", head, *parts, "</html>", ""])
+
+
+def _worst(sites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def residual(site: dict[str, Any]) -> float:
+        return max((r["residual"] for r in site["registration"].values()), default=-1.0)
+
+    return sorted(sites, key=residual, reverse=True)[:_LISTED]
+
+
+def _items(lines: Iterable[str]) -> str:
+    listed = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul>{listed}</ul>" if listed else ""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    def row(cells: Sequence[Any], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _picture(content: bytes, caption: str) -> str:
+    data = base64.b64encode(content).decode()
+    alt = html.escape(caption, quote=True)
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{alt}"><figcaption>{alt}</figcaption></figure>'
+
+
+def _drawn(figure: Any, caption: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return _picture(buffer.getvalue(), caption)
+
+
+def _map(sites: Sequence[dict[str, Any]]) -> str:
+    """Outlines of the sites; the dot has the colour of the split with the most ground."""
+    from matplotlib.figure import Figure  # slow to import
+
+    figure = Figure((9, 6), layout="constrained")
+    axes = figure.add_subplot()
+    for site in sites:
+        corners = np.array(site["outline"])
+        split = max(site["split_km2"], key=site["split_km2"].__getitem__)
+        colour = _COLOURS[split] if site["split_km2"][split] else "0.6"
+        axes.plot(*corners.T, color=colour, linewidth=1)
+        axes.plot(*corners[:-1].mean(0), ".", color=colour)
+    for split, colour in _COLOURS.items():
+        axes.plot([], [], ".", color=colour, label=split)
+    axes.legend()
+    axes.set_xlabel("longitude")
+    axes.set_ylabel("latitude")
+    axes.ticklabel_format(useOffset=False)
+    axes.set_aspect("equal", adjustable="datalim")
+    return _drawn(figure, "Sites, by the split that holds most of their ground; grey: no split")
+
+
+def _patches(data: Dataset, split: str) -> str:
+    shown = [_patch(data, site, window) for site, window in windows_of(data, split, _PATCHES)]
+    return f"<h3>{split}: image, and label over it</h3>{''.join(shown)}" if shown else ""
+
+
+def _patch(data: Dataset, site: Site, window: Window) -> str:
+    handles, scene = Handles(), data.scene(site.name)
+    assert scene.image is not None
+    fine = window.scale(FINE_FACTOR)
+    image, valid = scene.image.read(fine, handles)
+    label = read_window(handles.get(str(data.root / site.label)), fine)[0][..., 0]
+    handles.close()
+    plain = stretch(image, stretch_limits(image, valid), valid)
+    mixed = np.where((label == 1)[..., None], 0.55 * plain + 0.45 * np.array(IMPERVIOUS_COLOUR), plain)
+    both = np.concatenate([shrink(plain, 220), shrink(mixed.astype(np.uint8), 220)], axis=1)
+    buffer = io.BytesIO()
+    Image.fromarray(both).save(buffer, format="PNG", optimize=True)
+    return _picture(buffer.getvalue(), f"{site.name} ({site.region}), row {window.row}, column {window.col}")
+
+
+def _histograms(data: Dataset, looked: dict[str, SiteFindings], outliers: Sequence[str]) -> str:
+    from matplotlib.figure import Figure
+
+    edges, shares = histograms(data, looked)
+    named = {line.partition(":")[0] for line in outliers}
+    bands = data.contract.image_bands
+    figure = Figure((10, 3), layout="constrained")
+    for b, band in enumerate(bands):
+        axes = figure.add_subplot(1, len(bands), b + 1)
+        middle = (edges[b][1:] + edges[b][:-1]) / 2
+        for name, share in shares.items():
+            out = name in named
+            axes.plot(middle, share[b], linewidth=0.8, color="tab:red" if out else "0.6", zorder=3 if out else 2)
+        axes.set_title(band)
+        axes.set_xlabel(data.contract.primary.units)
+    return _drawn(figure, "Values of the input by site (share by bin); outliers in red")
