@@ -233,7 +233,9 @@ def dataset(name: str) -> ConfigDict:
     config.seed = 0
 
     config.source = ConfigDict()
-    config.source.kind = "table"  # "table": root/sites.csv; "scenes": root/<scene>/; "landscape": made by the program
+    # "table": root/sites.csv; "scenes": root/<scene>/; "archive": the files of each site are chosen among many;
+    # "landscape": made by the program.
+    config.source.kind = "table"
     config.source.root = placeholder(str)
     config.source.missing = "give its folder with --config.dataset.source.root=DIR"
     config.source.only = ()
@@ -241,8 +243,17 @@ def dataset(name: str) -> ConfigDict:
     config.source.label = "label.tif"
     config.source.vectors = ()
     config.source.built_up = ""  # footprints or a raster of built-up ground, which tells where vectors are missing
-    config.source.cloud = ""  # used at the sites that have it
-    # Modality -> file names, one per date. A site may lack all files of any modality but the first.
+    # Masks of cloud, one per date, used at the sites that have them; `FILE#BAND` is one band. Without any, products as
+    # .SAFE are masked by their own scene classification.
+    config.source.cloud = ()
+    # Of an archive: a vector file of polygons or centres, in root or elsewhere; the side in metres of the square around
+    # a centre; days that an acquisition may lie before or after the image; acquisitions per site.
+    config.source.sites = ""
+    config.source.side = 1000
+    config.source.days = 30
+    config.source.dates = 1
+    # Modality -> file names, one per date (of an archive: patterns of the files that may serve). A site may
+    # lack all files of any modality but the first.
     config.source.layers = ConfigDict()
 
     config.inputs = ()
@@ -252,6 +263,7 @@ def dataset(name: str) -> ConfigDict:
     config.warp = False  # resample rasters of another CRS or spacing onto the lattice of their site
     config.coregister = False  # move image and label by whole metres onto their references
     config.clear = (4, 5, 6, 7)  # SCL; 7 (unclassified) is mostly bright roofs over cities
+    config.cloud_buffer = 0.0  # metres around cloud and shadow: around every other code but 0
 
     config.label = ConfigDict()
     config.label.name = "impervious"

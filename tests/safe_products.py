@@ -23,13 +23,14 @@ def write_jp2(path, values, spacing, *, crs="EPSG:32650", left=LEFT, top=TOP):
 
 def write_safe(
     folder, *, date="20220514T024551", level="2A", baseline="04.00", offset=-1000, cloud=(), percent=5.0, side=SIDE,
-    tile="T50RQU", crs="EPSG:32650", left=LEFT, top=TOP, seed=0,
+    tile="T50RQU", crs="EPSG:32650", left=LEFT, top=TOP, seed=0, numbers=None,
 ):  # fmt: skip
     """Writes a product.
 
     Args:
         cloud: slices of the 20 m classification that are cloud; its pixels are bright.
         offset: of the XML, None for an XML without one.
+        numbers: band -> numbers [h, w] to store, the classification `SCL` among them; made up if None.
 
     Returns:
         The .SAFE folder, and reflectance [h, w] by band at its own spacing.
@@ -50,8 +51,11 @@ def write_safe(
             continue
         else:
             path = images / f"{name}.jp2"
-        if band == "SCL":
+        if numbers is not None:
+            write_jp2(path, numbers[band], spacing, crs=crs, left=left, top=top)
+        elif band == "SCL":
             write_jp2(path, classes, spacing, crs=crs, left=left, top=top)
+        if numbers is not None or band == "SCL":
             continue
         n = side * 10 // spacing
         dn = rng.integers(300, 2500, (n, n))
@@ -66,6 +70,19 @@ def write_safe(
         f"<Cloud_Coverage_Assessment>{percent}</Cloud_Coverage_Assessment></a>"
     )
     return safe, truth
+
+
+def safe_of_site(folder, target, *, date="20210601T031500", cloud=None):
+    """Writes the Sentinel-2 rasters of a toy site as a product; `cloud` replaces its classification [h, w]."""
+    numbers = {}
+    for name in ("s2", "s2_20m", "scl"):
+        with rasterio.open(folder / f"{name}.tif") as raster:
+            numbers |= dict(zip(raster.descriptions, raster.read(), strict=True))
+            if name == "s2":
+                crs, corner = raster.crs, raster.transform
+    if cloud is not None:
+        numbers["SCL"] = cloud
+    return write_safe(target, date=date, numbers=numbers, crs=crs, left=corner.c, top=corner.f)[0]
 
 
 def pack(safe):

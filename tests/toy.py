@@ -92,7 +92,7 @@ def config(raw: pathlib.Path, dataset: pathlib.Path) -> ConfigDict:
     d.path = str(dataset)
     d.source.root = str(raw)
     d.source.layers = ConfigDict(common.SENTINEL2_FILES)
-    d.source.cloud = "scl.tif"
+    d.source.cloud = ("scl.tif",)
     d.modalities = common.sentinel2()
     d.inputs = ("s2", "s2_20m", "s1", "dem")
     d.patch = 12

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jointseg_jax.bounds.kinds import Choice, Inside, Many, Name, Ratio, Row, Switch, Text
+from jointseg_jax.bounds.kinds import Choice, Either, Inside, Many, Name, Ratio, Row, Switch, Text
 from jointseg_jax.bounds.number import Kind, real, shown, whole
 from jointseg_jax.errors import InputError
 
@@ -109,7 +109,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.provenance": Text(empty=True),
     "dataset.composite": Text(empty=True),
     "dataset.seed": _SEED,
-    "dataset.source.kind": Choice(("table", "scenes", "landscape")),
+    "dataset.source.kind": Choice(("table", "scenes", "archive", "landscape")),
     "dataset.source.root": Text(optional=True),
     "dataset.source.missing": Text(empty=True),
     "dataset.source.only": _NAMES,
@@ -117,7 +117,11 @@ DATASET: Mapping[str, Kind] = {
     "dataset.source.label": Inside(empty=True),
     "dataset.source.vectors": Many(Text(), distinct=True),  # one file may serve all sites
     "dataset.source.built_up": Text(empty=True),
-    "dataset.source.cloud": Inside(empty=True),
+    "dataset.source.cloud": Either(Many(Inside()), Inside(empty=True)),  # older configs hold a text
+    "dataset.source.sites": Text(empty=True),
+    "dataset.source.days": whole(0, 3660),
+    "dataset.source.dates": whole(1, 100),
+    "dataset.source.side": whole(20, 100_000, unit="metres"),
     "dataset.source.layers.*": Many(Inside(), least=1),
     "dataset.source.landscape.sites": whole(1, 250),  # more would not fit into one UTM zone
     "dataset.source.landscape.side": whole(60, 12_000, multiple=60, unit="metres"),  # larger ones would overlap
@@ -135,6 +139,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.warp": Switch(),
     "dataset.coregister": Switch(),
     "dataset.clear": Many(whole(0, 255)),
+    "dataset.cloud_buffer": real(0, 10_000, unit="metres"),
     "dataset.label.name": Text(),
     "dataset.label.classes": Many(Row((whole(-(2**31), 2**31), Choice((0, 1, 255)))), least=1),
     "dataset.label.rules": Text(empty=True),
@@ -175,6 +180,8 @@ _LATER = (
     "dataset.simulate.kernel", "dataset.simulate.misregistration", "dataset.label.rules", "dataset.source.built_up",
     "dataset.label.completeness.codes", "dataset.label.completeness.cell", "dataset.label.completeness.least",
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold", "dataset.coregister",
+    "dataset.cloud_buffer", "dataset.source.sites", "dataset.source.side", "dataset.source.days",
+    "dataset.source.dates",
 )  # fmt: skip
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
 _KEY = re.compile(r"\w[\w-]*")  # the key becomes part of a file name
@@ -222,6 +229,8 @@ def _check_source(found: Mapping[str, Any]) -> None:
         lacking = [p for p in DATASET if p.startswith("dataset.source.landscape.") and p not in found]
         if lacking:
             raise InputError(f"--config.dataset.source.kind=landscape needs {lacking[0]}: see configs/demo.py")
+    if found["dataset.source.kind"] == "archive" and not found.get("dataset.source.sites"):
+        raise InputError("--config.dataset.source.kind=archive needs dataset.source.sites: a vector file of the sites")
     labelled = found["dataset.source.label"] or found["dataset.source.vectors"]
     if not found["dataset.source.image"] and (not labelled or found["dataset.simulate.enabled"]):
         raise InputError("--config.dataset.source.image is empty: name the image, which this dataset needs")

@@ -189,3 +189,23 @@ class Row(Kind):
             if fault := kind.fault(entry):
                 return f"has {shown(repr(entry))}, which {fault}"
         return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Either(Kind):
+    """A value of one of two kinds.
+
+    Attributes:
+        usual: described in messages.
+        other: accepted too.
+    """
+
+    usual: Kind
+    other: Kind
+
+    def wanted(self) -> str:
+        """See `Kind`."""
+        return self.usual.wanted()
+
+    def _fault(self, value: Any) -> str:
+        return "" if not self.other.fault(value) else self.usual.fault(value)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
@@ -13,6 +13,7 @@ from jointseg_jax.rasters.radiometry.product_metadata import classification
 from jointseg_jax.rasters.virtual.band_stack import Band
 from jointseg_jax.sources.raster_tags import date_and_cloud
 
+RASTERS = (".tif", ".tiff", ".vrt", ".jp2")  # suffixes of files that may be scenes or bands
 # A band's number between the separators of a name, and the pixel size that products append.
 _NUMBER = re.compile(r"(?:^|[_\-. ])(B0?\d{1,2}A?)(?=$|[_\-. ])", re.IGNORECASE)
 _SIZE = re.compile(r"[_\-. ](\d{2}m)(?=$|[_\-. ])", re.IGNORECASE)
@@ -132,10 +133,10 @@ def band_in(stem: str) -> tuple[str, str] | None:
     return None
 
 
-def rasters_in(folder: pathlib.Path, suffixes: Sequence[str]) -> list[pathlib.Path]:
-    """The files of a folder with one of the suffixes; hidden files, such as `._scene.tif` of macOS, are skipped."""
+def rasters_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a folder with a suffix of `RASTERS`; hidden files, such as `._scene.tif` of macOS, are skipped."""
     return [
         p
         for p in sorted(folder.iterdir())
-        if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
+        if p.suffix.lower() in RASTERS and not p.name.startswith(".") and p.is_file()
     ]

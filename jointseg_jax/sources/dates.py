@@ -66,3 +66,13 @@ def _bounds(moment: str) -> tuple[datetime.datetime, datetime.datetime]:
         datetime.datetime(year, months[0], 1, tzinfo=datetime.UTC),
         datetime.datetime(year, months[1], day, 23, 59, 59, tzinfo=datetime.UTC),
     )
+
+
+def days_apart(date: str, other: str) -> int | None:
+    """Days from `other` to `date`: negative if `date` is earlier, 0 if they overlap; None if either is unknown."""
+    first, second = interval_of(date), interval_of(other)
+    if first is None or second is None:
+        return None
+    if first[0] > second[1]:
+        return (first[0].date() - second[1].date()).days
+    return min(0, (first[1].date() - second[0].date()).days)

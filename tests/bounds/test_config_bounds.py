@@ -119,7 +119,7 @@ def test_no_field_takes_what_is_of_no_kind(path):
         ("dataset.min_valid", 1.5, "of at most 1"),
         ("dataset.split.gap", -5, "of at least 0"),
         ("dataset.split.by", "luck", "must be one of site, block"),
-        ("dataset.source.kind", "tables", "must be one of table, scenes, landscape"),
+        ("dataset.source.kind", "tables", "must be one of table, scenes, archive, landscape"),
         ("dataset.source.image", "/etc/passwd", "is an absolute path"),
         ("dataset.source.layers.s2", ("/etc/passwd",), "is an absolute path"),
         ("dataset.source.layers.s2", (), "at least 1 entry"),

@@ -109,17 +109,17 @@ def test_absolute_names_are_looked_for_where_they_say(tmp_path):
     for path in (folder / "image.tif", tmp_path / "roads.gpkg"):
         path.touch()
     entry = sources.SiteEntry("a", "a", "r", "", folder)
-    found = sources.find(entry, sources.Names(vectors=(str(tmp_path / "roads.gpkg"),)))
+    found = sources.find(entry, sources.Names(vectors=(str(tmp_path / "roads.gpkg"),)), (), tmp_path)
     assert found.vectors == (tmp_path / "roads.gpkg",)
     with pytest.raises(InputError, match=r"gone\.gpkg is missing"):
-        sources.find(entry, sources.Names(vectors=(str(tmp_path / "gone.gpkg"),)))
+        sources.find(entry, sources.Names(vectors=(str(tmp_path / "gone.gpkg"),)), (), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", ".", "a\0b", "**x", "n" * 5000])
 def test_names_of_files_that_are_none(tmp_path, name):
     entry = sources.SiteEntry("a", "a", "r", "", tmp_path)
     with pytest.raises(InputError) as caught:
-        sources.find(entry, sources.Names(image=name))
+        sources.find(entry, sources.Names(image=name), (), tmp_path)
     assert "\n" not in str(caught.value)
 
 

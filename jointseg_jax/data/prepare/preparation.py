@@ -13,12 +13,15 @@ from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.bounds.config import check_dataset
 from jointseg_jax.data.dataset import DESCRIPTION, SITES, Dataset, Simulated, Site, load
 from jointseg_jax.data.prepare import ground, sources, splits, statistics
+from jointseg_jax.data.prepare.archive.choose import TABLE as CHOSEN
+from jointseg_jax.data.prepare.archive.choose import Archive
+from jointseg_jax.data.prepare.archive.sites import read_sites
 from jointseg_jax.data.prepare.patch_index import patch_index
-from jointseg_jax.data.prepare.recipe import Recipe, make_recipe
+from jointseg_jax.data.prepare.recipe import Recipe, cloud_names, make_recipe
 from jointseg_jax.data.prepare.site_folders import SiteFolders
 from jointseg_jax.data.prepare.site_lattice import site_lattice
 from jointseg_jax.data.prepare.site_work import RUN, WRITTEN, SitePlan, SiteWork
-from jointseg_jax.data.prepare.sources import SiteEntry
+from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.data.site_record import RECORD
 from jointseg_jax.errors import InputError, Unfinished
 from jointseg_jax.jobs.cluster import local_executor
@@ -30,6 +33,7 @@ from jointseg_jax.storage import folders, typed
 from jointseg_jax.storage.files import clear_partial_folders
 from jointseg_jax.storage.locks import exclusive
 
+INPUTS = "inputs"  # in the dataset's folder: virtual rasters that stack the bands of products
 _WORTH_A_WORKER = 20.0  # km2: below it, starting a process takes longer than it saves
 
 
@@ -73,7 +77,16 @@ def _prepare(root: pathlib.Path, config: Any, workers: int, say: Callable[[str],
     recipe = make_recipe(config)
     entries = list_sites(config)
     given = ground.given_splits(config.split, entries)
-    planned, refused = _plan(entries, recipe, file_names(config, recipe))
+    names = file_names(config, recipe)
+    if config.source.kind == "archive":
+        archive = _archive(config, recipe, names, root / INPUTS)
+        planned, refused = _plan(entries, recipe, names, archive.find)
+        archive.table(root / CHOSEN)
+    else:
+        inputs = root / INPUTS
+        planned, refused = _plan(
+            entries, recipe, names, lambda entry: sources.find(entry, names, recipe.modalities, inputs)
+        )
     planned = _divide(config, given, planned, say, complete=not refused)
     clear_partial_folders(root / SITES)  # of a run that was killed
     outcome = _run(SiteWork(root, recipe, entries, planned, refused), workers, say)
@@ -132,6 +145,9 @@ def list_sites(config: Any) -> list[SiteEntry]:
     root = pathlib.Path(source.root).expanduser()
     if not root.is_dir():
         raise InputError(f"{root} is not a folder. {source.missing}")
+    if source.kind == "archive":
+        inside = root / source.sites
+        return read_sites(inside if inside.is_file() else pathlib.Path(source.sites), source.side, only)
     return sources.from_scenes(root, source.image, only) if source.kind == "scenes" else sources.from_table(root, only)
 
 
@@ -143,22 +159,43 @@ def file_names(config: Any, recipe: Recipe) -> sources.Names:
         image=source.image,
         label=source.label,
         vectors=tuple(source.vectors),
-        cloud=source.cloud,
+        cloud=cloud_names(config),
         built_up=source.get("built_up", ""),
         layers={name: tuple(source.layers[name]) for name in from_files},
         required=() if recipe.simulate is not None else (recipe.primary.name,),
     )
 
 
+def _archive(config: Any, recipe: Recipe, names: sources.Names, inputs: pathlib.Path) -> Archive:
+    if recipe.simulate is not None or names.cloud:
+        field = "simulate.enabled" if recipe.simulate is not None else "source.cloud"
+        raise InputError(
+            f"dataset.{field} does not go with dataset.source.kind='archive', which reads products and their own scene "
+            "classification: leave it unset"
+        )
+    return Archive(
+        pathlib.Path(config.source.root).expanduser(),
+        names.layers,
+        recipe.modalities,
+        recipe.clear_rule,
+        inputs,
+        image=names.image,
+        label=names.label,
+        vectors=names.vectors,
+        built_up=names.built_up,
+        days=config.source.days,
+    )
+
+
 def _plan(
-    entries: list[SiteEntry], recipe: Recipe, names: sources.Names
+    entries: list[SiteEntry], recipe: Recipe, names: sources.Names, find: Callable[[SiteEntry], SiteSource]
 ) -> tuple[dict[str, SitePlan], dict[str, InputError]]:
     """Finds the files and computes the lattices of all sites, before any raster is written."""
     planned: dict[str, SitePlan] = {}
     failed: dict[str, InputError] = {}
     for entry in entries:
         try:
-            source = sources.find(entry, names)
+            source = find(entry)
             planned[entry.name] = SitePlan(source, site_lattice(source, recipe))
         except InputError as error:
             failed[entry.name] = error

@@ -8,6 +8,7 @@ from jointseg_jax.data.prepare.labels.completeness import Completeness
 from jointseg_jax.data.prepare.labels.rules import NONE_GIVEN, Rules, load_rules
 from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, SensorSpread, published_mtf
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.clouds import ClearRule
 from jointseg_jax.rasters.contract import COARSE_SPACING, IGNORE, Contract, Modality, common_spacing
 from jointseg_jax.rasters.derived import TERRAIN
 from jointseg_jax.rasters.lattice import Window
@@ -35,7 +36,8 @@ class Recipe:
         classes: code in the label raster -> label value (0, 1, 255).
         rules: how vectors make the label.
         completeness: how it is judged where vectors are missing.
-        clear: SCL classes that count as clear.
+        clear: codes of the masks of cloud that count as clear.
+        cloud_buffer: see `ClearRule`, metres.
         match_image: fit the image's units to the input's (per site and band).
         warp: resample rasters that do not lie on the site's lattice, instead of rejecting them.
         stored: modality -> what its raw files hold instead of its values, `power` or `elevation`.
@@ -52,6 +54,7 @@ class Recipe:
     rules: Rules = NONE_GIVEN
     completeness: Completeness = dataclasses.field(default_factory=Completeness)
     clear: tuple[int, ...] = (4, 5, 6, 7)
+    cloud_buffer: float = 0.0
     match_image: bool = True
     warp: bool = False
     stored: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -68,6 +71,11 @@ class Recipe:
     def image_is_encoded(self) -> bool:
         """True if image and first modality share an encoding: by simulation, or because `match_image` is False."""
         return self.simulate is not None or not self.match_image
+
+    @property
+    def clear_rule(self) -> ClearRule:
+        """What is clear in a mask of cloud."""
+        return ClearRule(self.clear, self.cloud_buffer)
 
     @property
     def coarsest(self) -> float:
@@ -95,6 +103,13 @@ def make_recipe(config: Any) -> Recipe:
         Contract(modalities, image_bands)
     except ValueError as error:
         raise InputError(f"dataset.image_bands={image_bands}: {error}") from error
+    names = cloud_names(config)
+    for modality in modalities:
+        if names and modality.units == "reflectance" and modality.dates > len(names) and not config.simulate.enabled:
+            raise InputError(
+                f"dataset.source.cloud names {len(names)} mask{'s' * (len(names) > 1)} for {modality.dates} dates of "
+                f"modality {modality.name!r}: name one per date, because each has clouds of its own"
+            )
     classes = {int(code): int(value) for code, value in config.label.classes}
     return Recipe(
         modalities=modalities,
@@ -105,6 +120,7 @@ def make_recipe(config: Any) -> Recipe:
         completeness=_make_completeness(config.label.get("completeness")),
         rules=load_rules(config.label.get("rules", "")) if config.source.vectors else NONE_GIVEN,
         clear=tuple(config.clear),
+        cloud_buffer=float(config.get("cloud_buffer", 0.0)),
         match_image=config.match_image,
         warp=config.warp,
         stored={m.name: _stored(config, m) for m in modalities},
@@ -116,6 +132,12 @@ def make_recipe(config: Any) -> Recipe:
         seed=config.seed,
         coregister=config.get("coregister", False),
     )
+
+
+def cloud_names(config: Any) -> tuple[str, ...]:
+    """The masks of cloud that a dataset config names, one per date; older configs hold a text."""
+    cloud = config.source.cloud
+    return ((cloud,) if cloud else ()) if isinstance(cloud, str) else tuple(cloud)
 
 
 def _stored(config: Any, modality: Modality) -> str:
@@ -149,7 +171,10 @@ def _make_modality(config: Any, name: str) -> Modality:
     given = config.modalities[name]
     spacing = float(given.spacing)
     simulated = config.simulate.enabled and name == config.inputs[0]
-    dates = config.simulate.get("dates", 1) if simulated else len(config.source.layers.get(name, ()))
+    files = config.source.layers.get(name, ())
+    several = config.source.get("dates", 1) if given.units == "reflectance" else 1
+    listed = several * bool(files) if config.source.kind == "archive" else len(files)
+    dates = config.simulate.get("dates", 1) if simulated else listed
     if not dates:
         raise InputError(
             f"dataset.source.layers has no files for modality {name!r}: add them, one per date, or remove it from "

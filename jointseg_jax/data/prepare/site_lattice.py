@@ -5,6 +5,7 @@ import pathlib
 
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.prepare.archive.sites import bounds_of
 from jointseg_jax.data.prepare.recipe import Recipe
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
@@ -38,6 +39,8 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
         _check_nested(source, reference, coarse, lattices)
         crs = crs_text(fine)
     boxes = [bounds_in(own, crs) for own in lattices.values()]
+    if source.entry.ground is not None:
+        boxes.append(bounds_of(source.entry.ground, crs))
     left, bottom = (max(box[i] for box in boxes) for i in (0, 1))
     right, top = (min(box[i] for box in boxes) for i in (2, 3))
     step = recipe.coarsest

@@ -11,9 +11,10 @@ from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
+from jointseg_jax.rasters.clouds import CloudFile, coarsened
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
 from jointseg_jax.rasters.derived import decibel, terrain
-from jointseg_jax.rasters.lattice import Window, coarsen, refine
+from jointseg_jax.rasters.lattice import Window, coarsen, crop, refine
 from jointseg_jax.rasters.radiometry.encoding import Stated, interpret, stated
 from jointseg_jax.rasters.radiometry.find_bands import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.sample import take_sample
@@ -32,7 +33,6 @@ def write_layers(
         File names by modality, where any date of the first modality is valid (bool on the 10 m lattice), and notes on
         the decisions per file.
     """
-    clear = _clear_sky(source, recipe, lattice)
     names: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     seen = np.zeros(lattice.shape, bool)
@@ -44,8 +44,11 @@ def write_layers(
             found = [_read_layer(path, modality, lattice, recipe) for path in source.layers.get(modality.name, ())]
         files = []
         for date, (values, valid, note) in enumerate(found):
-            if modality.units == "reflectance" and clear is not None:
-                valid = valid & _to_spacing(clear, modality.spacing)
+            mask = source.clouds.get(modality.name, ())[date : date + 1]
+            if mask and mask[0] is not None:
+                clear = _clear_sky(mask[0], recipe, lattice)
+                valid = valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
+                note = f"{note}; {1 - clear.mean():.1%} not clear by {mask[0].path.name}"
             files.append(f"{modality.name}.tif" if len(found) == 1 else f"{modality.name}_{date}.tif")
             _write_layer(folder / files[-1], values, valid, modality, lattice)
             notes.append(f"{files[-1]}: {note}")
@@ -56,20 +59,14 @@ def write_layers(
     return names, seen, notes
 
 
-def _to_spacing(mask: np.ndarray, spacing: float) -> np.ndarray:
-    """A 10 m mask on a coarser lattice; true where all 10 m pixels of a pixel are true."""
-    n = round(spacing / COARSE_SPACING)
-    height, width = mask.shape
-    return np.asarray(mask.reshape(height // n, n, width // n, n).all((1, 3)))
-
-
-def _clear_sky(source: SiteSource, recipe: Recipe, lattice: GeoBox) -> np.ndarray | None:
-    """Where the scene classification is clear, bool on the 10 m lattice; None without one."""
-    if source.cloud is None:
-        return None
-    with open_aligned(source.cloud, lattice, warp=recipe.warp, categorical=True) as raster:
-        classes, inside = raster.read(Window(0, 0, *lattice.shape))
-    return inside & np.isin(classes[..., 0], recipe.clear)
+def _clear_sky(mask: CloudFile, recipe: Recipe, lattice: GeoBox) -> np.ndarray:
+    """Where a mask of cloud is clear, bool on the 10 m lattice."""
+    edge = recipe.clear_rule.reach
+    wide = crop(lattice, Window(0, 0, *lattice.shape).pad(edge))
+    with open_aligned(mask.path, wide, warp=recipe.warp, categorical=True) as raster:
+        codes, inside = raster.read(Window(0, 0, *wide.shape), (mask.number(raster.source),))
+    clear = recipe.clear_rule.clear(codes[..., 0], inside)
+    return clear[edge : edge + lattice.shape[0], edge : edge + lattice.shape[1]]
 
 
 def _read_layer(

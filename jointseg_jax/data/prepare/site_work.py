@@ -104,6 +104,7 @@ class SiteWork:
             files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
         entry = plan.source.entry
         about = [entry.region, entry.date]
+        about += [entry.ground.wkt] if entry.ground is not None else []
         sensor = self.recipe.simulate
         about += [sensor.kernel] if sensor is not None else []  # the repr leaves it out
         rasters = hashlib.sha256(json.dumps([_MAKING, repr(self.recipe), *about, files]).encode()).hexdigest()

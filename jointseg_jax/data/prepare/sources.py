@@ -5,13 +5,18 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import shapely
+
 from jointseg_jax.data.prepare import splits
 from jointseg_jax.data.prepare.site_names import check_names
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.clouds import CloudFile, split_band
+from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
 from jointseg_jax.rasters.raster_files import files_behind
 from jointseg_jax.sources.dates import DATE_FORMS, iso_moment
+from jointseg_jax.sources.layer_files import LayerFile, open_layer
 
 TABLE = "sites.csv"
 T = TypeVar("T")
@@ -28,6 +33,7 @@ class SiteEntry:
         date: see `dates.iso_moment`; empty if unknown.
         folder: of its raw files.
         split: given by the table of sites; empty if it gives none.
+        ground: polygons in degrees whose rectangle in the site's CRS bounds it; None for all that its files cover.
     """
 
     name: str
@@ -36,6 +42,7 @@ class SiteEntry:
     date: str
     folder: pathlib.Path
     split: str = ""
+    ground: shapely.Geometry | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +56,7 @@ class SiteSource:
         label: raster of labels or land-cover codes, on the image's lattice; None when `vectors` are given.
         vectors: GeoPackage or other vector files to rasterise; a site without label and vectors serves
             super-resolution alone.
-        cloud: Sentinel-2 scene classification (SCL).
+        clouds: modality -> one mask of cloud per date, None without one; only of modalities that have masks.
         built_up: footprints or a built-up product, by which it is judged where vectors are missing.
         notes: on optional files that were not found.
     """
@@ -59,7 +66,7 @@ class SiteSource:
     image: pathlib.Path | None
     label: pathlib.Path | None = None
     vectors: tuple[pathlib.Path, ...] = ()
-    cloud: pathlib.Path | None = None
+    clouds: Mapping[str, tuple[CloudFile | None, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     built_up: pathlib.Path | None = None
 
@@ -70,10 +77,12 @@ class SiteSource:
             InputError: a raster cannot be opened.
         """
         inputs = [path for paths in self.layers.values() for path in paths]
-        rasters = [p for p in (self.image, self.label, self.cloud) if p is not None] + inputs
+        masks = {mask.path for masks in self.clouds.values() for mask in masks if mask is not None}
+        rasters = [*(p for p in (self.image, self.label) if p is not None), *sorted(masks), *inputs]
         given = [*self.vectors] if self.built_up is None else [*self.vectors, self.built_up]
         behind = [file for raster in rasters for file in files_behind(raster)]
-        metadata = [xml for raster in inputs for xml in metadata_files(raster)]
+        beside = {file.parent: file for raster in inputs for file in files_behind(raster)}.values()
+        metadata = [xml for raster in (*inputs, *beside) for xml in metadata_files(raster)]
         # A shapefile is several files of one name.
         vectors = [f for v in given for f in (v.parent.glob(f"{v.stem}.*") if v.suffix == ".shp" else [v])]
         return [*behind, *sorted(vectors), *dict.fromkeys(metadata)]
@@ -83,15 +92,16 @@ class SiteSource:
 class Names:
     """File names inside a site's folder; each may be a pattern such as `image.*`.
 
-    `layers` maps a modality to one file per date. Modalities not in `required` may be missing; so may `cloud`, and
-    one of image and label, unless the input is simulated from the image. Empty names are ignored, and so is the label
-    if vectors are named.
+    `layers` maps a modality to one file per date: a raster, a product (.SAFE or its archive), or a folder with one file
+    per band. Modalities not in `required` may be missing; so may one of image and label, unless the input is simulated
+    from the image, and `cloud`, one name per date, perhaps with its band behind a `#`; without any, products are masked
+    by their own classification. Empty names are ignored, and so is the label if vectors are named.
     """
 
     image: str = "image.*"
     label: str = "label.tif"
     vectors: tuple[str, ...] = ()
-    cloud: str = ""
+    cloud: tuple[str, ...] = ()
     built_up: str = ""
     layers: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     required: tuple[str, ...] = ()
@@ -121,14 +131,19 @@ def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
                 f"{DATE_FORMS}, or leave it empty if it is unknown"
             )
         split = row.get("split", "")
-        if split and split not in splits.SPLITS:
-            raise InputError(
-                f"{path} puts site {name!r} into the split {split!r}: use {', '.join(splits.SPLITS)}, or leave it empty"
-            )
+        check_split(split, name, path)
         sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"], split))
     if not sites:
         raise InputError(f"{path} lists no sites: add a line for each")
     return sites
+
+
+def check_split(split: str, name: str, path: pathlib.Path) -> None:
+    """Raises `InputError` unless a site's split, as listed, is one or empty."""
+    if split and split not in splits.SPLITS:
+        raise InputError(
+            f"{path} puts site {name!r} into the split {split!r}: use {', '.join(splits.SPLITS)}, or leave it empty"
+        )
 
 
 def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> list[SiteEntry]:
@@ -160,22 +175,33 @@ def _chosen(sites: Sequence[T], only: Sequence[str], where: pathlib.Path, name: 
     return [site for site in sites if not only or name(site) in only]
 
 
-def find(entry: SiteEntry, names: Names) -> SiteSource:
+def find(entry: SiteEntry, names: Names, modalities: Sequence[Modality], inputs: pathlib.Path) -> SiteSource:
     """Finds the files of a site.
 
+    Args:
+        entry: the site.
+        names: of its files.
+        modalities: at least those of `names.layers`.
+        inputs: folder for virtual rasters that stack the bands of products.
+
     Raises:
-        InputError: a required file or some dates of a modality are missing, or a pattern matches several files.
+        InputError: a required file or some dates of a modality are missing, a pattern matches several files, or a
+            product lacks a band.
     """
-    folder, layers, notes = entry.folder, {}, []
-    for modality, patterns in names.layers.items():
+    folder, layers, clouds, notes = entry.folder, {}, {}, []
+    own = [_cloud_file(folder, name) for name in names.cloud]
+    for modality in modalities:
+        patterns = names.layers.get(modality.name, ())
         found = [_look(folder, pattern) for pattern in patterns]
-        if any(found) or modality in names.required:
-            layers[modality] = tuple(_required(folder, pattern) for pattern in patterns)
-        else:
-            notes.append(f"{modality}: absent ({', '.join(patterns)} not found), masked")
-    cloud = _look(folder, names.cloud) if names.cloud else None
-    if names.cloud and cloud is None:
-        notes.append(f"clouds not masked ({names.cloud} not found)")
+        if any(found) or (patterns and modality.name in names.required):
+            opened = [open_layer(_required(folder, pattern), modality, inputs / entry.name) for pattern in patterns]
+            layers[modality.name] = tuple(layer.path for layer in opened)
+            if modality.units == "reflectance":
+                masks = [next(filter(None, (*own[i : i + 1], layer.mask)), None) for i, layer in enumerate(opened)]
+                clouds[modality.name] = tuple(masks)
+                notes += _unmasked(masks, names.cloud, opened)
+        elif patterns:
+            notes.append(f"{modality.name}: absent ({', '.join(patterns)} not found), masked")
     image = _look(folder, names.image) if names.image else None
     wanted = names.vectors or ((names.label,) if names.label else ())
     found_labels = [_look(folder, name) for name in wanted]
@@ -195,10 +221,26 @@ def find(entry: SiteEntry, names: Names) -> SiteSource:
         image=image,
         label=labels[0] if labels and not names.vectors else None,
         vectors=labels if names.vectors else (),
-        cloud=cloud,
+        clouds=clouds,
         built_up=_required(folder, names.built_up) if names.built_up and names.vectors else None,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _unmasked(masks: Sequence[CloudFile | None], names: Sequence[str], opened: Sequence[LayerFile]) -> list[str]:
+    """Notes on the dates whose clouds stay."""
+    notes = []
+    for date, layer in enumerate(opened):
+        if masks[date] is None and (date < len(names) or layer.product):
+            why = f"{names[date]} not found" if date < len(names) else f"{layer.product} has no scene classification"
+            notes.append(f"clouds not masked ({why})")
+    return notes
+
+
+def _cloud_file(folder: pathlib.Path, name: str) -> CloudFile | None:
+    file, band = split_band(name)
+    found = _look(folder, file)
+    return None if found is None else CloudFile(found, band)
 
 
 def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:

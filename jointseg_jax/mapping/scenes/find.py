@@ -15,13 +15,12 @@ from jointseg_jax.rasters.open_scene import find_files, valid_sample
 from jointseg_jax.rasters.radiometry.find_bands import bands_note
 from jointseg_jax.rasters.scene import OpenedScene
 from jointseg_jax.sources.acquisition import Acquisition, stack
-from jointseg_jax.sources.band_files import group, rasters_in
+from jointseg_jax.sources.band_files import RASTERS, group, rasters_in
 from jointseg_jax.sources.raster_tags import date_and_cloud, moment_in
 from jointseg_jax.sources.safe import is_safe, read_safe
 from jointseg_jax.sources.stac import StacScene
 from jointseg_jax.sources.stac_items import read_items
 
-RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 # Words in the names of files that products and processors write beside a scene.
 _COMPANIONS = frozenset(
     (
@@ -140,7 +139,7 @@ def _one(folder: pathlib.Path, contract: Contract) -> list[Acquisition]:
         return [read_safe(folder)]
     if _is_scene(folder, contract):
         return []
-    scenes, rest = group(rasters_in(folder, RASTERS), contract.primary)
+    scenes, rest = group(rasters_in(folder), contract.primary)
     return [*scenes] if len(scenes) == 1 and not [p for p in rest if not _is_companion(p)] else []
 
 
@@ -155,7 +154,7 @@ def _inside(
     found += [_acquired(scene, contract, inputs) for p in folders for scene in _one(p, contract)]
     archives = [p for p in sorted(folder.glob("*.zip")) if is_safe(p)]
     found += [_acquired(read_safe(p), contract, inputs) for p in archives]
-    scenes, rest = group(rasters_in(folder, RASTERS), contract.primary)
+    scenes, rest = group(rasters_in(folder), contract.primary)
     found += [_acquired(scene, contract, inputs) for scene in scenes]
     beside = [p for p in rest if _is_companion(p)] if found or not all(map(_is_companion, rest)) else []
     for path in beside:

@@ -1,0 +1,358 @@
+"""Chooses the files of sites from an archive: products and rasters that cover a site, near the date of its image."""
+
+import csv
+import dataclasses
+import functools
+import io
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import shapely
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.prepare.archive.sites import bounds_of, zone_crs
+from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
+from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.aligned import open_aligned
+from jointseg_jax.rasters.clouds import ClearRule, CloudFile
+from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.lattice import Window, make_lattice
+from jointseg_jax.rasters.metric import check_placed
+from jointseg_jax.rasters.radiometry.product_metadata import raster_identity
+from jointseg_jax.rasters.raster_files import classification_of, lattice_of
+from jointseg_jax.rasters.warped import bounds_in
+from jointseg_jax.sources.acquisition import Acquisition
+from jointseg_jax.sources.dates import days_apart
+from jointseg_jax.sources.layer_files import acquisition_of, stacked
+from jointseg_jax.sources.raster_tags import date_and_cloud
+from jointseg_jax.storage.files import write_text
+
+TABLE = "sources.csv"  # in the dataset
+_COLUMNS = ("site", "layer", "file", "date", "days", "seen_percent", "cloud_percent", "chosen", "reason")
+_LEAST_SEEN = 50  # per cent of a site that a product must have data on
+_GLANCE = 20.0  # metres of the pixels that a product is judged by
+_NO_DATA = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A file of the archive.
+
+    Attributes:
+        path: as found.
+        lattice: of its first band.
+        date: see `dates.iso_moment`; empty if unknown.
+        cloud: per cent of the whole file; None if unknown.
+        found: the acquisition, if it is a product or a folder with one file per band.
+    """
+
+    path: pathlib.Path
+    lattice: GeoBox
+    date: str
+    cloud: float | None
+    found: Acquisition | None
+
+    def classification(self) -> pathlib.Path | None:
+        """Its scene classification."""
+        return classification_of(self.path) if self.found is None else self.found.classification()
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A candidate for a site.
+
+    Attributes:
+        candidate: the file.
+        days: from the image to it; None if either date is unknown.
+        seen: per cent of the site with data.
+        cloud: per cent of that ground that is not clear; of the whole file without a classification; None if unknown.
+        reason: why it cannot be used; empty if it can.
+    """
+
+    candidate: Candidate
+    days: int | None
+    seen: float
+    cloud: float | None
+    reason: str = ""
+
+    def rank(self, crs: CRS | None) -> tuple[float, ...]:
+        """Less is better: the most ground in whole per cent, the least cloud, the nearest date; `crs` is preferred."""
+        return (
+            0 if crs is None or self.candidate.lattice.crs == crs else 1,
+            -math.floor(self.seen),
+            math.inf if self.cloud is None else round(self.cloud),
+            math.inf if self.days is None else abs(self.days),
+        )
+
+
+class Archive:
+    """Finds the files of sites; `table` tells what was chosen and why."""
+
+    def __init__(
+        self,
+        root: pathlib.Path,
+        layers: Mapping[str, Sequence[str]],
+        modalities: Sequence[Modality],
+        rule: ClearRule,
+        inputs: pathlib.Path,
+        *,
+        image: str,
+        label: str,
+        vectors: Sequence[str],
+        built_up: str,
+        days: int,
+    ):
+        """Prepares the search; nothing is read.
+
+        Args:
+            root: folder of the archive; all patterns start there.
+            layers: modality -> patterns of the files that may serve.
+            modalities: of the dataset, the first with the image's bands; of several dates, the best so many are chosen.
+            rule: what is clear.
+            inputs: folder for virtual rasters.
+            image, label: patterns of 1 m images and of labels, of which one per site is chosen; none if empty.
+            vectors: vector files that make the labels of all sites, instead.
+            built_up: see `SiteSource`, for all sites; none if empty.
+            days: that an acquisition may lie before or after the image.
+        """
+        self._root, self._layers, self._modalities = root, layers, modalities
+        self._rule, self._inputs, self._days = rule, inputs, days
+        self._image, self._label, self._vectors = image, label, vectors
+        self._built_up = root / built_up if built_up and vectors else None
+        self._rows: list[dict[str, object]] = []
+
+    def find(self, entry: SiteEntry) -> SiteSource:
+        """The files of a site.
+
+        Raises:
+            InputError: no image, label or acquisition serves the site.
+        """
+        assert entry.ground is not None
+        image = self._covering(entry, "image", self._image, entry.date) if self._image else None
+        date = entry.date or (image.date if image is not None else "")
+        if not date:
+            raise InputError(
+                f"the date of the image of site {entry.name!r} is known neither from its field date nor from "
+                f"{'an image' if image is None else image.path}: add it to the sites"
+            )
+        label = self._covering(entry, "label", self._label, date).path if self._label and not self._vectors else None
+        primary = self._modalities[0]
+        chosen = self._chosen(entry, primary, date)
+        layers, clouds, notes = {}, {}, []
+        for modality in self._modalities:
+            if modality is primary:
+                files = chosen
+            elif modality.units == "reflectance":
+                files = self._of_the_same(entry, modality, chosen)
+            else:
+                files = self._nearest(entry, modality, date)
+            if not files:
+                notes.append(f"{modality.name}: absent (no file of the archive serves), masked")
+                continue
+            folder = self._inputs / entry.name
+            layers[modality.name] = tuple(
+                file.path if file.found is None else stacked(file.found, modality, folder).path for file in files
+            )
+            if modality.units == "reflectance":
+                masks = [file.classification() for file in files]
+                clouds[modality.name] = tuple(None if mask is None else CloudFile(mask) for mask in masks)
+        return SiteSource(
+            entry=dataclasses.replace(entry, date=date),
+            layers=layers,
+            image=None if image is None else image.path,
+            label=label,
+            vectors=tuple(self._root / name for name in self._vectors),
+            clouds=clouds,
+            built_up=self._built_up,
+            notes=tuple(notes),
+        )
+
+    def table(self, path: pathlib.Path) -> None:
+        """Writes the candidates of all sites that were looked for, and which were chosen, as CSV."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(path, text.getvalue())
+
+    def _chosen(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
+        """The best acquisitions of the first modality, as many as it has dates."""
+        judged = [self._judge(entry, c, date) for c in self._overlapping(entry, modality)]
+        judged = _without_reprocessed(judged)
+        usable = sorted((j for j in judged if not j.reason), key=lambda j: (*j.rank(None), j.candidate.path.name))
+        if len(usable) < modality.dates:
+            for one in judged:
+                self._tell(entry, modality.name, one, "", one.reason or "too few others")
+            what = "; ".join(f"{j.candidate.path.name}: {j.reason}" for j in judged if j.reason)
+            raise InputError(
+                f"site {entry.name!r} has {len(usable)} of the {modality.dates} acquisitions of modality "
+                f"{modality.name!r} that it needs within {self._days} days of {date} in {self._root}"
+                f"{f' ({what})' if what else ''}: add products, or raise dataset.source.days"
+            )
+        best, crs = usable[0], usable[0].candidate.lattice.crs  # further dates are warped only if they must be
+        usable = [best, *sorted(usable[1:], key=lambda j: (*j.rank(crs), j.candidate.path.name))]
+        for number, one in enumerate(usable):
+            used = number < modality.dates
+            self._tell(entry, modality.name, one, number + 1 if used else "", "" if used else "others are better")
+        for one in judged:
+            if one.reason:
+                self._tell(entry, modality.name, one, "", one.reason)
+        return [one.candidate for one in usable[: modality.dates]]
+
+    def _judge(self, entry: SiteEntry, candidate: Candidate, date: str) -> Judged:
+        days = days_apart(candidate.date, date)
+        if days is None:
+            return Judged(candidate, None, 0.0, candidate.cloud, "its date is unknown")
+        if abs(days) > self._days:
+            return Judged(candidate, days, 0.0, candidate.cloud, f"more than {self._days} days from the image")
+        seen, clear = self._shares(entry, candidate)
+        cloud = candidate.cloud if clear is None else 100 * (1 - clear)
+        reason = ""
+        if 100 * seen < _LEAST_SEEN:
+            reason = f"data on less than {_LEAST_SEEN} % of the site"
+        elif clear == 0:
+            reason = "no clear ground"
+        return Judged(candidate, days, 100 * seen, cloud, reason)
+
+    def _shares(self, entry: SiteEntry, candidate: Candidate) -> tuple[float, float | None]:
+        """The share of a site with data, and of that the clear share; None without a classification."""
+        lattice = _glance(entry)
+        classes = candidate.classification()
+        whole = Window(0, 0, *lattice.shape)
+        if classes is not None:
+            with open_aligned(classes, lattice, warp=True, categorical=True) as raster:
+                codes, inside = raster.read(whole, (1,))
+            seen = inside & (codes[..., 0] != _NO_DATA)
+            clear = seen & np.isin(codes[..., 0], self._rule.codes)
+            return float(seen.mean()), float(clear.sum() / max(seen.sum(), 1))
+        band = candidate.path
+        if candidate.found is not None:
+            band = candidate.found.bands(self._modalities[0])[0].path
+        with open_aligned(band, lattice, warp=True, absent=float(_NO_DATA)) as raster:
+            numbers, inside = raster.read(whole, (1,))
+        return float((inside & (numbers[..., 0] != _NO_DATA)).mean()), None
+
+    def _of_the_same(self, entry: SiteEntry, modality: Modality, chosen: Sequence[Candidate]) -> list[Candidate]:
+        """The files of another optical modality, one of each chosen acquisition; none if one lacks it."""
+        others = self._overlapping(entry, modality)
+        files = []
+        for first in chosen:
+            same = [c for c in others if c.path == first.path]
+            same = same or [c for c in others if c.date[:10] == first.date[:10] and c.lattice.crs == first.lattice.crs]
+            if not same:
+                return []
+            files.append(same[0])
+            self._tell(entry, modality.name, Judged(same[0], None, 100.0, None), len(files), "as the first modality")
+        return files
+
+    def _nearest(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
+        """The file of another sensor that covers the site, nearest in date if it has one."""
+        judged = []
+        for candidate in self._overlapping(entry, modality):
+            days, seen = days_apart(candidate.date, date), 100 * self._covered(entry, candidate)
+            reason = f"more than {self._days} days from the image" if days and abs(days) > self._days else ""
+            judged.append(Judged(candidate, days, seen, None, reason))
+        judged.sort(key=lambda j: (bool(j.reason), *j.rank(None), j.candidate.path.name))
+        for number, one in enumerate(judged):
+            used = number < modality.dates and not one.reason
+            why = "" if used else one.reason or "others are better"
+            self._tell(entry, modality.name, one, number + 1 if used else "", why)
+        usable = [one.candidate for one in judged if not one.reason][: modality.dates]
+        return usable if len(usable) == modality.dates else []
+
+    def _covering(self, entry: SiteEntry, layer: str, pattern: str, date: str) -> Candidate:
+        """The file that covers most of a site; among equals the nearest in date."""
+        found = [c for c in self._candidates((pattern,), None) if self._covered(entry, c) > 0]
+        judged = [Judged(c, days_apart(c.date, date), 100 * self._covered(entry, c), None) for c in found]
+        judged.sort(key=lambda j: (*j.rank(None), j.candidate.path.name))
+        if not judged:
+            raise InputError(
+                f"no {layer} in {self._root} ({pattern}) overlaps site {entry.name!r}: add one, or correct "
+                f"dataset.source.{layer}"
+            )
+        for number, one in enumerate(judged):
+            self._tell(entry, layer, one, 1 if not number else "", "others are better" if number else "")
+        return judged[0].candidate
+
+    def _overlapping(self, entry: SiteEntry, modality: Modality) -> list[Candidate]:
+        return [
+            c for c in self._candidates(tuple(self._layers[modality.name]), modality) if self._covered(entry, c) > 0
+        ]
+
+    def _covered(self, entry: SiteEntry, candidate: Candidate) -> float:
+        """The share of a site within the rectangle of a file."""
+        lattice = _glance(entry)
+        site = shapely.box(*lattice.boundingbox.bbox)
+        there = bounds_in(candidate.lattice, str(lattice.crs))
+        return float(site.intersection(shapely.box(*there)).area / site.area) if all(map(math.isfinite, there)) else 0.0
+
+    @functools.cache  # noqa: B019  # an archive lives as long as its preparation
+    def _candidates(self, patterns: tuple[str, ...], modality: Modality | None) -> list[Candidate]:
+        """The files that match some patterns; a row of the table tells why one cannot be read."""
+        paths = {p for pattern in patterns for p in self._root.glob(pattern) if not p.name.startswith(".")}
+        found = []
+        for path in sorted(paths):
+            try:
+                acquired = None if modality is None else acquisition_of(path, modality)
+                if acquired is None:
+                    lattice, (date, cloud) = lattice_of(path), date_and_cloud(path, path.stem)
+                else:
+                    lattice = lattice_of(acquired.bands(modality)[0].path)  # type: ignore[arg-type]
+                    date, cloud = acquired.date, acquired.cloud
+                check_placed(lattice, str(path))
+                found.append(Candidate(path, lattice, date, cloud, acquired))
+            except InputError as error:
+                layer = modality.name if modality is not None else ""
+                self._rows.append({"layer": layer, "file": self._short(path), "reason": f"cannot be used: {error}"})
+        return found
+
+    def _tell(self, entry: SiteEntry, layer: str, one: Judged, chosen: int | str, reason: str) -> None:
+        self._rows.append(
+            {
+                "site": entry.name,
+                "layer": layer,
+                "file": self._short(one.candidate.path),
+                "date": one.candidate.date,
+                "days": "" if one.days is None else one.days,
+                "seen_percent": f"{one.seen:.1f}" if one.seen else "",
+                "cloud_percent": "" if one.cloud is None else f"{one.cloud:.1f}",
+                "chosen": chosen,
+                "reason": reason,
+            }
+        )
+
+    def _short(self, path: pathlib.Path) -> str:
+        return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)
+
+
+def _glance(entry: SiteEntry) -> GeoBox:
+    """A lattice over a site, for judging files; in the UTM zone of its middle."""
+    assert entry.ground is not None
+    crs = zone_crs(entry.ground)
+    left, bottom, right, top = bounds_of(entry.ground, crs)
+    rows, cols = (max(1, math.ceil(length / _GLANCE)) for length in (top - bottom, right - left))
+    corner = (_GLANCE * math.floor(left / _GLANCE), _GLANCE * math.ceil(top / _GLANCE))
+    return make_lattice(crs, *corner, _GLANCE, rows, cols)
+
+
+def _without_reprocessed(judged: Sequence[Judged]) -> list[Judged]:
+    """Of products of one tile and sensing time, only the one of the latest processing is usable."""
+    latest: dict[tuple[str, str], tuple[float, str]] = {}
+    known = {}
+    for number, one in enumerate(judged):
+        if one.candidate.found is not None and "T" in one.candidate.date:
+            name = one.candidate.found.id
+            product = raster_identity(pathlib.Path(name), {})
+            key, version = (product.tile, one.candidate.date), (product.baseline or 0.0, name)
+            known[number] = key, version
+            latest[key] = max(latest.get(key, version), version)
+    older = {number for number, (key, version) in known.items() if key[0] and latest[key] != version}
+    return [
+        dataclasses.replace(one, reason=one.reason or "another product is a later processing of it")
+        if number in older
+        else one
+        for number, one in enumerate(judged)
+    ]
