@@ -84,12 +84,12 @@ def test_display_flag_takes_8_bits_as_they_are(tmp_path):
 def test_the_display_flag_is_for_the_first_modality(tmp_path):
     """A partner of 8-bit numbers keeps its own units."""
     write_scene(tmp_path / "s2.tif", dtype="uint8", low=1, high=250)
-    values = write_scene(tmp_path / "s1.tif", dtype="uint8", low=0, high=4, names=("VV",))
+    values = write_scene(tmp_path / "s1.tif", dtype="uint8", low=0, high=200, names=("VV",), scale=0.1, offset=-25.0)
     opened = open_scene(tmp_path, WITH_SAR, mode="display")
     assert opened.scene.layers["s2"][0].modality.units == "display"
     assert opened.scene.layers["s1"][0].modality.units == "dB"
     read = opened.scene.read(Window(0, 0, 30, 40), Handles())["s1"]["values"][0]
-    np.testing.assert_array_equal(read, values.astype(np.float32))
+    np.testing.assert_allclose(read, values * 0.1 - 25, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
