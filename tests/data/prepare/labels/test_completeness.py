@@ -74,7 +74,7 @@ def test_a_site_says_which_cells_lack_vectors(one, put):
     _, config = one
     config.source.vectors = (str(put(houses=[(house, {}) for house in MAPPED])),)
     config.source.built_up = str(put("footprints.gpkg", houses=[(house, {}) for house in HOUSES]))
-    config.source.cloud = ""
+    config.source.cloud = ()
     data = prepare(config, say=toy.quiet)
     assert data.sites["a"].label_counts["cells without vectors"] == 8
     with rasterio.open(data.root / data.sites["a"].label) as raster:

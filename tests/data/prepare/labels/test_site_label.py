@@ -137,7 +137,7 @@ def test_vectors_make_the_label_of_a_site(one, tmp_path):
     rules = tmp_path / "labels.yaml"
     rules.write_text("rules: [{name: everything, label: impervious, width: 6}]")
     config.source.vectors = (str(tmp_path / "all.gpkg"),)
-    config.source.cloud = ""
+    config.source.cloud = ()
     with pytest.raises(InputError, match=r"all\.gpkg has the layers .*dataset\.label\.rules"):
         prepare(config, say=toy.quiet)
     config.label.rules = str(rules)
