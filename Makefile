@@ -10,10 +10,11 @@ PARALLEL := -n 2 --dist loadfile
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: help setup demo bench quick quick-tests test test-slow lint clean
+.PHONY: help setup demo archive-demo bench quick quick-tests test test-slow lint clean
 
 help:
 	@echo "make demo       set up, then the main job on embedded data: landscape, train, map, evaluate (minutes)"
+	@echo "make archive-demo  set up, then from products, vectors and orthophotos (made up) to a dataset, a network and a map (minutes)"
 	@echo "make test       set up, then all tests but those marked slow"
 	@echo "make quick      set up, then lint, types and the fast tests"
 	@echo "make test-slow  set up, then the tests marked slow"
@@ -49,6 +50,25 @@ demo: setup
 	@echo "           runs/demo/evaluation/test/*.png             panels of each test site"
 	@echo "the map    maps/demo/impervious.tif                    open it in QGIS"
 	@echo "figures    runs/demo/evaluation/test/metrics.json      curves: tensorboard --logdir runs"
+
+ARCHIVE := datasets/archive-demo
+archive-demo: setup
+	@echo "== an archive of made-up ground: two .SAFE products, two orthophotos, vectors, radar, terrain =="
+	$(RUN) -m jointseg_jax.landscape.archive --output=$(ARCHIVE)/raw
+	@echo "== 1/5 sites, drawn at random =="
+	$(RUN) -m jointseg_jax.data.sample --area=$(ARCHIVE)/raw/area.gpkg --region=name --sites=4 --side=360 --distance=510 --output=$(ARCHIVE)/sample
+	@echo "== 2/5 the dataset: products are chosen, images warped and moved, vectors burnt =="
+	$(RUN) prepare.py --config=configs/archive_demo.py
+	@echo "== 3/5 a network =="
+	$(RUN) train.py --config=configs/archive_demo.py --workdir=runs/archive-demo
+	@echo "== 4/5 a map of a whole product =="
+	$(RUN) predict.py --workdir=runs/archive-demo --input=$$(echo $(ARCHIVE)/raw/s2/*T51RTP*.SAFE) --output=maps/archive-demo
+	@echo "== 5/5 judged on its test ground =="
+	$(RUN) evaluate.py --workdir=runs/archive-demo
+	@echo
+	@echo "look at    $(ARCHIVE)/sample/sites.png           where the sites are"
+	@echo "           $(ARCHIVE)/dataset/sources.csv        which files serve each site, and why"
+	@echo "           maps/archive-demo/quicklook.png              input, super-resolved image, map"
 
 bench: setup
 	$(RUN) benchmarks/train_step.py $(if $(PEER_PYTHON),--peer-python=$(PEER_PYTHON))

@@ -138,13 +138,14 @@ def write_scene(folder: pathlib.Path, scene: SyntheticScene, corner: tuple[float
         return make_lattice(CRS, left, top, spacing, height // spacing, width // spacing)
 
     rng = np.random.default_rng([scene.seed, scene.year])
-    image = _display(scene.reflectance[..., [BANDS.index(b) for b in ("B04", "B03", "B02")]])
+    image = display(scene.reflectance[..., [BANDS.index(b) for b in ("B04", "B03", "B02")]])
     write_raster(
         folder / "image.tif", image, Layout(lattice(1), "uint8", ("R", "G", "B"), tags={"YEAR": scene.year}, rgb=True)
     )
     write_raster(folder / "label.tif", scene.label, Layout(lattice(1), "uint8", ("impervious",), IGNORE))
     for name, bands, spacing in (("s2", _TEN, 10), ("s2_20m", _TWENTY, 20)):
-        dn = _sentinel2(scene, bands, spacing, rng)
+        state = scene.seed, scene.year
+        dn = digital_numbers(scene.reflectance, scene.cloud, scene.cloud_shadow, bands, spacing, state, rng)
         write_raster(folder / f"{name}.tif", dn, Layout(lattice(spacing), "uint16", bands, 0, _TAGS))
     write_raster(
         folder / "s1.tif", scene.backscatter.astype(np.float32), Layout(lattice(10), "float32", ("VV", "VH"), np.nan)
@@ -152,11 +153,12 @@ def write_scene(folder: pathlib.Path, scene: SyntheticScene, corner: tuple[float
     write_raster(
         folder / "dem.tif", scene.elevation.astype(np.float32), Layout(lattice(10), "float32", ("elevation",), np.nan)
     )
-    write_raster(folder / "scl.tif", _classification(scene), Layout(lattice(20), "uint8", ("SCL",), 0))
+    classes = classification(scene.reflectance, scene.cloud, scene.cloud_shadow)
+    write_raster(folder / "scl.tif", classes, Layout(lattice(20), "uint8", ("SCL",), 0))
     _write_vectors(folder / "features.gpkg", scene, corner)
 
 
-def _display(reflectance: np.ndarray) -> np.ndarray:
+def display(reflectance: np.ndarray) -> np.ndarray:
     """A linear 8-bit stretch of red, green, blue, as imagery is delivered; [h, w, 3] uint8."""
     low, high = np.percentile(reflectance, (0.5, 99.5), axis=(0, 1))
     stretched = (reflectance - low) / np.maximum(high - low, 1e-3)
@@ -172,25 +174,45 @@ def instrument(seed: int, year: int, bands: tuple[str, ...], spacing: int) -> Se
     return SensorSpread().draw(Sensor.sentinel2(bands, float(spacing)), rng)
 
 
-def _sentinel2(scene: SyntheticScene, bands: tuple[str, ...], spacing: int, rng: np.random.Generator) -> np.ndarray:
+def digital_numbers(
+    reflectance: np.ndarray,
+    cloud: np.ndarray,
+    shadow: np.ndarray,
+    bands: tuple[str, ...],
+    spacing: int,
+    state: tuple[int, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
     """The numbers Sentinel-2 would deliver, clouds and their shadows included.
 
-    Uint16 [h / spacing, w / spacing, bands].
+    Args:
+        reflectance: `[h, w, 6]` in the order of BANDS, at 1 m.
+        cloud, shadow: opacity 0 to 1, `[h, w]`.
+        bands: those wanted.
+        spacing: of them, metres.
+        state: seed and year of the instrument.
+        rng: of the noise.
+
+    Returns:
+        Uint16 `[h / spacing, w / spacing, bands]`.
     """
     index = [BANDS.index(b) for b in bands]
-    cloud, shadow = scene.cloud[..., None], scene.cloud_shadow[..., None]
-    seen = scene.reflectance[..., index] * (1 - (1 - _SHADOW) * shadow) * (1 - cloud) + _CLOUD[index] * cloud
-    sensor = instrument(scene.seed, scene.year, bands, spacing)
-    values, _ = sensor.observe(seen, np.ones(scene.label.shape, bool), rng=rng)
+    cloud, shadow = cloud[..., None], shadow[..., None]
+    seen = reflectance[..., index] * (1 - (1 - _SHADOW) * shadow) * (1 - cloud) + _CLOUD[index] * cloud
+    sensor = instrument(*state, bands, spacing)
+    values, _ = sensor.observe(seen, np.ones(reflectance.shape[:2], bool), rng=rng)
     return np.clip(np.round(values * QUANTIFICATION + ADDED), 1, 65535).astype(np.uint16)
 
 
-def _classification(scene: SyntheticScene) -> np.ndarray:
-    """A scene classification (SCL) at 20 m: 3 cloud shadow, 4 vegetation, 5 bare, 6 water, 8 and 9 cloud."""
-    red, nir = (block_mean(scene.reflectance[..., BANDS.index(b)], 20) for b in ("B04", "B08"))
+def classification(reflectance: np.ndarray, cloud: np.ndarray, shadow: np.ndarray) -> np.ndarray:
+    """A scene classification (SCL) at 20 m: 3 cloud shadow, 4 vegetation, 5 bare, 6 water, 8 and 9 cloud.
+
+    Arguments as of `digital_numbers`; returns uint8 `[h / 20, w / 20]`.
+    """
+    red, nir = (block_mean(reflectance[..., BANDS.index(b)], 20) for b in ("B04", "B08"))
     ndvi = (nir - red) / np.maximum(nir + red, 1e-4)
     classes = np.where(ndvi > 0.4, 4, np.where((nir < 0.08) & (ndvi < 0.2), 6, 5))
-    cloud, shadow = block_mean(scene.cloud, 20), block_mean(scene.cloud_shadow, 20)
+    cloud, shadow = block_mean(cloud, 20), block_mean(shadow, 20)
     classes = np.where(shadow > 0.15, 3, classes)
     return np.where(cloud > 0.4, 9, np.where(cloud > 0.05, 8, classes)).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Writes GeoTIFFs atomically: tiled ones for datasets, cloud-optimised ones for products."""
+"""Writes rasters atomically: tiled GeoTIFFs for datasets, cloud-optimised ones for products, JPEG 2000."""
 
 import contextlib
 import dataclasses
@@ -140,6 +140,18 @@ def cog_writer(
                 _check_whole(temporary)
     finally:
         plain.unlink(missing_ok=True)
+
+
+def write_jpeg2000(path: str | os.PathLike[str], values: np.ndarray, lattice: GeoBox) -> None:
+    """Writes one band `[height, width]` without loss, as in the products of Sentinel-2."""
+    height, width = values.shape
+    make_folder(pathlib.Path(path).parent)
+    with _explained(path), atomic_path(path) as temporary:
+        with rasterio.open(
+            temporary, "w", driver="JP2OpenJPEG", height=height, width=width, count=1, dtype=values.dtype,
+            crs=crs_text(lattice), transform=lattice.affine, QUALITY="100", REVERSIBLE="YES",
+        ) as dataset:  # fmt: skip
+            dataset.write(values, 1)
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
