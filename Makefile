@@ -66,9 +66,10 @@ archive-demo: setup
 	@echo "== 5/5 judged on its test ground =="
 	$(RUN) evaluate.py --workdir=runs/archive-demo
 	@echo
-	@echo "look at    $(ARCHIVE)/sample/sites.png           where the sites are"
-	@echo "           $(ARCHIVE)/dataset/sources.csv        which files serve each site, and why"
-	@echo "           maps/archive-demo/quicklook.png              input, super-resolved image, map"
+	@echo "the report $(ARCHIVE)/dataset/report.html       sites, splits, registration, classes, radiometry: open it in a browser"
+	@echo "look at    $(ARCHIVE)/sample/sites.png          where the sites are"
+	@echo "           $(ARCHIVE)/dataset/sources.csv       which files serve each site, and why"
+	@echo "           maps/archive-demo/quicklook.png             input, super-resolved image, map"
 
 bench: setup
 	$(RUN) benchmarks/train_step.py $(if $(PEER_PYTHON),--peer-python=$(PEER_PYTHON))
