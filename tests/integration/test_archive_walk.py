@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import rasterio
 
@@ -57,9 +58,12 @@ def check_dataset(dataset):
     images = {row["site"]: row["file"] for row in rows if row["layer"] == "image" and row["chosen"]}
     record = json.loads((dataset / "dataset.json").read_text())
     sites = {site["name"]: site for site in record["sites"]}
-    assert {"train", "validation", "test"} <= set(json.dumps(record["split"]).replace('"', " ").split())
+    assert set(pd.read_parquet(dataset / "index.parquet")["split"]) == {"train", "validation", "test"}
+    assert json.loads((dataset / "report.json").read_text())
+    assert (dataset / "report.html").stat().st_size > 10_000
     for name, file in images.items():
         notes = " ".join(sites[name]["notes"])
         assert ("moved 0 m down and -" in notes) == ("west" in file), notes
-        label = rasterio.open(dataset / "sites" / name / "label.tif").read(1)
+        with rasterio.open(dataset / "sites" / name / "label.tif") as raster:
+            label = raster.read(1)
         assert 0.1 < (label == 1).sum() / (label != 255).sum() < 0.9
