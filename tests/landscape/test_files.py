@@ -7,11 +7,11 @@ import rasterio
 from ml_collections import ConfigDict
 
 from configs import demo
-from jointseg_jax.data.prepare.labels import rasterise
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.landscape import make_scene
 from jointseg_jax.landscape.files import instrument, make_landscape, write_landscape, write_scene
+from jointseg_jax.rasters.burn import burn
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_the_label_is_its_vectors(site):
     assert set(frame["kind"]) >= {"road", "building"}
     with rasterio.open(folder / "label.tif") as raster:
         label, transform = raster.read(1), raster.transform
-    shapes = [(g, w) for g, w in zip(frame.geometry, frame["width"], strict=True)]
-    burnt = rasterise(shapes, transform, *label.shape)
+    shapes = [(g.buffer(w / 2) if w else g, 1) for g, w in zip(frame.geometry, frame["width"], strict=True)]
+    burnt = burn(shapes, np.zeros_like(label), transform)
     np.testing.assert_array_equal(label, scene.label)
     assert (burnt != label).mean() < 1e-4
 
