@@ -23,7 +23,7 @@ from jointseg_jax.rasters.reader import Handles, open_raster, read_window
 from jointseg_jax.rasters.scene import ImageLayer
 
 _BLOCK = 6  # coarse pixels on the side of a block: over 60 m the different blur of the two has no effect
-_FEWEST = 8  # blocks, for a line with two unknowns per band
+_FEWEST = 6  # blocks, for a line with two unknowns per band
 _PAIRED = 800  # blocks, evenly spread, for the line of repeated medians, whose cost is their number squared
 _FAR = 4.0  # standard deviations (by the median deviation) from that line beyond which a block is set aside
 # Between seven clear dates of one place, where the true gain is 1, the gain is off by at most a factor of 1.7 in 9 of
