@@ -54,6 +54,7 @@ _ESRGAN = (
     "model.features=(64,32)",
     "model.growth=(32,16)",
     "model.tail_features=(64,8)",
+    "model.subpixel=False",
 )
 _FROZEN = "optimizer.frozen=('^sr/stage1/(?!conv_last)',)"
 # Real-ESRGAN's weights; a small discriminator and its rate as on the demo [ours].

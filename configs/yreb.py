@@ -13,7 +13,7 @@ pixels) and, where available, scl.tif (a site without it keeps its clouds, and p
 docs/your-own-data.md has the details.
 
 The default network works at 10 and 5 m: trunks of 12 + 8 RRDBs at 10 m, the sensor's inverse as the base, a segmenter
-of 16, 96 and 192 channels; 19,234,710 parameters, 44.6 MFLOP per 10 m pixel. Nobody has trained it yet.
+of 16, 96 and 192 channels; 19,435,506 parameters, 45.0 MFLOP per 10 m pixel. Nobody has trained it yet.
 
 `network=paper` is the paper's recipe as far as it is known: Sentinel-2 RGB in, a 1 m map and a 1 m image out, ESRGAN x4
 first, a second stage that sees the enlarged input and the first stage's image, joint training, an adversarial phase.

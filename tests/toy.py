@@ -80,6 +80,7 @@ def network(stages: str = "4x2.5", **changes: object) -> ConfigDict:
     config.lattices = ("1", "5", "10")
     config.widths = (4, 6, 8)
     config.dilations = (1, 2)
+    config.subpixel = False  # with random weights it would spoil the images; test_networks has it
     config.update(changes)
     return config
 

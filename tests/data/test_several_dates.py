@@ -51,7 +51,7 @@ def test_later_dates_are_shifted_as_their_notes_say(dated):
     stated, measured = [], []
     for site in dated.sites.values():
         first, *later = (read(dated, path) for path in site.layers["s2"])
-        notes = [note for note in site.notes if " m down " in note]
+        notes = [note for note in site.notes if "sampled" in note]
         assert len(notes) == len(later) == 2
         stated += [[float(v) / 10 for v in re.findall(r"([+-]\d+\.\d+) m", note)] for note in notes]
         measured += [shift_between(first, other) for other in later]

@@ -234,6 +234,7 @@ def test_two_dates_make_two_layers(own):
     toy.rewrite(root / "a" / "later.tif", values=lambda s: np.where(s > 0, s + 500, 0))
     config.inputs = ("s2",)
     config.source.layers.s2 = ("s2.tif", "later.tif")
+    config.source.cloud = ("scl.tif", "scl.tif")
     data = prepare(config, say=toy.quiet)
     assert data.contract.dates == 2
     assert data.sites["a"].layers["s2"] == ("sites/a/s2_0.tif", "sites/a/s2_1.tif")

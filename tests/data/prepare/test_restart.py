@@ -188,6 +188,7 @@ def test_a_site_holds_only_what_its_settings_ask_for(one):
     shutil.copy(folder / "s2.tif", folder / "later.tif")
     data = prepare(config, say=toy.quiet)
     config.source.layers.s2 = ("s2.tif", "later.tif")
+    config.source.cloud = ("scl.tif", "scl.tif")
     prepare(config, say=toy.quiet)
     assert sorted(f.name for f in (data.root / "sites" / "a").glob("s2*")) == ["s2_0.tif", "s2_1.tif"]
 

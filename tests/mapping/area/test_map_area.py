@@ -43,7 +43,7 @@ def test_the_map_is_that_of_the_scenes(mapped_area, network, scenes):
     folder, plan, _ = mapped_area
     assert len(plan.tiles) > 6
     chosen, probability = raster_of(folder, plan, "scene"), raster_of(folder, plan, "probability")
-    scene = open_scene(scenes / "late_20210611", network.meta.contract).scene
+    scene = open_scene(scenes / "late_20210611", network.meta.contract, clouds=plan.settings.clouds).scene
     own = np.full((400, 700), np.nan)
     for part in Predictor(network, plan.settings.halo, tile=42, images=False).run(scene):
         window = part.window.scale(10)

@@ -85,7 +85,7 @@ def test_with_jax_alone_at_any_size(exported, trained, tmp_path):
             trained.model, trained.params, temperature, given, None, halo=0, images=True
         )
         assert np.ptp(probability) > 0.1
-        np.testing.assert_allclose(out["probability"], probability, atol=2e-6)
+        np.testing.assert_allclose(out["probability"], probability, atol=5e-6)
         np.testing.assert_allclose(out["image"], images[-1], rtol=1e-5, atol=1e-6)
 
 
