@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window
@@ -121,12 +122,12 @@ def dtype_of(dataset: DatasetReader, indexes: tuple[int, ...]) -> str:
     kinds = [str(dataset.dtypes[i - 1]) for i in indexes]
     if any(kind.startswith("complex") for kind in kinds):
         raise InputError(
-            f"{dataset.name} has complex numbers, as raw radar images do: give a raster of real numbers "
+            f"{_file_of(dataset)} has complex numbers, as raw radar images do: give a raster of real numbers "
             "(backscatter in dB, reflectance)"
         )
     if len(set(kinds)) > 1:
         raise InputError(
-            f"{dataset.name} has different number types in bands {list(indexes)} ({', '.join(kinds)}): convert "
+            f"{_file_of(dataset)} has different number types in bands {list(indexes)} ({', '.join(kinds)}): convert "
             "them to one type and one scale first (gdal_translate -ot)"
         )
     return kinds[0]
@@ -213,10 +214,33 @@ def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarra
     except RasterioError:
 
         def afresh() -> np.ndarray:
-            with open_dataset(dataset.name) as opened:
+            with _opened_again(dataset) as opened:
                 return read(opened)
 
-        return retries.call(afresh, errors=(RasterioError, OSError), patience=lambda _: patience(dataset.name))
+        return retries.call(afresh, errors=(RasterioError, OSError), patience=lambda _: patience(_file_of(dataset)))
+
+
+def _file_of(dataset: DatasetReader) -> str:
+    """The file of a dataset; a warped view has no file name, so its source's."""
+    return str(dataset.src_dataset.name if isinstance(dataset, WarpedVRT) else dataset.name)
+
+
+@contextlib.contextmanager
+def _opened_again(dataset: DatasetReader) -> Iterator[DatasetReader]:
+    with open_dataset(_file_of(dataset)) as source:
+        if not isinstance(dataset, WarpedVRT):
+            yield source
+            return
+        with WarpedVRT(
+            source,
+            crs=dataset.dst_crs,
+            transform=dataset.dst_transform,
+            height=dataset.dst_height,
+            width=dataset.dst_width,
+            resampling=Resampling(dataset.resampling),
+            add_alpha=dataset.count > source.count,
+        ) as view:
+            yield view
 
 
 @contextlib.contextmanager
@@ -226,4 +250,6 @@ def explained_read(dataset: DatasetReader, window: Window) -> Iterator[None]:
         yield
     except RasterioError as error:
         place = f"row {window.row}, column {window.col}"
-        raise InputError(f"{dataset.name} is damaged near {place} ({first_line(error)}): restore it") from error
+        if isinstance(dataset, WarpedVRT):
+            place += " of the lattice it is warped to"
+        raise InputError(f"{_file_of(dataset)} is damaged near {place} ({first_line(error)}): restore it") from error
