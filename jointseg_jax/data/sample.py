@@ -33,6 +33,7 @@ from jointseg_jax.geo.area_of_interest import read_regions
 from jointseg_jax.geo.reproject import transformer
 from jointseg_jax.geo.vectors import write_vectors
 from jointseg_jax.rasters.decimated import read_means
+from jointseg_jax.rasters.metric import utm_zone
 from jointseg_jax.storage.files import write_bytes
 from jointseg_jax.storage.folders import claim
 
@@ -105,7 +106,9 @@ def _squares(table: pd.DataFrame, side: float) -> geopandas.GeoDataFrame:
     """The sites as squares in degrees whose sides lie along the axes of their UTM zone, corners on whole 60 m."""
     squares = []
     for lon, lat in zip(table["lon"], table["lat"], strict=True):
-        zone = (32600 if lat >= 0 else 32700) + int((lon + 180) // 6) % 60 + 1
+        zone = utm_zone(lon, lat)
+        if zone is None:
+            raise InputError(f"--area reaches {lat:.4f} degrees of latitude, which UTM does not cover: cut it there")
         x, y = transformer(4326, zone).transform(lon, lat)
         left, bottom = 60 * round((x - side / 2) / 60), 60 * round((y - side / 2) / 60)
         ring = shapely.get_coordinates(shapely.box(left, bottom, left + side, bottom + side))

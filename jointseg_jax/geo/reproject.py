@@ -28,6 +28,12 @@ def reproject(geometry: Any, source: int | str, target: int | str, step: float) 
     return shapely.transform(dense, transformer(source, target).transform, interleaved=False)
 
 
+def bounds_of(ground: shapely.Geometry, crs: str) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of polygons in degrees, in a CRS; infinite where that is not defined."""
+    left, bottom, right, top = reproject(ground, 4326, crs, CHORD / _DEGREE).bounds
+    return left, bottom, right, top
+
+
 @functools.lru_cache(maxsize=128)
 def transformer(source: int | str, target: int | str) -> pyproj.Transformer:
     """From CRS to CRS, x (or longitude) first."""

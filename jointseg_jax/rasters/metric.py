@@ -161,7 +161,7 @@ def warp_command(lon: float, lat: float, spacing: float, where: str, *, options:
         where: path of the raster.
         options: further options.
     """
-    zone = _zone(lon, lat)
+    zone = utm_zone(lon, lat)
     if zone is None:
         return ""
     size = f"{spacing:g} {spacing:g}"
@@ -178,14 +178,14 @@ def utm_crs(lattice: GeoBox, where: str) -> str:
     Raises:
         InputError: it lies beyond UTM.
     """
-    zone = _zone(*_centre(lattice))
+    zone = utm_zone(*_centre(lattice))
     if zone is None:
         raise InputError(f"{where} lies outside the area that UTM covers: correct its CRS or its corners")
     return zone
 
 
-def _zone(lon: float, lat: float) -> str | None:
-    """The UTM zone of a place in degrees; None beyond UTM, or if a coordinate is not finite."""
+def utm_zone(lon: float, lat: float) -> str | None:
+    """The UTM zone of WGS 84, as `EPSG:n`, of a place in degrees; None beyond UTM, or if a coordinate is not finite."""
     if not (-180 <= lon <= 180 and abs(lat) <= _HIGHEST):
         return None
     return f"EPSG:{(32600 if lat >= 0 else 32700) + min(int((lon + 180) // 6) + 1, 60)}"

@@ -5,10 +5,10 @@ import pathlib
 
 from odc.geo.geobox import GeoBox
 
-from jointseg_jax.data.prepare.archive.sites import bounds_of
 from jointseg_jax.data.prepare.recipe import Recipe
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.reproject import bounds_of
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR
 from jointseg_jax.rasters.lattice import crs_name, crs_text, make_lattice
 from jointseg_jax.rasters.metric import NotMetric, check_metric, check_placed, utm_crs

@@ -121,6 +121,20 @@ def test_of_two_processings_the_later_one_serves(archive):
     assert reasons == {"300": "another product is a later processing of it", "400": "others are better"}
 
 
+def test_a_swath_that_ends_beside_the_site_does_not_serve(archive):
+    """Its rectangle covers the site, its data do not: the next one serves."""
+    root, config = archive
+    (root / "s1").mkdir()
+    for day in ("20210602", "20210607"):
+        shutil.copy(root.parent / "raw" / "a" / "s1.tif", root / "s1" / f"s1_{day}.tif")
+    toy.rewrite(root / "s1" / "s1_20210602.tif", values=lambda stack: np.full_like(stack, np.nan))
+    config.inputs, config.source.layers.s1 = ("s2", "s1"), ("s1/*.tif",)
+    (site,) = prepare(config, say=toy.quiet).sites.values()
+    assert site.layers["s1"]
+    found = {r["file"]: (r["chosen"], r["reason"]) for r in table_of(config) if r["layer"] == "s1"}
+    assert found == {"s1/s1_20210602.tif": ("", "no data on the site"), "s1/s1_20210607.tif": ("1", "")}
+
+
 def test_without_a_date_the_images_name_counts(archive):
     root, config = archive
     write_sites(root / "sites.geojson", date=[""])

@@ -4,27 +4,23 @@ import csv
 import dataclasses
 import functools
 import io
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import shapely
-from odc.geo.crs import CRS
-from odc.geo.geobox import GeoBox
-
-from jointseg_jax.data.prepare.archive.sites import bounds_of, zone_crs
+from jointseg_jax.data.prepare.archive.candidate import (
+    Candidate,
+    Judged,
+    covered,
+    seen,
+    seen_and_clear,
+    without_reprocessed,
+)
 from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.aligned import open_aligned
 from jointseg_jax.rasters.clouds import ClearRule, CloudFile
 from jointseg_jax.rasters.contract import Modality
-from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.metric import check_placed
-from jointseg_jax.rasters.radiometry.product_metadata import raster_identity
-from jointseg_jax.rasters.raster_files import classification_of, lattice_of
-from jointseg_jax.rasters.warped import bounds_in
-from jointseg_jax.sources.acquisition import Acquisition
+from jointseg_jax.rasters.raster_files import lattice_of
 from jointseg_jax.sources.dates import days_apart
 from jointseg_jax.sources.layer_files import acquisition_of, stacked
 from jointseg_jax.sources.raster_tags import date_and_cloud
@@ -33,59 +29,6 @@ from jointseg_jax.storage.files import write_text
 TABLE = "sources.csv"  # in the dataset
 _COLUMNS = ("site", "layer", "file", "date", "days", "seen_percent", "cloud_percent", "chosen", "reason")
 _LEAST_SEEN = 50  # per cent of a site that a product must have data on
-_GLANCE = 20.0  # metres of the pixels that a product is judged by
-_NO_DATA = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A file of the archive.
-
-    Attributes:
-        path: as found.
-        lattice: of its first band.
-        date: see `dates.iso_moment`; empty if unknown.
-        cloud: per cent of the whole file; None if unknown.
-        found: the acquisition, if it is a product or a folder with one file per band.
-    """
-
-    path: pathlib.Path
-    lattice: GeoBox
-    date: str
-    cloud: float | None
-    found: Acquisition | None
-
-    def classification(self) -> pathlib.Path | None:
-        """Its scene classification."""
-        return classification_of(self.path) if self.found is None else self.found.classification()
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """A candidate for a site.
-
-    Attributes:
-        candidate: the file.
-        days: from the image to it; None if either date is unknown.
-        seen: per cent of the site with data.
-        cloud: per cent of that ground that is not clear; of the whole file without a classification; None if unknown.
-        reason: why it cannot be used; empty if it can.
-    """
-
-    candidate: Candidate
-    days: int | None
-    seen: float
-    cloud: float | None
-    reason: str = ""
-
-    def rank(self, crs: CRS | None) -> tuple[float, ...]:
-        """Less is better: the most ground in whole per cent, the least cloud, the nearest date; `crs` is preferred."""
-        return (
-            0 if crs is None or self.candidate.lattice.crs == crs else 1,
-            -math.floor(self.seen),
-            math.inf if self.cloud is None else round(self.cloud),
-            math.inf if self.days is None else abs(self.days),
-        )
 
 
 class Archive:
@@ -181,7 +124,7 @@ class Archive:
     def _chosen(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
         """The best acquisitions of the first modality, as many as it has dates."""
         judged = [self._judge(entry, c, date) for c in self._overlapping(entry, modality)]
-        judged = _without_reprocessed(judged)
+        judged = without_reprocessed(judged)
         usable = sorted((j for j in judged if not j.reason), key=lambda j: (*j.rank(None), j.candidate.path.name))
         if len(usable) < modality.dates:
             for one in judged:
@@ -208,32 +151,14 @@ class Archive:
             return Judged(candidate, None, 0.0, candidate.cloud, "its date is unknown")
         if abs(days) > self._days:
             return Judged(candidate, days, 0.0, candidate.cloud, f"more than {self._days} days from the image")
-        seen, clear = self._shares(entry, candidate)
+        share, clear = seen_and_clear(entry, candidate, self._modalities[0], self._rule)
         cloud = candidate.cloud if clear is None else 100 * (1 - clear)
         reason = ""
-        if 100 * seen < _LEAST_SEEN:
+        if 100 * share < _LEAST_SEEN:
             reason = f"data on less than {_LEAST_SEEN} % of the site"
         elif clear == 0:
             reason = "no clear ground"
-        return Judged(candidate, days, 100 * seen, cloud, reason)
-
-    def _shares(self, entry: SiteEntry, candidate: Candidate) -> tuple[float, float | None]:
-        """The share of a site with data, and of that the clear share; None without a classification."""
-        lattice = _glance(entry)
-        classes = candidate.classification()
-        whole = Window(0, 0, *lattice.shape)
-        if classes is not None:
-            with open_aligned(classes, lattice, warp=True, categorical=True) as raster:
-                codes, inside = raster.read(whole, (1,))
-            seen = inside & (codes[..., 0] != _NO_DATA)
-            clear = seen & np.isin(codes[..., 0], self._rule.codes)
-            return float(seen.mean()), float(clear.sum() / max(seen.sum(), 1))
-        band = candidate.path
-        if candidate.found is not None:
-            band = candidate.found.bands(self._modalities[0])[0].path
-        with open_aligned(band, lattice, warp=True, absent=float(_NO_DATA)) as raster:
-            numbers, inside = raster.read(whole, (1,))
-        return float((inside & (numbers[..., 0] != _NO_DATA)).mean()), None
+        return Judged(candidate, days, 100 * share, cloud, reason)
 
     def _of_the_same(self, entry: SiteEntry, modality: Modality, chosen: Sequence[Candidate]) -> list[Candidate]:
         """The files of another optical modality, one of each chosen acquisition; none if one lacks it."""
@@ -252,9 +177,13 @@ class Archive:
         """The file of another sensor that covers the site, nearest in date if it has one."""
         judged = []
         for candidate in self._overlapping(entry, modality):
-            days, seen = days_apart(candidate.date, date), 100 * self._covered(entry, candidate)
-            reason = f"more than {self._days} days from the image" if days and abs(days) > self._days else ""
-            judged.append(Judged(candidate, days, seen, None, reason))
+            days = days_apart(candidate.date, date)
+            if days is not None and abs(days) > self._days:
+                judged.append(Judged(candidate, days, 0.0, None, f"more than {self._days} days from the image"))
+                continue
+            # Swaths end inside their rectangle.
+            share = seen(entry, candidate, modality)
+            judged.append(Judged(candidate, days, 100 * share, None, "" if share else "no data on the site"))
         judged.sort(key=lambda j: (bool(j.reason), *j.rank(None), j.candidate.path.name))
         for number, one in enumerate(judged):
             used = number < modality.dates and not one.reason
@@ -265,8 +194,8 @@ class Archive:
 
     def _covering(self, entry: SiteEntry, layer: str, pattern: str, date: str) -> Candidate:
         """The file that covers most of a site; among equals the nearest in date."""
-        found = [c for c in self._candidates((pattern,), None) if self._covered(entry, c) > 0]
-        judged = [Judged(c, days_apart(c.date, date), 100 * self._covered(entry, c), None) for c in found]
+        found = [c for c in self._candidates((pattern,), None) if covered(entry, c) > 0]
+        judged = [Judged(c, days_apart(c.date, date), 100 * covered(entry, c), None) for c in found]
         judged.sort(key=lambda j: (*j.rank(None), j.candidate.path.name))
         if not judged:
             raise InputError(
@@ -278,16 +207,7 @@ class Archive:
         return judged[0].candidate
 
     def _overlapping(self, entry: SiteEntry, modality: Modality) -> list[Candidate]:
-        return [
-            c for c in self._candidates(tuple(self._layers[modality.name]), modality) if self._covered(entry, c) > 0
-        ]
-
-    def _covered(self, entry: SiteEntry, candidate: Candidate) -> float:
-        """The share of a site within the rectangle of a file."""
-        lattice = _glance(entry)
-        site = shapely.box(*lattice.boundingbox.bbox)
-        there = bounds_in(candidate.lattice, str(lattice.crs))
-        return float(site.intersection(shapely.box(*there)).area / site.area) if all(map(math.isfinite, there)) else 0.0
+        return [c for c in self._candidates(tuple(self._layers[modality.name]), modality) if covered(entry, c) > 0]
 
     @functools.cache  # noqa: B019  # an archive lives as long as its preparation
     def _candidates(self, patterns: tuple[str, ...], modality: Modality | None) -> list[Candidate]:
@@ -326,33 +246,3 @@ class Archive:
 
     def _short(self, path: pathlib.Path) -> str:
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)
-
-
-def _glance(entry: SiteEntry) -> GeoBox:
-    """A lattice over a site, for judging files; in the UTM zone of its middle."""
-    assert entry.ground is not None
-    crs = zone_crs(entry.ground)
-    left, bottom, right, top = bounds_of(entry.ground, crs)
-    rows, cols = (max(1, math.ceil(length / _GLANCE)) for length in (top - bottom, right - left))
-    corner = (_GLANCE * math.floor(left / _GLANCE), _GLANCE * math.ceil(top / _GLANCE))
-    return make_lattice(crs, *corner, _GLANCE, rows, cols)
-
-
-def _without_reprocessed(judged: Sequence[Judged]) -> list[Judged]:
-    """Of products of one tile and sensing time, only the one of the latest processing is usable."""
-    latest: dict[tuple[str, str], tuple[float, str]] = {}
-    known = {}
-    for number, one in enumerate(judged):
-        if one.candidate.found is not None and "T" in one.candidate.date:
-            name = one.candidate.found.id
-            product = raster_identity(pathlib.Path(name), {})
-            key, version = (product.tile, one.candidate.date), (product.baseline or 0.0, name)
-            known[number] = key, version
-            latest[key] = max(latest.get(key, version), version)
-    older = {number for number, (key, version) in known.items() if key[0] and latest[key] != version}
-    return [
-        dataclasses.replace(one, reason=one.reason or "another product is a later processing of it")
-        if number in older
-        else one
-        for number, one in enumerate(judged)
-    ]

@@ -11,8 +11,9 @@ import shapely
 from jointseg_jax.data.prepare.site_names import check_names
 from jointseg_jax.data.prepare.sources import SiteEntry, check_split
 from jointseg_jax.errors import InputError
-from jointseg_jax.geo.reproject import CHORD, reproject
+from jointseg_jax.geo.reproject import reproject
 from jointseg_jax.geo.vectors import read_layers
+from jointseg_jax.rasters.metric import utm_zone
 from jointseg_jax.sources.dates import DATE_FORMS, iso_moment
 
 
@@ -80,11 +81,7 @@ def _ground(shape: shapely.Geometry | None, row: dict[Any, Any], side: float, wh
 def zone_crs(ground: shapely.Geometry) -> str:
     """The UTM zone, `EPSG:n`, of the middle of polygons or of a point in degrees; raises `InputError` beyond UTM."""
     lon, lat = ground.centroid.x, ground.centroid.y
-    if not (-180 <= lon <= 180 and -80 <= lat <= 84):
+    zone = utm_zone(lon, lat)
+    if zone is None:
         raise InputError(f"a site lies at {lon:.4f}, {lat:.4f}, outside the area that UTM covers: remove it")
-    return f"EPSG:{(32600 if lat >= 0 else 32700) + min(int((lon + 180) // 6) + 1, 60)}"
-
-
-def bounds_of(ground: shapely.Geometry, crs: str) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top of polygons in degrees, in a CRS; infinite where that is not defined."""
-    return tuple(float(v) for v in reproject(ground, 4326, crs, CHORD / 111_320).bounds)  # type: ignore[return-value]
+    return zone

@@ -1,0 +1,140 @@
+"""A file of an archive that may serve a site, and how much of the site it shows."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from jointseg_jax.data.prepare.archive.sites import zone_crs
+from jointseg_jax.data.prepare.sources import SiteEntry
+from jointseg_jax.geo.reproject import bounds_of
+from jointseg_jax.rasters.aligned import open_aligned
+from jointseg_jax.rasters.clouds import ClearRule
+from jointseg_jax.rasters.contract import Modality
+from jointseg_jax.rasters.lattice import Window, make_lattice
+from jointseg_jax.rasters.radiometry.product_metadata import raster_identity
+from jointseg_jax.rasters.raster_files import classification_of
+from jointseg_jax.rasters.warped import bounds_in
+from jointseg_jax.sources.acquisition import Acquisition
+
+_GLANCE = 20.0  # metres of the pixels that a file is judged by
+_NO_DATA = 0  # of products and of the scene classification
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A file of the archive.
+
+    Attributes:
+        path: as found.
+        lattice: of its first band.
+        date: see `dates.iso_moment`; empty if unknown.
+        cloud: per cent of the whole file; None if unknown.
+        found: the acquisition, if it is a product or a folder with one file per band.
+    """
+
+    path: pathlib.Path
+    lattice: GeoBox
+    date: str
+    cloud: float | None
+    found: Acquisition | None
+
+    def classification(self) -> pathlib.Path | None:
+        """Its scene classification."""
+        return classification_of(self.path) if self.found is None else self.found.classification()
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A candidate for a site.
+
+    Attributes:
+        candidate: the file.
+        days: from the image to it; None if either date is unknown.
+        seen: per cent of the site with data.
+        cloud: per cent of that ground that is not clear; of the whole file without a classification; None if unknown.
+        reason: why it cannot be used; empty if it can.
+    """
+
+    candidate: Candidate
+    days: int | None
+    seen: float
+    cloud: float | None
+    reason: str = ""
+
+    def rank(self, crs: CRS | None) -> tuple[float, ...]:
+        """Less is better: the most ground in whole per cent, the least cloud, the nearest date; `crs` is preferred."""
+        return (
+            0 if crs is None or self.candidate.lattice.crs == crs else 1,
+            -math.floor(self.seen),
+            math.inf if self.cloud is None else round(self.cloud),
+            math.inf if self.days is None else abs(self.days),
+        )
+
+
+def covered(entry: SiteEntry, candidate: Candidate) -> float:
+    """The share of a site within the rectangle of a file."""
+    lattice = _glance(entry)
+    site = shapely.box(*lattice.boundingbox.bbox)
+    there = bounds_in(candidate.lattice, str(lattice.crs))
+    return float(site.intersection(shapely.box(*there)).area / site.area) if all(map(math.isfinite, there)) else 0.0
+
+
+def seen(entry: SiteEntry, candidate: Candidate, modality: Modality) -> float:
+    """The share of a site where a file has data, in the first band of a modality."""
+    optical = modality.units == "reflectance"
+    band = candidate.path if candidate.found is None else candidate.found.bands(modality)[0].path
+    lattice = _glance(entry)
+    with open_aligned(band, lattice, warp=True, absent=float(_NO_DATA) if optical else None) as raster:
+        numbers, inside = raster.read(Window(0, 0, *lattice.shape), (1,))
+    return float((inside & (numbers[..., 0] != _NO_DATA) if optical else inside).mean())
+
+
+def seen_and_clear(
+    entry: SiteEntry, candidate: Candidate, modality: Modality, rule: ClearRule
+) -> tuple[float, float | None]:
+    """The share of a site with data, and of that the clear share; None without a classification."""
+    classes = candidate.classification()
+    if classes is None:
+        return seen(entry, candidate, modality), None
+    lattice = _glance(entry)
+    with open_aligned(classes, lattice, warp=True, categorical=True) as raster:
+        codes, inside = raster.read(Window(0, 0, *lattice.shape), (1,))
+    known = inside & (codes[..., 0] != _NO_DATA)
+    clear = known & np.isin(codes[..., 0], rule.codes)
+    return float(known.mean()), float(clear.sum() / max(known.sum(), 1))
+
+
+def _glance(entry: SiteEntry) -> GeoBox:
+    """A lattice over a site, for judging files; in the UTM zone of its middle."""
+    assert entry.ground is not None
+    crs = zone_crs(entry.ground)
+    left, bottom, right, top = bounds_of(entry.ground, crs)
+    rows, cols = (max(1, math.ceil(length / _GLANCE)) for length in (top - bottom, right - left))
+    corner = (_GLANCE * math.floor(left / _GLANCE), _GLANCE * math.ceil(top / _GLANCE))
+    return make_lattice(crs, *corner, _GLANCE, rows, cols)
+
+
+def without_reprocessed(judged: Sequence[Judged]) -> list[Judged]:
+    """Of products of one tile and sensing time, only the one of the latest processing is usable."""
+    latest: dict[tuple[str, str], tuple[float, str]] = {}
+    known = {}
+    for number, one in enumerate(judged):
+        if one.candidate.found is not None and "T" in one.candidate.date:
+            name = one.candidate.found.id
+            product = raster_identity(pathlib.Path(name), {})
+            key, version = (product.tile, one.candidate.date), (product.baseline or 0.0, name)
+            known[number] = key, version
+            latest[key] = max(latest.get(key, version), version)
+    older = {number for number, (key, version) in known.items() if key[0] and latest[key] != version}
+    return [
+        dataclasses.replace(one, reason=one.reason or "another product is a later processing of it")
+        if number in older
+        else one
+        for number, one in enumerate(judged)
+    ]
