@@ -148,7 +148,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.label.completeness.least": real(0, 1),
     "dataset.simulate.enabled": Switch(),
     "dataset.simulate.mtf": Many(real(above=0, below=1)),
-    "dataset.simulate.snr": Many(real(above=0, infinite=True)),
+    "dataset.simulate.snr": Many(real(above=0)),
     "dataset.simulate.dates": whole(1, 100),
     "dataset.simulate.shift": real(0, 10, unit="10 m pixels"),
     "dataset.simulate.kernel": Choice(("gaussian", "box")),

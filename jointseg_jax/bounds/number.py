@@ -62,7 +62,6 @@ class Number(Kind):
         above, below: exclusive bounds.
         multiple: the value must be a multiple of this; 0 for no such rule.
         also: valid values outside the range.
-        infinite: infinity is valid.
         unit: name of the unit, for messages.
         optional: see `Kind`.
     """
@@ -74,7 +73,6 @@ class Number(Kind):
     below: float | None = None
     multiple: int = 0
     also: tuple[int, ...] = ()
-    infinite: bool = False
     unit: str = ""
     optional: bool = False
 
@@ -109,7 +107,7 @@ class Number(Kind):
         is_number = isinstance(value, numbers.Integral if self.whole else numbers.Real)
         if not is_number or isinstance(value, bool):
             return f"must be {self.wanted()}"
-        if value in self.also or (self.infinite and value == math.inf):
+        if value in self.also:
             return ""
         # A whole number may be too long for a float.
         if not self.whole and not math.isfinite(value):
