@@ -12,6 +12,7 @@ from jointseg_jax.data.prepare.report.content import signatures
 from jointseg_jax.data.prepare.splits import CODES, SPLITS
 from jointseg_jax.geo.reproject import transformer
 from jointseg_jax.geo.shared_ground import TOUCHING, near, outline
+from jointseg_jax.rasters.blocks import repeat_pixels
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_window
@@ -63,7 +64,7 @@ def look_at(data: Dataset, site: Site) -> SiteFindings:
             read_window(handles.get(str(data.root / site.image)), fine)[0],
             scene.image.read(fine, handles)[1],
         )
-        fine_code = np.kron(code, np.ones((FINE_FACTOR, FINE_FACTOR), np.uint8))
+        fine_code = repeat_pixels(code, FINE_FACTOR)
         for split, number in CODES.items():
             there = label[fine_code == number]
             classes[split] += [(there == 0).sum(), (there == 1).sum(), (there == IGNORE).sum()]
