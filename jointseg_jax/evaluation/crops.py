@@ -10,7 +10,7 @@ from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.dataset import Dataset
 from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation.panels import FALSE_COLOUR, FOUND_COLOUR, MISSED_COLOUR, OTHER_COLOUR, errors
+from jointseg_jax.evaluation.panels import errors, legend
 from jointseg_jax.evaluation.report import CROPS
 from jointseg_jax.evaluation.runs import RESULT, Run, Study
 from jointseg_jax.mapping.predictor.halo import halo_for
@@ -104,16 +104,7 @@ def _picture(found: Study, fold: str, rows: Mapping[str, Run], say: Callable[[st
         f"labels; seed {next(iter(rows.values())).seed}; F1 over all of the scene"
     )
     name = mapped[shown].data.contract.label
-    legend = [
-        (drawing.IMPERVIOUS_COLOUR, f"{name} (label)"),
-        (drawing.PERVIOUS_COLOUR, "other (label)"),
-        (FOUND_COLOUR, f"{name}, found"),
-        (MISSED_COLOUR, "missed"),
-        (FALSE_COLOUR, "false"),
-        (OTHER_COLOUR, "other, right"),
-        (drawing.NODATA_COLOUR, "not judged"),
-    ]
-    return drawing.framed(grid, about, legend)
+    return drawing.framed(grid, about, legend(name))
 
 
 def mixed_crops(data: Dataset, split: str) -> list[Crop]:

@@ -21,6 +21,19 @@ FOUND_COLOUR, OTHER_COLOUR = (90, 90, 90), (245, 245, 245)  # of classes 1 and 0
 MISSED_COLOUR, FALSE_COLOUR = (31, 119, 180), (255, 127, 14)
 
 
+def legend(label: str) -> list[tuple[tuple[int, int, int], str]]:
+    """Colours and meanings of labels, maps and errors; `label` names class 1."""
+    return [
+        (drawing.IMPERVIOUS_COLOUR, label),
+        (drawing.PERVIOUS_COLOUR, "other"),
+        (FOUND_COLOUR, f"{label}, found"),
+        (MISSED_COLOUR, "missed"),
+        (FALSE_COLOUR, "false"),
+        (OTHER_COLOUR, "other, right"),
+        (drawing.NODATA_COLOUR, "unknown"),
+    ]
+
+
 class Panels:
     """Keeps the most mixed crops of a site and draws them: input, stages, target, label, map, errors."""
 
@@ -57,7 +70,9 @@ class Panels:
             titles = [title for title, _ in cells]
             rows.append([rgb for _, rgb in cells])
         handles.close()
-        drawing.save_png(path, drawing.panels(rows, titles))
+        head = f"{self._site.name}: the {len(rows)} most mixed crops of {10 * self._kept[0][1].height} m"
+        colours = legend(scene.contract.label)
+        drawing.save_png(path, drawing.framed(drawing.panels(rows, titles), head, colours))
 
     def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
         fine = window.scale(FINE_FACTOR)
@@ -88,7 +103,7 @@ class Panels:
         cells.append(("target 1 m", drawing.stretch(target, limits, target_valid)))
         cells.append((f"label: {scene.contract.label}", drawing.colour_classes(label)))
         cells.append(("map", drawing.colour_classes(mapped)))
-        cells.append(("missed / false", errors(mapped, label)))
+        cells.append(("errors", errors(mapped, label)))
         return cells
 
 
