@@ -20,8 +20,8 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from jointseg_jax import cli
-from jointseg_jax.data.prepare.image_units import fit_lines
-from jointseg_jax.data.prepare.structure import compare
+from jointseg_jax.data.prepare.site.image_units import fit_lines
+from jointseg_jax.data.prepare.site.structure import compare
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.opening import open_raster

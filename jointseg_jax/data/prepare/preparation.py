@@ -18,8 +18,8 @@ from jointseg_jax.data.prepare.archive.choose import Archive
 from jointseg_jax.data.prepare.archive.sites import read_sites
 from jointseg_jax.data.prepare.patch_index import patch_index
 from jointseg_jax.data.prepare.recipe import Recipe, cloud_names, make_recipe
+from jointseg_jax.data.prepare.site.lattice import site_lattice
 from jointseg_jax.data.prepare.site_folders import SiteFolders
-from jointseg_jax.data.prepare.site_lattice import site_lattice
 from jointseg_jax.data.prepare.site_work import RUN, WRITTEN, SitePlan, SiteWork
 from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.data.site_record import RECORD

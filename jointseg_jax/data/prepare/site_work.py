@@ -13,8 +13,8 @@ from jointseg_jax.data.dataset import DESCRIPTION, INDEX, SITES, Site
 from jointseg_jax.data.prepare import ground
 from jointseg_jax.data.prepare.ground import Ground
 from jointseg_jax.data.prepare.recipe import Recipe
+from jointseg_jax.data.prepare.site.rasters import prepare_site, write_split
 from jointseg_jax.data.prepare.site_folders import SiteFolders
-from jointseg_jax.data.prepare.site_rasters import prepare_site, write_split
 from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError, StorageError
 from jointseg_jax.storage import folders

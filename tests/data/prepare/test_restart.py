@@ -74,7 +74,7 @@ def killed(*args, **kwargs):
 @pytest.mark.parametrize(
     "where",
     [
-        "jointseg_jax.data.prepare.site_rasters.image_units",  # in the middle of a site
+        "jointseg_jax.data.prepare.site.rasters.image_units",  # in the middle of a site
         "jointseg_jax.data.prepare.preparation.patch_index",  # all sites are done
         "jointseg_jax.data.site_record.keep",  # before the record of a site
         "jointseg_jax.data.prepare.site_folders.SiteFolders._swap",

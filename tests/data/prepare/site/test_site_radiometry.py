@@ -5,8 +5,8 @@ import pytest
 import rasterio
 import toy
 
-from jointseg_jax.data.prepare import site_fine
 from jointseg_jax.data.prepare.preparation import prepare
+from jointseg_jax.data.prepare.site import fine
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
@@ -37,7 +37,7 @@ def test_an_image_of_other_ground_is_refused(own):
     ],
 )
 def test_the_images_bands_go_by_colour_where_it_tells(names, order):
-    assert site_fine.image_band_positions(names, ("B04", "B03", "B02")) == order
+    assert fine.image_band_positions(names, ("B04", "B03", "B02")) == order
 
 
 def test_an_image_of_blue_green_red_is_the_same_image(one):

@@ -8,10 +8,10 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Site
 from jointseg_jax.data.prepare import splits
-from jointseg_jax.data.prepare.image_units import ImageUnits, image_units
 from jointseg_jax.data.prepare.recipe import Recipe
-from jointseg_jax.data.prepare.site_layers import write_layers
-from jointseg_jax.data.prepare.site_placed import in_words, place_image, place_label, stored_image
+from jointseg_jax.data.prepare.site.image_units import ImageUnits, image_units
+from jointseg_jax.data.prepare.site.layers import write_layers
+from jointseg_jax.data.prepare.site.placed import in_words, place_image, place_label, stored_image
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.rasters.writer import Layout, write_raster

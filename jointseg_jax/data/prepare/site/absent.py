@@ -6,7 +6,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data.prepare.recipe import Recipe, strips
-from jointseg_jax.data.prepare.site_fine import ImageFile
+from jointseg_jax.data.prepare.site.fine import ImageFile
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import refine
 from jointseg_jax.rasters.writer import Layout, raster_writer

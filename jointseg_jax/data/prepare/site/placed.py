@@ -11,17 +11,17 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data.dataset import Registration
-from jointseg_jax.data.prepare import registration
 from jointseg_jax.data.prepare.recipe import Recipe
-from jointseg_jax.data.prepare.site_absent import write_absent_image, write_absent_label
-from jointseg_jax.data.prepare.site_fine import ImageFile, write_image, write_label
+from jointseg_jax.data.prepare.site import registration
+from jointseg_jax.data.prepare.site.absent import write_absent_image, write_absent_label
+from jointseg_jax.data.prepare.site.fine import ImageFile, write_image, write_label
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.rasters.scene import ImageLayer
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelFile:
-    """The written label: counts and notes as `site_fine.write_label` gives them, and how it lies on the image."""
+    """The written label: counts and notes as `fine.write_label` gives them, and how it lies on the image."""
 
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ def place_label(
         path: target.
         image: the prepared image, as stored; None without one.
         image_lies: see `place_image`.
-        scratch: see `site_fine.write_label`.
+        scratch: see `fine.write_label`.
     """
     if source.label is None and not source.vectors:
         write_absent_label(lattice, path)

@@ -5,9 +5,9 @@ import pytest
 import toy
 from scipy import ndimage, spatial
 
-from jointseg_jax.data.prepare.image_units import fit_lines
 from jointseg_jax.data.prepare.preparation import prepare
-from jointseg_jax.data.prepare.structure import compare
+from jointseg_jax.data.prepare.site.image_units import fit_lines
+from jointseg_jax.data.prepare.site.structure import compare
 from jointseg_jax.errors import InputError
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from scipy import stats
 
-from jointseg_jax.data.prepare import structure
 from jointseg_jax.data.prepare.recipe import Recipe, strips
+from jointseg_jax.data.prepare.site import structure
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR

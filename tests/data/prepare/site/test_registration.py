@@ -9,7 +9,7 @@ import toy
 
 from jointseg_jax.data import site_record
 from jointseg_jax.data.prepare.preparation import prepare
-from jointseg_jax.data.prepare.registration import find_shift
+from jointseg_jax.data.prepare.site.registration import find_shift
 from jointseg_jax.data.sensor import Sensor
 from jointseg_jax.rasters.blocks import block_mean
 

@@ -1,0 +1,1 @@
+"""Prepares one site: its rasters on one lattice, in one radiometry, registered, with one label."""
