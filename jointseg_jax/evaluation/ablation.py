@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from jointseg_jax import cli
 from jointseg_jax.bounds.number import whole
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import crops, robustness
-from jointseg_jax.evaluation.runs import STUDY, Run, Study
+from jointseg_jax.evaluation.study import crops, robustness
+from jointseg_jax.evaluation.study.runs import STUDY, Run, Study
 
 
 def _chosen(given: str, known: Sequence[str], flag: str) -> list[str]:

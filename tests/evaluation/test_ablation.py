@@ -8,7 +8,8 @@ import pytest
 import toy
 
 from configs.ablations import Row
-from jointseg_jax.evaluation import ablation, runs
+from jointseg_jax.evaluation import ablation
+from jointseg_jax.evaluation.study import runs
 
 TESTS = pathlib.Path(__file__).parents[1]
 CONFIG = """

@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import report
-from jointseg_jax.evaluation.curves import curve_of
-from jointseg_jax.evaluation.programs import COST, Programs
+from jointseg_jax.evaluation.study import report
+from jointseg_jax.evaluation.study.curves import curve_of
+from jointseg_jax.evaluation.study.programs import COST, Programs
 from jointseg_jax.storage.files import read_json, write_json
 
 RESULT = "result.json"  # of a finished run

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax.evaluation import study
+from jointseg_jax.evaluation.study import statistics
 
 PICTURE = "curves.png"
 Results = Sequence[Mapping[str, Any]]
@@ -44,7 +44,7 @@ def best_within(curve: Sequence[Sequence[float]], seconds: float) -> float | Non
     return max((f1 for _, at, f1 in curve if at <= seconds + 0.05), default=None)
 
 
-def at_equal_seconds(results: Results, row: str, reference: str) -> study.Difference | None:
+def at_equal_seconds(results: Results, row: str, reference: str) -> statistics.Difference | None:
     """The paired difference of validation F1 after the CPU seconds of the faster of two rows."""
     runs: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
     for result in results:
@@ -56,7 +56,7 @@ def at_equal_seconds(results: Results, row: str, reference: str) -> study.Differ
         for name, result in pair.items():
             f1 = best_within(result["curve"], seconds)
             reached.append({"row": name, "fold": fold, "seed": seed, "validation_f1": f1})
-    return study.difference(reached, row, reference, "validation_f1")
+    return statistics.difference(reached, row, reference, "validation_f1")
 
 
 def table(results: Results, names: Sequence[str], reference: str) -> str:
@@ -73,10 +73,10 @@ def table(results: Results, names: Sequence[str], reference: str) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for name in names:
-        steps = study.difference(ends, name, reference, "validation_f1")
+        steps = statistics.difference(ends, name, reference, "validation_f1")
         seconds = at_equal_seconds(results, name, reference)
         if name != reference and steps and seconds:
-            cells = [cell for d in (steps, seconds) for cell in (study.shown(d), f"{d.ahead} of {d.folds}")]
+            cells = [cell for d in (steps, seconds) for cell in (statistics.shown(d), f"{d.ahead} of {d.folds}")]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -110,7 +110,10 @@ def mean_curve(results: Results, row: str) -> tuple[np.ndarray, np.ndarray, np.n
     curves = [{**r, "points": {p[0]: p[1:] for p in r["curve"]}} for r in results if r["row"] == row and r.get("curve")]
     shared = sorted(set.intersection(*(set(c["points"]) for c in curves))) if curves else []
     seconds, f1 = (
-        [study.mean([{**c, "value": c["points"][step][part]} for c in curves], row, "value") or 0.0 for step in shared]
+        [
+            statistics.mean([{**c, "value": c["points"][step][part]} for c in curves], row, "value") or 0.0
+            for step in shared
+        ]
         for part in (0, 1)
     )
     return np.array(shared), np.array(seconds), np.array(f1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import crops
+from jointseg_jax.evaluation.study import crops
 from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.reader import Handles
 

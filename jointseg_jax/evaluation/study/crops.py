@@ -11,8 +11,8 @@ from jointseg_jax.data.dataset import Dataset
 from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.panels import errors, legend
-from jointseg_jax.evaluation.report import CROPS
-from jointseg_jax.evaluation.runs import RESULT, Run, Study
+from jointseg_jax.evaluation.study.report import CROPS
+from jointseg_jax.evaluation.study.runs import RESULT, Run, Study
 from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Tile

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jointseg_jax.evaluation import curves, study
+from jointseg_jax.evaluation.study import curves, statistics
 from jointseg_jax.storage.files import write_text
 
 REPORT, PICTURE = "report.md", "pareto.png"
@@ -32,16 +32,16 @@ def write_report(results: Results, folder: pathlib.Path) -> None:
         results: records of `runs.result_of`.
         folder: receives the files.
     """
-    names = study.rows_of(results)
+    names = statistics.rows_of(results)
     parts = ["# Study", _extent(results), _table(results, names)]
-    for reference in study.REFERENCES:
+    for reference in statistics.REFERENCES:
         if reference in names and len(names) > 1:
             parts.append(_differences(results, names, reference))
     if {"bilinear", "fine"} <= set(names):
         parts.append(_bounds(results, names))
     curved = [name for name in names if any(r.get("curve") for r in results if r["row"] == name)]
     if curved:
-        parts += [curves.table(results, curved, r) for r in study.REFERENCES if r in curved and len(curved) > 1]
+        parts += [curves.table(results, curved, r) for r in statistics.REFERENCES if r in curved and len(curved) > 1]
         parts.append(f"![validation F1 against steps and CPU minutes]({curves.PICTURE})")
         curves.draw(results, curved, folder / curves.PICTURE)
     parts.append(f"![F1 against cost]({PICTURE})")
@@ -73,14 +73,14 @@ def _table(results: Results, names: Sequence[str]) -> str:
     for name in names:
         cells = [name, str(sum(r["row"] == name for r in results))]
         for key, (_, decimals) in _FIGURES.items():
-            cell = _number(study.mean(results, name, key), decimals)
+            cell = _number(statistics.mean(results, name, key), decimals)
             if key.startswith("psnr") and cell:
-                cell += f" ({_number(study.mean(results, name, key.replace('psnr', 'psnr_bicubic')), decimals)})"
+                cell += f" ({_number(statistics.mean(results, name, key.replace('psnr', 'psnr_bicubic')), decimals)})"
             cells.append(cell)
-        cells.append(f"{study.mean(results, name, 'parameters') or 0:,.0f}")
+        cells.append(f"{statistics.mean(results, name, 'parameters') or 0:,.0f}")
         cells += [
-            _number(1e-6 * (study.mean(results, name, "flops") or 0), 2),
-            _number(study.mean(results, name, "seconds"), 0),
+            _number(1e-6 * (statistics.mean(results, name, "flops") or 0), 2),
+            _number(statistics.mean(results, name, "seconds"), 0),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -97,17 +97,17 @@ def _differences(results: Results, names: Sequence[str], reference: str) -> str:
     ]
     for name in names:
         found, best, precision = (
-            study.difference(results, name, reference, key) for key in ("f1", "f1_best", "average_precision")
+            statistics.difference(results, name, reference, key) for key in ("f1", "f1_best", "average_precision")
         )
         if found is None or name == reference:
             continue
         apart = ("yes" if found.low > 0 or found.high < 0 else "no") if found.folds > 1 else ""
         cells = [
-            study.shown(found),
+            statistics.shown(found),
             f"{found.ahead} of {found.folds}",
             apart,
-            study.shown(best),
-            study.shown(precision),
+            statistics.shown(best),
+            statistics.shown(precision),
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -116,10 +116,10 @@ def _differences(results: Results, names: Sequence[str], reference: str) -> str:
 def _bounds(results: Results, names: Sequence[str]) -> str:
     """How much of the way from bilinear to the true image each row goes, on the folds and seeds that it shares."""
     keys = ("f1", "average_precision")
-    whole = {key: study.difference(results, "fine", "bilinear", key) for key in keys}
+    whole = {key: statistics.difference(results, "fine", "bilinear", key) for key in keys}
 
     def share(name: str, key: str) -> str:
-        gained, way = study.difference(results, name, "bilinear", key), whole[key]
+        gained, way = statistics.difference(results, name, "bilinear", key), whole[key]
         return f"{gained.mean / way.mean:.0%}" if gained and way and way.mean > 0 else ""
 
     lines = [
@@ -149,7 +149,7 @@ def _draw(results: Results, names: Sequence[str], path: pathlib.Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for number, name in enumerate(names):
-        cost, f1 = study.mean(results, name, "flops"), study.mean(results, name, "f1")
+        cost, f1 = statistics.mean(results, name, "flops"), statistics.mean(results, name, "f1")
         if cost is not None and f1 is not None:
             shape = "os^D"[number // 10 % 4]
             axes.scatter(cost / 1e6, f1, s=48, color=f"C{number % 10}", marker=shape, label=name)

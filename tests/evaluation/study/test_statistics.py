@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jointseg_jax.evaluation import curves, report, study
+from jointseg_jax.evaluation.study import curves, report, statistics
 
 FOLDS = {"a": 0.60, "b": 0.70, "c": 0.50}
 GAIN = {"a": 0.02, "b": 0.05, "c": 0.03}
@@ -31,7 +31,7 @@ def results():
 
 def test_differences_are_paired(results):
     """Scenes differ by 0.2, seeds by 0.02; the difference of the rows is seen through both."""
-    found = study.difference(results, "joint", "bilinear", "f1")
+    found = statistics.difference(results, "joint", "bilinear", "f1")
     gains = list(GAIN.values())
     assert found.mean == pytest.approx(np.mean(gains))
     expected = stats.t.interval(0.95, 2, np.mean(gains), stats.sem(gains))
@@ -41,16 +41,16 @@ def test_differences_are_paired(results):
 
 def test_only_what_both_rows_have_is_compared(results):
     """`fine` has one seed: the other seed of bilinear does not enter."""
-    found = study.difference(results, "fine", "bilinear", "f1")
+    found = statistics.difference(results, "fine", "bilinear", "f1")
     assert found.mean == pytest.approx(0.1 - 0.01)
-    assert study.difference(results, "joint", "capacity", "f1") is None
+    assert statistics.difference(results, "joint", "capacity", "f1") is None
     alone = [r for r in results if r["fold"] == "a"]
-    assert math.isnan(study.difference(alone, "joint", "bilinear", "f1").low)
+    assert math.isnan(statistics.difference(alone, "joint", "bilinear", "f1").low)
 
 
 def test_means_weigh_folds_equally(results):
     results.append(result("bilinear", "a", 2, 0.60))
-    assert study.mean(results, "bilinear", "f1") == pytest.approx(np.mean(list(FOLDS.values())))
+    assert statistics.mean(results, "bilinear", "f1") == pytest.approx(np.mean(list(FOLDS.values())))
 
 
 def test_the_report_has_all_of_it(results, tmp_path):

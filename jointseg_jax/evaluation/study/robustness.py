@@ -13,8 +13,8 @@ from typing import Any
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.sensor import Sensor
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import study
-from jointseg_jax.evaluation.runs import RESULT, TILE, Run, Study, attribute, scores
+from jointseg_jax.evaluation.study import statistics
+from jointseg_jax.evaluation.study.runs import RESULT, TILE, Run, Study, attribute, scores
 from jointseg_jax.storage.files import read_json, write_json, write_text
 
 RECORDS, REPORT = "robustness.json", "robustness.md"
@@ -173,17 +173,19 @@ def _key(record: Mapping[str, Any]) -> tuple[str, str, int, str]:
 
 def text(records: Sequence[Mapping[str, Any]]) -> str:
     """The report: the change of F1 under every condition, and what remains of the lead over the first reference."""
-    names = study.rows_of([r for r in records if r["condition"] == NOMINAL])
+    names = statistics.rows_of([r for r in records if r["condition"] == NOMINAL])
     conditions = [name for name in CONDITIONS if any(r["condition"] == name for r in records)]
     parts = ["# Robustness", _about(records), "## Change of F1 from the nominal sensor"]
     lines = ["| row | " + " | ".join(["nominal F1", *conditions[1:]]) + " |", "|" + " --- |" * (len(conditions) + 1)]
     for name in names:
         # Conditions take the place of rows: they are paired within a fold and seed in the same way.
         own = [{**r, "row": r["condition"]} for r in records if r["row"] == name]
-        changes = [study.shown(study.difference(own, condition, NOMINAL, "f1")) for condition in conditions[1:]]
-        lines.append(f"| {name} | " + " | ".join([f"{study.mean(own, NOMINAL, 'f1'):.3f}", *changes]) + " |")
+        changes = [
+            statistics.shown(statistics.difference(own, condition, NOMINAL, "f1")) for condition in conditions[1:]
+        ]
+        lines.append(f"| {name} | " + " | ".join([f"{statistics.mean(own, NOMINAL, 'f1'):.3f}", *changes]) + " |")
     parts.append("\n".join(lines))
-    for reference in study.REFERENCES:
+    for reference in statistics.REFERENCES:
         if reference not in names or len(names) < 2:
             continue
         parts.append(f"## F1 against {reference} under the same condition")
@@ -191,7 +193,7 @@ def text(records: Sequence[Mapping[str, Any]]) -> str:
         for name in names:
             if name != reference:
                 seen = [[r for r in records if r["condition"] == condition] for condition in conditions]
-                leads = [study.shown(study.difference(found, name, reference, "f1")) for found in seen]
+                leads = [statistics.shown(statistics.difference(found, name, reference, "f1")) for found in seen]
                 lines.append(f"| {name} | " + " | ".join(leads) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from jointseg_jax.data.sensor import Sensor
-from jointseg_jax.evaluation import ablation, robustness
-from jointseg_jax.evaluation.runs import Run
+from jointseg_jax.evaluation import ablation
+from jointseg_jax.evaluation.study import robustness
+from jointseg_jax.evaluation.study.runs import Run
 
 ROWS = """
 from configs.ablations import Row
