@@ -191,6 +191,9 @@ def loss() -> ConfigDict:
     config.cross_entropy = 1.0
     config.dice = 1.0
     config.class_balance = 0.0  # weights share ** -power of the classes in the cross-entropy; 0.5 is usual
+    # True share of impervious ground, of labels that miss some of it and show no other: where they show none is then
+    # unknown (positive-unlabelled). 0: the labels are complete.
+    config.prior = 0.0
     config.boundary = 0.0
     config.boundary_reach = 3  # 1 m pixels on either side of an edge
     config.affinity = 0.0  # DSRL's feature affinity between SR branch and segmenter

@@ -26,6 +26,10 @@ def weighted_cross_entropy(logits, label, weights):
     return basic.cross_entropy(logits, label, normalise(optional.class_weight_map(label, weights)))
 
 
+def positive_unlabelled(logits, label, completeness):
+    return optional.positive_unlabelled(logits, label, normalise(basic.labelled(label)), completeness)
+
+
 def feature_affinity(features_a, features_b, valid, grid):
     return optional.feature_affinity(
         features_a, features_b, valid, grid, normalise(optional.affinity_pairs(valid, grid))

@@ -49,6 +49,7 @@ EXPERIMENT: Mapping[str, Kind] = {
     "loss.cross_entropy": _WEIGHT,
     "loss.dice": _WEIGHT,
     "loss.class_balance": real(0, 10),
+    "loss.prior": real(0, below=1),
     "loss.boundary": _WEIGHT,
     "loss.boundary_reach": whole(1, 1000, unit="1 m pixels"),
     "loss.affinity": _WEIGHT,

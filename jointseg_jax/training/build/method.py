@@ -17,16 +17,17 @@ from jointseg_jax.training.losses.optional import class_weights
 from jointseg_jax.training.method import Method
 
 
-def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) -> Objective:
+def build_objective(config: Any, model: JointSeg, label_share: Sequence[float], pieces: int = 1) -> Objective:
     """The joint objective that `config.loss` describes.
 
     Args:
         config: `config.loss`.
         model: the network.
         label_share: of each class among the labelled pixels of the training patches.
+        pieces: of a batch, `optimizer.accumulate`.
 
     Raises:
-        InputError: the config contradicts itself or the network.
+        InputError: the config contradicts itself, the network or the labels.
     """
     count = len(model.spacings)
     stages = tuple(float(w) for w in config.stages)
@@ -61,6 +62,7 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
         cross_entropy=config.cross_entropy,
         dice=config.dice,
         class_weights=weights,
+        completeness=_completeness(config, label_share[-1], pieces),
         boundary=config.boundary,
         boundary_reach=config.boundary_reach,
         affinity=config.affinity,
@@ -70,6 +72,40 @@ def build_objective(config: Any, model: JointSeg, label_share: Sequence[float]) 
         segmentation_start=config.segmentation_start,
         segmentation_ramp=config.segmentation_ramp,
     )
+
+
+def _completeness(config: Any, shown: float, pieces: int) -> float:
+    """The share of the impervious ground that is labelled so; 1 for complete labels.
+
+    Args:
+        config: `config.loss`.
+        shown: share of impervious ground in the labels.
+        pieces: of a batch.
+
+    Raises:
+        InputError: the labels cannot miss any of it, or the loss is not to be had with the other settings.
+    """
+    prior = config.get("prior", 0.0)  # configs of earlier versions have none
+    if not prior:
+        return 1.0
+    if not 0 < shown < prior:
+        raise InputError(
+            f"loss.prior is {prior:g}, but the labels show {shown:.4g} of the ground as impervious: the prior "
+            "is the true share, and labels that miss some show less; with complete labels set loss.prior to 0"
+        )
+    complete = [name for name in ("dice", "boundary", "class_balance") if config[name]]
+    if complete or not config.cross_entropy:
+        change = f"set {' and '.join(f'loss.{name}' for name in complete)} to 0" if complete else "give it a weight"
+        raise InputError(
+            "loss.prior makes loss.cross_entropy the only loss of segmentation, as the others take every absence for "
+            f"pervious ground: {change}"
+        )
+    if pieces > 1:
+        raise InputError(
+            f"loss.prior needs the risk of the whole batch, but optimizer.accumulate splits it into {pieces}: set one "
+            "of them to its default, 0 or 1"
+        )
+    return shown / prior
 
 
 def build_adversarial(
@@ -179,7 +215,7 @@ def build_method(config: Any, model: JointSeg, patch: int, label_share: Sequence
     check_frozen(frozen, jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
     return Method(
         model=model,
-        objective=build_objective(config.loss, model, label_share),
+        objective=build_objective(config.loss, model, label_share, pieces),
         adversarial=adversarial,
         optimizers=build_optimizers(config, adversarial),
         ema=config.optimizer.ema,

@@ -2,7 +2,8 @@
 
     total = w_sr * sum_k w_k L1_k  +  r(step) * (w_ce CE + w_dice Dice + w_boundary boundary)  +  w_affinity affinity
 
-Learned uncertainties can weight the first two groups instead. A loss of weight zero is not computed.
+CE is the positive-unlabelled risk where labels are incomplete. Learned uncertainties can weight the first two groups
+instead. A loss of weight zero is not computed.
 """
 
 import dataclasses
@@ -32,6 +33,8 @@ class Objective:
         cross_entropy: weight of the mean over labelled pixels.
         dice: weight of the mean over samples of 1 - Dice of the impervious class.
         class_weights: of the cross-entropy, one per class; empty for equal weights.
+        completeness: share of the impervious ground that is labelled; below 1 the cross-entropy is the
+            positive-unlabelled risk, see `optional.positive_unlabelled`.
         boundary: weight of the cross-entropy near edges of the label.
         boundary_reach: distance of these pixels from an edge, in 1 m pixels.
         affinity: weight of the feature affinity between SR branch and segmenter.
@@ -48,6 +51,7 @@ class Objective:
     cross_entropy: float = 1.0
     dice: float = 1.0
     class_weights: tuple[float, ...] = ()
+    completeness: float = 1.0
     boundary: float = 0.0
     boundary_reach: int = 3
     affinity: float = 0.0
@@ -78,7 +82,8 @@ class Objective:
         valid = batch["image_valid"].astype(jnp.float32)[..., None]
         if self.cross_entropy:
             balance = self.class_weights
-            found["cross_entropy"] = optional.class_weight_map(label, balance) if balance else basic.labelled(label)
+            known = optional.class_weight_map(label, balance) if balance else basic.labelled(label)
+            found["cross_entropy" if self.completeness == 1 else "positive_unlabelled"] = known
         if self.dice:
             found["dice"] = basic.labelled_samples(label)
         if self.boundary:
@@ -109,6 +114,8 @@ class Objective:
         for name in ("cross_entropy", "boundary"):
             if name in weights:
                 found[name] = basic.cross_entropy(outputs.logits, label, weights[name])
+        if (name := "positive_unlabelled") in weights:
+            found[name] = optional.positive_unlabelled(outputs.logits, label, weights[name], self.completeness)
         if self.dice:
             found["dice"] = basic.dice(outputs.logits, label, weights["dice"])
         if self.affinity:
@@ -151,7 +158,8 @@ class Objective:
         zero = jnp.zeros((), jnp.float32)
         stages = enumerate(self.stages, start=1)
         sr = self.sr * sum((w * values[n] for k, w in stages if (n := f"l1_stage{k}") in values), zero)
-        weights = {"cross_entropy": self.cross_entropy, "dice": self.dice, "boundary": self.boundary}
+        weights = dict.fromkeys(("cross_entropy", "positive_unlabelled"), self.cross_entropy)
+        weights |= {"dice": self.dice, "boundary": self.boundary}
         segmentation = sum((w * values[name] for name, w in weights.items() if name in values), zero)
         if self.segmentation_start or self.segmentation_ramp:
             segmentation *= weighting.ramp(step, self.segmentation_start, self.segmentation_ramp)

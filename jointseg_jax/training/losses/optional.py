@@ -1,4 +1,4 @@
-"""Optional terms of the joint objective: boundary, class balance, feature affinity, shift-tolerant L1.
+"""Optional terms of the joint objective: positive-unlabelled, boundary, balance, feature affinity, shift-tolerant L1.
 
 Pure functions over masked pixels in float32. Each optional loss comes with the function that makes its weights from the
 masks of a batch; weights are normalised over the whole global batch, see `masked_mean`.
@@ -76,6 +76,36 @@ def class_weight_map(label: jax.Array, weights: Sequence[float]) -> jax.Array:
     """
     parts = (w * (label == k).astype(jnp.float32) for k, w in enumerate(weights))
     return sum(parts, jnp.zeros(label.shape, jnp.float32))
+
+
+def positive_unlabelled(logits: jax.Array, label: jax.Array, weight: jax.Array, completeness: float) -> jax.Array:
+    """The cross-entropy where absence is unknown: the non-negative risk of Kiryo et al. (2017, equation 6).
+
+    Impervious labels are true, but only a share of the impervious ground, drawn at random, has one; a pervious label
+    means unknown. All labelled pixels stand for the ground, and those labelled impervious for the impervious part of
+    it (one sample, as in Elkan and Noto 2008). With l of one class, means over all labelled pixels of the batch:
+
+        mean(P l(impervious)) / completeness + max(0, mean(l(pervious)) - mean(P l(pervious)) / completeness)
+
+    P is 1 where the label is impervious. A completeness of 1 gives the cross-entropy.
+
+    The maximum is that of the whole batch: the losses of pieces do not add up.
+
+    Args:
+        logits: [b, h, w, 2].
+        label: integers [b, h, w]: 0 unknown, 1 impervious, 255 ignored.
+        weight: normalised [b, h, w], 0 for ignored pixels.
+        completeness: share of the impervious ground that is labelled so, above 0 and at most 1.
+
+    Raises:
+        ValueError: the completeness is none.
+    """
+    if not 0 < completeness <= 1:
+        raise ValueError(f"a completeness of labels of {completeness} is none: it lies above 0 and is at most 1")
+    losses = -jax.nn.log_softmax(logits.astype(jnp.float32))
+    shown = (label == 1).astype(jnp.float32) / completeness
+    pervious = weighted_sum(losses[..., 0] * (1 - shown), weight)
+    return weighted_sum(losses[..., 1] * shown, weight) + jnp.maximum(pervious, 0)
 
 
 def affinity_pairs(valid: jax.Array, grid: int) -> jax.Array:

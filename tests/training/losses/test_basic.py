@@ -116,6 +116,10 @@ def test_optional_parts_count_with_their_weight():
     more, parts = evaluated(Objective(STD, stages=(1.0, 1.0), boundary=0.3, affinity=0.2, affinity_grid=10))
     assert min(parts["boundary"], parts["affinity"]) > 0
     np.testing.assert_allclose(more, plain + 0.3 * parts["boundary"] + 0.2 * parts["affinity"], rtol=1e-6)
+    total, unlabelled = evaluated(Objective(STD, stages=(1.0, 1.0), cross_entropy=0.7, dice=0.0, completeness=0.6))
+    assert set(unlabelled) == {"positive_unlabelled", "l1_stage1", "l1_stage2"}  # in place of the cross-entropy
+    resolved = unlabelled["l1_stage1"] + unlabelled["l1_stage2"]
+    np.testing.assert_allclose(total, 0.7 * unlabelled["positive_unlabelled"] + resolved, rtol=1e-6)
     _, balanced = evaluated(Objective(STD, stages=(1.0, 1.0), class_weights=(0.1, 1.9)))
     assert abs(balanced["cross_entropy"] - parts["cross_entropy"]) > 1e-3
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.quick
 boundary_band = jax.jit(optional.boundary_band, static_argnames="reach")
 boundary_loss = jax.jit(whole_batch.boundary_loss, static_argnames="reach")
 weighted_cross_entropy = jax.jit(whole_batch.weighted_cross_entropy, static_argnames="weights")
+positive_unlabelled = jax.jit(whole_batch.positive_unlabelled, static_argnames="completeness")
 feature_affinity = jax.jit(whole_batch.feature_affinity, static_argnames="grid")
 shift_tolerant_l1 = jax.jit(whole_batch.shift_tolerant_l1, static_argnames="reach")
 
@@ -281,6 +282,7 @@ def test_extreme_logits_stay_finite():
 SHARDED = {
     "boundary": lambda x: boundary_loss(x["logits"], x["label"], 2),
     "weighted_cross_entropy": lambda x: weighted_cross_entropy(x["logits"], x["label"], (0.4, 3.0)),
+    "positive_unlabelled": lambda x: positive_unlabelled(x["logits"], x["label"], 0.6),
     "feature_affinity": lambda x: feature_affinity(x["a"], x["b"], x["valid"], 4),
     "shift": lambda x: jnp.stack(shift_tolerant_l1(x["a"], x["target"], x["valid"], 1)),
 }
