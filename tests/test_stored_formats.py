@@ -96,7 +96,7 @@ def test_what_is_read_is_written_again_to_the_digit(folder, trained, tmp_path):
     same(typed.plain(data.contract), stored["contract"])
     for site in stored["sites"]:
         found = typed.plain(data.sites[site["name"]])
-        same(found, {"registration": {}, "files": {}, "label_counts": {}, **site})
+        same(found, {"registration": {}, "files": {}, "label_counts": {}, "dates": {}, "days": {}, **site})
     meta = read_json(folder / "run" / "checkpoints" / "0" / "meta" / "metadata")
     same(typed.plain(trained.meta.contract), meta["contract"])
     same(typed.plain(trained.meta.calibration), meta["calibration"])

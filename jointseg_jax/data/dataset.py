@@ -32,6 +32,14 @@ INDEX_COLUMNS = (
 )  # fmt: skip
 
 
+def day_columns(modality: str) -> tuple[str, str]:
+    """Further columns of the index: days from the image to the nearest date of a modality, and between its dates.
+
+    They are null where a date is unknown, and absent in older datasets.
+    """
+    return f"days_{modality}", f"span_{modality}"
+
+
 class Digest(TypedDict):
     """Size and digests of a raster; `sample` see `files.sampled_sha256`."""
 
@@ -65,6 +73,7 @@ class Site:
     """One site of a prepared dataset; paths are relative to the dataset.
 
     Attributes:
+        date: of its image; empty if unknown, see `dates.iso_moment`.
         crs, left, top, height, width: its 10 m lattice.
         layers: modality -> one file per date.
         image_gain, image_offset: per band, from the image file's numbers to the units of the input bands.
@@ -75,6 +84,8 @@ class Site:
         files: digests of its rasters, see `site_record`; empty in older datasets.
         label_counts: what the vectors of the label hold -> number of features; empty if the label is a raster.
         registration: of "image" and "label", where it could be measured; empty in older datasets.
+        dates: modality, "image" or "label" -> one date per file, None where unknown; empty in older datasets.
+        days: the same keys -> days from the image to each date, negative before it; None where unknown.
     """
 
     name: str
@@ -98,6 +109,8 @@ class Site:
     files: dict[str, Digest] = dataclasses.field(default_factory=dict)
     label_counts: dict[str, int] = dataclasses.field(default_factory=dict)
     registration: dict[str, Registration] = dataclasses.field(default_factory=dict)
+    dates: dict[str, tuple[str | None, ...]] = dataclasses.field(default_factory=dict)
+    days: dict[str, tuple[int | None, ...]] = dataclasses.field(default_factory=dict)
 
     def replace(self, **changes: Any) -> "Site":
         """A copy with some fields changed."""
@@ -143,7 +156,7 @@ class Dataset:
         root: its folder.
         contract: of its rasters, with statistics over the training split, if it has one.
         sites: by name.
-        index: one row per patch, columns `INDEX_COLUMNS`.
+        index: one row per patch, columns `INDEX_COLUMNS` and `day_columns` of the label and every modality.
         simulated: None if no modality was simulated from the image.
         description: everything else in dataset.json.
         mark: prevents removal of the files while this object exists, see `locks.reading`.
@@ -257,7 +270,7 @@ def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
     except Exception as error:  # pyarrow raises many types
         reason = str(error).split("\n")[0] or type(error).__name__
         raise formats.damaged(path, formats.DATASET, reason) from error
-    if list(index.columns) != list(INDEX_COLUMNS):
+    if list(index.columns)[: len(INDEX_COLUMNS)] != list(INDEX_COLUMNS):
         raise formats.damaged(
             path, formats.DATASET, f"it has the columns {list(index.columns)} instead of {list(INDEX_COLUMNS)}"
         )

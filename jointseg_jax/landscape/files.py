@@ -13,7 +13,7 @@ import pandas as pd
 import shapely.affinity
 
 from jointseg_jax.bounds.config import check_dataset
-from jointseg_jax.data.prepare.sources import TABLE
+from jointseg_jax.data.prepare.site_list import TABLE
 from jointseg_jax.data.sensor import Sensor, SensorSpread
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.vectors import write_vectors
@@ -29,6 +29,7 @@ from jointseg_jax.storage.locks import exclusive
 
 VERSION = 3  # raise it when the same arguments give other rasters
 CRS = "EPSG:32650"
+_DATED = ("s2", "s2_20m", "s1", "label")  # what has the date of the image
 _RECORD = "landscape.json"  # in a site's folder: what it was made of
 _LEFT, _TOP = 499_980.0, 3_400_020.0  # multiples of 60 m
 _STEP = 12_000.0  # between sites
@@ -77,7 +78,8 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
                     site = place if len(spec.years) == 1 else f"{place}-{year}"
                     seed = zlib.crc32(f"{spec.seed} {place}".encode())
                     made += _write_once(root / site, region, year, spec.side, seed, corner)
-                    rows.append({"site": site, "place": place, "region": region, "date": str(year), "folder": site})
+                    about = {"site": site, "place": place, "region": region, "date": str(year), "folder": site}
+                    rows.append(about | {f"date_{name}": str(year) for name in _DATED})
         write_text(root / TABLE, pd.DataFrame(rows).to_csv(index=False))
     area = len(rows) * spec.side**2 / 1e6
     say(f"{root}: landscape of {len(rows)} sites, {area:.1f} km2 in all ({made} new)")

@@ -12,7 +12,7 @@ import shapely
 from scipy.spatial import cKDTree
 
 from jointseg_jax.data import sample as module
-from jointseg_jax.data.prepare.sources import from_table
+from jointseg_jax.data.prepare.site_list import from_table
 from jointseg_jax.data.sampling import Density, _authalic, _latitude, draw
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.ellipsoid import area

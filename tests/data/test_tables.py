@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from jointseg_jax.data.prepare import sources
+from jointseg_jax.data.prepare import site_list, sources
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.sources.dates import interval_of, iso_moment
@@ -21,7 +21,7 @@ def listed(tmp_path):
 
     def read(content):
         (tmp_path / "sites.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-        return sources.from_table(tmp_path)
+        return site_list.from_table(tmp_path)
 
     return read
 
@@ -80,7 +80,7 @@ def test_a_table_that_cannot_be_used_is_one_sentence(listed, content, message):
 def test_a_pipe_is_no_table(tmp_path):
     os.mkfifo(tmp_path / "sites.csv")
     with pytest.raises(InputError, match="not a file: save"):
-        sources.from_table(tmp_path)
+        site_list.from_table(tmp_path)
 
 
 def test_a_folder_is_no_table(tmp_path):
@@ -90,9 +90,9 @@ def test_a_folder_is_no_table(tmp_path):
 
 def test_a_site_that_is_asked_for_and_not_listed(listed, tmp_path):
     listed(HEADER + "a,r,,x\nb,r,,y\n")
-    assert [s.name for s in sources.from_table(tmp_path, ["b"])] == ["b"]
+    assert [s.name for s in site_list.from_table(tmp_path, ["b"])] == ["b"]
     with pytest.raises(InputError, match=r"only names \['c'\].*use some of a, b"):
-        sources.from_table(tmp_path, ["a", "c"])
+        site_list.from_table(tmp_path, ["a", "c"])
 
 
 def test_scenes_are_named_by_the_same_rules(tmp_path):
@@ -100,7 +100,7 @@ def test_scenes_are_named_by_the_same_rules(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "image.tif").touch()
     with pytest.raises(InputError, match="many file systems"):
-        sources.from_scenes(tmp_path, "image.*")
+        site_list.from_scenes(tmp_path, "image.*")
 
 
 def test_absolute_names_are_looked_for_where_they_say(tmp_path):

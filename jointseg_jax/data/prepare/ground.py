@@ -10,7 +10,8 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data.prepare import splits
 from jointseg_jax.data.prepare.region_blocks import Group, Key, groups, grown
-from jointseg_jax.data.prepare.sources import TABLE, SiteEntry
+from jointseg_jax.data.prepare.site_list import TABLE
+from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.shared_ground import TOUCHING, near, outline
 from jointseg_jax.rasters.burn import burn

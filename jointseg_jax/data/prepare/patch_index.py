@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jointseg_jax.data.dataset import INDEX_COLUMNS, Site
-from jointseg_jax.data.prepare import splits
+from jointseg_jax.data.dataset import INDEX_COLUMNS, Site, day_columns
+from jointseg_jax.data.prepare import site_dates, splits
 from jointseg_jax.data.prepare.recipe import strips
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.blocks import block_mean
@@ -21,6 +21,7 @@ from jointseg_jax.rasters.scene import ImageLayer
 def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.DataFrame:
     """Lists the patches, one per row: square windows on the ground of one split with enough labelled pixels.
 
+    The columns are `dataset.INDEX_COLUMNS`, and `dataset.day_columns` of the label and every modality.
     At a site without any label, for super-resolution alone, valid pixels of the image count instead. Training patches
     start every `config.stride` pixels; those of the other splits lie side by side.
 
@@ -49,6 +50,11 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
                     labels = valid if labelled else 0.0
                     rows.append((site.name, site.region, split, site.date, site.crs, *window, share, labels))
     index = pd.DataFrame(rows, columns=list(INDEX_COLUMNS))
+    for name in (*config.inputs, site_dates.LABEL):
+        nearest = {s.name: site_dates.nearest(s.days.get(name, ())) for s in sites}
+        span = {s.name: site_dates.span(s.dates.get(name, ())) for s in sites}
+        for column, found in zip(day_columns(name), (nearest, span), strict=True):
+            index[column] = pd.array([found[site] for site in index["site"]], dtype="Int64")
     for split in splits.SPLITS:
         if any(s.pixels[split] for s in sites) and not (index["split"] == split).any():
             raise InputError(

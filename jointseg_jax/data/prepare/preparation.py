@@ -12,7 +12,7 @@ import tqdm
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.bounds.config import check_dataset
 from jointseg_jax.data.dataset import DESCRIPTION, SITES, Dataset, Simulated, Site, load
-from jointseg_jax.data.prepare import ground, sources, splits, statistics
+from jointseg_jax.data.prepare import ground, site_list, sources, splits, statistics
 from jointseg_jax.data.prepare.archive.choose import TABLE as CHOSEN
 from jointseg_jax.data.prepare.archive.choose import Archive
 from jointseg_jax.data.prepare.archive.sites import read_sites
@@ -148,7 +148,9 @@ def list_sites(config: Any) -> list[SiteEntry]:
     if source.kind == "archive":
         inside = root / source.sites
         return read_sites(inside if inside.is_file() else pathlib.Path(source.sites), source.side, only)
-    return sources.from_scenes(root, source.image, only) if source.kind == "scenes" else sources.from_table(root, only)
+    if source.kind == "scenes":
+        return site_list.from_scenes(root, source.image, only)
+    return site_list.from_table(root, only)
 
 
 def file_names(config: Any, recipe: Recipe) -> sources.Names:

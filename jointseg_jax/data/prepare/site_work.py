@@ -105,6 +105,7 @@ class SiteWork:
         entry = plan.source.entry
         about = [entry.region, entry.date]
         about += [entry.ground.wkt] if entry.ground is not None else []
+        about += [json.dumps(plan.source.dates, sort_keys=True)]
         sensor = self.recipe.simulate
         about += [sensor.kernel] if sensor is not None else []  # the repr leaves it out
         rasters = hashlib.sha256(json.dumps([_MAKING, repr(self.recipe), *about, files]).encode()).hexdigest()

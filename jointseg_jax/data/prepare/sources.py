@@ -1,25 +1,18 @@
-"""Finds the raw files of sites, from a table of site folders or a folder of 1 m scenes."""
+"""Finds the raw files of a site in its folder."""
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import shapely
 
-from jointseg_jax.data.prepare import splits
-from jointseg_jax.data.prepare.site_names import check_names
-from jointseg_jax.data.tables import read_table
+from jointseg_jax.data.prepare.site_dates import IMAGE, LABEL, Dates, completed, date_of, date_of_vectors
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.clouds import CloudFile, split_band
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
 from jointseg_jax.rasters.raster_files import files_behind
-from jointseg_jax.sources.dates import DATE_FORMS, iso_moment
 from jointseg_jax.sources.layer_files import LayerFile, open_layer
-
-TABLE = "sites.csv"
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +23,11 @@ class SiteEntry:
         name: unique; names the site's folder in the dataset.
         place: sites of one place (the same ground at other dates) go into one split.
         region: for scores by sub-region.
-        date: see `dates.iso_moment`; empty if unknown.
+        date: of its image, see `dates.iso_moment`; empty if unknown.
         folder: of its raw files.
         split: given by the table of sites; empty if it gives none.
         ground: polygons in degrees whose rectangle in the site's CRS bounds it; None for all that its files cover.
+        dates: given by the table of sites, see `site_dates.completed`.
     """
 
     name: str
@@ -43,6 +37,7 @@ class SiteEntry:
     folder: pathlib.Path
     split: str = ""
     ground: shapely.Geometry | None = None
+    dates: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +54,7 @@ class SiteSource:
         clouds: modality -> one mask of cloud per date, None without one; only of modalities that have masks.
         built_up: footprints or a built-up product, by which it is judged where vectors are missing.
         notes: on optional files that were not found.
+        dates: modality, "image" or "label" -> one date per file, None where unknown.
     """
 
     entry: SiteEntry
@@ -69,6 +65,7 @@ class SiteSource:
     clouds: Mapping[str, tuple[CloudFile | None, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     built_up: pathlib.Path | None = None
+    dates: Dates = dataclasses.field(default_factory=dict)
 
     def files(self) -> list[pathlib.Path]:
         """All source files of the site, including sources of virtual rasters and product metadata.
@@ -107,74 +104,6 @@ class Names:
     required: tuple[str, ...] = ()
 
 
-def from_table(root: pathlib.Path, only: Sequence[str] = ()) -> list[SiteEntry]:
-    """Lists the sites of `root/sites.csv`: columns site, region, date, folder; place, if dates share ground; split.
-
-    Raises:
-        InputError: a missing or unreadable table, a repeated or unusable site name, an invalid date or split, no site,
-            or `only` names an unlisted site.
-    """
-    path = root / TABLE
-    if not path.exists():
-        raise InputError(
-            f"{path} is missing: it lists the sites, one row each, with the columns site, region, date and folder"
-        )
-    table = read_table(path, ("site", "region", "date", "folder"))
-    check_names([row["site"] for row in table], path)
-    sites = []
-    for row in _chosen(table, only, path, lambda row: row["site"]):
-        name = row["site"]
-        date = iso_moment(row["date"])
-        if row["date"] and not date:
-            raise InputError(
-                f"{path} gives site {name!r} the date {row['date']!r}, which is not an ISO date: write it like "
-                f"{DATE_FORMS}, or leave it empty if it is unknown"
-            )
-        split = row.get("split", "")
-        check_split(split, name, path)
-        sites.append(SiteEntry(name, row.get("place") or name, row["region"], date, root / row["folder"], split))
-    if not sites:
-        raise InputError(f"{path} lists no sites: add a line for each")
-    return sites
-
-
-def check_split(split: str, name: str, path: pathlib.Path) -> None:
-    """Raises `InputError` unless a site's split, as listed, is one or empty."""
-    if split and split not in splits.SPLITS:
-        raise InputError(
-            f"{path} puts site {name!r} into the split {split!r}: use {', '.join(splits.SPLITS)}, or leave it empty"
-        )
-
-
-def from_scenes(root: pathlib.Path, image: str, only: Sequence[str] = ()) -> list[SiteEntry]:
-    """Lists one site per sub-folder of `root` with a file named `image`; the region is the scene's name.
-
-    Raises:
-        InputError: there is no such folder, a name cannot be used, or `only` names an unknown scene.
-    """
-    folders = sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith(".") and _matches(d, image))
-    if not folders:
-        raise InputError(
-            f"{root} has no folder with a file {image}: put each scene into a folder of its own, or correct "
-            "dataset.source.image"
-        )
-    check_names([d.name for d in folders], root)
-    chosen = _chosen(folders, only, root, lambda folder: folder.name)
-    return [SiteEntry(d.name, d.name, d.name, "", d) for d in chosen]
-
-
-def _chosen(sites: Sequence[T], only: Sequence[str], where: pathlib.Path, name: Callable[[T], str]) -> list[T]:
-    """The sites that `dataset.source.only` names; all if it is empty."""
-    known = [name(site) for site in sites]
-    unknown = [wanted for wanted in only if wanted not in known]
-    if unknown:
-        raise InputError(
-            f"dataset.source.only names {unknown}, which {where} does not list: use some of {', '.join(known[:20])}"
-            + (" and more" if len(known) > 20 else "")
-        )
-    return [site for site in sites if not only or name(site) in only]
-
-
 def find(entry: SiteEntry, names: Names, modalities: Sequence[Modality], inputs: pathlib.Path) -> SiteSource:
     """Finds the files of a site.
 
@@ -189,6 +118,7 @@ def find(entry: SiteEntry, names: Names, modalities: Sequence[Modality], inputs:
             product lacks a band.
     """
     folder, layers, clouds, notes = entry.folder, {}, {}, []
+    dates: dict[str, tuple[str, ...]] = {}
     own = [_cloud_file(folder, name) for name in names.cloud]
     for modality in modalities:
         patterns = names.layers.get(modality.name, ())
@@ -196,6 +126,7 @@ def find(entry: SiteEntry, names: Names, modalities: Sequence[Modality], inputs:
         if any(found) or (patterns and modality.name in names.required):
             opened = [open_layer(_required(folder, pattern), modality, inputs / entry.name) for pattern in patterns]
             layers[modality.name] = tuple(layer.path for layer in opened)
+            dates[modality.name] = tuple(layer.date or date_of(layer.path) for layer in opened)
             if modality.units == "reflectance":
                 masks = [next(filter(None, (*own[i : i + 1], layer.mask)), None) for i, layer in enumerate(opened)]
                 clouds[modality.name] = tuple(masks)
@@ -215,6 +146,11 @@ def find(entry: SiteEntry, names: Names, modalities: Sequence[Modality], inputs:
         notes.append(f"no image ({names.image} not found): for segmentation alone")
     if not labels:
         notes.append(f"no label ({', '.join(wanted)} not found): for super-resolution alone")
+    if image is not None:
+        dates[IMAGE] = (entry.date or date_of(image),)
+        entry = dataclasses.replace(entry, date=dates[IMAGE][0])
+    if labels:
+        dates[LABEL] = (date_of_vectors(labels) if names.vectors else date_of(labels[0]),)
     return SiteSource(
         entry=entry,
         layers=layers,
@@ -224,6 +160,7 @@ def find(entry: SiteEntry, names: Names, modalities: Sequence[Modality], inputs:
         clouds=clouds,
         built_up=_required(folder, names.built_up) if names.built_up and names.vectors else None,
         notes=tuple(dict.fromkeys(notes)),
+        dates=completed(dates, entry.dates, entry.name),
     )
 
 
@@ -244,13 +181,13 @@ def _cloud_file(folder: pathlib.Path, name: str) -> CloudFile | None:
 
 
 def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
-    found = [p for p in _matches(folder, pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux")]
+    found = [p for p in matches(folder, pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux")]
     if len(found) > 1:
         raise InputError(f"{folder / pattern} matches {[p.name for p in found]}: keep one of them")
     return found[0] if found else None
 
 
-def _matches(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+def matches(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
     """The files that match a pattern, relative to a site's folder or absolute; sorted."""
     try:
         path = pathlib.Path(pattern)

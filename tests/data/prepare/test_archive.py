@@ -91,6 +91,7 @@ def test_the_least_cloudy_product_near_the_images_date_serves(archive):
     assert (rows["20210603"]["days"], rows["20210520"]["days"]) == ("2", "-12")
     assert float(rows["20210520"]["cloud_percent"]) > float(rows["20210611"]["cloud_percent"]) > 0
     assert rows_of(config, "s2_20m")["20210603"]["chosen"] == "1"
+    assert site.days == {"image": (0,), "label": (0,), "s2": (2,), "s2_20m": (2,)}
     lines = []
     prepare(config, say=lines.append)
     assert "already there" in lines[0]

@@ -24,7 +24,8 @@ def test_contents(data, raw):
     assert (s2.scale, s2.offset, s2.nodata, s2.units) == (1e-4, -1000.0, 0.0, "reflectance")
     assert s2.statistics is not None
     assert all(0.05 < m < 0.6 for m in s2.statistics.mean)
-    assert set(data.index.columns) == set(datasets.INDEX_COLUMNS)
+    days = [column for m in (*contract.modalities, "label") for column in datasets.day_columns(getattr(m, "name", m))]
+    assert list(data.index.columns) == [*datasets.INDEX_COLUMNS, *days]
     assert set(data.index["split"]) == {"train", "validation", "test"}
     assert data.index["impervious_fraction"].between(0, 1).all()
     site = data.sites["a"]

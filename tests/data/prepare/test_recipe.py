@@ -4,7 +4,7 @@ import pytest
 
 from configs import common
 from jointseg_jax.data.prepare.recipe import make_recipe
-from jointseg_jax.data.prepare.sources import from_table
+from jointseg_jax.data.prepare.site_list import from_table
 from jointseg_jax.errors import InputError
 
 pytestmark = pytest.mark.quick

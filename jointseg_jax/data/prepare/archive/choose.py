@@ -15,6 +15,7 @@ from jointseg_jax.data.prepare.archive.candidate import (
     seen_and_clear,
     without_reprocessed,
 )
+from jointseg_jax.data.prepare.site_dates import IMAGE, LABEL, completed, date_of_vectors
 from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.clouds import ClearRule, CloudFile
@@ -81,7 +82,11 @@ class Archive:
                 f"the date of the image of site {entry.name!r} is known neither from its field date nor from "
                 f"{'an image' if image is None else image.path}: add it to the sites"
             )
-        label = self._covering(entry, "label", self._label, date).path if self._label and not self._vectors else None
+        label = self._covering(entry, "label", self._label, date) if self._label and not self._vectors else None
+        vectors = tuple(self._root / name for name in self._vectors)
+        dates: dict[str, tuple[str, ...]] = {IMAGE: (date,)} if image is not None else {}
+        if label is not None or vectors:
+            dates[LABEL] = (date_of_vectors(vectors) if label is None else label.date,)
         primary = self._modalities[0]
         chosen = self._chosen(entry, primary, date)
         layers, clouds, notes = {}, {}, []
@@ -96,6 +101,7 @@ class Archive:
                 notes.append(f"{modality.name}: absent (no file of the archive serves), masked")
                 continue
             folder = self._inputs / entry.name
+            dates[modality.name] = tuple(file.date for file in files)
             layers[modality.name] = tuple(
                 file.path if file.found is None else stacked(file.found, modality, folder).path for file in files
             )
@@ -106,11 +112,12 @@ class Archive:
             entry=dataclasses.replace(entry, date=date),
             layers=layers,
             image=None if image is None else image.path,
-            label=label,
-            vectors=tuple(self._root / name for name in self._vectors),
+            label=None if label is None else label.path,
+            vectors=vectors,
             clouds=clouds,
             built_up=self._built_up,
             notes=tuple(notes),
+            dates=completed(dates, entry.dates, entry.name),
         )
 
     def table(self, path: pathlib.Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import shapely
 
+from jointseg_jax.data.prepare.site_list import check_split
 from jointseg_jax.data.prepare.site_names import check_names
-from jointseg_jax.data.prepare.sources import SiteEntry, check_split
+from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.reproject import reproject
 from jointseg_jax.geo.vectors import read_layers

@@ -9,6 +9,7 @@ import numpy as np
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.data.prepare.recipe import strips
 from jointseg_jax.data.prepare.report.content import signatures
+from jointseg_jax.data.prepare.report.days import days, far_in_time, sensed
 from jointseg_jax.data.prepare.splits import CODES, SPLITS
 from jointseg_jax.geo.reproject import transformer
 from jointseg_jax.geo.shared_ground import TOUCHING, near, outline
@@ -109,9 +110,11 @@ def findings(data: Dataset, looked: dict[str, SiteFindings]) -> dict[str, Any]:
         "attributions": _attributions(data),
         "label": data.contract.label,
         "problems": problems,
+        "warnings": far_in_time(data),
         "sites": [_about(data, site, looked[site.name]) for site in data.sites.values()],
         "patches": {split: int((data.index["split"] == split).sum()) for split in SPLITS},
         "balance": _balance(data, looked),
+        "days": days(data),
         "leakage": [leak["text"] for leak in leaks if leak["leak"]],
         "duplicates": [leak["text"] for leak in leaks if not leak["leak"]],
         "outliers": _outliers(data, looked),
@@ -125,6 +128,8 @@ def _about(data: Dataset, site: Site, found: SiteFindings) -> dict[str, Any]:
         "site": site.name,
         "region": site.region,
         "date": site.date,
+        "dates": site.dates,
+        "days": site.days,
         "km2": site.height * site.width / 1e4,
         "split_km2": {split: site.pixels.get(split, 0) / 1e4 for split in SPLITS},
         "outline": corners.round(6).tolist(),
@@ -234,7 +239,7 @@ def _outliers(data: Dataset, looked: dict[str, SiteFindings]) -> list[str]:
 def _attributions(data: Dataset) -> list[str]:
     found = []
     if data.simulated is None and any(m.units == "reflectance" for m in data.contract.modalities):
-        years = sorted({s.date[:4] for s in data.sites.values() if s.date}) or ["year"]
+        years = sorted({date[:4] for s in data.sites.values() for date in sensed(data, s) if date}) or ["year"]
         found.append(f"Contains modified Copernicus Sentinel data ({', '.join(years)})")
     if any(site.label_counts for site in data.sites.values()):
         found.append("Labels rasterised from vectors; for OpenStreetMap: (c) OpenStreetMap contributors, ODbL 1.0")

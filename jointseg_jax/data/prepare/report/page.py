@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.data.prepare.report.days import FAR_DAYS
 from jointseg_jax.data.prepare.report.findings import SiteFindings, findings, histograms, look_at, windows_of
+from jointseg_jax.data.prepare.site_dates import IMAGE
 from jointseg_jax.data.prepare.splits import SPLITS
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
@@ -49,7 +51,10 @@ def write_report(data: Dataset, say: Callable[[str], None] = print) -> list[str]
     found = findings(data, looked)
     write_json(data.root / FIGURES, found)
     write_text(data.root / PAGE, _page(data, found, looked))
-    say(f"report  {data.root / PAGE}: {len(found['problems'])} problems, {len(found['outliers'])} radiometric outliers")
+    say(
+        f"report  {data.root / PAGE}: {len(found['problems'])} problems, {len(found['warnings'])} warnings, "
+        f"{len(found['outliers'])} radiometric outliers"
+    )
     return list(found["problems"])
 
 
@@ -88,6 +93,23 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
                 for what, r in s["registration"].items()
             ],
         ),
+        "<h2>Dates</h2>",
+        _items(found["warnings"]) or f"<p>No known date of an input lies more than {FAR_DAYS} days off the image.</p>",
+        _table(
+            ("days to the image", "sites", "unknown", "least", "median", "most", "most between dates"),
+            [
+                (name, *("-" if value is None else value for value in row.values()))
+                for name, row in found["days"].items()
+            ],
+        ),
+        _days(sites),
+        _table(
+            ("site", "image", *found["days"]),
+            [
+                (s["site"], s["date"] or "unknown", *(_signed(s["days"].get(name, ())) for name in found["days"]))
+                for s in _farthest(sites)
+            ],
+        ),
         "<h2>Radiometry</h2>",
         _items(found["outliers"]) or "<p>No site stands out.</p>",
         _histograms(data, looked, found["outliers"]),
@@ -116,6 +138,17 @@ def _worst(sites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         return max((r["residual"] for r in site["registration"].values()), default=-1.0)
 
     return sorted(sites, key=residual, reverse=True)[:_LISTED]
+
+
+def _farthest(sites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def days(site: dict[str, Any]) -> int:
+        return max((abs(day) for ones in site["days"].values() for day in ones if day is not None), default=-1)
+
+    return sorted(sites, key=days, reverse=True)[:_LISTED]
+
+
+def _signed(days: Iterable[int | None]) -> str:
+    return ", ".join("unknown" if day is None else f"{day:+d}" for day in days) or "-"
 
 
 def _items(lines: Iterable[str]) -> str:
@@ -166,6 +199,24 @@ def _map(sites: Sequence[dict[str, Any]]) -> str:
     axes.ticklabel_format(useOffset=False)
     axes.set_aspect("equal", adjustable="datalim")
     return _drawn(figure, "Sites, by the split that holds most of their ground; grey: no split")
+
+
+def _days(sites: Sequence[dict[str, Any]]) -> str:
+    """Days from the image to every known date, over the sites."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(name for site in sites for name in site["days"] if name != IMAGE))
+    every = {n: [d for site in sites for d in site["days"].get(n, ()) if d is not None] for n in names}
+    shown = {name: days for name, days in every.items() if days}
+    if not shown:
+        return ""
+    figure = Figure((9, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.hist(list(shown.values()), bins=30, label=list(shown), stacked=True)
+    axes.set_xlabel("days from the image")
+    axes.set_ylabel("dates")
+    axes.legend()
+    return _drawn(figure, "Days from the image to the dates of the inputs and of the label, over the sites")
 
 
 def _patches(data: Dataset, split: str) -> str:

@@ -7,7 +7,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Site
-from jointseg_jax.data.prepare import splits
+from jointseg_jax.data.prepare import site_dates, splits
 from jointseg_jax.data.prepare.recipe import Recipe
 from jointseg_jax.data.prepare.site.image_units import ImageUnits, image_units
 from jointseg_jax.data.prepare.site.layers import write_layers
@@ -52,6 +52,12 @@ def prepare_site(
     as_stored = stored_image(recipe, image, path) if source.image is not None else None
     label = place_label(source, recipe, lattice, seen, folder / "label.tif", as_stored, lies, scratch)
     registration = {name: found for name, found in (("image", lies), ("label", label.lies)) if found is not None}
+    dates = dict(source.dates)
+    if recipe.simulate is not None:
+        dates[primary.name] = dates[site_dates.IMAGE] * primary.dates
+    days = site_dates.days_from(entry.date, dates)
+    if recipe.simulate is not None:
+        days[primary.name] = (0,) * primary.dates
     placed = tuple(f"{name}: {in_words(found)}" for name, found in registration.items())
     return Site(
         name=entry.name,
@@ -71,10 +77,20 @@ def prepare_site(
         image_nodata=image.nodata,
         image_dtype=image.dtype,
         pixels={},
-        notes=(*notes, *source.notes, *image.notes, *label.notes, units.note, *placed),
+        notes=(
+            *notes,
+            *source.notes,
+            *image.notes,
+            *label.notes,
+            units.note,
+            *placed,
+            site_dates.in_words(entry.date, days),
+        ),
         label_counts=label.counts,
         files={},
         registration=registration,
+        dates=dates,
+        days=days,
     )
 
 
