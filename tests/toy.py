@@ -17,6 +17,8 @@ from jointseg_jax.storage import formats
 
 CRS = "EPSG:32650"
 LEFT, TOP = 500040.0, 3400020.0  # multiples of 60 m, not of 100 m
+# Of a product whose tile the sites lie in: latitude, longitude in turn.
+FOOTPRINT = "<EXT_POS_LIST>29.8 116.9 31.2 116.9 31.2 118.2 29.8 118.2 29.8 116.9</EXT_POS_LIST>"
 
 
 def ground(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,12 @@
 """The same ground, told in another way: most of it has to be read as if nothing had been done."""
 
 import numpy as np
+import toy
 from fuzz.scene_drafts import NAMES, mutation
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
-XML = "<root><info>{}</info></root>"
+XML = f"<root><info>{toy.FOOTPRINT}{{}}</info></root>"
 OFFSETS = "".join(f'<BOA_ADD_OFFSET band_id="{i}">-1000</BOA_ADD_OFFSET>' for i in range(13))
 
 

@@ -10,8 +10,9 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.radiometry import offsets
 from jointseg_jax.rasters.radiometry.product_metadata import product_metadata
+from jointseg_jax.rasters.radiometry.product_place import Ground, ground_of
 from jointseg_jax.rasters.radiometry.sample import Sample
-from jointseg_jax.rasters.raster_files import name_of
+from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Stated:
         nodata: the nodata value of all bands in use, or None.
         scale, offset: GDAL's (`value = stored * scale + offset`), the same for all bands in use; 1 and 0 where unset.
         tags: its metadata.
+        ground: its corners in degrees; None if its CRS is unknown.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Stated:
     scale: float
     offset: float
     tags: Mapping[str, str]
+    ground: Ground | None = None
 
 
 def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
@@ -65,7 +68,9 @@ def stated(raster: DatasetReader, indexes: tuple[int, ...]) -> Stated:
             f"{name} has different nodata values in bands {list(indexes)} ({', '.join(marks)}): "
             "store them with one nodata value (gdalwarp -srcnodata OLD -dstnodata NEW)"
         )
-    return Stated(name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags())
+    return Stated(
+        name, raster.dtypes[indexes[0] - 1], absent[0], scale, offset, raster.tags(), ground_of(dataset_lattice(raster))
+    )
 
 
 def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modality, str]:
@@ -106,7 +111,7 @@ def interpret(modality: Modality, file: Stated, sample: Sample) -> tuple[Modalit
             f"{file.path} has 8-bit numbers, but modality {modality.name!r} is reflectance: give the product's "
             "digital numbers"
         )
-    product, notes = product_metadata(file.path, file.tags)
+    product, notes = product_metadata(file.path, file.tags, file.ground)
     # Messages name the source file, which a user can tag; our own virtual rasters are rewritten.
     decision = offsets.decide_offset(
         file.tags,

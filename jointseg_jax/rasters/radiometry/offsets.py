@@ -139,7 +139,7 @@ def decide_offset(
     xml = None
     if product is not None and product.offset is not None:
         said = f"RADIO_ADD_OFFSET is {product.offset:g}"
-        xml = _claim(product.offset, said, f"{product.path.name} beside it", where, doubtful=False)
+        xml = _claim(product.offset, said, f"{product.path.name} beside it", where, doubtful=not product.sure)
     claim = tagged or xml or _from_archive(lower, where) or _from_file(file_offset, where)
     if tagged is not None and xml is not None:
         claim = _agreed(tagged, xml, pixels, where)

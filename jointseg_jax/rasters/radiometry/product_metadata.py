@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import zipped
+from jointseg_jax.rasters.radiometry.product_place import Ground, meet, parse_footprint
 
 FIRST_WITH_OFFSET = 4.0  # products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000
 # Tags of this program's virtual rasters: the file of the first band, and the product's scene classification.
@@ -47,6 +48,11 @@ class Identity:
                 found.append(f"{what} {shown[0]}, not {shown[1]}")
         return found
 
+    def shares(self, other: "Identity") -> bool:
+        """Whether any field is known to both; see `differences` for whether they agree."""
+        pairs = ((self.tile, other.tile), (self.date, other.date), (self.baseline, other.baseline))
+        return any(mine and theirs for mine, theirs in pairs)
+
 
 @dataclasses.dataclass(frozen=True)
 class ProductMetadata:
@@ -58,6 +64,8 @@ class ProductMetadata:
         identity: of its product.
         time: of sensing, as written; empty if unknown.
         cloud: per cent of the tile, as written; empty if unknown.
+        footprint: of its product; None if unknown.
+        sure: false where only tile, baseline or place link it to the raster: products of other dates share them.
     """
 
     path: pathlib.Path
@@ -65,6 +73,8 @@ class ProductMetadata:
     identity: Identity
     time: str = ""
     cloud: str = ""
+    footprint: Ground | None = None
+    sure: bool = True
 
 
 def metadata_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
@@ -128,17 +138,22 @@ def read_product_metadata(path: pathlib.Path) -> ProductMetadata:
     if offset is None and identity.baseline and identity.baseline < FIRST_WITH_OFFSET:
         offset = 0.0
     cloud = texts.get("Cloud_Coverage_Assessment") or texts.get("CLOUDY_PIXEL_PERCENTAGE") or ""
-    return ProductMetadata(path, offset, identity, date, cloud)
+    footprint = parse_footprint(texts.get("EXT_POS_LIST", ""))
+    return ProductMetadata(path, offset, identity, date, cloud, footprint)
 
 
-def product_metadata(path: str | os.PathLike[str], tags: Mapping[str, str]) -> tuple[ProductMetadata | None, list[str]]:
+def product_metadata(
+    path: str | os.PathLike[str], tags: Mapping[str, str], ground: Ground | None = None
+) -> tuple[ProductMetadata | None, list[str]]:
     """Finds the metadata of a raster's product beside the raster.
 
-    A file that contradicts the raster's tile, date or baseline belongs to another product and is not used.
+    A file that contradicts the raster's tile, date, baseline or place belongs to another product and is not used, and
+    neither is one beside the raster that shares none of these with it. A .SAFE folder's own file is that of its images.
 
     Args:
         path: the raster.
         tags: its metadata. For a virtual raster of this program, they name the source file to search beside.
+        ground: of the raster, see `ground_of`.
 
     Returns:
         The metadata that gives an offset, or None; and one note per unused file.
@@ -152,10 +167,21 @@ def product_metadata(path: str | os.PathLike[str], tags: Mapping[str, str]) -> t
     for file in metadata_files(raster):
         found = read_product_metadata(file)
         apart = found.identity.differences(identity)
+        near = None if ground is None or found.footprint is None else meet(ground, found.footprint)
+        inside = file.parent != raster.absolute().parent
+        if near is False:
+            apart.append("its footprint lies elsewhere")
         if apart:
             notes.append(f"{file.name} beside it belongs to another product ({'; '.join(apart)}) and is not used")
+        elif not (near or inside or found.identity.shares(identity)):
+            notes.append(
+                f"{file.name} beside it is not used, because nothing shows that it is of the same product: it has no "
+                "footprint, and the raster's name and tags have no tile or date that it has; name them in the file's "
+                "name, such as T50RKV_20230514T032541.tif"
+            )
         elif found.offset is not None:
-            used.append(found)
+            sure = inside or bool(found.identity.date and identity.date)
+            used.append(dataclasses.replace(found, sure=sure))
     if len({found.offset for found in used}) > 1:
         said = ", ".join(f"{found.path.name} {found.offset:g}" for found in used)
         raise InputError(

@@ -141,7 +141,7 @@ def test_replaced_pixels_are_other_scenes_but_a_touched_file_is_not(raw, data, t
     with pytest.raises(InputError, match="scenes with changed files"):
         plan(tmp_path / "product")
     # A product of before contents and metadata were looked at can be gone on with.
-    (tmp_path / "MTD_MSIL2A.xml").write_text("<a><BOA_ADD_OFFSET>-1000</BOA_ADD_OFFSET></a>")
+    (tmp_path / "MTD_MSIL2A.xml").write_text(f"<a>{toy.FOOTPRINT}<BOA_ADD_OFFSET>-1000</BOA_ADD_OFFSET></a>")
     old, scenes = (read_json(tmp_path / "product" / name) for name in (product_plan.PLAN, product_plan.CATALOGUE))
     old["jointseg"] = formats.unseal(old["jointseg"], formats.PLAN, "")
     scenes = formats.unseal(scenes, formats.CATALOGUE, "")
@@ -159,7 +159,7 @@ def test_a_corrected_metadata_file_decides_again(raw, data, tmp_path):
     offsets = []
     known = {}
     for said in (0, -1000):
-        (tmp_path / "MTD_MSIL2A.xml").write_text(f"<a><BOA_ADD_OFFSET>{said}</BOA_ADD_OFFSET></a>")
+        (tmp_path / "MTD_MSIL2A.xml").write_text(f"<a>{toy.FOOTPRINT}<BOA_ADD_OFFSET>{said}</BOA_ADD_OFFSET></a>")
         entries, _ = open_all(find_scenes(tmp_path, contract, tmp_path), contract, known=known)
         known = {e.id: e for e in entries}
         offsets.append(entries[0].scene.layers["s2"][0].modality.offset)

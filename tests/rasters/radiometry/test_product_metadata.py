@@ -75,7 +75,8 @@ def test_what_a_raster_tells_of_its_product(name, tags, identity):
 @pytest.mark.parametrize(
     ("name", "tags", "note"),
     [
-        ("scene.tif", {}, ""),  # it does not tell: what lies beside it is its own
+        ("scene.tif", {}, "nothing shows that it is of the same product"),
+        ("scene.tif", {"grid:code": "MGRS-50RKV"}, ""),
         (f"{NAME}.tif", {}, ""),
         ("T50RKW_20230514T032541_B02_10m.tif", {}, "tile 50RKV, not 50RKW"),
         ("T50RKV_20210601T032541_B02_10m.tif", {}, "date 20230514, not 20210601"),
@@ -97,7 +98,7 @@ def test_of_two_files_the_own_one_is_used(tmp_path):
     assert found.path.name == "MTD_MSIL2A.xml"
     assert len(notes) == 1
     with pytest.raises(InputError, match="have different offsets"):
-        product_metadata(tmp_path / "scene.tif", {})
+        product_metadata(tmp_path / "scene.tif", {"grid:code": "MGRS-50RKV"})
 
 
 def test_a_virtual_raster_of_ours_is_looked_up_beside_its_file(tmp_path):

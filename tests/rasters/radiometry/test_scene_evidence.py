@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+import toy
 from rasterio.enums import ColorInterp, Resampling
 
 from jointseg_jax.errors import InputError
@@ -22,7 +23,8 @@ STATISTICS = Statistics(
 CONTRACT = Contract(
     (Modality("s2", BANDS, 10, "uint16", "reflectance", 0, 1e-4, -1000, STATISTICS),), ("B04", "B03", "B02")
 )
-XML = "<a><BOA_ADD_OFFSET band_id='0'>{}</BOA_ADD_OFFSET></a>"
+PLACE = toy.FOOTPRINT
+XML = f"<a>{PLACE}<BOA_ADD_OFFSET band_id='0'>{{}}</BOA_ADD_OFFSET></a>"
 
 
 def reflectance(height=96, width=90, seed=0):
@@ -118,6 +120,36 @@ def test_the_metadata_of_another_product_is_named_and_not_used(tmp_path):
     opened = open_scene(path, CONTRACT)
     assert "another product" in opened.decisions["radiometry_s2"]
     assert opened.scene.layers["s2"][0].modality.offset == -1000
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (XML.replace(PLACE, ""), r"nothing shows that it is of the same product.*such as T50RKV_20230514T032541\.tif"),
+        (XML.replace("116.9", "116.1").replace("118.2", "116.8"), r"another product \(its footprint lies elsewhere\)"),
+        (XML.replace("29.8", "-29.8").replace("31.2", "-31.2"), r"another product \(its footprint lies elsewhere\)"),
+    ],
+    ids=["no place", "to the west", "south"],
+)
+def test_metadata_of_no_known_place_or_another_one_are_no_evidence(tmp_path, text, reason):
+    path = write(tmp_path / "s2.tif", numbers())
+    (tmp_path / "MTD_MSIL2A.xml").write_text(text.format(-1000))
+    with pytest.raises(InputError, match=f"no information .*{reason}"):
+        read(path)
+    named = tmp_path / "T50RKV_20230514T032541.tif"
+    path.rename(named)
+    if "nothing" in reason:  # the advice is of use where the file names its product
+        said = "<PRODUCT_URI>S2B_MSIL2A_20230514T032541_N0509_R018_T50RKV_20230514T064301.SAFE</PRODUCT_URI>"
+        (tmp_path / "MTD_MSIL2A.xml").write_text(text.format(-1000).replace("<a>", f"<a>{said}"))
+        assert np.median(read(named)[0][..., 0]) == pytest.approx(0.06, rel=0.1)
+
+
+def test_metadata_of_the_place_alone_are_checked_by_the_pixels(tmp_path):
+    """A tile is seen every five days: what only the place shows may be of a date before 04.00."""
+    path = write(tmp_path / "s2.tif", numbers())
+    (tmp_path / "MTD_MSIL2A.xml").write_text(XML.format(0))
+    with pytest.raises(InputError, match=r"MTD_MSIL2A\.xml beside it.*all just above 1000"):
+        read(path)
 
 
 def hole(height=96, width=90):
