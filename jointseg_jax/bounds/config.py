@@ -184,6 +184,7 @@ _LATER = (
     "dataset.cloud_buffer", "dataset.source.sites", "dataset.source.side", "dataset.source.days",
     "dataset.source.dates",
 )  # fmt: skip
+_MODALITY = ("bands", "spacing", "units")  # what each modality needs
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
 _KEY = re.compile(r"\w[\w-]*")  # the key becomes part of a file name
 
@@ -215,12 +216,14 @@ def _check(config: Any, prefix: str, table: Mapping[str, Kind]) -> None:
     found = dict(_leaves(config, prefix))
     for path, value in found.items():
         _check_field(path, value, table)
-    for path in table:
-        if "*" in path or path in found or path in _LATER or path.startswith(OPTIONAL):
-            continue
-        raise InputError(
-            f"the config has no field {path}: build the config with configs/common.py, which sets a default"
-        )
+    modalities = dict.fromkeys(p.split(".")[2] for p in found if p.startswith("dataset.modalities."))
+    needed = [path for path in table if "*" not in path and path not in _LATER and not path.startswith(OPTIONAL)]
+    needed += [f"dataset.modalities.{name}.{field}" for name in modalities for field in _MODALITY]
+    for path in needed:
+        if path not in found:
+            raise InputError(
+                f"the config has no field {path}: build the config with configs/common.py, which sets a default"
+            )
     _check_split(found)
     _check_source(found)
 
@@ -252,18 +255,19 @@ def _check_split(found: Mapping[str, Any]) -> None:
 
 
 def _check_field(path: str, value: Any, table: Mapping[str, Kind]) -> None:
-    kind = table.get(path) or table.get(_pattern(path))
+    pattern = _pattern(path)
+    kind = table.get(path) or table.get(pattern)
     if kind is not None:
         if path.startswith("dataset.split.table.") and value is None:
             return  # None means no sites
         kind.check(f"--config.{path}", value)
         return
-    below = sorted({known[len(path) + 1 :].split(".")[0] for known in table if known.startswith(f"{path}.")})
+    below = sorted({known[len(pattern) + 1 :].split(".")[0] for known in table if known.startswith(f"{pattern}.")})
     if not below:
         near = difflib.get_close_matches(path, list(table), 1)
         hint = f"did you mean {near[0]}?" if near else "configs/common.py lists the fields"
         raise InputError(f"--config.{path}={shown(value)} is not a known field: {hint}")
-    if value is not None or path not in OPTIONAL:
+    if not hasattr(value, "items") and (value is not None or path not in OPTIONAL):
         raise InputError(f"--config.{path}={shown(value)} must be a section with the fields {', '.join(below)}")
 
 
@@ -279,10 +283,10 @@ def _pattern(path: str) -> str:
 
 
 def _leaves(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yields dotted paths and values of the fields of a config; an empty section yields nothing."""
+    """Yields dotted paths and values of the fields of a config; an empty section counts as a field."""
     for key, value in config.items():
         path = f"{prefix}{key}"
-        if hasattr(value, "items"):
+        if hasattr(value, "items") and len(value):
             yield from _leaves(value, f"{path}.")
         else:
             yield path, value

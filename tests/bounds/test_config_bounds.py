@@ -79,10 +79,10 @@ def test_choices_are_those_that_the_code_knows():
     assert FIELDS["dataset.source.landscape.years"].of.options == YEARS
 
 
-@pytest.mark.parametrize("path", [p for p in FIELDS if "*" not in p and not p.startswith(OPTIONAL)])
+@pytest.mark.parametrize("path", [p.replace("*", "s2") for p in FIELDS if not p.startswith(OPTIONAL)])
 def test_no_field_takes_what_is_of_no_kind(path):
-    """Not a number, and an object: every field refuses both with one sentence that names it."""
-    for value in (math.nan, {"a": 1}.keys()):
+    """Not a number, an object, a section without fields: every field refuses each with one sentence that names it."""
+    for value in (math.nan, {"a": 1}.keys(), ConfigDict()):
         with pytest.raises(InputError) as caught:
             check_experiment(changed(path, value))
         assert f"--config.{path}=" in str(caught.value)
@@ -133,6 +133,7 @@ def test_no_field_takes_what_is_of_no_kind(path):
         ("dataset.simulate.snr", (100.0, 0.0), "above 0"),
         ("dataset.simulate.misregistration", (1.0,), "must be a tuple of 2 entries"),
         ("dataset.modalities", 3, "must be a section"),
+        ("dataset.modalities.s2", 3, "must be a section with the fields bands, offset, scale, spacing, stored, units"),
     ],
     ids=str,
 )  # fmt: skip
@@ -173,6 +174,17 @@ def test_a_field_that_is_missing_is_named():
     with pytest.raises(InputError, match="no field max_skipped"):
         check_experiment(config)
     check_present(config)  # who only prepares needs it not
+
+
+@pytest.mark.parametrize("field", ["bands", "spacing", "units", ""])
+def test_a_modality_is_described_whole(field):
+    config = whole()
+    if field:
+        del config.dataset.modalities.s2[field]
+    else:
+        config.dataset.modalities.s2 = ConfigDict()
+    with pytest.raises(InputError, match=rf"no field dataset\.modalities\.s2\.{field or 'bands'}"):
+        check_experiment(config)
 
 
 @pytest.mark.parametrize("by", ["block", "mixed"])

@@ -72,7 +72,8 @@ def _configured(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         value = trees.STRANGE[step.mutation](rng, before)
         with at.ignore_type():
             at[key] = tuple(value) if isinstance(value, list) else value
-        number = isinstance(before, int | float) and not isinstance(before, bool)
+        first = functools.reduce(lambda c, k: c[k], path.split("."), _config())  # a text may be a number by now
+        number = isinstance(first, int | float) and not isinstance(first, bool)
         if number and (step.mutation in _NEVER or value is None):
             must = "refuse"
         touched += [path, key]
