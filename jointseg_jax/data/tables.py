@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jointseg_jax.errors import InputError
 
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (";", "\t", ",")  # of equally frequent ones the first: the comma may be a decimal one
 _UTF8 = 'save it as UTF-8 ("CSV UTF-8" in a spreadsheet)'
 
 
@@ -24,10 +24,36 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str
         InputError: no regular file, another encoding, a missing or repeated column, a row longer or shorter than the
             header, or an unclosed quotation mark.
     """
+    rows, numbers = _cells(path, ",".join(columns))
+    return _rows(path, rows, numbers, columns)
+
+
+def read_cells(path: pathlib.Path, wanted: str) -> list[list[str]]:
+    """Reads the cells of a CSV file whose first line may or may not be a header, as `read_table` does.
+
+    Args:
+        path: of the file.
+        wanted: what the table must contain, for the message about an empty file.
+
+    Raises:
+        InputError: see `read_table`; or its lines differ in length.
+    """
+    rows, numbers = _cells(path, wanted)
+    for cells, number in zip(rows, numbers, strict=True):
+        if len(cells) != len(rows[0]):
+            raise InputError(
+                f"{path} has {len(cells)} cells in line {number}, but {len(rows[0])} in its first line: add or remove "
+                "cells"
+            )
+    return rows
+
+
+def _cells(path: pathlib.Path, wanted: str) -> tuple[list[list[str]], list[int]]:
+    """The lines that are not blank, and their numbers."""
     text = _text(path)
     header = next((line for line in text.splitlines() if line.strip()), "")
     if not header:
-        raise InputError(f"{path} is empty: its first line must be {','.join(columns)}")
+        raise InputError(f"{path} is empty: its first line must be {wanted}")
     separator = max(_SEPARATORS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
@@ -44,10 +70,12 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str
             f"{path} cannot be read as a table near line {reader.line_num} ({error}): close every quotation mark on "
             "the line where it opens"
         ) from error
-    return _rows(path, rows, numbers, columns)
+    return rows, numbers
 
 
 def _text(path: pathlib.Path) -> str:
+    if not path.exists():
+        raise InputError(f"{path} does not exist: correct the path")
     if not path.is_file():
         raise InputError(f"{path} is a folder, a pipe or a device, not a file: save the table in a file")
     try:

@@ -1,0 +1,124 @@
+"""Confidence intervals of the estimates; docs/accuracy.md has their coverage by simulation.
+
+bayes    the default: every stratum's cells get a Dirichlet posterior whose prior is worth one point, spread evenly over
+         the cells that can occur there (Berger, Bernardo and Sun 2015, Bayesian Analysis 10, 189-221; for two classes
+         it is Jeffreys' Beta(1/2, 1/2)); the interval is the central one of the figure over draws
+wilson   Wilson's score interval with the effective sample size R (1 - R) / SE^2
+wald     R +- z SE, as published tables have it; it promises too much at small counts
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from jointseg_jax.evaluation.accuracy.estimators import Estimates, Ratios
+from jointseg_jax.evaluation.accuracy.samples import Points, Sample
+
+DEFAULT = "bayes"
+LEVEL = 0.95
+DRAWS = 20_000
+_SEED = 20140525  # fixed: the same sample has the same interval
+_AT_ONCE = 2_000_000  # numbers drawn at a time
+Limits = tuple[np.ndarray, np.ndarray]
+
+
+def wald(sample: Sample, ratios: Ratios, found: Estimates, mapped: np.ndarray | None = None) -> Limits:
+    """Value plus and minus the normal quantile times the standard error; not cut at 0 and 1."""
+    half = stats.norm.ppf((1 + LEVEL) / 2) * found.se
+    return found.value - half, found.value + half
+
+
+def wilson(sample: Sample, ratios: Ratios, found: Estimates, mapped: np.ndarray | None = None) -> Limits:
+    """Wilson's interval with the effective sample size; where the standard error is 0, with the points in question."""
+    value, z2 = found.value, stats.norm.ppf((1 + LEVEL) / 2) ** 2
+    content = sample.mean * sample.units[..., None]
+    points = content.sum(-2) @ ratios.under.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        n = np.where(found.se > 0, value * (1 - value) / np.square(found.se), points)
+        middle = (value + z2 / (2 * n)) / (1 + z2 / n)
+        half = np.sqrt(z2 * (value * (1 - value) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return middle - half, middle + half
+
+
+def bayes(sample: Sample, ratios: Ratios, found: Estimates, mapped: np.ndarray | None = None) -> Limits:
+    """The central credible interval; see the module. Only of one sample, without leading axes.
+
+    The points of a block are worth fewer independent ones: for every figure a stratum's counts are divided by the
+    design effect, its variance between blocks over that of independent points.
+    """
+    rng = np.random.default_rng(_SEED)
+    counts = sample.mean * sample.units[:, None]
+    weights = sample.sizes / sample.sizes.sum()
+    if isinstance(sample, Points):
+        return _central(rng, counts, weights, sample.possible, ratios, mapped)
+    # A stratum's weight in the population of points, not of blocks.
+    weights = weights * sample.mean.sum(-1)
+    effect = design_effects(sample, ratios, found)
+    low, high = np.empty(len(found.value)), np.empty(len(found.value))
+    for i in range(len(low)):
+        one = Ratios(ratios.over[i : i + 1], ratios.under[i : i + 1])
+        less = counts / effect[i][:, None]
+        (low[i],), (high[i],) = _central(rng, less, weights / weights.sum(), sample.possible, one, mapped)
+    return low, high
+
+
+def design_effects(sample: Sample, ratios: Ratios, found: Estimates) -> np.ndarray:
+    """Variance between blocks over that of as many independent points, [figures, strata]; at least 1.
+
+    Where a figure does not vary in a stratum, its effect is the mean number of points of a block: none is assumed to be
+    independent.
+    """
+    per_block = sample.mean.sum(-1)  # points
+    counts = sample.mean * sample.units[:, None]
+    alike = Points(counts, sample.sizes, sample.possible, np.ones(len(sample.sizes)))
+    influence = np.nan_to_num(ratios.over - found.value[:, None] * ratios.under)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        effect = sample.spread(influence) / per_block / alike.spread(influence)
+    return np.where(np.isfinite(effect), np.clip(effect, 1, None), np.maximum(per_block, 1))
+
+
+def _central(
+    rng: np.random.Generator,
+    counts: np.ndarray,
+    weights: np.ndarray,
+    possible: np.ndarray,
+    ratios: Ratios,
+    mapped: np.ndarray | None,
+) -> Limits:
+    strata, cells = counts.shape
+    known = possible | (counts > 0)
+    shape = np.where(known, counts + known / known.sum(1, keepdims=True), 0)
+    stratum, cell = np.nonzero(known)
+    values = np.empty((DRAWS, len(ratios.over)))
+    step = max(1, _AT_ONCE // len(cell))
+    for start in range(0, DRAWS, step):
+        many = min(step, DRAWS - start)
+        shares = np.zeros((many, strata, cells))
+        shares[:, stratum, cell] = rng.standard_gamma(shape[stratum, cell], (many, len(cell)))
+        shares = np.einsum("h,dhc->dc", weights, shares / shares.sum(-1, keepdims=True))
+        if mapped is not None:
+            rows = shares.reshape(many, len(mapped), -1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                rows = np.nan_to_num(rows * (mapped[:, None] / rows.sum(-1, keepdims=True)))
+            shares = rows.reshape(many, cells)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values[start : start + many] = (shares @ ratios.over.T) / (shares @ ratios.under.T)
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(values, (tail, 1 - tail), axis=0)
+    return low, high
+
+
+_KINDS: dict[str, Callable[..., Limits]] = {"bayes": bayes, "wilson": wilson, "wald": wald}
+INTERVALS = tuple(_KINDS)
+
+
+def limits(kind: str, sample: Sample, ratios: Ratios, found: Estimates, mapped: np.ndarray | None = None) -> Limits:
+    """Lower and upper limits [..., figures]; NaN where the value is.
+
+    The centre of a posterior may miss an estimate of 0 or 1 (0 of 5); the interval then reaches it.
+    """
+    low, high = _KINDS[kind](sample, ratios, found, mapped)
+    undefined = np.isnan(found.value)
+    low, high = np.minimum(low, found.value), np.maximum(high, found.value)
+    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
