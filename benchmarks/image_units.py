@@ -4,8 +4,16 @@
 
 Takes every ordered pair of Sentinel-2 L2A rasters in a folder as "image" and "input", in red, green and blue at 10 m.
 Prints, by the explained variance, by which factor the gain is off: that of `image_units.fit_lines`, and that of a
-least-squares line through all blocks. Then how alike the edges of the pairs are, in place and with one of them mirrored
-(other ground), for crops of several sizes. `--without` leaves out dates that are overcast.
+least-squares line through all blocks. Then what few blocks do: crops of them, by which factor their gain differs
+from that of all blocks of the pair, and how often their line is taken without a look at the edges, also with one of the
+pair mirrored (other ground). Then how alike the edges of the pairs are, in place and mirrored, for crops of several
+sizes. `--without` leaves out dates that are overcast.
+
+    python benchmarks/image_units.py --pictures=$JOINTSEG_DATA/dubai
+
+Takes 1 m pictures, makes an input of 10 m from each with a known gain, hides a part of the picture behind black pixels
+that nothing marks, along two edges or in the corners as a turned picture has them, and prepares them. Prints by which
+share the red gain changes, beside that of a least-squares line through all 10 m pixels.
 """
 
 import argparse
@@ -13,23 +21,34 @@ import itertools
 import json
 import pathlib
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from configs import common
 from jointseg_jax import cli
-from jointseg_jax.data.prepare.site.image_units import fit_lines
+from jointseg_jax.data import dataset
+from jointseg_jax.data.prepare.preparation import prepare
+from jointseg_jax.data.prepare.site.image_units import Line, fit_lines
 from jointseg_jax.data.prepare.site.structure import compare
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.blocks import block_mean
+from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.opening import open_raster
+from jointseg_jax.rasters.writer import Layout, write_raster
 
 BANDS = (4, 3, 2)  # red, green, blue of the 12 bands of L2A
 BLOCK = 6
 BINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.01)
 SIZES = (36, 60, 100, 10_000)
+FEW = ((2, 2), (1, 5), (2, 3), (2, 4), (2, 5), (3, 4), (4, 4), (5, 5), (8, 8), (16, 16))
+CROPS = 12  # per pair of dates and size
+TELLING = 0.2  # as in `image_units`: below it the edges are looked at
+SIDE = 1000  # of the pictures, metres
+BLACK = (0, 1, 5, 10, 20)  # per cent of the picture
 SMALLEST = 1 / 64  # a gain of 0 is off by this factor
 
 
@@ -78,6 +97,112 @@ def gains(dates: list[np.ndarray]) -> list[dict[str, object]]:
     return made
 
 
+def few(dates: list[np.ndarray]) -> list[dict[str, object]]:
+    """What crops of few blocks make of the gain."""
+    rng = np.random.default_rng(0)
+    made = []
+    pairs = [(_grid(a), _grid(b)) for a, b in itertools.permutations(dates, 2)]
+    whole = [fit_lines(_flat(a), _flat(b))[0] for a, b in pairs]
+    for rows, columns in FEW:
+        off, taken, other = [], [], []
+        for (a, b), lines in zip(pairs, whole, strict=True):
+            for _ in range(CROPS):
+                top, left = rng.integers(0, (a.shape[0] - rows + 1, a.shape[1] - columns + 1))
+                cut = np.s_[top : top + rows, left : left + columns]
+                found, _ = fit_lines(_flat(a[cut]), _flat(b[cut]))
+                taken.append(_taken(found))
+                other.append(_taken(fit_lines(_flat(a[cut]), _flat(b[::-1, ::-1][cut]))[0]))
+                if taken[-1]:
+                    off += [f.gain / line.gain for f, line in zip(found, lines, strict=True)]
+        made.append(
+            {"blocks": rows * columns, "n": len(taken), "taken": float(np.mean(taken)), "factor": factor(off)}
+            | {"other ground taken": float(np.mean(other))}
+        )
+    return made
+
+
+def _grid(values: np.ndarray) -> np.ndarray:
+    return np.asarray(block_mean(values, BLOCK))
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, values.shape[-1])
+
+
+def _taken(lines: Sequence[Line]) -> bool:
+    return all(line.rising and line.gain > 0 and line.explained >= TELLING for line in lines)
+
+
+def collars(folder: pathlib.Path) -> list[dict[str, object]]:
+    """The change of the red gain by black pixels that nothing marks, over the pictures in a folder."""
+    sources = sorted(folder.glob("*/image.vrt"))
+    if not sources:
+        raise InputError(f"{folder} has no */image.vrt: give a folder of pictures of 1 m")
+    fitted: dict[tuple[str, int], list[float]] = {}
+    plain: dict[tuple[str, int], list[float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        root = pathlib.Path(scratch)
+        table = ["site,region,date,folder"]
+        for number, source in enumerate(sources):
+            with open_raster(source) as raster:
+                picture = np.moveaxis(raster.read(), 0, -1)[:SIDE, :SIDE]
+            for shape, share in itertools.product(("edges", "corners"), BLACK):
+                name = f"{source.parent.name}_{shape}_{share}"
+                slope = _write_site(root / name, picture, _black(shape, share), number)
+                plain.setdefault((shape, share), []).append(slope)
+                table.append(f"{name},,,{name}")
+        (root / "sites.csv").write_text("\n".join(table) + "\n")
+        prepare(_config(root, tuple(row.split(",")[0] for row in table[1:])), say=lambda _: None)
+        sites = dataset.load(root / "dataset").sites
+        for name, site in sites.items():
+            _, shape, share = name.split("_")
+            fitted.setdefault((shape, int(share)), []).append(site.image_gain[0])
+    made: list[dict[str, object]] = []
+    for shape, share in itertools.product(("edges", "corners"), BLACK[1:]):
+        row: dict[str, object] = {"black": share, "where": shape, "pictures": len(sources)}
+        for what, found in (("fit", fitted), ("least squares", plain)):
+            change = 100 * np.abs(np.asarray(found[shape, share]) / np.asarray(found[shape, 0]) - 1)
+            row[what] = {"median": float(np.median(change)), "largest": float(change.max())}
+        made.append(row)
+    return made
+
+
+def _black(shape: str, share: int) -> np.ndarray:
+    """Where a picture is hidden, bool [side, side]: `share` per cent of it."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    if shape == "edges":  # along top and left
+        apart = np.minimum(rows, columns)
+    else:
+        apart = np.minimum(np.minimum(rows + columns, 2 * SIDE - 2 - rows - columns), SIDE - 1 - np.abs(rows - columns))
+    return np.asarray(apart < np.percentile(apart, share)) if share else np.zeros((SIDE, SIDE), bool)
+
+
+def _write_site(folder: pathlib.Path, picture: np.ndarray, hidden: np.ndarray, seed: int) -> float:
+    """Writes picture and input; returns the gain by a least-squares line through all 10 m pixels, in red."""
+    rng = np.random.default_rng(seed)
+    coarse = make_lattice("EPSG:32650", 500_040, 3_400_020, 10, SIDE // 10, SIDE // 10)
+    fine = make_lattice("EPSG:32650", 500_040, 3_400_020, 1, SIDE, SIDE)
+    seen = np.asarray(block_mean(picture.astype(np.float32), 10)) / 255 * 0.4 + 0.02
+    seen = np.concatenate([seen, seen[..., :1] * 1.5], -1) * rng.normal(1, 0.02, (*seen.shape[:2], 4))
+    stored = np.round(seen * 10_000 + 1000).astype(np.uint16)
+    tags = {"RADIO_ADD_OFFSET": -1000}
+    write_raster(folder / "s2.tif", stored, Layout(coarse, "uint16", ("B04", "B03", "B02", "B08"), 0, tags))
+    shown = np.where(hidden[..., None], 0, picture).astype(np.uint8)
+    write_raster(folder / "image.tif", shown, Layout(fine, "uint8", ("R", "G", "B"), rgb=True))
+    x = np.asarray(block_mean(shown.astype(np.float32), 10))[..., 0].ravel()
+    return float(np.polyfit(x, seen[..., 0].ravel(), 1)[0])
+
+
+def _config(root: pathlib.Path, names: tuple[str, ...]) -> object:
+    config = common.dataset("pictures")
+    config.path, config.source.root = str(root / "dataset"), str(root)
+    config.source.layers.s2 = ("s2.tif",)
+    config.source.label = ""
+    config.inputs, config.modalities = ("s2",), common.sentinel2()
+    config.split.table.train = names
+    return config
+
+
 def edges(dates: list[np.ndarray]) -> list[dict[str, object]]:
     """How alike edges are, in place and of other ground."""
     made = []
@@ -101,18 +226,22 @@ def edges(dates: list[np.ndarray]) -> list[dict[str, object]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the tables, and JSON in the last line; returns the exit status."""
     parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path, nargs="?")
+    parser.add_argument("--pictures", type=pathlib.Path, help="folder of pictures of 1 m, */image.vrt")
     parser.add_argument("--without", default="", help="parts of file names to leave out, separated by commas")
     return cli.status_of(lambda: report(parser.parse_args(arguments)))
 
 
 def report(flags: argparse.Namespace) -> None:
     """Prints what the flags ask for."""
-    dates = read(flags.folder, tuple(filter(None, flags.without.split(","))))
-    found: dict[str, Sequence[Mapping[str, object]]] = {
-        "gains": gains(dates),
-        "edges": edges(dates),
-    }
+    found: dict[str, Sequence[Mapping[str, object]]] = {}
+    if flags.folder is not None:
+        dates = read(flags.folder, tuple(filter(None, flags.without.split(","))))
+        found |= {"gains": gains(dates), "few": few(dates), "edges": edges(dates)}
+    if flags.pictures is not None:
+        found["collars"] = collars(flags.pictures)
+    if not found:
+        raise InputError("there is nothing to measure: give a folder of dates, --pictures, or both")
     for name, rows in found.items():
         print(name)
         for row in rows:

@@ -68,6 +68,14 @@ def test_too_little_common_ground_is_refused(one):
         prepare(config, say=toy.quiet)
 
 
+def test_few_blocks_of_common_ground_are_warned_of(one):
+    folder, config = one
+    toy.rewrite(folder / "scl.tif", values=lambda s: np.where(np.arange(21) < 10, s, 9))
+    lines: list[str] = []
+    prepare(config, say=lines.append)
+    assert any("WARNING: from 17 blocks, where 25 or more are wanted" in line for line in lines)
+
+
 def test_an_image_said_to_match_must_be_stored_like_the_input(one):
     _, config = one
     config.match_image = False
