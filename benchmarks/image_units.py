@@ -155,8 +155,8 @@ def collars(folder: pathlib.Path) -> list[dict[str, object]]:
         prepare(_config(root, tuple(row.split(",")[0] for row in table[1:])), say=lambda _: None)
         sites = dataset.load(root / "dataset").sites
         for name, site in sites.items():
-            _, shape, share = name.split("_")
-            fitted.setdefault((shape, int(share)), []).append(site.image_gain[0])
+            _, where, black = name.split("_")
+            fitted.setdefault((where, int(black)), []).append(site.image_gain[0])
     made: list[dict[str, object]] = []
     for shape, share in itertools.product(("edges", "corners"), BLACK[1:]):
         row: dict[str, object] = {"black": share, "where": shape, "pictures": len(sources)}
