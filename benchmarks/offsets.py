@@ -77,7 +77,7 @@ def measure(folder: pathlib.Path) -> tuple[list[dict[str, object]], list[dict[st
         )
         names = L1C if level == "L1C" else L2A
         stored = stored[..., [names.index(band) for band in L2A]]
-        absent = (stored <= 0).any(-1)
+        present = np.asarray((stored > 0).all(-1))
         plain = np.maximum(stored - int(ADDED) * carries, 1)
         whole = [np.s_[:, :]]
         steps = [range(0, side - CROP + 1, CROP) for side in stored.shape[:2]]
@@ -86,7 +86,7 @@ def measure(folder: pathlib.Path) -> tuple[list[dict[str, object]], list[dict[st
             for bands, chosen in SETS.items():
                 index = [L2A.index(band) for band in chosen]
                 for window in windows:
-                    ground = plain[window][~absent[window]][:, index]
+                    ground = plain[window][present[window]][:, index]
                     for lifted in (True, False):
                         here = ground + int(ADDED) * lifted
                         for claim, (with_offset, without) in CLAIMS.items():
