@@ -92,6 +92,21 @@ class Reliability:
         excess = (self.impervious - self.probability).reshape(CALIBRATION_BINS, -1).sum(1)
         return float(np.abs(excess).sum() / total) if total else None
 
+    def brier(self) -> float | None:
+        """The mean squared difference of probability and class (Brier 1950), of probabilities in thousandths."""
+        total = self.pixels.sum()
+        mean = self.probability / np.maximum(self.pixels, 1)
+        return float((self.pixels * mean**2 + self.impervious * (1 - 2 * mean)).sum() / total) if total else None
+
+    def diagram(self) -> list[dict[str, float]]:
+        """The reliability diagram: mean probability, observed share and pixels of each of 20 bins that occurs."""
+        sums = (x.reshape(CALIBRATION_BINS, -1).sum(1) for x in (self.pixels, self.probability, self.impervious))
+        return [
+            {"probability": float(p / n), "share": float(y / n), "pixels": int(n)}
+            for n, p, y in zip(*sums, strict=True)
+            if n
+        ]
+
     def best_f1(self) -> float | None:
         """F1 of class 1 at the best threshold for these very pixels.
 

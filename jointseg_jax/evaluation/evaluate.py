@@ -8,6 +8,7 @@ from typing import Any
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.evaluation import baseline
 from jointseg_jax.evaluation.confidence_quality import Ranking
 from jointseg_jax.evaluation.panels import Panels
 from jointseg_jax.evaluation.site_scores import ScoreCounts, check_contract, data_range, evaluate_site, sites_by_region
@@ -72,10 +73,11 @@ def evaluate(
         halo = halo_for(trained, scenes[0], say=say)
         predictor = Predictor(trained, halo, tile=tile, support=trained.model.has_sr, augment=augment, dtype=dtype)
         check_room(predictor, dates=max(scene.dates for scene in scenes))
+        regression = baseline.fit(data, contract, dates)
         by_site: dict[str, ScoreCounts] = {}
         for number, site in enumerate(sites, start=1):
             drawer = Panels(data, site, trained)
-            by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer, dates)
+            by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer, dates, regression)
             drawer.save(folder / f"{site.name}.png")
             say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 evaluated")
         metrics = _assemble(predictor, data, split, sites, by_site, signal)
@@ -202,6 +204,7 @@ def table(metrics: dict[str, Any]) -> str:
         f"with the threshold that is best here: F1 {_cell(overall['f1_best'], 0)}; average precision "
         f"{_cell(overall['average_precision'], 0)}"
     )
+    rows += _spatial_lines(overall)
     for stage in metrics["overall"]["stages"]:
         rows.append(
             f"image x{stage['scale']:g}: PSNR {_cell(stage['psnr'], 0)} dB (bicubic "
@@ -217,6 +220,35 @@ def table(metrics: dict[str, Any]) -> str:
         f"{metrics['mega_flops_per_input_pixel']:.2f} MFLOP per 10 m pixel"
     )
     return "\n".join(rows)
+
+
+def _spatial_lines(overall: dict[str, Any]) -> list[str]:
+    """What the whole map shows beyond the counts of its pixels."""
+    lines = []
+    interval = overall["intervals"]
+    if interval["f1"]:
+        low, high = interval["f1"]
+        lines.append(
+            f"F1 of other ground like this: {low:.3f} to {high:.3f} (95 %, {interval['blocks']} blocks of 500 m)"
+        )
+    errors = overall["fraction"]
+    for name, words in (("map", "map"), ("probability", "mean probability"), ("regression_10m", "regression at 10 m")):
+        if errors[name]["10m"]["cells"]:
+            shown = ", ".join(f"{_cell(error['rmse'], 0)} at {side[:-1]} m" for side, error in errors[name].items())
+            lines.append(f"RMSE of the fraction by the {words}: {shown}")
+    edges, objects, seen = overall["boundary"]["2m"], overall["objects"], overall["resolution"]["resolution_m"]
+    sizes = [
+        f"{word} from {size} {unit}" if size else f"no size of {word}"
+        for word, size, unit in (
+            ("objects", objects["smallest_area_m2"], "m2"), ("widths", objects["smallest_width_m"], "m"),
+        )
+    ]  # fmt: skip
+    resolution = f", effective resolution {seen:.1f} m" if seen else ""
+    lines.append(
+        f"boundary F1 within 2 m {_cell(edges['f1'], 0)}, IoU {_cell(edges['iou'], 0)}; half or more is found of "
+        f"{' and '.join(sizes)}{resolution}"
+    )
+    return lines
 
 
 def _cell(value: float | None, width: int) -> str:

@@ -11,11 +11,13 @@ import numpy as np
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.baseline import Regression
 from jointseg_jax.evaluation.confidence_quality import Ranking, margin_levels
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
 from jointseg_jax.evaluation.consistency import Consistency, MeanSupport
-from jointseg_jax.evaluation.fraction import FractionError
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
+from jointseg_jax.evaluation.spatial.fraction import Fractions
+from jointseg_jax.evaluation.spatial.scores import SpatialScores
 from jointseg_jax.mapping.predictor.confidence import levels
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Tile
@@ -38,7 +40,8 @@ class ScoreCounts:
     Attributes:
         confusion: of the map.
         oracle: of the reference itself, averaged to 10 m and repeated: the upper bound of any 10 m product.
-        fraction: of the mapped against the reference share of 10 m pixels.
+        spatial: of the whole map: fractions, boundaries, objects, resolution.
+        regression: of the fraction by the baseline; no cells without one.
         reliability: of the probability.
         stages: spacing -> scores of that stage's image.
         bicubic: spacing -> scores of the bicubic input at that spacing.
@@ -50,7 +53,8 @@ class ScoreCounts:
 
     confusion: Confusion = dataclasses.field(default_factory=Confusion)
     oracle: Confusion = dataclasses.field(default_factory=Confusion)
-    fraction: FractionError = dataclasses.field(default_factory=FractionError)
+    spatial: SpatialScores = dataclasses.field(default_factory=SpatialScores)
+    regression: Fractions = dataclasses.field(default_factory=Fractions)
     reliability: Reliability = dataclasses.field(default_factory=Reliability)
     stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
     bicubic: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
@@ -66,7 +70,8 @@ class ScoreCounts:
         return ScoreCounts(
             self.confusion + other.confusion,
             self.oracle + other.oracle,
-            self.fraction + other.fraction,
+            self.spatial + other.spatial,
+            self.regression + other.regression,
             self.reliability + other.reliability,
             merge(self.stages, other.stages),
             merge(self.bicubic, other.bicubic),
@@ -90,6 +95,8 @@ class ScoreCounts:
             }
             for spacing, score in self.stages.items()
         ]
+        spatial = self.spatial.figures()
+        spatial["fraction"]["regression_10m"] = self.regression.figures()
         ranked = {"confidence": self.confidence.figures(), "margin": self.margin.figures()}
         return {
             **self.confusion.figures(),
@@ -100,7 +107,9 @@ class ScoreCounts:
             "stages": stages,
             **({"consistency": self.consistency.figures()} if self.consistency.values else {}),
             **({"support": self.support.figure()} if self.support.pixels else {}),
-            "fraction_10m": self.fraction.figures(),
+            "brier": self.reliability.brier(),
+            "reliability": self.reliability.diagram(),
+            **spatial,
             "oracle_10m": self.oracle.figures(),
             "pixels": self.confusion.pixels,
         }
@@ -136,6 +145,7 @@ def evaluate_site(
     split: str,
     on_tile: Callable[[Tile], None] | None = None,
     dates: int | None = None,
+    regression: Regression | None = None,
 ) -> ScoreCounts:
     """Maps a site and counts its pixels on the ground of `split`.
 
@@ -146,6 +156,7 @@ def evaluate_site(
         split: the split to count.
         on_tile: called for every tile.
         dates: use only so many, the first ones; None for all.
+        regression: the baseline of fractions; None to leave it out.
     """
     contract = predictor.trained.meta.contract
     scene = data.scene(site.name, contract).first_dates(dates)
@@ -153,6 +164,7 @@ def evaluate_site(
     handles = Handles()
     total = ScoreCounts()
     strips = _Strips(scene, data_range(contract), handles, predictor.trained.model.sensor)
+    whole = _Whole(*(FINE_FACTOR * side for side in scene.shape))
     tiles = predictor.run(scene)
     try:
         for tile in tiles:
@@ -164,9 +176,9 @@ def evaluate_site(
             total += ScoreCounts(
                 Confusion.of(mapped, label),
                 Confusion.of(_oracle(label), label),
-                FractionError.of(mapped, label, FINE_FACTOR),
-                Reliability.of(tile.probability, label, tile.fine_valid),
+                reliability=Reliability.of(tile.probability, label, tile.fine_valid),
             )
+            whole.put(tile.window.scale(FINE_FACTOR), mapped, tile.probability, label)
             if tile.spread is not None:
                 margin = Ranking.of(margin_levels(tile.probability, threshold), mapped, label)
                 total += ScoreCounts(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
@@ -176,10 +188,31 @@ def evaluate_site(
                 total += strips.add(tile, ground)
             if on_tile is not None:
                 on_tile(tile)
-        return total + strips.flush()
+        total += strips.flush() + ScoreCounts(spatial=SpatialScores.of(whole.mapped, whole.probability, whole.label))
+        if regression is not None:
+            estimate = repeat_pixels(regression.fraction(scene, handles), FINE_FACTOR)
+            total += ScoreCounts(regression=Fractions.of(estimate, whole.label == 1, whole.known))
+        return total
     finally:
         tiles.close()
         handles.close()
+
+
+class _Whole:
+    """The map of a whole site and its label, for scores that tiles would cut: five bytes per pixel."""
+
+    def __init__(self, height: int, width: int):
+        self.mapped = np.full((height, width), IGNORE, np.uint8)
+        self.label = np.full((height, width), IGNORE, np.uint8)
+        self.probability = np.zeros((height, width), np.float16)
+
+    def put(self, window: Window, mapped: np.ndarray, probability: np.ndarray, label: np.ndarray) -> None:
+        place = window.slices()
+        self.mapped[place], self.probability[place], self.label[place] = mapped, probability, label
+
+    @property
+    def known(self) -> np.ndarray:
+        return (self.mapped != IGNORE) & (self.label != IGNORE)
 
 
 def _oracle(label: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(config, capfd):
 
 def test_an_evaluation_of_before_is_still_a_record(tmp_path):
     overall = {"isa": {"f1": 0.6, "precision": 0.7, "recall": 0.5}, "stages": [], "macro_f1": 0.7, "area_ratio": 1.0}
-    metrics = {"overall": {**overall, "fraction_10m": {"rmse": 0.2}}, "parameters": 5, "step": 2}
+    metrics = {"overall": {**overall, "fraction": {"map": {"10m": {"rmse": 0.2}}}}, "parameters": 5, "step": 2}
     metrics["mega_flops_per_input_pixel"] = 1.5
     (tmp_path / "evaluation" / "test").mkdir(parents=True)
     (tmp_path / "evaluation" / "test" / "metrics.json").write_text(json.dumps(metrics))

@@ -207,7 +207,7 @@ def scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
         **{key: overall.get(key) for key in ("f1_best", "average_precision")},
         "macro_f1": overall["macro_f1"],
         "area_ratio": overall["area_ratio"],
-        "fraction_rmse_10m": overall["fraction_10m"]["rmse"],
+        "fraction_rmse_10m": overall["fraction"]["map"]["10m"]["rmse"],
         "psnr_1m": one.get("psnr"),
         "psnr_bicubic_1m": one.get("psnr_bicubic"),
         "psnr_2.5m": first.get("psnr"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jointseg_jax.evaluation.fraction import FractionError
+from jointseg_jax.evaluation.spatial.fraction import FractionError
 
 
 def rasters(seed=0, height=40, width=30):
@@ -25,10 +25,14 @@ def by_hand(mapped, reference, side):
     return np.array(pairs).T
 
 
+def compared(mapped, reference, side):
+    return FractionError.of(mapped == 1, reference == 1, (mapped != 255) & (reference != 255), side)
+
+
 def test_it_is_what_a_loop_finds():
     mapped, reference = rasters()
     estimate, truth = by_hand(mapped, reference, 10)
-    figures = FractionError.of(mapped, reference, 10).figures()
+    figures = compared(mapped, reference, 10).figures()
     assert figures["cells"] == len(truth) == 10
     assert figures["bias"] == pytest.approx((estimate - truth).mean())
     assert figures["rmse"] == pytest.approx(np.sqrt(np.square(estimate - truth).mean()))
@@ -37,13 +41,13 @@ def test_it_is_what_a_loop_finds():
 
 def test_parts_add_up():
     mapped, reference = rasters()
-    parts = [FractionError.of(mapped[r : r + 20], reference[r : r + 20], 10) for r in (0, 20)]
-    whole = FractionError.of(mapped, reference, 10)
+    parts = [compared(mapped[r : r + 20], reference[r : r + 20], 10) for r in (0, 20)]
+    whole = compared(mapped, reference, 10)
     assert (parts[0] + parts[1]).figures() == pytest.approx(whole.figures())
 
 
 def test_without_cells_nothing_is_claimed():
     nothing = np.full((10, 10), 255, np.uint8)
-    assert FractionError.of(nothing, nothing, 10).figures() == {"cells": 0, "bias": None, "rmse": None, "r2": None}
+    assert compared(nothing, nothing, 10).figures() == {"cells": 0, "bias": None, "rmse": None, "r2": None}
     constant = np.ones((10, 10), np.uint8)
-    assert FractionError.of(constant, constant, 10).figures()["r2"] is None
+    assert compared(constant, constant, 10).figures()["r2"] is None
