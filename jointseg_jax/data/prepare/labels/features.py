@@ -11,7 +11,7 @@ import pyproj
 import shapely
 
 from jointseg_jax.data.prepare.labels.rules import Rules
-from jointseg_jax.data.prepare.labels.tags import THEMATIC, tags_of
+from jointseg_jax.data.prepare.labels.tags import PACKED, THEMATIC, tags_of
 from jointseg_jax.data.prepare.labels.widths import MOST, line_width
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.polygons import is_tangled, polygonal
@@ -21,6 +21,7 @@ from jointseg_jax.geo.vectors import VectorLayer
 
 _AROUND = MOST / 2 + 150.0  # metres beyond a site from which features count: half the widest line, and cut ends
 _LINE, _AREA = 1, 3  # shapely's type numbers
+_CLASS = "fclass"  # the column of Geofabrik's shapefiles
 _MANY = 200  # vertices; fewer cannot make a tangle
 
 
@@ -84,7 +85,9 @@ def read_features(
         window = read_window(path, around, crs, scratch)
         if window.only_points:
             raise InputError(f"{path} contains only points, which have no area: give polygons or lines")
-        if not rules.given:
+        if rules.given:
+            _check_rules(path, window, rules)
+        else:
             _check_one_theme(path, window)
         declared.append(window.covered)
         for layer in window.layers:
@@ -102,10 +105,28 @@ def _check_one_theme(path: pathlib.Path, window: VectorWindow) -> None:
     if len(names) == 1 and not tags:
         return
     has = f"the layers {', '.join(names)}" if len(names) > 1 else f"the tags {', '.join(tags)}"
+    fitting = "'geofabrik' for Geofabrik's shapefiles" if _CLASS in tags else "'osm' for OpenStreetMap"
     raise InputError(
-        f"{path} has {has}, and without rules all of it would be impervious: set dataset.label.rules to 'osm' for "
-        "OpenStreetMap, or to a YAML file that says what is impervious (docs/your-own-data.md)"
+        f"{path} has {has}, and without rules all of it would be impervious: set dataset.label.rules to {fitting}, or "
+        "to a YAML file that says what is impervious (docs/your-own-data.md)"
     )
+
+
+def _check_rules(path: pathlib.Path, window: VectorWindow, rules: Rules) -> None:
+    """Refuses a file whose themes the rules do not know: all of it would be ground, or fit by chance."""
+    unknown = []
+    for layer in window.layers:
+        themes = {str(name) for name in layer.table.columns} & THEMATIC
+        packed = bool(themes & {*PACKED}) and _CLASS not in rules.keys
+        if not themes or packed or rules.may_fit(themes, layer.name):
+            return
+        unknown += sorted(themes)
+    if unknown:
+        fitting = "geofabrik" if _CLASS in unknown else "osm"
+        raise InputError(
+            f"{path} says in {', '.join(dict.fromkeys(unknown))} what a feature is, but no rule asks for that: set "
+            f"dataset.label.rules to {fitting!r}, or to a YAML file with rules for it (docs/your-own-data.md)"
+        )
 
 
 def _shapes_of(

@@ -6,7 +6,7 @@ import importlib.resources
 import math
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,7 +17,7 @@ from jointseg_jax.rasters.contract import IGNORE
 
 VALUES = {"pervious": 0, "impervious": 1, "ignore": IGNORE}
 SKIP = "skip"  # features of such a rule are not burnt
-SHIPPED = {"osm": "osm.yaml"}
+SHIPPED = {"osm": "osm.yaml", "geofabrik": "geofabrik.yaml"}
 DEFAULT_WIDTH = 6.0  # metres, for lines without a width where no rules are given
 _COMPARED = re.compile(r"([<>])\s*(-?\d+(?:\.\d+)?)")
 _LONGEST = 1 << 20  # bytes of a file of rules
@@ -80,6 +80,11 @@ class Rules:
         wheres = (where for rule in self.rules for where in (*rule.where, *rule.unless))
         return frozenset(key for where in wheres for key, _ in where) | {*self.width_tags, "lanes"}
 
+    def may_fit(self, columns: Collection[str], layer: str) -> bool:
+        """Whether a rule asks for one of these tags, or for the layer of this name alone."""
+        asked = (r for r in self.rules if not r.layers or layer in r.layers)
+        return any(not r.where or any(key in columns for where in r.where for key, _ in where) for r in asked)
+
     @property
     def levels(self) -> tuple[int, ...]:
         """The level of each rule, counted from the top."""
@@ -94,7 +99,7 @@ NONE_GIVEN = Rules((Rule("every feature", 1, width=DEFAULT_WIDTH),), width_tags=
 
 
 def load_rules(name: str) -> Rules:
-    """Reads rules: `osm` names the shipped ones, anything else is the path of a YAML file; empty: `NONE_GIVEN`.
+    """Reads rules: a name in `SHIPPED`, or the path of a YAML file; empty: `NONE_GIVEN`.
 
     Raises:
         InputError: the file is missing, is not YAML, or a rule cannot be understood.
@@ -109,7 +114,7 @@ def load_rules(name: str) -> Rules:
     except OSError as error:
         raise InputError(
             f"dataset.label.rules={name!r} cannot be read ({error.strerror}): give the path of a YAML file, or 'osm' "
-            "for the rules for OpenStreetMap"
+            "for the rules for OpenStreetMap, or 'geofabrik' for those for Geofabrik's shapefiles"
         ) from error
     if len(data) > _LONGEST:
         raise InputError(f"{path} has {len(data)} bytes, which no file of rules has: correct dataset.label.rules")

@@ -9,7 +9,7 @@ import shapely
 import toy
 
 from jointseg_jax.data.prepare.labels.features import read_features
-from jointseg_jax.data.prepare.labels.rules import NONE_GIVEN, parse_rules
+from jointseg_jax.data.prepare.labels.rules import NONE_GIVEN, load_rules, parse_rules
 from jointseg_jax.errors import InputError
 
 pytestmark = pytest.mark.quick
@@ -165,5 +165,22 @@ def test_vectors_that_cannot_be_used_are_named(tmp_path, put, spoil):
 
 
 def test_a_shapefile_with_a_theme_column_needs_rules(put):
-    with pytest.raises(InputError, match="the tags fclass"):
+    with pytest.raises(InputError, match=r"the tags fclass.*rules to 'geofabrik' for Geofabrik's shapefiles"):
         read(put("x.shp", roads=[(ROAD, {"fclass": "primary"})]))
+
+
+@pytest.mark.parametrize(
+    ("tags", "given", "wanted"),
+    [
+        ({"fclass": "primary", "code": 5113, "tunnel": "F", "layer": 0}, "osm", "geofabrik"),
+        ({"highway": "primary", "other_tags": '"lanes"=>"2"'}, "geofabrik", "osm"),
+    ],
+)
+def test_rules_that_do_not_ask_for_the_themes_of_a_file_are_refused(put, tags, given, wanted):
+    """The rules for OpenStreetMap would take `tunnel=F` for a tunnel; the others would find nothing."""
+    path = put("x.shp" if wanted == "geofabrik" else "x.gpkg", roads=[(ROAD, tags)])
+    with pytest.raises(InputError, match=rf"no rule asks for that: set dataset\.label\.rules to '{wanted}'"):
+        read(path, load_rules(given))
+    assert read(path, load_rules(wanted)).shapes[0].value == 1
+    by_layer = parse_rules("rules: [{name: streets, label: impervious, width: 4}]", "x")
+    assert read(path, by_layer).counts["rule streets"] == 1

@@ -104,6 +104,43 @@ def test_files_that_cannot_be_read(tmp_path):
         load_rules(str(tmp_path / "b.yaml"))
 
 
+GEOFABRIK = load_rules("geofabrik")
+
+
+@pytest.mark.parametrize(
+    ("tags", "line", "expected"),
+    [
+        ({"code": "1500", "fclass": "building", "type": "house"}, False, 1),
+        ({"code": "1500", "fclass": "building", "type": "greenhouse"}, False, 255),
+        ({"code": "5113", "fclass": "primary", "tunnel": "F", "bridge": "T", "layer": "1"}, True, 1),
+        ({"code": "5113", "fclass": "primary", "tunnel": "T", "layer": "-1"}, True, None),
+        ({"code": "5113", "fclass": "primary", "tunnel": "F", "layer": "-1"}, True, 255),
+        ({"code": "5131", "fclass": "motorway_link"}, True, 1),
+        ({"code": "5141", "fclass": "service"}, True, 1),
+        ({"code": "5251", "fclass": "service"}, False, 1),
+        ({"code": "5142", "fclass": "track"}, True, 0),
+        ({"code": "5143", "fclass": "track_grade1"}, True, 1),
+        ({"code": "5146", "fclass": "track_grade4"}, True, 0),
+        ({"code": "5199", "fclass": "unknown"}, True, 255),
+        ({"code": "5260", "fclass": "parking"}, False, 1),
+        ({"code": "5263", "fclass": "parking_underground"}, False, None),
+        ({"code": "6101", "fclass": "rail"}, True, 255),
+        ({"code": "6104", "fclass": "tram"}, True, "no rule"),
+        ({"code": "7203", "fclass": "residential"}, False, "no rule"),
+        ({"code": "5122", "fclass": "residential"}, True, 1),
+        ({"code": "7204", "fclass": "industrial"}, False, 255),
+        ({"code": "7218", "fclass": "grass"}, False, 0),
+        ({"code": "8202", "fclass": "river"}, False, 0),
+        ({"code": "8101", "fclass": "river", "width": "12"}, True, "no rule"),
+        ({"code": "1108", "fclass": "admin_level8"}, False, "no rule"),
+        ({"code": "5611", "fclass": "pier"}, False, 1),
+    ],
+)
+def test_the_shipped_rules_for_geofabriks_shapefiles(tags, line, expected):
+    found = number(GEOFABRIK, tags, "gis_osm_x_free_1", line)
+    assert ("no rule" if found is None else GEOFABRIK.rules[found].value) == expected
+
+
 OSM = load_rules("osm")
 
 

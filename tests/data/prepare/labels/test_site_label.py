@@ -1,7 +1,10 @@
 """Labels burnt from vectors, against a rasterisation that shares no code with them, and on real extracts."""
 
+import warnings
+
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pyproj
 import pytest
 import rasterio
@@ -158,11 +161,11 @@ def test_vectors_make_the_label_of_a_site(one, tmp_path):
         assert (raster.read(1) == 1).sum() == 20 * 30
 
 
-def share(path, rules, crs, degrees, source=4326):
+def share(paths, rules, crs, degrees, source=4326):
     left, bottom, right, top = pyproj.Transformer.from_crs(source, crs, always_xy=True).transform_bounds(*degrees)
     left, top = round(left / 20) * 20, round(top / 20) * 20
     lattice = make_lattice(crs, left, top, 1, round((top - bottom) / 20) * 20, round((right - left) / 20) * 20)
-    made = label_from_vectors([path], rules, lattice)
+    made = label_from_vectors(paths, rules, lattice)
     return made, (made.values == 1).mean()
 
 
@@ -171,19 +174,72 @@ def test_a_quarter_of_prague(real_data):
     path = real_data / "osm" / "prague_bubenec.gpkg"
     bounds = (1602818, 6463505, 1604073, 6464884)
     with pytest.raises(InputError, match="has the layers tessellation, buildings, streets, plots"):
-        share(path, NONE_GIVEN, "EPSG:32633", bounds, 3857)
+        share([path], NONE_GIVEN, "EPSG:32633", bounds, 3857)
     of = "label: impervious, layers:"
     text = f"rules:\n- {{name: b, {of} buildings}}\n- {{name: s, {of} streets, width: 6}}"
-    made, impervious = share(path, parse_rules(text, "x"), "EPSG:32633", bounds, 3857)
+    made, impervious = share([path], parse_rules(text, "x"), "EPSG:32633", bounds, 3857)
     assert impervious == pytest.approx(0.09, abs=0.005)
     assert made.counts["rule b"] == 144
     assert made.counts["rule s"] == 35
 
 
+ROADS = {
+    "primary": 5113, "secondary": 5114, "tertiary": 5115, "unclassified": 5121, "residential": 5122,
+    "living_street": 5123, "pedestrian": 5124, "primary_link": 5133, "service": 5141, "track": 5142,
+    "cycleway": 5152, "footway": 5153, "path": 5154, "steps": 5155,
+}  # fmt: skip
+LANDUSE = {"forest": 7201, "residential": 7203, "industrial": 7204, "commercial": 7209, "retail": 7212, "grass": 7218}
+
+
+def as_geofabrik(source, folder):
+    """Writes an extract in the layout of Geofabrik's shapefiles; returns the files."""
+    with warnings.catch_warnings(action="ignore"):  # rings cut at the extract's edge
+        lines, areas = (
+            pyogrio.read_dataframe(source, layer=name, on_invalid="ignore") for name in ("lines", "multipolygons")
+        )
+    more = lines["other_tags"].fillna("")
+    layer = more.str.extract(r'"layer"=>"(-?\d+)"')[0].fillna("0").astype(int)
+    flags = {name: np.where(more.str.contains(f'"{name}"=>"(?!no)'), "T", "F") for name in ("bridge", "tunnel")}
+    found = {
+        "roads": lines.assign(fclass=lines["highway"], code=lines["highway"].map(ROADS), layer=layer, **flags),
+        "railways": lines.assign(fclass="rail", code=6101, layer=layer, **flags)[
+            more.str.contains('"railway"=>"rail"')
+        ],
+        "buildings_a": areas[areas["building"].notna()].assign(fclass="building", code=1500, type=areas["building"]),
+        "landuse_a": areas.assign(fclass=areas["landuse"], code=areas["landuse"].map(LANDUSE)),
+        "water_a": areas[areas["natural"] == "water"].assign(fclass="water", code=8200),
+        "traffic_a": areas[areas["amenity"] == "parking"].assign(fclass="parking", code=5260),
+    }
+    kept = ("osm_id", "code", "fclass", "type", "layer", "bridge", "tunnel", "geometry")
+    paths = []
+    for name, table in found.items():
+        table = table[table["code"].notna()].astype({"code": int})
+        own = [c for c in kept if c in table.columns and not (c == "type" and name != "buildings_a")]
+        paths.append(folder / f"gis_osm_{name}_free_1.shp")
+        table[own].to_file(paths[-1])
+    return paths
+
+
+@pytest.mark.slow
+def test_geofabriks_shapefiles_make_about_the_label_of_their_extract(real_data, tmp_path):
+    """They lack surfaces, widths and squares drawn as areas."""
+    extract, degrees = real_data / "osm" / "Helsinki.osm.pbf", (24.936, 60.1645, 24.9525, 60.1785)
+    paths = as_geofabrik(extract, tmp_path)
+    with pytest.raises(InputError, match=r"gis_osm_roads_free_1\.shp has the tags fclass.*'geofabrik'"):
+        share(paths[:1], NONE_GIVEN, "EPSG:32635", degrees)
+    made, _ = share(paths, load_rules("geofabrik"), "EPSG:32635", degrees)
+    true, _ = share([extract], load_rules("osm"), "EPSG:32635", degrees)
+    assert made.counts["rule buildings"] > 450
+    known = (made.values != 255) & (true.values != 255)
+    assert (made.values == 1).mean() == pytest.approx(0.495, abs=0.01)
+    assert (true.values == 1).mean() == pytest.approx(0.549, abs=0.01)
+    assert (made.values == true.values)[known].mean() > 0.85
+
+
 def test_the_centre_of_helsinki_from_a_pbf(real_data):
     """Metro lines and foot tunnels lie under it; the railway yard is ignored; beyond the extract nothing is known."""
     path = real_data / "osm" / "Helsinki.osm.pbf"
-    made, impervious = share(path, load_rules("osm"), "EPSG:32635", (24.93, 60.164, 24.9535, 60.179))
+    made, impervious = share([path], load_rules("osm"), "EPSG:32635", (24.93, 60.164, 24.9535, 60.179))
     assert 0.35 < impervious < 0.45
     assert made.counts["rule underground"] > 300
     assert made.counts["rule buildings"] == 500
