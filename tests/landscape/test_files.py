@@ -88,7 +88,7 @@ def test_a_second_run_makes_nothing(tmp_path):
     assert "(6 new)" in lines[0]
     assert "(0 new)" in lines[1]
     table = (tmp_path / "sites.csv").read_text().splitlines()
-    assert table[0] == "site,place,region,date,folder"
+    assert table[0] == "site,place,region,date,folder,date_s2,date_s2_20m,date_s1,date_label"
     assert len(table) == 7
 
 
