@@ -83,7 +83,8 @@ class Site:
         notes: decisions and changes made during preparation.
         files: digests of its rasters, see `site_record`; empty in older datasets.
         label_counts: what the vectors of the label hold -> number of features; empty if the label is a raster.
-        registration: of "image" and "label", where it could be measured; empty in older datasets.
+        registration: of "image", "label" and the inputs beyond the first date, by file name without its ending, where
+            it could be measured; empty in older datasets.
         dates: modality, "image" or "label" -> one date per file, None where unknown; empty in older datasets.
         days: the same keys -> days from the image to each date, negative before it; None where unknown.
     """

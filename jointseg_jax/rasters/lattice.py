@@ -49,8 +49,8 @@ def make_lattice(crs: str, left: float, top: float, spacing: float, height: int,
     return GeoBox((height, width), Affine(spacing, 0, left, 0, -spacing, top), crs)
 
 
-def moved(lattice: GeoBox, move: tuple[int, int]) -> GeoBox:
-    """The lattice from which ground is read to move content by whole pixels down and right on `lattice`."""
+def moved(lattice: GeoBox, move: tuple[float, float]) -> GeoBox:
+    """The lattice from which ground is read to move content by so many pixels down and right on `lattice`."""
     return GeoBox(lattice.shape, lattice.affine * Affine.translation(-move[1], -move[0]), lattice.crs)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.data.prepare.recipe import strips
 from jointseg_jax.data.prepare.report.content import signatures
 from jointseg_jax.data.prepare.report.days import days, far_in_time, sensed
+from jointseg_jax.data.prepare.site.registration import MOST_RESIDUAL, MOVED
 from jointseg_jax.data.prepare.splits import CODES, SPLITS
 from jointseg_jax.geo.reproject import transformer
 from jointseg_jax.geo.shared_ground import TOUCHING, near, outline
@@ -18,7 +20,6 @@ from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_window
 
-MOST_RESIDUAL = 0.3 * COARSE_SPACING  # metres
 _SHARED, _FEWEST = 0.02, 20  # share and number of equal windows from which the content of two sites is the same
 _FAR, _SITES = 5.0, 5  # deviation of a site's median that makes it an outlier, and sites needed to tell
 _BINS = 48
@@ -110,7 +111,7 @@ def findings(data: Dataset, looked: dict[str, SiteFindings]) -> dict[str, Any]:
         "attributions": _attributions(data),
         "label": data.contract.label,
         "problems": problems,
-        "warnings": far_in_time(data),
+        "warnings": [*far_in_time(data), *(f"registration: {text}" for text in _shifted(data, radar=True))],
         "sites": [_about(data, site, looked[site.name]) for site in data.sites.values()],
         "patches": {split: int((data.index["split"] == split).sum()) for split in SPLITS},
         "balance": _balance(data, looked),
@@ -202,13 +203,23 @@ def _content_leaks(data: Dataset, looked: dict[str, SiteFindings]) -> list[dict[
     return found
 
 
-def _shifted(data: Dataset) -> list[str]:
-    return [
-        f"the {name} of {site.name} lies {lies.residual:.1f} m off {lies.reference}, more than {MOST_RESIDUAL:g} m"
-        for site in data.sites.values()
-        for name, lies in site.registration.items()
-        if lies.residual > MOST_RESIDUAL
-    ]
+def _shifted(data: Dataset, *, radar: bool = False) -> list[str]:
+    """What lies off its reference by too much; of the radar alone, whose shift is less sure, or of all else."""
+    found = []
+    for site in data.sites.values():
+        of_file = {
+            pathlib.PurePosixPath(path).stem: modality
+            for modality in data.contract.modalities
+            for path in site.layers.get(modality.name, ())
+        }
+        for name, lies in site.registration.items():
+            modality = of_file.get(name)
+            most = MOST_RESIDUAL * (COARSE_SPACING if modality is None else modality.spacing)
+            unsure = modality is not None and modality.units not in MOVED
+            if lies.residual > most and unsure == radar:
+                words = f"lies {lies.residual:.1f} m off {lies.reference}, more than {most:g} m"
+                found.append(f"the {name} of {site.name} {words}")
+    return found
 
 
 def _empty_splits(data: Dataset) -> list[str]:

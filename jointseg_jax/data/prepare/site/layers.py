@@ -1,20 +1,23 @@
 """Writes the input rasters of a site: decoded from raw files to one radiometry, or simulated from the image."""
 
 import dataclasses
+import functools
 import pathlib
 import zlib
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.dataset import Registration
 from jointseg_jax.data.prepare.recipe import Recipe, strips
+from jointseg_jax.data.prepare.site import registration
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.clouds import CloudFile, coarsened
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
 from jointseg_jax.rasters.derived import decibel, terrain
-from jointseg_jax.rasters.lattice import Window, coarsen, crop, refine
+from jointseg_jax.rasters.lattice import Window, coarsen, crop, moved, refine
 from jointseg_jax.rasters.radiometry.encoding import Stated, interpret, stated
 from jointseg_jax.rasters.radiometry.find_bands import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.sample import take_sample
@@ -24,39 +27,88 @@ from jointseg_jax.rasters.warped import Warped
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 
-def write_layers(
-    source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pathlib.Path
-) -> tuple[dict[str, tuple[str, ...]], np.ndarray, list[str]]:
-    """Writes every modality of a site.
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """The written inputs of a site.
 
-    Returns:
-        File names by modality, where any date of the first modality is valid (bool on the 10 m lattice), and notes on
-        the decisions per file.
+    Attributes:
+        names: modality -> file names.
+        seen: where any date of the first modality is valid, bool on the 10 m lattice.
+        notes: on the decisions per file.
+        lies: file name without its ending -> how it lies on the first date, where that could be measured.
     """
-    names: dict[str, tuple[str, ...]] = {}
-    notes: list[str] = []
-    seen = np.zeros(lattice.shape, bool)
+
+    names: dict[str, tuple[str, ...]]
+    seen: np.ndarray
+    notes: list[str]
+    lies: dict[str, Registration]
+
+
+def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pathlib.Path) -> Layers:
+    """Writes every modality of a site, and measures how each file lies on the first date of the first modality.
+
+    With `recipe.coregister` an optical file that lies off by more than `registration.MOST_RESIDUAL` is read again from
+    the ground where it lies, by whole metres: its pixels are interpolated once.
+    """
+    made = Layers({}, np.zeros(lattice.shape, bool), [], {})
+    first: pathlib.Path | None = None
+    bands = tuple(recipe.primary.bands.index(band) for band in recipe.image_bands)
     for modality in recipe.modalities:
-        first = modality is recipe.primary
-        if first and recipe.simulate is not None:
-            found = [_simulate(source, recipe, modality, lattice, date) for date in range(modality.dates)]
-        else:
-            found = [_read_layer(path, modality, lattice, recipe) for path in source.layers.get(modality.name, ())]
-        files = []
-        for date, (values, valid, note) in enumerate(found):
-            mask = source.clouds.get(modality.name, ())[date : date + 1]
-            if mask and mask[0] is not None:
-                clear = _clear_sky(mask[0], recipe, lattice)
-                valid = valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
-                note = f"{note}; {1 - clear.mean():.1%} not clear by {mask[0].path.name}"
-            files.append(f"{modality.name}.tif" if len(found) == 1 else f"{modality.name}_{date}.tif")
-            _write_layer(folder / files[-1], values, valid, modality, lattice)
-            notes.append(f"{files[-1]}: {note}")
-            if first:
-                seen |= valid
+        simulated = modality is recipe.primary and recipe.simulate is not None
+        count = modality.dates if simulated else len(source.layers.get(modality.name, ()))
+        files = tuple(f"{modality.name}.tif" if count == 1 else f"{modality.name}_{date}.tif" for date in range(count))
+        for date, file in enumerate(files):
+            path = folder / file
+            valid, note = _write_date(source, recipe, modality, lattice, date, path)
+            if first is None:
+                first = path
+            elif not simulated:
+                measure = functools.partial(
+                    registration.of_layer, path, modality, first, recipe.primary, bands, lattice
+                )
+                lies = measure()
+                movable = recipe.coregister and modality.units in registration.MOVED
+                if lies is not None and movable and lies.residual > registration.MOST_RESIDUAL * modality.spacing:
+                    move = registration.move_for(lies)
+                    valid, note = _write_date(source, recipe, modality, lattice, date, path, move)
+                    lies = registration.after(lies, move, measure())
+                if lies is not None:
+                    made.lies[path.stem] = lies
+            made.notes.append(f"{file}: {note}")
+            if modality is recipe.primary:
+                np.logical_or(made.seen, valid, out=made.seen)
         if files:
-            names[modality.name] = tuple(files)
-    return names, seen, notes
+            made.names[modality.name] = files
+    return made
+
+
+def _write_date(
+    source: SiteSource,
+    recipe: Recipe,
+    modality: Modality,
+    lattice: GeoBox,
+    date: int,
+    path: pathlib.Path,
+    move: tuple[int, int] = (0, 0),
+) -> tuple[np.ndarray, str]:
+    """Writes a date of a modality; where it is valid on the modality's lattice, and a note.
+
+    `move` is in metres down and right: ground is read from where it lies, by interpolation.
+    """
+    if modality is recipe.primary and recipe.simulate is not None:
+        values, valid, note = _simulate(source, recipe, modality, lattice, date)
+    else:
+        if any(move):
+            recipe = dataclasses.replace(recipe, warp=True)
+        ground = moved(lattice, (move[0] / COARSE_SPACING, move[1] / COARSE_SPACING))
+        values, valid, note = _read_layer(source.layers[modality.name][date], modality, ground, recipe)
+        mask = next(iter(source.clouds.get(modality.name, ())[date : date + 1]), None)
+        if mask is not None:
+            clear = _clear_sky(mask, recipe, ground)
+            valid = valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
+            note = f"{note}; {1 - clear.mean():.1%} not clear by {mask.path.name}"
+    _write_layer(path, values, valid, modality, lattice)
+    return valid, note
 
 
 def _clear_sky(mask: CloudFile, recipe: Recipe, lattice: GeoBox) -> np.ndarray:

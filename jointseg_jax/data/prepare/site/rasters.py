@@ -40,9 +40,9 @@ def prepare_site(
     """
     entry = source.entry
     height, width = (int(n) for n in lattice.shape)
-    layers, seen, notes = write_layers(source, recipe, lattice, folder)
+    inputs = write_layers(source, recipe, lattice, folder)
     path, primary = folder / "image.tif", recipe.primary
-    layer = folder / layers[primary.name][0]
+    layer = folder / inputs.names[primary.name][0]
     image, lies = place_image(source, recipe, lattice, path, layer)
     if source.image is None:
         units = ImageUnits((primary.scale,) * len(recipe.image_bands), (0.0,) * len(recipe.image_bands), "no image")
@@ -50,8 +50,9 @@ def prepare_site(
         where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary.name, ())[:1]))
         units = image_units(recipe, lattice, path, image.nodata, layer, where)
     as_stored = stored_image(recipe, image, path) if source.image is not None else None
-    label = place_label(source, recipe, lattice, seen, folder / "label.tif", as_stored, lies, scratch)
-    registration = {name: found for name, found in (("image", lies), ("label", label.lies)) if found is not None}
+    label = place_label(source, recipe, lattice, inputs.seen, folder / "label.tif", as_stored, lies, scratch)
+    fine = {name: found for name, found in (("image", lies), ("label", label.lies)) if found is not None}
+    registration = {**fine, **inputs.lies}
     dates = dict(source.dates)
     if recipe.simulate is not None:
         dates[primary.name] = dates[site_dates.IMAGE] * primary.dates
@@ -68,7 +69,7 @@ def prepare_site(
         top=float(lattice.affine.f),
         height=height,
         width=width,
-        layers={name: tuple(f"{at}/{file}" for file in files) for name, files in layers.items()},
+        layers={name: tuple(f"{at}/{file}" for file in files) for name, files in inputs.names.items()},
         image=f"{at}/image.tif",
         label=f"{at}/label.tif",
         split=f"{at}/split.tif",
@@ -78,7 +79,7 @@ def prepare_site(
         image_dtype=image.dtype,
         pixels={},
         notes=(
-            *notes,
+            *inputs.notes,
             *source.notes,
             *image.notes,
             *label.notes,

@@ -1,6 +1,7 @@
 """Shifts between image, label and input are measured, moved away on request, and kept in the record."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import toy
 
 from jointseg_jax.data import site_record
 from jointseg_jax.data.prepare.preparation import prepare
+from jointseg_jax.data.prepare.report.findings import findings, look_at
 from jointseg_jax.data.prepare.site.registration import find_shift
 from jointseg_jax.data.sensor import Sensor
 from jointseg_jax.rasters.blocks import block_mean
@@ -85,3 +87,65 @@ def test_preparation_measures_and_moves(one):
         apart = raster.read(1)[30:-30, 30:-30] != label[30:-30, 30:-30]
     assert apart.mean() < 0.15  # a metre at most along the edges
     assert site_record.read(data.root / site.folder).site.registration == site.registration
+
+
+def stored(data, name):
+    with rasterio.open(data.root / "sites" / "a" / f"{name}.tif") as raster:
+        return raster.read()[:, 4:-4, 4:-4].astype(float)
+
+
+def test_later_dates_and_other_bands_are_measured_and_moved_onto_the_first_date(one):
+    """The second date and the 20 m bands lie 10 and 20 m off; their cloud lies where they do, and moves along."""
+    folder, config = one
+    toy.write_site(folder, 0, 60, 66)
+    config.inputs = ("s2", "s2_20m")
+    shutil.copy(folder / "s2.tif", folder / "later.tif")
+    shutil.copy(folder / "scl.tif", folder / "later_scl.tif")
+    toy.rewrite(folder / "later.tif", values=lambda s: np.roll(s, (1, -1), (1, 2)))
+    toy.rewrite(folder / "s2_20m.tif", values=lambda s: np.roll(s, 1, 1))
+    config.source.layers.s2, config.source.cloud = ("s2.tif", "later.tif"), ("scl.tif", "later_scl.tif")
+    config.source.layers.s2_20m = ("s2_20m.tif",)
+    data = prepare(config, say=toy.quiet)
+    before, site = stored(data, "s2_0"), data.sites["a"]
+    assert site.registration["s2_1"].reference == site.registration["s2_20m"].reference == "s2"
+    assert (site.registration["s2_1"].down, site.registration["s2_1"].right) == pytest.approx((-10, 10), abs=1)
+    assert site.registration["s2_20m"].residual == pytest.approx(20, abs=3)
+    problems = findings(data, {"a": look_at(data, site)})["problems"]
+    assert sum("of a lies" in problem for problem in problems) == 2
+    config.coregister = True
+    lines: list[str] = []
+    data = prepare(config, say=lines.append)
+    site = data.sites["a"]
+    assert site.registration["s2_1"].moved == pytest.approx((-10, 10), abs=1)
+    assert max(site.registration[name].residual for name in ("s2_1", "s2_20m")) < 3
+    assert "s2_1: lies 10." in lines[0] or "s2_1: lies 9." in lines[0]
+    np.testing.assert_array_equal(stored(data, "s2_0"), before)
+    apart = np.abs(stored(data, "s2_1") - before) * (before > 0) * (stored(data, "s2_1") > 0)
+    assert np.median(apart) < 40  # of numbers of some thousand: interpolated by a metre at most
+    assert findings(data, {"a": look_at(data, site)})["problems"] == []
+
+
+def test_radar_off_its_place_is_a_warning_and_is_not_moved(one):
+    folder, config = one
+    config.inputs, config.coregister = ("s2", "s1"), True
+    toy.rewrite(folder / "s1.tif", values=lambda s: np.roll(s, 2, 1))
+    data = prepare(config, say=toy.quiet)
+    site = data.sites["a"]
+    assert site.registration["s1"].down == pytest.approx(-20, abs=2)
+    assert site.registration["s1"].moved == (0, 0)
+    found = findings(data, {"a": look_at(data, site)})
+    assert found["problems"] == []
+    assert ["s1 of a lies" in text for text in found["warnings"]] == [True]
+
+
+def test_radar_of_real_ground_is_found_again_where_it_is_put(real_data):
+    """Its own offset from the optical edges aside (layover), a shift of 3 pixels is measured within half a pixel."""
+    folder = real_data / "sentinel2" / "terramesh"
+    with rasterio.open(folder / "S1RTC" / "433D_629L_3_1.tif") as radar:
+        decibels = radar.read().mean(0)
+    with rasterio.open(folder / "S2L2A" / "433D_629L_3_1.tif") as optical:
+        brightness = optical.read((2, 3, 4)).mean(0)
+    at_rest, there = (
+        find_shift(brightness, np.roll(decibels, by, 0), np.isfinite(decibels), edges_only=True) for by in (0, 3)
+    )
+    assert at_rest.down - there.down == pytest.approx(3, abs=0.5)
