@@ -14,8 +14,8 @@ _WORKERS = cli.define_number(
     bounds.WORKERS,
 )  # fmt: skip
 _COREGISTER = flags.DEFINE_bool(
-    "coregister", False, "Move images onto the input and labels onto the image, by whole metres; as "
-    "--config.dataset.coregister=True.",
+    "coregister", False, "Move images onto the input, labels onto the image and later dates onto the first one, by whole "
+    "metres; as --config.dataset.coregister=True.",
 )  # fmt: skip
 _REPORT = flags.DEFINE_bool("report", False, "Only report on the dataset that was prepared before.")
 flags.mark_flag_as_required("config")

@@ -264,7 +264,7 @@ def dataset(name: str) -> ConfigDict:
     config.image_bands = ("B04", "B03", "B02")
     config.match_image = True
     config.warp = False  # resample rasters of another CRS or spacing onto the lattice of their site
-    config.coregister = False  # move image and label by whole metres onto their references
+    config.coregister = False  # move image, label and later dates by whole metres onto their references
     config.clear = (4, 5, 6, 7)  # SCL; 7 (unclassified) is mostly bright roofs over cities
     config.cloud_buffer = 0.0  # metres around cloud and shadow: around every other code but 0
 

@@ -30,8 +30,8 @@ _CHANCE = 12.0
 _LABEL_PIXEL = 2  # metres, for image and label
 _LEAST_MOVE = 0.5  # metres; rasters are moved by whole metres
 MOST_RESIDUAL = 0.3  # pixels of a raster of 10 m or coarser, above which it is out of place; 3 m for image and label
-# Over dates of one place, 1.5 times the correlation of chance leaves one shift in eight off by more than 0.3 pixels.
-# See `benchmarks/registration.py`.
+# Times the correlation of chance: of the shifts between dates of one place, at most one in eleven is then off by more
+# than 0.3 pixels. See `benchmarks/registration.py`.
 SURE = 1.5
 MEASURED = ("reflectance", "display", "dB")  # units in which an input shows the edges of the first date
 MOVED = ("reflectance", "display")  # of them, those in which the shift is sure enough to move by it
