@@ -14,7 +14,7 @@ _WORKERS = cli.define_number(
     bounds.WORKERS,
 )  # fmt: skip
 _COREGISTER = flags.DEFINE_bool(
-    "coregister", False, "Move images onto the input, labels onto the image and later dates onto the first one, by whole "
+    "coregister", False, "Move images onto the input, labels onto the image, later dates onto the first one, by whole "
     "metres; as --config.dataset.coregister=True.",
 )  # fmt: skip
 _REPORT = flags.DEFINE_bool("report", False, "Only report on the dataset that was prepared before.")
