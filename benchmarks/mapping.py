@@ -63,22 +63,28 @@ def measure(given: argparse.Namespace) -> None:
         place = pathlib.Path(folder)
         common = [f"--workdir={given.workdir}", f"--radiometry={given.radiometry}"]
         scenes = {size: enlarged(pathlib.Path(given.input), place / f"scene-{size}", size) for size in sizes}
-        usual, middle = 64 if 64 in windows else windows[0], sizes[len(sizes) // 2]
-        sized = [measured(common, scenes[size], place, size, usual) for size in sizes]
-        tiled = [measured(common, scenes[middle], place, middle, window) for window in windows if window != usual]
+        usual, middle, pairs = planned(sizes, windows)
+        runs = [measured(common, scenes[size], place, size, window) for size, window in pairs]
         scaled = [] if given.one_process else scaling(common, scenes[middle], place, middle, usual)
-    best = max(sized, key=lambda r: r["km2"])
+    best = max((r for r in runs if r["tile"] == usual), key=lambda r: r["km2"])
     report = {
         "command": "python benchmarks/mapping.py " + " ".join(sys.argv[1:]),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
-        "runs": sized + tiled,
+        "runs": runs,
         "workers": scaled,
         "cost": cost(best),
     }
     if given.output:
         write_json(given.output, report)
     print(table(report))
+
+
+def planned(sizes: Sequence[int], windows: Sequence[int]) -> tuple[int, int, list[tuple[int, int]]]:
+    """The usual window, the middle size, and (size, window) of each run: every size by the usual window comes first."""
+    usual, middle = 64 if 64 in windows else windows[0], sizes[len(sizes) // 2]
+    pairs = [(size, usual) for size in sizes] + [(middle, window) for window in windows if window != usual]
+    return usual, middle, pairs
 
 
 def enlarged(source: pathlib.Path, target: pathlib.Path, size: int) -> pathlib.Path:

@@ -7,20 +7,28 @@ import sys
 import harness
 import pytest
 
+from benchmarks.mapping import planned
+
+
+def test_every_size_and_every_window_has_a_run():
+    pairs = [(128, 64), (256, 64), (512, 64), (256, 32), (256, 128)]
+    assert planned([128, 256, 512], [32, 64, 128]) == (64, 256, pairs)
+    assert planned([24], [16]) == (16, 24, [(24, 16)])
+
 
 @pytest.mark.slow
 def test_a_whole_measurement(workdir, raw, tmp_path):
     report = tmp_path / "report.json"
     done = subprocess.run(
         [
-            sys.executable, "benchmarks/mapping.py", f"--workdir={workdir}", f"--input={raw / 'd'}", "--sizes=24,48",
-            "--tiles=16,24", f"--output={report}",
+            sys.executable, "benchmarks/mapping.py", f"--workdir={workdir}", f"--input={raw / 'd'}", "--sizes=16,32",
+            "--tiles=16", f"--output={report}",
         ],
         cwd=harness.ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(report.read_text())
-    assert [(r["pixels"], r["tile"]) for r in found["runs"]] == [(24, 16), (48, 16), (48, 24)]
+    assert [(r["pixels"], r["tile"]) for r in found["runs"]] == [(16, 16), (32, 16)]
     for run in found["runs"]:
         # The corner of nodata that the toy has is repeated with the ground.
         assert 0.8 * (run["pixels"] / 100) ** 2 < run["km2"] <= 1.001 * (run["pixels"] / 100) ** 2

@@ -11,6 +11,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
+from browser import browser
 from PIL import Image
 
 from jointseg_jax.errors import InputError
@@ -192,20 +193,6 @@ def test_a_page_that_fails_leaves_the_former_one(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "viewer" / CONTENT).read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["viewer"]
-
-
-@contextlib.contextmanager
-def browser():
-    """A headless Chromium: Playwright's own, or the system's; skips where there is neither."""
-    api = pytest.importorskip("playwright.sync_api")
-    path = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
-    with api.sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except api.Error as error:
-            pytest.skip(f"no Chromium to be had: {str(error).splitlines()[0]}")
-        yield started
-        started.close()
 
 
 @contextlib.contextmanager

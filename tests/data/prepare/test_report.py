@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 import rasterio
 import toy
+from browser import browser
 
+from jointseg_jax.data.dataset import load
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.data.prepare.report.content import signatures
 from jointseg_jax.data.prepare.report.findings import findings, look_at
@@ -37,8 +39,6 @@ def test_the_same_pixels_are_known_wherever_they_lie():
 
 def test_a_sound_dataset(data, tmp_path):
     copy = shutil.copytree(data.root, tmp_path / "dataset")
-    from jointseg_jax.data.dataset import load
-
     lines: list[str] = []
     assert write_report(load(copy), lines.append) == []
     assert "0 problems" in lines[0]
@@ -100,3 +100,30 @@ def test_ground_in_two_splits_residuals_and_outliers_are_named(data):
     from jointseg_jax.data.prepare.report.findings import _outliers
 
     assert {line.partition(":")[0] for line in _outliers(named, more)} == {"odd"}
+
+
+@pytest.mark.slow
+def test_in_a_browser(data, tmp_path):
+    """Nothing is asked of anybody, every picture loads, and a phone shows the page without scrolling sideways."""
+    copy = shutil.copytree(data.root, tmp_path / "dataset")
+    write_report(load(copy), toy.quiet)
+    with browser() as chromium:
+        for width in (1200, 375):
+            page = chromium.new_page(viewport={"width": width, "height": 800}, is_mobile=width < 500)
+            asked, troubles = [], []
+            page.on("request", lambda r, asked=asked: asked.append(r.url))
+            page.on("pageerror", lambda e, troubles=troubles: troubles.append(str(e)))
+            page.on("console", lambda m, troubles=troubles: troubles.append(m.text))
+            address = (copy / "report.html").as_uri()
+            page.goto(address)
+            assert page.title() == f"Dataset {json.loads((copy / 'report.json').read_text())['name']}"
+            assert page.locator("img").count() >= 5
+            assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 15
+            # A table that is wider than the page scrolls within its frame.
+            tables = page.evaluate("[...document.querySelectorAll('table')].map(t => t.parentElement.clientWidth)")
+            assert all(0 < across <= width for across in tables)
+            assert all(url == address or url.startswith("data:") for url in asked), asked
+            assert not troubles
+            page.close()

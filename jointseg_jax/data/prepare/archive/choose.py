@@ -140,7 +140,8 @@ class Archive:
             raise InputError(
                 f"site {entry.name!r} has {len(usable)} of the {modality.dates} acquisitions of modality "
                 f"{modality.name!r} that it needs within {self._days} days of {date} in {self._root}"
-                f"{f' ({what})' if what else ''}: add products, or raise dataset.source.days"
+                f"{f' ({what})' if what else ''}{self._unusable(modality.name)}: add products, or raise "
+                "dataset.source.days"
             )
         best, crs = usable[0], usable[0].candidate.lattice.crs  # further dates are warped only if they must be
         usable = [best, *sorted(usable[1:], key=lambda j: (*j.rank(crs), j.candidate.path.name))]
@@ -206,8 +207,8 @@ class Archive:
         judged.sort(key=lambda j: (*j.rank(None), j.candidate.path.name))
         if not judged:
             raise InputError(
-                f"no {layer} in {self._root} ({pattern}) overlaps site {entry.name!r}: add one, or correct "
-                f"dataset.source.{layer}"
+                f"no {layer} in {self._root} ({pattern}) overlaps site {entry.name!r}{self._unusable('')}: add one, or "
+                f"correct dataset.source.{layer}"
             )
         for number, one in enumerate(judged):
             self._tell(entry, layer, one, 1 if not number else "", "others are better" if number else "")
@@ -235,6 +236,11 @@ class Archive:
                 layer = modality.name if modality is not None else ""
                 self._rows.append({"layer": layer, "file": self._short(path), "reason": f"cannot be used: {error}"})
         return found
+
+    def _unusable(self, layer: str) -> str:
+        """For a message: how many files of a layer (images and labels if empty) cannot be used, and why the first."""
+        why = [row["reason"] for row in self._rows if "site" not in row and row["layer"] == layer]
+        return f" ({len(why)} file{'s' * (len(why) > 1)} {why[0]})" if why else ""
 
     def _tell(self, entry: SiteEntry, layer: str, one: Judged, chosen: int | str, reason: str) -> None:
         self._rows.append(

@@ -12,6 +12,8 @@ from jointseg_jax.data.prepare.site_list import check_split
 from jointseg_jax.data.prepare.site_names import check_names
 from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.antimeridian import cut_at_180
+from jointseg_jax.geo.polygons import flat
 from jointseg_jax.geo.reproject import reproject
 from jointseg_jax.geo.vectors import read_layers
 from jointseg_jax.rasters.metric import utm_zone
@@ -65,7 +67,7 @@ def _ground(shape: shapely.Geometry | None, row: dict[Any, Any], side: float, wh
         kind = "nothing" if shape is None or shape.is_empty else f"a {shape.geom_type}"
         raise InputError(f"{where} is {kind}, but a site is a polygon or a point: correct it or remove it")
     if shape.geom_type != "Point":
-        return shape
+        return cut_at_180(shape)
     text = _text(row, "side")
     try:
         side = float(text) if text else side
@@ -76,12 +78,15 @@ def _ground(shape: shapely.Geometry | None, row: dict[Any, Any], side: float, wh
     crs, half = zone_crs(shape), side / 2
     centre = reproject(shape, 4326, crs, math.inf)
     square = shapely.box(centre.x - half, centre.y - half, centre.x + half, centre.y + half)
-    return reproject(square, crs, 4326, math.inf)
+    return cut_at_180(reproject(square, crs, 4326, math.inf))
 
 
 def zone_crs(ground: shapely.Geometry) -> str:
     """The UTM zone, `EPSG:n`, of the middle of polygons or of a point in degrees; raises `InputError` beyond UTM."""
-    lon, lat = ground.centroid.x, ground.centroid.y
+    west, _, east, _ = ground.bounds
+    # Parts on both sides of the antimeridian have their common middle near Greenwich.
+    middle = (max(flat(ground), key=lambda part: part.area) if east - west > 180 else ground).centroid
+    lon, lat = middle.x, middle.y
     zone = utm_zone(lon, lat)
     if zone is None:
         raise InputError(f"a site lies at {lon:.4f}, {lat:.4f}, outside the area that UTM covers: remove it")

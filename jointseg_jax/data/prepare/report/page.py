@@ -25,12 +25,13 @@ _COLOURS = {"train": "#1f77b4", "validation": "#ff7f0e", "test": "#2ca02c"}
 _PATCHES = 4  # shown of each split
 _LISTED = 60  # sites in a table, at most
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #222 }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #222;
+overflow-wrap: break-word }
 table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .2em .7em; border-bottom: 1px solid #ddd;
 text-align: left; font-variant-numeric: tabular-nums }
 .bad { background: #fde8e8; padding: .6em 1em; border-radius: 4px }
 .good { background: #e8f5e9; padding: .6em 1em; border-radius: 4px } img { max-width: 100% } figure { display:
-inline-block; margin: .3em } figcaption { font-size: 12px; color: #555 }
+inline-block; max-width: 100%; margin: .3em 0 } div { overflow-x: auto } figcaption { font-size: 12px; color: #555 }
 """
 
 
@@ -129,7 +130,10 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
         f"Provenance: {text(found['provenance'] or 'not stated')}.</p>",
         _items(found["attributions"]),
     ]  # fmt: skip
-    head = f"<meta charset=utf-8><title>{text(found['name'])}</title><style>{_STYLE}</style>"
+    head = (
+        "<meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>"
+        f"<title>Dataset {text(found['name'])}</title><style>{_STYLE}</style>"
+    )
     return "\n".join(["<!doctype html><html lang=en>", head, *parts, "</html>", ""])
 
 
@@ -160,7 +164,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     def row(cells: Sequence[Any], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
-    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
+    return f"<div><table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table></div>"
 
 
 def _percent(share: float | None) -> str:
