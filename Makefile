@@ -66,6 +66,7 @@ archive-demo: setup
 	@echo "== 5/5 judged on its test ground =="
 	$(RUN) evaluate.py --workdir=runs/archive-demo
 	@echo
+	@echo "== what came out (40 steps on four made-up sites: a check of the walk, no evidence about maps) =="
 	@echo "the report $(ARCHIVE)/dataset/report.html       sites, splits, registration, classes, radiometry: open it in a browser"
 	@echo "look at    $(ARCHIVE)/sample/sites.png          where the sites are"
 	@echo "           $(ARCHIVE)/dataset/sources.csv       which files serve each site, and why"

@@ -38,6 +38,7 @@ from jointseg_jax.storage.files import write_bytes
 from jointseg_jax.storage.folders import claim
 
 FILES = ("sites.csv", "sites.gpkg", "sites.png", "sample.json")
+_NAMED = 40  # sites of a map that shows their names, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +81,9 @@ def sample(request: Request) -> pd.DataFrame:
         drawn = draw(regions, request.sites, request.distance, request.seed, density)
         table = _table(drawn, list(regions), density)
         write_bytes(request.output / "sites.csv", table.to_csv(index=False).encode())
-        write_vectors(request.output / "sites.gpkg", _squares(table, request.side), "sites")
-        write_bytes(request.output / "sites.png", _map(regions, drawn))
+        squares = _squares(table, request.side)
+        write_vectors(request.output / "sites.gpkg", squares, "sites")
+        write_bytes(request.output / "sites.png", _map(regions, drawn, squares))
         write_bytes(request.output / "sample.json", _record(request, table).encode())
     return table
 
@@ -116,8 +118,8 @@ def _squares(table: pd.DataFrame, side: float) -> geopandas.GeoDataFrame:
     return geopandas.GeoDataFrame(table[["site", "region", "density"]], geometry=squares, crs=4326)
 
 
-def _map(regions: Mapping[str, shapely.Geometry], drawn: Drawn) -> bytes:
-    """A PNG: outlines of the regions, and the sites coloured by class."""
+def _map(regions: Mapping[str, shapely.Geometry], drawn: Drawn, squares: geopandas.GeoDataFrame) -> bytes:
+    """A PNG: outlines of the regions and the sites, coloured by class, with their names if they are few."""
     from matplotlib.figure import Figure  # slow to import
 
     west, south, east, north = shapely.union_all(list(regions.values())).bounds
@@ -129,12 +131,21 @@ def _map(regions: Mapping[str, shapely.Geometry], drawn: Drawn) -> bytes:
     for ground in regions.values():
         for part in shapely.get_parts(ground):
             axes.plot(*shapely.get_coordinates(part.exterior).T, color="0.5", linewidth=0.8)
-    axes.scatter(drawn.lon, drawn.lat, c=drawn.density, s=6, cmap="viridis", linewidths=0)
-    axes.set_title(
-        f"{len(drawn.lon)} training sites, coloured by density class. Not a sample for accuracy.", fontsize=10
-    )
+    classes = sorted(set(zip(drawn.density.tolist(), squares["density"], strict=True)))
+    for number, name in classes:
+        colour, here = f"C{number % 10}", drawn.density == number
+        axes.scatter(drawn.lon[here], drawn.lat[here], color=colour, s=6, linewidths=0, label=name)
+        for square in squares.geometry[here]:
+            axes.plot(*shapely.get_coordinates(square).T, color=colour, linewidth=0.8)
+    if any(name for _, name in classes):
+        axes.legend(title="density", fontsize=8)
+    if len(squares) <= _NAMED:
+        for name, lon, lat in zip(squares["site"], drawn.lon, drawn.lat, strict=True):
+            axes.annotate(name, (lon, lat), (3, 3), textcoords="offset points", fontsize=8)
+    axes.set_title(f"{len(squares)} training sites; grey: where their middles may lie. Not a sample for accuracy.")
     axes.set_xlabel("longitude")
     axes.set_ylabel("latitude")
+    axes.ticklabel_format(useOffset=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

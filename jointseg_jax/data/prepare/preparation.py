@@ -244,6 +244,6 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
         say(f"{root}: former rasters stay while a process reads them; the next preparation removes them")
     if contract.primary.statistics is None:
         say(f"{root}: no site is for training: the dataset can only evaluate networks trained on other datasets")
-    counts = {s: int((index["split"] == s).sum()) for s in splits.SPLITS}
+    counts = ", ".join(f"{split} {int((index['split'] == split).sum())}" for split in splits.SPLITS)
     say(f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}")
     return load(root, hold=False)  # a later preparation in this process must be able to remove its files

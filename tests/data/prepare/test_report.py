@@ -124,6 +124,9 @@ def test_in_a_browser(data, tmp_path):
             # A table that is wider than the page scrolls within its frame.
             tables = page.evaluate("[...document.querySelectorAll('table')].map(t => t.parentElement.clientWidth)")
             assert all(0 < across <= width for across in tables)
+            widths = page.evaluate("[...document.querySelectorAll('.drawn img')].map(i => i.clientWidth)")
+            assert len(widths) >= 2
+            assert min(widths) >= 640  # its words stay readable; the figure scrolls
             assert all(url == address or url.startswith("data:") for url in asked), asked
             assert not troubles
             page.close()

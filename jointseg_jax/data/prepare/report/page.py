@@ -31,7 +31,9 @@ table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .2em .7em;
 text-align: left; font-variant-numeric: tabular-nums }
 .bad { background: #fde8e8; padding: .6em 1em; border-radius: 4px }
 .good { background: #e8f5e9; padding: .6em 1em; border-radius: 4px } img { max-width: 100% } figure { display:
-inline-block; max-width: 100%; margin: .3em 0 } div { overflow-x: auto } figcaption { font-size: 12px; color: #555 }
+inline-block; max-width: 100%; margin: .3em .6em .3em 0 } div, .drawn {
+overflow-x: auto } td { white-space: nowrap } .drawn img { min-width: 640px }
+figcaption { font-size: 12px; color: #555 }
 """
 
 
@@ -69,8 +71,8 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
         if problems
         else "<p class=good>No leakage, no residual shift above 0.3 Sentinel-2 pixels, no empty split.</p>",
         f"<p>{len(sites)} sites, {sum(s['km2'] for s in sites):.2f} km2; patches: "
-        + ", ".join(f"{split} {n}" for split, n in found["patches"].items()),
-        f"; label: {text(found['label'])}.</p>",
+        + ", ".join(f"{split} {n}" for split, n in found["patches"].items())
+        + f"; label: {text(found['label'])}.</p>",
         "<h2>Sites by split</h2>",
         _map(sites),
         "<h2>Leakage and duplicates</h2>",
@@ -87,19 +89,17 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
         *(_patches(data, split) for split in SPLITS),
         "<h2>Registration</h2>",
         _table(
-            ("site", "what", "on", "down m", "right m", "moved m", "residual m", "quality"),
-            [
-                (s["site"], what, r["reference"], r["down"], r["right"], r["moved"], r["residual"], r["quality"])
-                for s in _worst(sites)
-                for what, r in s["registration"].items()
-            ],
+            ("site", "what", "off", "lies down m", "right m", "moved down m", "right m", "remaining m", "quality"),
+            [(s["site"], what, *_lies(r)) for s in _worst(sites) for what, r in s["registration"].items()],
         ),
+        "<p>Measured before the raster was moved, by whole metres; negative: up or left. Quality: the correlation of "
+        "the edges, 0 to 1.</p>",
         "<h2>Dates</h2>",
         _items(found["warnings"]) or f"<p>No known date of an input lies more than {FAR_DAYS} days off the image.</p>",
         _table(
             ("days to the image", "sites", "unknown", "least", "median", "most", "most between dates"),
             [
-                (name, *("-" if value is None else value for value in row.values()))
+                (name, *("-" if value is None else f"{value:g}" for value in row.values()))
                 for name, row in found["days"].items()
             ],
         ),
@@ -144,6 +144,12 @@ def _worst(sites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(sites, key=residual, reverse=True)[:_LISTED]
 
 
+def _lies(r: dict[str, Any]) -> tuple[str, ...]:
+    """Where a raster lies off its reference, signed as in the site's notes: the record holds what brings it back."""
+    off = (f"{round(-r[axis], 1) + 0.0:.1f}" for axis in ("down", "right"))
+    return (r["reference"], *off, *map(str, r["moved"]), f"{r['residual']:.1f}", f"{r['quality']:.2f}")
+
+
 def _farthest(sites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     def days(site: dict[str, Any]) -> int:
         return max((abs(day) for ones in site["days"].values() for day in ones if day is not None), default=-1)
@@ -171,16 +177,17 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _picture(content: bytes, caption: str) -> str:
+def _picture(content: bytes, caption: str, attributes: str = "") -> str:
     data = base64.b64encode(content).decode()
     alt = html.escape(caption, quote=True)
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{alt}"><figcaption>{alt}</figcaption></figure>'
+    image = f'<img src="data:image/png;base64,{data}" alt="{alt}">'
+    return f"<figure{attributes}>{image}<figcaption>{alt}</figcaption></figure>"
 
 
 def _drawn(figure: Any, caption: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    return _picture(buffer.getvalue(), caption)
+    return _picture(buffer.getvalue(), caption, " class=drawn")
 
 
 def _map(sites: Sequence[dict[str, Any]]) -> str:
