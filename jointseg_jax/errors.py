@@ -4,17 +4,32 @@ import re
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _ENDLESS = re.compile(r"\S{401,}")
+# GDAL's names of remote files -> the addresses that users know.
+_NAMES = (
+    (re.compile(r"/vsicurl/(https?):/+"), r"\1://"),
+    (re.compile(r"/vsis3/+"), "s3://"),
+    (re.compile(r"/vsigs/+"), "gs://"),
+    (re.compile(r"/vsiaz/+"), "az://"),
+)
+# The query of an address may be a signature, and what stands before an @ a password.
+_SECRETS = (
+    (re.compile(r"(https?://)[^\s/@'\"]+@"), r"\1"),
+    (re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\",;:()]*"), r"\1"),
+)
 
 
 class _Sentence(Exception):
     """An exception with a one-line message.
 
     File names may contain line breaks, and records may contain very long words. Control characters are written as
-    escapes, and words of more than 400 characters are shortened in the middle.
+    escapes, and words of more than 400 characters are shortened in the middle. An address loses its query and its
+    password.
     """
 
     def __init__(self, sentence: str = ""):
         line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], sentence)
+        for pattern, shown in (*_NAMES, *_SECRETS):
+            line = pattern.sub(shown, line)
         super().__init__(_ENDLESS.sub(lambda found: f"{found[0][:200]}...{found[0][-100:]}", line))
 
 

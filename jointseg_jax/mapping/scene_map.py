@@ -15,9 +15,10 @@ from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import fitted
 from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.scene import OpenedScene, Scene
-from jointseg_jax.storage.files import sampled_digest
+from jointseg_jax.rasters.stamps import contents_of
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained
 
@@ -63,11 +64,11 @@ def map_scene(
     settings = {**opened.asked, "augment": augment, "confidence": confidence, "dtype": dtype, "image": image}
     run = {
         "network": described(trained),
-        "scene": f"{path.name}, contents {sampled_digest(opened.files)[:12]}",
+        "scene": f"{remote.bare(path).name}, contents {contents_of(opened.stamps)[:12]}",
         **{name: str(value) for name, value in settings.items()},
         **({"support": "True"} if support else {}),  # maps without it are those of earlier versions
     }
-    read = [path, *map(pathlib.Path, opened.files)]
+    read = [path, *(pathlib.Path(file) for file, *_ in opened.stamps)]
     with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:
         _report_scene(path, opened, say)
         halo = halo_for(trained, scene, say=say)

@@ -77,9 +77,7 @@ def open_scene(
     asked = {"radiometry": mode, "keep_grid": str(keep_grid), "bands": str(bands)}
     asked |= {} if dates is None else {"dates": str(dates)}
     asked |= clouds.asked()
-    masks = opened.scene.masks
-    read = tuple(sorted({file for file, _, _ in stamps_of(known, masks)}))
-    return dataclasses.replace(opened, path=path, asked=asked, files=read)
+    return dataclasses.replace(opened, path=path, asked=asked, stamps=stamps_of(known, opened.scene.masks))
 
 
 def open_files(

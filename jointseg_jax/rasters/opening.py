@@ -2,8 +2,8 @@
 
 By default GDAL tries all its drivers on a file, whatever its name: a `scene.tif` may describe a web service that GDAL
 then queries. Here the first bytes of a file select one driver, and every file that GDAL would follow (sources of a
-virtual raster, overviews, masks) must pass the same test. Set JOINTSEG_REMOTE=1 to allow remote rasters and remote
-sources of virtual rasters (`/vsicurl/...`, `s3://...`).
+virtual raster, overviews, masks) must pass the same test. JOINTSEG_REMOTE=1 allows remote rasters and remote sources of
+virtual rasters (`/vsicurl/...`, `s3://...`); an address that the user gives sets it, see `remote`.
 """
 
 import functools
@@ -11,6 +11,8 @@ import os
 import pathlib
 import stat
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import rasterio
 from rasterio.crs import CRS
@@ -18,10 +20,10 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters import vrt_sources, zipped
+from jointseg_jax.rasters import remote, vrt_sources, zipped
+from jointseg_jax.rasters.remote import first_line
 from jointseg_jax.storage import retries
 
-REMOTE = "JOINTSEG_REMOTE"
 _HEAD = 1024  # bytes, the number that GDAL reads
 _KINDS = {
     "GTiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
@@ -29,27 +31,30 @@ _KINDS = {
     "PNG": (b"\x89PNG\r\n\x1a\n",),
     "JPEG": (b"\xff\xd8\xff",),
 }
+_ENDINGS = {"GTiff": (".tif", ".tiff"), "JP2OpenJPEG": (".jp2",), "PNG": (".png",), "JPEG": (".jpg", ".jpeg")}
 _SIDE_CARS = (".ovr", ".OVR", ".msk", ".MSK", ".msk.ovr")  # GDAL opens these with any driver
 _DEPTH = 8  # of nested virtual rasters
+
+T = TypeVar("T")
 
 _trusted: set[tuple[str, int, int]] = set()  # virtual rasters with checked sources: path, bytes, time
 _lock = threading.Lock()
 
 
 def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
-    """Opens a local raster for reading: GeoTIFF, JPEG 2000, PNG, JPEG, or a virtual raster (VRT) of those.
+    """Opens a raster for reading: GeoTIFF, JPEG 2000, PNG, JPEG, or a virtual raster (VRT) of those.
 
-    It may lie in a zip archive, see `zipped`.
+    It may lie in a zip archive, see `zipped`, or on another machine, see `remote`.
 
     Raises:
         InputError: it is missing, is not a file, is not such a raster, or refers to a file that may not be read.
     """
     check_proj()
     try:
-        return retries.call(
-            lambda: open_dataset(path), errors=(RasterioError, OSError), patience=lambda _: patience(path)
-        )
+        return retried(path, lambda: open_dataset(path))
     except (RasterioError, OSError) as error:
+        if remote.is_remote(path):
+            raise InputError(remote.refusal(path, error)) from error
         raise InputError(
             f"{path} cannot be opened as a raster ({first_line(error)}): restore the file or correct the path"
         ) from error
@@ -58,9 +63,39 @@ def open_raster(path: str | os.PathLike[str]) -> DatasetReader:
 def open_dataset(path: str | os.PathLike[str]) -> DatasetReader:
     """`open_raster` without retries; raises the exceptions of rasterio and the operating system."""
     name = _name(path)
-    if _remote_allowed() and zipped.split(name) is None and not pathlib.Path(name).exists():
-        return rasterio.open(name, driver=[*_KINDS, "VRT"])
+    if remote.is_remote(name) and not pathlib.Path(name).exists():
+        remote.check_allowed(name)
+        return _open_remote(name)
     return _open(pathlib.Path(name), 0)
+
+
+def retried(path: str | os.PathLike[str], read: Callable[[], T], *, again: bool = False) -> T:
+    """The result of `read`, which reads a raster through GDAL; repeats it on errors that may pass.
+
+    Args:
+        path: the raster.
+        read: may be called several times.
+        again: it has failed before.
+
+    Raises:
+        RasterioError, OSError: it still fails.
+    """
+    errors = (RasterioError, OSError)
+    if not _reaches_out(path):
+        return retries.call(read, errors=errors, patience=lambda _: _patience(path))
+    if not again:
+        patience = remote.Patience()
+        try:
+            return read()
+        except errors as error:
+            if not patience(error):
+                raise
+
+    def anew() -> T:
+        with remote.afresh():
+            return read()
+
+    return retries.call(anew, errors=errors, patience=remote.Patience(), first=0.1)
 
 
 def is_raster(path: str | os.PathLike[str]) -> bool:
@@ -86,10 +121,6 @@ def check_proj() -> None:
             f"the environment variable {name}={os.environ[name]} points to the database of another PROJ, which "
             f"rasterio cannot read: unset it (unset PROJ_DATA PROJ_LIB) and run the command again"
         ) from error
-
-
-def _remote_allowed() -> bool:
-    return os.environ.get(REMOTE, "") not in ("", "0")
 
 
 def _name(path: str | os.PathLike[str]) -> str:
@@ -140,10 +171,8 @@ def _driver(path: pathlib.Path) -> str | None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        if name.startswith("/vsi") or "://" in name or ":/" in name:
-            raise InputError(
-                f"{name} is not on this machine: download it first, or set {REMOTE}=1 to let GDAL read it remotely"
-            ) from None
+        if remote.is_remote(name) or ":/" in name:
+            remote.check_allowed(name)
         raise
     if stat.S_ISDIR(mode):
         raise InputError(f"{path} is a folder, but a raster file is needed: give the path of a file in it")
@@ -172,7 +201,7 @@ def _check_sources(path: pathlib.Path, depth: int) -> None:
         )
     complete = True
     for source in vrt_sources.sources_of(path):
-        if not os.path.lexists(source) and _remote_allowed():
+        if not os.path.lexists(source) and remote.allowed():
             continue
         try:
             _open(pathlib.Path(source), depth + 1).close()
@@ -190,7 +219,7 @@ def _check_sources(path: pathlib.Path, depth: int) -> None:
 def _check_overviews(dataset: DatasetReader, path: pathlib.Path) -> None:
     """Checks the overview file that a raster may name, because GDAL opens it with any driver."""
     other = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
-    if other is None or _remote_allowed():
+    if other is None or remote.allowed():
         return
     base = other.removeprefix(":::BASE:::")
     at = path.parent / base if base != other else pathlib.Path(base)
@@ -205,7 +234,35 @@ def _check_overviews(dataset: DatasetReader, path: pathlib.Path) -> None:
         )
 
 
-def patience(path: str | os.PathLike[str]) -> float:
+def _open_remote(name: str) -> DatasetReader:
+    """Opens a remote raster with the first driver that knows its bytes, which GDAL reads once for all of them."""
+    expected = next((d for d, endings in _ENDINGS.items() if name.partition("?")[0].lower().endswith(endings)), "GTiff")
+    found = None
+    for driver in sorted(_KINDS, key=lambda d: d != expected):
+        try:
+            with remote.quick_open():
+                return rasterio.open(remote.gdal_name(name), driver=driver)
+        except RasterioError as error:
+            if "not recognized" not in str(error):
+                raise
+            found = found or error
+    assert found is not None
+    raise found
+
+
+def _reaches_out(path: str | os.PathLike[str]) -> bool:
+    """Whether a raster, or a source of a virtual one, lies on another machine."""
+    if not remote.allowed():
+        return False
+    if remote.is_remote(path):
+        return True
+    try:
+        return os.fspath(path).endswith(".vrt") and any(map(remote.is_remote, vrt_sources.sources_of(pathlib.Path(path))))
+    except (InputError, OSError):
+        return False
+
+
+def _patience(path: str | os.PathLike[str]) -> float:
     """Seconds to retry after a GDAL error; one that the operating system reports too may be temporary."""
     try:
         with pathlib.Path(path).open("rb") as file:
@@ -215,10 +272,3 @@ def patience(path: str | os.PathLike[str]) -> float:
     except OSError as error:
         return retries.storage_patience(error)
     return 0.3
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of the message of a rasterio exception or of its cause."""
-    cause = error.__cause__ or error
-    said = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return said.splitlines()[0] if said else type(cause).__name__

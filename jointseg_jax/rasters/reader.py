@@ -15,9 +15,10 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.opening import first_line, open_dataset, open_raster, patience
-from jointseg_jax.storage import retries
+from jointseg_jax.rasters.opening import open_dataset, open_raster, retried
+from jointseg_jax.rasters.remote import first_line
 
 READ_CACHE = 256 << 20  # bytes of GDAL's block cache
 # Directory listings at every open are slow on network storage; GDAL still finds side-car files by name.
@@ -25,8 +26,6 @@ GDAL_READ_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_CACHEMAX": READ_CACHE,  # in bytes, not megabytes: rasterio passes it to GDAL unchanged
     "NUM_THREADS": "1",
-    "GDAL_HTTP_MAX_RETRY": "6",  # GDAL doubles the delay, with jitter
-    "GDAL_HTTP_RETRY_DELAY": "0.5",
 }
 
 
@@ -217,7 +216,7 @@ def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarra
             with _opened_again(dataset) as opened:
                 return read(opened)
 
-        return retries.call(afresh, errors=(RasterioError, OSError), patience=lambda _: patience(_file_of(dataset)))
+        return retried(_file_of(dataset), afresh, again=True)
 
 
 def _file_of(dataset: DatasetReader) -> str:
@@ -252,4 +251,6 @@ def explained_read(dataset: DatasetReader, window: Window) -> Iterator[None]:
         place = f"row {window.row}, column {window.col}"
         if isinstance(dataset, WarpedVRT):
             place += " of the lattice it is warped to"
+        if remote.is_remote(_file_of(dataset)):
+            raise InputError(f"{remote.refusal(_file_of(dataset), error)} (read near {place})") from error
         raise InputError(f"{_file_of(dataset)} is damaged near {place} ({first_line(error)}): restore it") from error

@@ -176,7 +176,7 @@ class OpenedScene:
         valid: where its first modality is valid, decimated to at most 512 on a side: bool [h, w].
         path: the raster or folder that `open_scene` was given; None if it was given files.
         asked: the arguments of `open_scene` that determine how the scene is read, as text.
-        files: that were read, with the metadata of the product; empty if it was given files.
+        stamps: of the files that were read, see `stamps.stamps_of`; empty if it was given files.
     """
 
     scene: Scene
@@ -184,4 +184,4 @@ class OpenedScene:
     valid: np.ndarray
     path: pathlib.Path | None = None
     asked: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    files: tuple[str, ...] = ()
+    stamps: tuple[tuple[str, int, int], ...] = ()

@@ -17,8 +17,7 @@ from jointseg_jax.rasters.lattice import crs_name
 from jointseg_jax.rasters.metric import warp_advice
 from jointseg_jax.rasters.open_scene import open_files
 from jointseg_jax.rasters.scene import OpenedScene
-from jointseg_jax.rasters.stamps import stamps_of
-from jointseg_jax.storage.files import sampled_digest
+from jointseg_jax.rasters.stamps import contents_of, stamps_of
 
 _TOLERANCE = 0.01  # metres by which a scene's corner may miss the zone's lattice
 
@@ -83,7 +82,7 @@ def _open(
     )
     _check_lattice(opened, str(files[contract.primary.name][0]))
     stamps = stamps_of(files, opened.scene.masks)
-    contents = sampled_digest(path for path, _, _ in stamps)
+    contents = contents_of(stamps)
     return CatalogueScene(
         item.id, opened.scene, opened.decisions, opened.valid, item.date, item.cloud, stamps, contents
     )

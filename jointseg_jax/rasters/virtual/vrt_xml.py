@@ -5,6 +5,7 @@ from xml.etree import ElementTree as xml
 
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.lattice import crs_text
 
 # NumPy dtype -> GDAL type, for the dtypes that are written.
@@ -44,7 +45,7 @@ def add_source(
 ) -> xml.Element:
     """Adds a file to a band; its band number may be such as `mask,1`; a relative path starts from the VRT's folder."""
     source = xml.SubElement(band, kind)
-    xml.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = path.as_posix()
+    xml.SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = remote.gdal_name(path.as_posix())
     xml.SubElement(source, "SourceBand").text = number
     return source
 
