@@ -17,11 +17,13 @@ from jointseg_jax.errors import InputError
 
 if TYPE_CHECKING:
     from jointseg_jax.jobs.executors import Executor
+    from jointseg_jax.sources.wanted import Period
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the training run.")
 _INPUT = flags.DEFINE_string(
     "input", None, "One scene: a raster, or a folder with one raster per modality (such as a site of a dataset). Or "
-    "several scenes: a folder of scenes, a STAC collection, item collection or item, or a prepared dataset.",
+    "several scenes: a folder of scenes, a STAC collection, item collection or item, or a prepared dataset. A raster "
+    "or STAC may have an address, such as https://HOST/v1/collections/sentinel-2-l2a.",
 )  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the map.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Checkpoint: best (by validation F1), latest, or a step.")
@@ -81,6 +83,9 @@ _IMAGE = flags.DEFINE_boolean(
 _AOI = flags.DEFINE_string(
     "aoi", None, "Vector file with the area of interest; by default everything that the scenes cover."
 )
+_PERIOD = flags.DEFINE_string(
+    "period", None, "Use only scenes of these days: a date or an interval, such as 2021-05-01/2021-06-30."
+)
 _GRID = cli.define_number("grid", 10240, "Side of a tile of the product in metres, a multiple of 20.", bounds.GRID)
 _EXECUTOR = flags.DEFINE_enum(
     "executor",
@@ -111,7 +116,18 @@ for _name in ("keep_grid", "plan_only", "skip_refused"):
     flags.DEFINE_alias(_name.replace("_", "-"), _name)
 flags.mark_flags_as_required(["workdir", "input", "output"])
 
-_OF_AREAS = ("grid", "executor", "workers", "scheduler", "slurm", "shard", "plan_only", "skip_refused", "check")
+_OF_AREAS = (
+    "period",
+    "grid",
+    "executor",
+    "workers",
+    "scheduler",
+    "slurm",
+    "shard",
+    "plan_only",
+    "skip_refused",
+    "check",
+)
 
 
 def main() -> None:
@@ -127,7 +143,7 @@ def main() -> None:
     executor = chosen_executor()
     use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
-    if _AOI.value is None and is_single(pathlib.Path(str(_INPUT.value)), trained.meta.contract):
+    if _AOI.value is None and is_single(str(_INPUT.value), trained.meta.contract):
         given = [f for f in _OF_AREAS if flags.FLAGS[f].present]
         if given:
             raise InputError(f"--{given[0]} applies only to maps of an area: add --aoi=FILE, or remove the flag")
@@ -146,8 +162,9 @@ def _map_scene(trained: Any) -> None:
     from jointseg_jax.rasters.cloud_choice import CloudChoice
     from jointseg_jax.rasters.clouds import ClearRule
     from jointseg_jax.rasters.open_scene import open_scene
+    from jointseg_jax.rasters.remote import path_of
 
-    path, contract = pathlib.Path(str(_INPUT.value)), trained.meta.contract
+    path, contract = path_of(str(_INPUT.value)), trained.meta.contract
     with tempfile.TemporaryDirectory(prefix="jointseg-") as stacks:
         opened = open_scene(
             path,
@@ -201,12 +218,23 @@ def _map_area(trained: Any, executor: "Executor") -> None:
         cloud_buffer=float(_CLOUD_BUFFER.value),
     )
     area = None if _AOI.value is None else read_area(_AOI.value)
-    source = pathlib.Path(str(_INPUT.value))
-    plan = plan_area(trained, source, area, product, settings, skip_refused=_SKIP_REFUSED.value)
+    plan = plan_area(
+        trained, str(_INPUT.value), area, product, settings, period=_period(), skip_refused=_SKIP_REFUSED.value
+    )
     if _PLAN_ONLY.value:
         say_memory(trained, plan)
     else:
         map_area(trained, plan, product, executor, deep=_CHECK.value)
+
+
+def _period() -> "Period | None":
+    from jointseg_jax.sources.dates import DATE_FORMS
+    from jointseg_jax.sources.wanted import around
+
+    period = None if _PERIOD.value is None else around(_PERIOD.value, 0)
+    if _PERIOD.value is not None and period is None:
+        raise InputError(f"--period={_PERIOD.value} is not a date or an interval, such as {DATE_FORMS}")
+    return period
 
 
 def chosen_executor() -> "Executor":

@@ -1,4 +1,4 @@
-"""A web server on loopback: files with ranges, as object stores serve them, and the core of a STAC API; and its faults."""
+"""A web server on loopback: files with ranges, as object stores serve them, the core of a STAC API; and faults."""
 
 import contextlib
 import datetime
@@ -174,7 +174,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if body:
                 links.append({"rel": "next", "method": "POST", "href": f"{root}/search", "body": token})
             else:
-                text = urllib.parse.urlencode({k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in token.items()})
+                text = urllib.parse.urlencode(
+                    {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in token.items()}
+                )
                 links.append({"rel": "next", "href": f"{root}/search?{text}"})
         page = {"type": "FeatureCollection", "features": items[begin : begin + size], "links": links}
         self._json(page, "application/geo+json")

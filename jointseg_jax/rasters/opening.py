@@ -257,7 +257,9 @@ def _reaches_out(path: str | os.PathLike[str]) -> bool:
     if remote.is_remote(path):
         return True
     try:
-        return os.fspath(path).endswith(".vrt") and any(map(remote.is_remote, vrt_sources.sources_of(pathlib.Path(path))))
+        return os.fspath(path).endswith(".vrt") and any(
+            map(remote.is_remote, vrt_sources.sources_of(pathlib.Path(path)))
+        )
     except (InputError, OSError):
         return False
 

@@ -38,7 +38,9 @@ _PASSING = re.compile(
 )
 PASSING_CODES = frozenset((408, 425, 429, *range(500, 600)))
 PATIENCE = 60.0  # seconds, after GDAL's own retries
-_DOUBTS = 4  # further attempts after an error that may be a broken file or a cut connection; every other one sees a cache
+_DOUBTS = (
+    4  # further attempts after an error that may be a broken file or a cut connection; every other one sees a cache
+)
 
 _CREDENTIALS = {
     "/vsis3/": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE; AWS_NO_SIGN_REQUEST=YES for a public "
@@ -179,5 +181,6 @@ def _said(error: BaseException) -> str:
 
 
 def code_of(said: str) -> int | None:
+    """The status of HTTP that a message tells; None without one."""
     match = _CODE.search(said)
     return int(match[1]) if match else None

@@ -4,15 +4,17 @@ import contextlib
 import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.contract import Modality
-from jointseg_jax.rasters.radiometry.band_names import at_spacing, match_names
+from jointseg_jax.rasters.radiometry.band_names import at_spacing, match_names, possible_bands
+from jointseg_jax.rasters.radiometry.product_metadata import RECORDED_OFFSET
 from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.virtual.band_stack import Band
 from jointseg_jax.sources.raster_tags import moment_in
-from jointseg_jax.sources.stac_items import Asset, Item, local_path
+from jointseg_jax.sources.stac_items import Asset, Item, resolve
 from jointseg_jax.storage.files import plain
 
 _BASELINE = "PROCESSING_BASELINE"
@@ -47,7 +49,7 @@ class StacScene:
         key or its recorded band names.
 
         Raises:
-            InputError: a band is missing, ambiguous or remote.
+            InputError: a band is missing or ambiguous.
         """
         return _bands(self.item, modality)
 
@@ -58,6 +60,10 @@ class StacScene:
         version = self.item.properties.get("processing:version", "")
         if re.fullmatch(r"\d\d\.\d\d", version):  # the Copernicus catalogue's name for the processing baseline
             said.setdefault(_BASELINE, version)
+        bands = [a for a in _measured(self.item) if possible_bands(a.key) or any(a.bands)]
+        offsets = {offset / scale for asset in bands for scale, offset in asset.scalings if scale}
+        if len(offsets) == 1:
+            said[RECORDED_OFFSET] = f"{offsets.pop():g}"
         return said
 
     def classification(self) -> pathlib.Path | None:
@@ -65,14 +71,14 @@ class StacScene:
         for key in _CLASSIFICATIONS:
             if key in self.item.assets:
                 with contextlib.suppress(InputError):  # a copy of the bands alone is a scene
-                    return _local(self.item, self.item.assets[key])
+                    return _file(self.item, self.item.assets[key])
         return None
 
 
 def _bands(item: Item, modality: Modality) -> list[Band]:
     if modality.name in item.assets:
         asset = item.assets[modality.name]
-        path = _local(item, asset)
+        path = _file(item, asset)
         with open_raster(path) as raster:
             names = [d or "" for d in raster.descriptions]
         recorded = [n[0] if n else "" for n in asset.bands]
@@ -81,7 +87,7 @@ def _bands(item: Item, modality: Modality) -> list[Band]:
         return [Band(path, i, name) for i, name in enumerate(names, start=1)]
     found = []
     for name in modality.bands:
-        matches = _matches(item.assets, name, modality.spacing)
+        matches = _matches(_measured(item), name, modality.spacing)
         if not matches and modality.optional:
             return []
         if len(matches) != 1:
@@ -91,13 +97,12 @@ def _bands(item: Item, modality: Modality) -> list[Band]:
                 "if it has all bands of the modality"
             )
         asset, number = matches[0]
-        found.append(Band(_local(item, asset), number, name))
+        found.append(Band(_file(item, asset), number, name))
     return found
 
 
-def _matches(assets: Mapping[str, Asset], band: str, spacing: float) -> list[tuple[Asset, int]]:
+def _matches(measured: Sequence[Asset], band: str, spacing: float) -> list[tuple[Asset, int]]:
     """Assets that match a band, with the band's number in each: by key, or if none matches, by recorded names."""
-    measured = [a for a in assets.values() if not a.roles or {"data", "reflectance"} & set(a.roles)]
     keys = [asset.key for asset in measured]
     by_key = at_spacing(match_names(keys, band), keys, spacing)
     if by_key:
@@ -111,17 +116,19 @@ def _matches(assets: Mapping[str, Asset], band: str, spacing: float) -> list[tup
     return [recorded[i] for i in at_spacing(range(len(recorded)), [a.key for a, _ in recorded], spacing)]
 
 
-def _local(item: Item, asset: Asset) -> pathlib.Path:
+def _measured(item: Item) -> list[Asset]:
+    """The assets that hold data, by their roles."""
+    return [a for a in item.assets.values() if not a.roles or {"data", "reflectance"} & set(a.roles)]
+
+
+def _file(item: Item, asset: Asset) -> pathlib.Path:
     if not asset.href:
         raise InputError(
             f"{item.path}: asset {asset.key!r} of item {item.id!r} has no href: set it to the path of the file"
         )
-    path = local_path(asset.href, item.path)
-    if path is None:
-        raise InputError(
-            f"{item.path}: asset {asset.key!r} of item {item.id!r} is remote ({asset.href[:80]}): download it and "
-            "set its href to the local path"
-        )
+    path = resolve(asset.href, item.path)
+    if remote.is_remote(path):
+        return path
     try:
         return plain(path)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Reads STAC files (items, item collections, catalogues) into typed records."""
+"""Reads STAC (items, item collections, static catalogues, the answers of APIs) into typed records."""
 
 import dataclasses
 import pathlib
@@ -7,20 +7,44 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.sources.json_document import read_document
+from jointseg_jax.rasters import remote
+from jointseg_jax.sources import json_document, stac_api
 from jointseg_jax.sources.raster_tags import percentage
+from jointseg_jax.sources.wanted import ANYTHING, Box, Wanted
 from jointseg_jax.storage import formats, typed
+from jointseg_jax.storage.files import read_json, write_json
 
 _DEPTH = 8  # nesting of catalogues
 _LARGEST = 1e18  # of a number in a tag; excludes infinities and NaN
 _LINKS = ("item", "items", "child")
 _STAC = formats.Format("STAC", 1, "correct it")
 # What is read of STAC; null counts as absent.
-_Band = TypedDict("_Band", {"name": str | None, "common_name": str | None, "eo:common_name": str | None}, total=False)
+_NAMES = ("name", "common_name", "eo:common_name")
+_Band = TypedDict(
+    "_Band",
+    {
+        "name": str | None,
+        "common_name": str | None,
+        "eo:common_name": str | None,
+        "scale": float | None,
+        "offset": float | None,
+        "raster:scale": float | None,
+        "raster:offset": float | None,
+    },
+    total=False,
+)
 _Bands = list[_Band] | None
 _Asset = TypedDict(
     "_Asset",
-    {"href": str | None, "roles": tuple[str, ...] | str | None, "bands": _Bands, "eo:bands": _Bands},
+    {
+        "href": str | None,
+        "roles": tuple[str, ...] | str | None,
+        "bands": _Bands,
+        "eo:bands": _Bands,
+        "raster:bands": _Bands,
+        "raster:scale": float | None,
+        "raster:offset": float | None,
+    },
     total=False,
 )
 
@@ -57,12 +81,14 @@ class Asset:
         href: as recorded; empty if missing.
         roles: may be empty.
         bands: the recorded names of each band, from STAC 1.1 (`bands`) or the eo extension (`eo:bands`).
+        scalings: the recorded scale and offset (value = stored * scale + offset), one or one per band; often none.
     """
 
     key: str
     href: str
     roles: tuple[str, ...]
     bands: tuple[tuple[str, ...], ...]
+    scalings: tuple[tuple[float, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +97,12 @@ class Item:
 
     Attributes:
         id: its identifier.
-        path: of the item's file; relative hrefs start there.
+        path: of the item's file or address; relative hrefs start there.
         date: `datetime`; if that is null `START/END`, or the start alone; empty without a start.
         cloud: `eo:cloud_cover` in per cent; None if unknown.
         properties: those that are text, booleans or finite numbers, as text.
         assets: by key.
+        bbox: west, south, east, north in degrees; None if unknown.
     """
 
     id: str
@@ -84,22 +111,78 @@ class Item:
     cloud: float | None
     properties: Mapping[str, str]
     assets: Mapping[str, Asset]
+    bbox: Box | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """A source of items.
+
+    Attributes:
+        path: its file or address.
+        items: of a static catalogue; None for an API, which is asked.
+        root: address of the API.
+        collection: of the API.
+    """
+
+    path: pathlib.Path
+    items: tuple[Item, ...] | None
+    root: str = ""
+    collection: str = ""
+
+    def find(self, wanted: Wanted, kept: pathlib.Path | None = None) -> list[Item]:
+        """The items that touch the wanted ground and time; those of unknown ground or date are among them.
+
+        Args:
+            wanted: of an API both ground and time are needed.
+            kept: file of the API's answer: the same question is answered from it, so that a job that goes on finds
+                what it began with.
+
+        Raises:
+            InputError: the API cannot be asked, or answers something else.
+        """
+        if self.items is not None:
+            return [item for item in self.items if wanted.has(item.date, item.bbox)]
+        if wanted.bbox is None or wanted.period is None:
+            raise InputError(
+                f"{self.path} is a STAC API, which is searched by ground and time: give both (predict.py: --aoi=FILE "
+                "--period=2021-05-01/2021-06-30)"
+            )
+        asked = {"root": self.root, "collection": self.collection, "bbox": wanted.bbox, "datetime": wanted.datetime}
+        record = _kept(kept, asked)
+        if record is None:
+            record = {"asked": asked, "features": stac_api.search(self.root, self.collection, wanted)}
+            if kept is not None:
+                write_json(kept, record)
+        return [_item(feature, _own_address(feature, self.path)) for feature in record["features"]]
+
+
+def open_catalogue(path: pathlib.Path) -> Catalogue:
+    """Opens STAC: an item, an item collection, a collection or catalogue that links to items, a collection of an API.
+
+    Args:
+        path: of a file, or an address, see `remote.path_of`.
+
+    Raises:
+        InputError: it is not STAC, a value has a wrong type, a link is broken, or a static one has no item.
+    """
+    record = _read(path)
+    found = _api(record, path) if remote.is_remote(path) else None
+    if found is not None:
+        return Catalogue(path, None, *found)
+    items = tuple(_items(path, (), set(), record))
+    if not items:
+        raise InputError(f"{path} contains no STAC item: add links with the rel item, or give an item collection")
+    return Catalogue(path, items)
 
 
 def read_items(path: pathlib.Path) -> list[Item]:
-    """Reads the items of a STAC file: an item, an item collection, or a collection or catalogue with links to items.
-
-    Raises:
-        InputError: the file is not STAC, a value has a wrong type, a link is broken, or there is no item.
-    """
-    items = list(_items(path, (), set()))
-    if not items:
-        raise InputError(f"{path} contains no STAC item: add links with the rel item, or give an item collection")
-    return items
+    """Reads all items of a static catalogue, see `open_catalogue`."""
+    return open_catalogue(path).find(ANYTHING)
 
 
-def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:
-    """Resolves a href relative to the file that contains it; None if it is remote.
+def resolve(href: str, base: pathlib.Path) -> pathlib.Path:
+    """The path of a href, relative to the file or address that contains it; see `remote.path_of`.
 
     Raises:
         InputError: the href is malformed.
@@ -108,12 +191,66 @@ def local_path(href: str, base: pathlib.Path) -> pathlib.Path | None:
         parts = urllib.parse.urlsplit(href)
     except ValueError as error:
         raise InputError(f"{base} has the href {href[:80]!r}, which is not valid ({error}): correct it") from error
-    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost") or href.startswith("/vsi"):
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return base.parent / urllib.parse.unquote(parts.path)
+    if remote.is_remote(href):
+        return remote.path_of(href)
+    if parts.scheme and len(parts.scheme) > 1:  # one letter is a drive
+        raise InputError(
+            f"{base} has the href {href[:80]!r}, whose kind {parts.scheme!r} is not supported: give a path, or an "
+            "address with https, s3, gs or az"
+        )
+    if remote.is_remote(base):
+        return remote.path_of(urllib.parse.urljoin(remote.address(base), href))
+    return base.parent / urllib.parse.unquote(href)
+
+
+def _api(record: Mapping[str, Any], path: pathlib.Path) -> tuple[str, str] | None:
+    """Root and collection of a STAC API, if a document with an address is part of one."""
+    if record.get("type") == "Catalog" and stac_api.can_search(record):
+        root = remote.address(path)
+        names = stac_api.collections(root)
+        known = f" ({', '.join(names[:20])})" if names else ""
+        raise InputError(
+            f"{path} is a STAC API of several collections{known}: give the address of one, such as "
+            f"{root.rstrip('/')}/collections/{names[0] if names else 'sentinel-2-l2a'}"
+        )
+    if record.get("type") != "Collection":
         return None
-    return base.parent / urllib.parse.unquote(parts.path if parts.scheme else href)
+    links = typed.parse(record, _File, _STAC, path, partial=True).get("links") or ()
+    root = next((link.get("href") or "" for link in links if link.get("rel") == "root"), "")
+    at = resolve(root, path) if root else None
+    if at is None or not remote.is_remote(at) or at == path or not stac_api.can_search(_read(at)):
+        return None
+    return remote.address(at), str(record.get("id", ""))
 
 
-def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathlib.Path]) -> Iterator[Item]:
+def _kept(path: pathlib.Path | None, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The kept answer to a question; None without one, or with one to another question."""
+    try:
+        record = None if path is None else read_json(path)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("features"), list):
+        return None
+    return record if record.get("asked") == {**asked, "bbox": list(asked["bbox"])} else None
+
+
+def _own_address(feature: Mapping[str, Any], path: pathlib.Path) -> pathlib.Path:
+    """Where an item of an API's answer lies: hrefs may be relative to it."""
+    if not isinstance(feature, dict) or "assets" not in feature:
+        raise InputError(f"{path} answers with something that is no STAC item: correct the address")
+    links = typed.parse(feature, _File, _STAC, path, partial=True).get("links") or ()
+    own = next((link.get("href") for link in links if link.get("rel") == "self"), None)
+    return resolve(own, path) if own else path
+
+
+def _items(
+    path: pathlib.Path,
+    above: tuple[pathlib.Path, ...],
+    seen: set[pathlib.Path],
+    record: Mapping[str, Any] | None = None,
+) -> Iterator[Item]:
     """Yields the items of a file and of its links, each file once."""
     own = path.absolute()
     if own in above:
@@ -123,12 +260,18 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
     if own in seen:
         return
     seen.add(own)
-    record = _read(path)
+    record = _read(path) if record is None else record
     kind = record.get("type")
     if kind == "Feature" and "assets" in record:
         yield _item(record, path)
     elif kind == "FeatureCollection":
-        for feature in typed.parse(record, _File, _STAC, path, partial=True).get("features") or ():
+        collection = typed.parse(record, _File, _STAC, path, partial=True)
+        if any(link.get("rel") == "next" for link in collection.get("links") or ()):
+            raise InputError(
+                f"{path} is one page of an API's answer, with more to follow: give the address of the collection "
+                "(.../collections/NAME), which is searched"
+            )
+        for feature in collection.get("features") or ():
             if "assets" not in feature:
                 raise _no_stac(path, kind)
             yield _item(feature, path)
@@ -138,16 +281,14 @@ def _items(path: pathlib.Path, above: tuple[pathlib.Path, ...], seen: set[pathli
                 href = link.get("href")
                 if not href:
                     raise InputError(f"{path}: link {number} has no href: add the path of a file, or remove the link")
-                target = local_path(href, path)
-                if target is None:
-                    raise InputError(f"{path} links to {href[:80]}, which is remote: download it and link its copy")
-                yield from _items(target, (*above, own), seen)
+                yield from _items(resolve(href, path), (*above, own), seen)
     else:
         raise _no_stac(path, kind)
 
 
 def _read(path: pathlib.Path) -> Mapping[str, Any]:
-    record = read_document(path, "give a STAC item, item collection or collection")
+    read = stac_api.read_document if remote.is_remote(path) else json_document.read_document
+    record = read(path, "give a STAC item, item collection or collection")
     if not isinstance(record, dict):
         raise _no_stac(path, None)
     return record
@@ -175,7 +316,17 @@ def _item(record: Mapping[str, Any], path: pathlib.Path) -> Item:
         percentage(properties.get("eo:cloud_cover")),
         {key: str(value) for key, value in properties.items() if _is_plain(key) and _is_plain(value)},
         {key: _asset(key, asset, where) for key, asset in (given.get("assets") or {}).items()},
+        _box(record.get("bbox")),
     )
+
+
+def _box(values: Any) -> Box | None:
+    """West, south, east, north of a bbox, which may have heights; None if it is none."""
+    numbers = values if isinstance(values, list) and len(values) in (4, 6) else []
+    if not numbers or not all(isinstance(v, int | float) and abs(v) <= _LARGEST for v in numbers):
+        return None
+    half = len(numbers) // 2
+    return float(numbers[0]), float(numbers[1]), float(numbers[half]), float(numbers[half + 1])
 
 
 def _date(properties: _Dates) -> str:
@@ -194,5 +345,16 @@ def _asset(key: str, asset: Any, item: str) -> Asset:
     own = typed.parse(asset, _Asset, _STAC, f"{item}, asset {key!r},", partial=True)
     bands = own.get("bands") or own.get("eo:bands") or []
     roles = own.get("roles") or ()
-    names = tuple(tuple(str(name) for k in _Band.__annotations__ if (name := band.get(k))) for band in bands)
-    return Asset(key, own.get("href") or "", (roles,) if isinstance(roles, str) else roles, names)
+    names = tuple(tuple(str(name) for k in _NAMES if (name := band.get(k))) for band in bands)
+    return Asset(key, own.get("href") or "", (roles,) if isinstance(roles, str) else roles, names, _scalings(own))
+
+
+def _scalings(asset: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    """Scales and offsets: of the bands (the raster extension before and in STAC 1.1), or of the whole asset."""
+    recorded = asset.get("raster:bands") or asset.get("bands") or []
+    found = []
+    for record in (*recorded, asset):
+        scale, offset = (record.get(f"raster:{name}", record.get(name)) for name in ("scale", "offset"))
+        if scale is not None or offset is not None:
+            found.append((1.0 if scale is None else float(scale), float(offset or 0.0)))
+    return tuple(found)

@@ -1,11 +1,7 @@
-"""Rasters of a real server on loopback, by http and s3: read, retried, refused in one sentence, and known by a stamp."""
-
-import os
-import pathlib
+"""Rasters of a real server on loopback, by http and s3: read, retried, refused in one sentence, known by a stamp."""
 
 import numpy as np
 import pytest
-import rasterio
 from web_server import serving
 
 from jointseg_jax.errors import InputError
@@ -34,7 +30,9 @@ def server(tmp_path, monkeypatch):
 
 def write(path, numbers=NUMBERS):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_raster(path, numbers, Layout(make_lattice("EPSG:32650", 500_000, 3_400_000, 10, 160, 160), "uint16", ("B02",)))
+    write_raster(
+        path, numbers, Layout(make_lattice("EPSG:32650", 500_000, 3_400_000, 10, 160, 160), "uint16", ("B02",))
+    )
 
 
 def read(path):
@@ -118,7 +116,10 @@ def test_what_is_missing_or_refused_is_one_sentence_at_once(server, bucket):
     for text, message in (
         ("{}/none.tif?signature=abc", "{}/none.tif does not exist .HTTP 404.: correct the address"),
         ("s3://web/none.tif", "s3://web/none.tif does not exist"),
-        ("{}/closed.tif?signature=abc", "closed.tif may not be read .HTTP 403.: set .* GDAL_HTTP_BEARER .* signed address"),
+        (
+            "{}/closed.tif?signature=abc",
+            "closed.tif may not be read .HTTP 403.: set .* GDAL_HTTP_BEARER .* signed address",
+        ),
         ("s3://web/closed.tif", "s3://web/closed.tif may not be read .HTTP 403.: set .* AWS_SECRET_ACCESS_KEY"),
     ):
         server.requests.clear()
@@ -134,13 +135,13 @@ def test_a_bucket_without_credentials_names_the_variables(server, bucket, monkey
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("CPL_AWS_AUTODETECT_EC2", "NO")
-    with pytest.raises(InputError, match="no credentials were found.: set .* AWS_ACCESS_KEY_ID"):
+    with pytest.raises(InputError, match=r"no credentials were found.: set .* AWS_ACCESS_KEY_ID"):
         open_raster(remote.path_of("s3://web/b.tif"))
 
 
 def test_a_server_that_stays_away_is_one_sentence(server):
     server.faults["/a.tif"] = [503] * 99
-    with pytest.raises(InputError, match="could not be read over the network .HTTP 503.*: run the command again"):
+    with pytest.raises(InputError, match=r"could not be read over the network .HTTP 503.*: run the command again"):
         open_raster(remote.path_of(f"{server.address}/a.tif"))
     assert server.asked("/a.tif") > 3
 

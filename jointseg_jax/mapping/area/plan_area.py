@@ -22,7 +22,9 @@ from jointseg_jax.mapping.product.product_folder import claim_product
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
 from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.open_all import Refused, open_all
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.contract import COARSE_SPACING
+from jointseg_jax.sources.wanted import Box, Period, Wanted
 from jointseg_jax.storage import typed
 from jointseg_jax.storage.folders import check_apart
 from jointseg_jax.training.trained import Trained
@@ -39,6 +41,7 @@ def plan_area(
     product: str | os.PathLike[str],
     settings: product_plan.Settings,
     *,
+    period: Period | None = None,
     skip_refused: bool = False,
     say: Callable[[str], None] = print,
 ) -> product_plan.Plan:
@@ -50,22 +53,25 @@ def plan_area(
         area: polygons in degrees; None for the rectangles of all scenes.
         product: folder; created if missing.
         settings: requested; the halo is that of tiles mapped earlier, or measured here.
+        period: first and last second, UTC, of the scenes to use; None for all.
         skip_refused: continue without unusable scenes.
         say: receives the lines of the report.
 
     Raises:
         InputError: nothing to map, a scene that breaks the contract, a folder with other files or another plan.
     """
-    source = pathlib.Path(source)
+    source = remote.path_of(source)
     product = pathlib.Path(product)
+    wanted = Wanted(None if area is None else _box(area), period)
     with claim_product(product, inputs=[source]):
-        return _plan_area(trained, source, area, product, settings, skip_refused, say)
+        return _plan_area(trained, source, area, wanted, product, settings, skip_refused, say)
 
 
 def _plan_area(
     trained: Trained,
     source: pathlib.Path,
     area: shapely.Geometry | None,
+    wanted: Wanted,
     product: pathlib.Path,
     settings: product_plan.Settings,
     skip_refused: bool,
@@ -73,7 +79,7 @@ def _plan_area(
 ) -> product_plan.Plan:
     check_settings(trained, settings)
     key = product_plan.catalogue_key(trained.meta.contract, settings)
-    scenes, refused = _scenes(trained, source, product, settings, skip_refused, key, say)
+    scenes, refused = _scenes(trained, source, wanted, product, settings, skip_refused, key, say)
     made = (product / "inputs").absolute()  # the virtual rasters that `find` writes
     read = [path for scene in scenes for path, *_ in scene.stamps]
     check_apart(product, [path for path in read if not pathlib.Path(path).is_relative_to(made)])
@@ -115,6 +121,7 @@ def _plan_area(
 def _scenes(
     trained: Trained,
     source: pathlib.Path,
+    wanted: Wanted,
     product: pathlib.Path,
     settings: product_plan.Settings,
     skip_refused: bool,
@@ -122,7 +129,7 @@ def _scenes(
     say: Callable[[str], None],
 ) -> tuple[list[CatalogueScene], list[Refused]]:
     contract = trained.meta.contract
-    found = find_scenes(source, contract, product / "inputs", dates=settings.dates, say=say)
+    found = find_scenes(source, contract, product / "inputs", dates=settings.dates, wanted=wanted, say=say)
     known = product_plan.known_scenes(product, key, contract)
     with tqdm.tqdm(total=len(found), unit="scene", leave=False, disable=None) as bar:
         scenes, refused = open_all(
@@ -157,6 +164,11 @@ def _halo(trained: Trained, scenes: Sequence[CatalogueScene], say: Callable[[str
         if kept(trained) is not None:
             return halo_for(trained, entry.scene, say=lambda _: None)
     return found
+
+
+def _box(area: shapely.Geometry) -> Box:
+    west, south, east, north = bbox(area)
+    return west, south, east, north
 
 
 def _footprint(scene: CatalogueScene) -> shapely.Geometry:

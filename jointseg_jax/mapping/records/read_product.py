@@ -12,7 +12,7 @@ from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import TileRow, parse_row
 from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE
 from jointseg_jax.sources.json_document import read_document
-from jointseg_jax.sources.stac_items import Link, local_path
+from jointseg_jax.sources.stac_items import Link, resolve
 from jointseg_jax.storage import formats, typed
 
 _ANEW = "run predict.py again, which rewrites the records"
@@ -74,8 +74,8 @@ def _check_complete(tiles: Sequence[TileRow], stated: Any, path: pathlib.Path) -
 
 
 def _inside(href: str, collection: pathlib.Path) -> pathlib.Path:
-    path = local_path(href, collection)
-    if path is None or ".." in path.parts or not path.is_relative_to(collection.parent):
+    path = resolve(href, collection)
+    if ".." in path.parts or not path.is_relative_to(collection.parent):
         raise InputError(f"{collection} links to {href[:80]!r}, which is outside the product: {_ANEW}")
     return path
 

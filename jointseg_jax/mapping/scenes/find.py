@@ -1,4 +1,4 @@
-"""Finds the scenes of --input: a raster, a scene, a folder of those, a prepared dataset; STAC is in `stac.py`."""
+"""Finds the scenes of --input: a raster, a scene, a folder of those, a prepared dataset, STAC, an address."""
 
 import dataclasses
 import functools
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, load
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.contract import Contract, differences
 from jointseg_jax.rasters.open_scene import find_files, valid_sample
 from jointseg_jax.rasters.radiometry.find_bands import bands_note
@@ -19,7 +20,8 @@ from jointseg_jax.sources.band_files import RASTERS, group, rasters_in
 from jointseg_jax.sources.raster_tags import date_and_cloud, moment_in
 from jointseg_jax.sources.safe import is_safe, read_safe
 from jointseg_jax.sources.stac import StacScene
-from jointseg_jax.sources.stac_items import read_items
+from jointseg_jax.sources.stac_items import open_catalogue
+from jointseg_jax.sources.wanted import ANYTHING, Wanted
 
 # Words in the names of files that products and processors write beside a scene.
 _COMPANIONS = frozenset(
@@ -41,6 +43,7 @@ _COMPANIONS = frozenset(
         "CLOUDMASK",
     )
 )
+_SEARCHED = "search.json"  # in the folder of virtual rasters: what a STAC API answered
 _STAC_NAMES = ("collection.json", "catalog.json", "item-collection.json")
 
 
@@ -69,37 +72,62 @@ def find_scenes(
     inputs: str | os.PathLike[str],
     *,
     dates: int | None = None,
+    wanted: Wanted = ANYTHING,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[SceneFiles]:
-    """Finds the scenes of a path.
+    """Finds the scenes of a path or an address.
 
     Args:
         path: a raster; a folder that is a scene (one raster per modality, or one file per band); a folder of scenes or
             rasters; a product as .SAFE or zip archive; a STAC item, item collection, catalogue or collection (or a
-            folder with `collection.json`); a prepared dataset.
+            folder with `collection.json`); a prepared dataset. Rasters and STAC may have an address (`https://...`);
+            the collection of a STAC API is searched, and the answer kept in `inputs`.
         contract: of the network's training.
         inputs: folder for the virtual rasters that stack separate band files.
         dates: of every scene, use only so many, the first ones; None for all.
+        wanted: only scenes that may have this date, and STAC items that may show this ground.
         say: receives a line for each skipped file.
 
     Raises:
         InputError: the path holds no scene.
     """
-    path = pathlib.Path(path)
-    inputs = pathlib.Path(inputs)
+    path, inputs = remote.path_of(path), pathlib.Path(inputs)
+    found = _distinct(_found(path, contract, inputs, dates, wanted, say), path)
+    chosen = [scene for scene in found if wanted.has(scene.date, None)]
+    if not chosen:
+        raise InputError(
+            f"{path} has no scene for the wanted ground and time ({len(found)} at other times; {wanted.datetime}): "
+            "correct --aoi and --period"
+        )
+    return chosen
+
+
+def _found(
+    path: pathlib.Path,
+    contract: Contract,
+    inputs: pathlib.Path,
+    dates: int | None,
+    wanted: Wanted,
+    say: Callable[[str], None],
+) -> list[SceneFiles]:
+    """All scenes of a path; of STAC the wanted ones."""
+    if remote.is_remote(path) and not path.exists():
+        if _is_address_of_raster(path):
+            return [_raster(path, contract)]
+        return _from_stac(path, contract, inputs, wanted)
     if not path.exists():
         raise InputError(
             f"{path} does not exist: --input needs a raster, a folder of scenes, a STAC file or a prepared dataset"
         )
     if path.suffix.lower() in (".json", ".geojson"):
-        return _distinct(_from_stac(path, contract, inputs), path)
+        return _from_stac(path, contract, inputs, wanted)
     if path.is_file():
         return [_acquired(read_safe(path), contract, inputs) if is_safe(path) else _raster(path, contract)]
     if (path / "dataset.json").is_file():
         return _sites(load(path), contract, dates)
     catalogue = next((path / name for name in _STAC_NAMES if (path / name).is_file()), None)
     if catalogue is not None:
-        return _distinct(_from_stac(catalogue, contract, inputs), path)
+        return _from_stac(catalogue, contract, inputs, wanted)
     found = [_acquired(scene, contract, inputs) for scene in _one(path, contract)] or _inside(
         path, contract, inputs, dates, say
     )
@@ -110,7 +138,7 @@ def find_scenes(
             f"...), folders with one raster per modality ({first}.tif or {first}_0.tif, ...), products (.SAFE, .zip), "
             "a collection.json or a dataset.json"
         )
-    return _distinct(found, path)
+    return found
 
 
 def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
@@ -118,7 +146,9 @@ def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
 
     A raster, a folder with one raster per modality or one file per band, or a product as .SAFE or zip archive.
     """
-    path = pathlib.Path(path)
+    path = remote.path_of(path)
+    if remote.is_remote(path):
+        return _is_address_of_raster(path)
     if path.is_dir():
         records = ("dataset.json", *_STAC_NAMES)
         return _is_scene(path, contract) or (
@@ -129,6 +159,8 @@ def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
 
 def single_files(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:
     """Stacks the band files of a scene, in a folder or an archive; None if `open_scene` finds the files itself."""
+    if remote.is_remote(path):
+        return _remote_files(path, contract)
     scenes = _one(path, contract) if path.is_dir() else [read_safe(path)] if is_safe(path) else []
     return next((stack(scene, contract.modalities, inputs) for scene in scenes), None)
 
@@ -185,12 +217,37 @@ def _folder(path: pathlib.Path, contract: Contract, dates: int | None) -> SceneF
 
 
 def _raster(path: pathlib.Path, contract: Contract) -> SceneFiles:
-    date, cloud = date_and_cloud(path, path.stem)
-    return SceneFiles(path.stem, functools.partial(find_files, path, contract), date, cloud)
+    stem = remote.bare(path).stem
+    date, cloud = date_and_cloud(path, stem)
+    finder = _remote_files if remote.is_remote(path) else find_files
+    return SceneFiles(stem, functools.partial(finder, path, contract), date, cloud)
 
 
-def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> list[SceneFiles]:
-    return [_acquired(StacScene(item), contract, inputs) for item in read_items(path)]
+def _is_address_of_raster(path: pathlib.Path) -> bool:
+    """Whether a remote path is that of a raster, judged by its suffix; raises `InputError` for a product."""
+    suffix = remote.bare(path).suffix.lower()
+    if suffix in (".safe", ".zip"):
+        raise InputError(
+            f"{path} is a product on another machine, and products are read from disk alone: download it, or give the "
+            "address of its STAC item"
+        )
+    return suffix in RASTERS
+
+
+def _remote_files(path: pathlib.Path, contract: Contract) -> dict[str, list[pathlib.Path]]:
+    """The files of a remote raster: it is the first modality."""
+    others = [m.name for m in contract.modalities if m is not contract.primary and not m.optional]
+    if others:
+        raise InputError(
+            f"{path} is one raster, but the network was trained on {[m.name for m in contract.modalities]}: give a "
+            "STAC item that names one raster for each, or download them into a folder"
+        )
+    return {m.name: [path] if m is contract.primary else [] for m in contract.modalities}
+
+
+def _from_stac(path: pathlib.Path, contract: Contract, inputs: pathlib.Path, wanted: Wanted) -> list[SceneFiles]:
+    items = open_catalogue(path).find(wanted, inputs / _SEARCHED)
+    return [_acquired(StacScene(item), contract, inputs) for item in items]
 
 
 def _distinct(found: list[SceneFiles], path: pathlib.Path) -> list[SceneFiles]:

@@ -15,7 +15,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.radiometry.product_metadata import FIRST_WITH_OFFSET, ProductMetadata, number, parse_baseline
+from jointseg_jax.rasters.radiometry.product_metadata import (
+    FIRST_WITH_OFFSET,
+    RECORDED_OFFSET,
+    ProductMetadata,
+    number,
+    parse_baseline,
+)
 
 ADDED = 1000.0  # DN that baseline >= 04.00 adds; RADIO_ADD_OFFSET of the product's XML is its negative
 QUANTIFICATION = 10000.0
@@ -117,7 +123,8 @@ def decide_offset(
     """Decides the offset of one Sentinel-2 item.
 
     Evidence in order: a RADIO_ADD_OFFSET or BOA_ADD_OFFSET tag of the raster, the product's own XML, the archive's
-    `earthsearch:boa_offset_applied` flag, the processing baseline, the raster's own scale and offset. The tag comes
+    `earthsearch:boa_offset_applied` flag, the processing baseline, the raster's own scale and offset, and those that a
+    STAC item records for its assets (`raster:bands`), which are wrong in some archives. The tag comes
     first because it describes these very numbers, which may have changed since the product was made. It overrides the
     XML only if the pixels support it. A false flag does not say whether the product had an offset; a baseline before
     04.00 says that it had none.
@@ -140,7 +147,7 @@ def decide_offset(
     if product is not None and product.offset is not None:
         said = f"RADIO_ADD_OFFSET is {product.offset:g}"
         xml = _claim(product.offset, said, f"{product.path.name} beside it", where, doubtful=not product.sure)
-    claim = tagged or xml or _from_archive(lower, where) or _from_file(file_offset, where)
+    claim = tagged or xml or _from_archive(lower, where) or _from_file(file_offset, where) or _from_record(lower, where)
     if tagged is not None and xml is not None:
         claim = _agreed(tagged, xml, pixels, where)
     if claim is None:
@@ -221,6 +228,14 @@ def _from_file(file_offset: float | None, where: str) -> _Claim | None:
     if file_offset is None:
         return None
     return _claim(file_offset, f"the file's own offset is {file_offset:g} digital numbers", "its header", where)
+
+
+def _from_record(lower: Mapping[str, str], where: str) -> _Claim | None:
+    text = lower.get(RECORDED_OFFSET.lower())
+    if text is None:
+        return None
+    value = number(text, "the offset of raster:bands", where)
+    return _claim(value, f"raster:bands give the offset {value:g}", "the item's assets", where)
 
 
 def _agreed(tagged: _Claim, xml: _Claim, pixels: Pixels | None, where: str) -> _Claim:

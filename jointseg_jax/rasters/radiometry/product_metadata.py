@@ -14,6 +14,7 @@ from jointseg_jax.rasters.radiometry.product_place import Ground, meet, parse_fo
 FIRST_WITH_OFFSET = 4.0  # products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000
 # Tags of this program's virtual rasters: the file of the first band, and the product's scene classification.
 SOURCE_TAG, CLASSES_TAG = "JOINTSEG_FIRST_FILE", "JOINTSEG_CLASSIFICATION"
+RECORDED_OFFSET = "STAC_RASTER_OFFSET"  # tag: the offset of a STAC item's assets divided by their scale, in DN
 
 _TILE = re.compile(r"(?<![A-Z0-9])(?:T|MGRS-)?(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
 _TILE_IN_NAME = re.compile(r"(?<![A-Z0-9])T(\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")

@@ -93,7 +93,7 @@ def test_one_asset_per_modality(stac, raw, optical, tmp_path):
     ("change", "message"),
     [
         (lambda assets: assets.pop("blue"), "no asset for B02"),
-        (lambda assets: assets.update(blue={"href": "https://example.org/B02.tif"}), "is remote"),
+        (lambda assets: assets.update(blue={"href": "ftp://example.org/B02.tif"}), "kind 'ftp' is not supported"),
         (lambda assets: assets.update(blue={"href": "./gone.tif"}), "cannot be read (No such file"),
         (lambda assets: assets.update(blue={"href": "./B11.tif"}), "are expected: warp"),
         (
