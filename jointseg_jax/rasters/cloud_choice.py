@@ -7,6 +7,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.clouds import ClearRule, CloudFile, CloudMask, open_mask, split_band
 from jointseg_jax.rasters.radiometry.product_metadata import classification
 from jointseg_jax.rasters.raster_files import name_of
@@ -64,11 +65,12 @@ class CloudChoice:
         found = classification(path, raster.tags())
         if found is None:
             return None, ""
+        name = remote.bare(found).name
         try:
             mask = open_mask(CloudFile(found), lattice, step, self.rule)
         except InputError as error:
-            return None, f"{found.name} not used ({error})"
-        return mask, f"cloud by {found.name}{self._buffer}" if self.applied else f"cloud not masked ({found.name})"
+            return None, f"{name} not used ({error})"
+        return mask, f"cloud by {name}{self._buffer}" if self.applied else f"cloud not masked ({name})"
 
     @property
     def _buffer(self) -> str:

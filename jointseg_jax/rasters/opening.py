@@ -6,6 +6,7 @@ virtual raster, overviews, masks) must pass the same test. JOINTSEG_REMOTE=1 all
 virtual rasters (`/vsicurl/...`, `s3://...`); an address that the user gives sets it, see `remote`.
 """
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -86,13 +87,14 @@ def retried(path: str | os.PathLike[str], read: Callable[[], T], *, again: bool 
     if not again:
         patience = remote.Patience()
         try:
-            return read()
+            with remote.quick_open():
+                return read()
         except errors as error:
             if not patience(error):
                 raise
 
     def anew() -> T:
-        with remote.afresh():
+        with remote.quick_open(), remote.afresh():
             return read()
 
     return retries.call(anew, errors=errors, patience=remote.Patience(), first=0.1)
@@ -250,18 +252,27 @@ def _open_remote(name: str) -> DatasetReader:
     raise found
 
 
+def quick(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+    """While open, GDAL asks servers for no side-cars of a raster and of its sources; those on disk are still found."""
+    return remote.quick_open() if _reaches_out(path) else contextlib.nullcontext()
+
+
 def _reaches_out(path: str | os.PathLike[str]) -> bool:
     """Whether a raster, or a source of a virtual one, lies on another machine."""
     if not remote.allowed():
         return False
-    if remote.is_remote(path):
-        return True
+    if remote.is_remote(path) or not os.fspath(path).endswith(".vrt"):
+        return remote.is_remote(path)
     try:
-        return os.fspath(path).endswith(".vrt") and any(
-            map(remote.is_remote, vrt_sources.sources_of(pathlib.Path(path)))
-        )
+        state = os.stat(path)  # noqa: PTH116  # of a text
+        return _has_remote_source(os.fspath(path), state.st_size, state.st_mtime_ns)
     except (InputError, OSError):
         return False
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_remote_source(path: str, size: int, time: int) -> bool:
+    return any(map(remote.is_remote, vrt_sources.sources_of(pathlib.Path(path))))
 
 
 def _patience(path: str | os.PathLike[str]) -> float:

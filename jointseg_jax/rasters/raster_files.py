@@ -9,7 +9,7 @@ from rasterio.io import DatasetReader
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import zipped
 from jointseg_jax.rasters.metric import without_geotransform
-from jointseg_jax.rasters.opening import open_raster
+from jointseg_jax.rasters.opening import open_raster, quick
 from jointseg_jax.rasters.radiometry.product_metadata import SOURCE_TAG, classification
 
 
@@ -32,7 +32,7 @@ def files_behind(path: str | os.PathLike[str]) -> list[pathlib.Path]:
             continue
         found[file] = None
         if file.suffix.lower() == ".vrt" or file == pathlib.Path(path):
-            with open_raster(file) as dataset:
+            with quick(file), open_raster(file) as dataset:
                 waiting += [pathlib.Path(f) for f in dataset.files]
     return sorted(set(map(zipped.on_disk, found)))
 

@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.lattice import Window
-from jointseg_jax.rasters.opening import open_dataset, open_raster, retried
+from jointseg_jax.rasters.opening import open_dataset, open_raster, quick, retried
 from jointseg_jax.rasters.remote import first_line
 
 READ_CACHE = 256 << 20  # bytes of GDAL's block cache
@@ -209,7 +209,8 @@ def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarra
     unreachable server.
     """
     try:
-        return read(dataset)
+        with quick(_file_of(dataset)):
+            return read(dataset)
     except RasterioError:
 
         def afresh() -> np.ndarray:

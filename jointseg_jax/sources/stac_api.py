@@ -4,11 +4,13 @@ The specification: https://github.com/radiantearth/stac-api-spec (core and item-
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
 import logging
 import pathlib
 import re
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -46,30 +48,53 @@ def read_document(path: pathlib.Path, advice: str) -> Any:
         raise InputError(f"{url} cannot be read as JSON ({error}): {advice}") from error
 
 
-def can_search(document: Mapping[str, Any]) -> bool:
-    """Whether a document is the root of a STAC API with item search."""
-    classes = document.get("conformsTo")
-    return isinstance(classes, list) and any(isinstance(c, str) and _SEARCH.search(c) for c in classes)
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """Where an API is searched.
+
+    Attributes:
+        url: of its item search.
+        method: POST or GET.
+    """
+
+    url: str
+    method: str
 
 
-def search(root: str, collection: str, wanted: Wanted) -> list[dict[str, Any]]:
-    """The items of a collection that meet the wishes, as JSON values, over all pages.
+def endpoint(document: Mapping[str, Any], path: pathlib.Path) -> Endpoint | None:
+    """The item search that the root document of an API names; None for other documents.
 
     Args:
-        root: address of the API.
-        collection: its id.
-        wanted: ground and time.
+        document: JSON values.
+        path: its address.
+    """
+    classes = document.get("conformsTo")
+    if not isinstance(classes, list) or not any(isinstance(c, str) and _SEARCH.search(c) for c in classes):
+        return None
+    links = [
+        k for k in document.get("links") or () if isinstance(k, dict) and k.get("rel") == "search" and k.get("href")
+    ]
+    links.sort(key=lambda link: link.get("method") != "POST")
+    if not links:
+        return None
+    url = urllib.parse.urljoin(remote.address(path), str(links[0]["href"]))
+    return Endpoint(url, "POST" if links[0].get("method") == "POST" else "GET")
+
+
+def search(where: Endpoint, collection: str, wanted: Wanted) -> list[dict[str, Any]]:
+    """The items of a collection that meet the wishes, as JSON values, over all pages.
 
     Raises:
         InputError: the server refuses or cannot be reached.
     """
+    reader = _reader()
     import pystac_client
 
-    with _explained(root):
-        client = pystac_client.Client.open(root, stac_io=_reader())
-        post = any(link.rel == "search" and link.extra_fields.get("method") == "POST" for link in client.links)
-        found = client.search(
-            method="POST" if post else "GET",
+    with _explained(where.url):
+        found = pystac_client.ItemSearch(
+            where.url,
+            method=where.method,
+            stac_io=reader,
             collections=[collection],
             bbox=wanted.bbox,
             datetime=wanted.datetime or None,
@@ -105,7 +130,6 @@ def _reader() -> Any:
 def _explained(url: str) -> Iterator[None]:
     """Converts errors of the client into one sentence with the address."""
     _reader()
-    from pystac import STACError, STACTypeError
     from pystac_client.exceptions import APIError, ParametersError
 
     try:
@@ -124,5 +148,5 @@ def _explained(url: str) -> Iterator[None]:
             f"{url} could not be read over the network ({why}): check the address, and run the command again when the "
             "server answers"
         ) from error
-    except (STACError, STACTypeError, ParametersError, NotImplementedError, KeyError, TypeError, ValueError) as error:
+    except (ParametersError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{url} does not answer as a STAC API ({error}): correct the address") from error

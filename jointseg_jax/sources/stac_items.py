@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import remote
 from jointseg_jax.sources import json_document, stac_api
+from jointseg_jax.sources.band_files import RASTERS
 from jointseg_jax.sources.raster_tags import percentage
 from jointseg_jax.sources.wanted import ANYTHING, Box, Wanted
 from jointseg_jax.storage import formats, typed
@@ -120,14 +121,14 @@ class Catalogue:
 
     Attributes:
         path: its file or address.
-        items: of a static catalogue; None for an API, which is asked.
-        root: address of the API.
+        items: of a static catalogue.
+        search: where the API is searched; None of a static catalogue.
         collection: of the API.
     """
 
     path: pathlib.Path
-    items: tuple[Item, ...] | None
-    root: str = ""
+    items: tuple[Item, ...] = ()
+    search: stac_api.Endpoint | None = None
     collection: str = ""
 
     def find(self, wanted: Wanted, kept: pathlib.Path | None = None) -> list[Item]:
@@ -141,20 +142,31 @@ class Catalogue:
         Raises:
             InputError: the API cannot be asked, or answers something else.
         """
-        if self.items is not None:
+        if self.search is None:
             return [item for item in self.items if wanted.has(item.date, item.bbox)]
         if wanted.bbox is None or wanted.period is None:
             raise InputError(
                 f"{self.path} is a STAC API, which is searched by ground and time: give both (predict.py: --aoi=FILE "
                 "--period=2021-05-01/2021-06-30)"
             )
-        asked = {"root": self.root, "collection": self.collection, "bbox": wanted.bbox, "datetime": wanted.datetime}
+        asked = {
+            "search": self.search.url,
+            "collection": self.collection,
+            "bbox": wanted.bbox,
+            "datetime": wanted.datetime,
+        }
         record = _kept(kept, asked)
         if record is None:
-            record = {"asked": asked, "features": stac_api.search(self.root, self.collection, wanted)}
+            record = {"asked": asked, "features": stac_api.search(self.search, self.collection, wanted)}
             if kept is not None:
                 write_json(kept, record)
         return [_item(feature, _own_address(feature, self.path)) for feature in record["features"]]
+
+
+def is_stac(path: pathlib.Path) -> bool:
+    """Whether a path is that of STAC, by its suffix; on another machine whatever is no raster."""
+    suffix = remote.bare(path).suffix.lower()
+    return suffix in (".json", ".geojson") or (remote.is_remote(path) and suffix not in RASTERS)
 
 
 def open_catalogue(path: pathlib.Path) -> Catalogue:
@@ -169,7 +181,7 @@ def open_catalogue(path: pathlib.Path) -> Catalogue:
     record = _read(path)
     found = _api(record, path) if remote.is_remote(path) else None
     if found is not None:
-        return Catalogue(path, None, *found)
+        return Catalogue(path, (), *found)
     items = tuple(_items(path, (), set(), record))
     if not items:
         raise InputError(f"{path} contains no STAC item: add links with the rel item, or give an item collection")
@@ -205,9 +217,9 @@ def resolve(href: str, base: pathlib.Path) -> pathlib.Path:
     return base.parent / urllib.parse.unquote(href)
 
 
-def _api(record: Mapping[str, Any], path: pathlib.Path) -> tuple[str, str] | None:
-    """Root and collection of a STAC API, if a document with an address is part of one."""
-    if record.get("type") == "Catalog" and stac_api.can_search(record):
+def _api(record: Mapping[str, Any], path: pathlib.Path) -> tuple[stac_api.Endpoint, str] | None:
+    """Search and collection of a STAC API, if a document with an address is part of one."""
+    if record.get("type") == "Catalog" and stac_api.endpoint(record, path) is not None:
         root = remote.address(path)
         names = stac_api.collections(root)
         known = f" ({', '.join(names[:20])})" if names else ""
@@ -220,9 +232,10 @@ def _api(record: Mapping[str, Any], path: pathlib.Path) -> tuple[str, str] | Non
     links = typed.parse(record, _File, _STAC, path, partial=True).get("links") or ()
     root = next((link.get("href") or "" for link in links if link.get("rel") == "root"), "")
     at = resolve(root, path) if root else None
-    if at is None or not remote.is_remote(at) or at == path or not stac_api.can_search(_read(at)):
+    if at is None or not remote.is_remote(at) or at == path:
         return None
-    return remote.address(at), str(record.get("id", ""))
+    search = stac_api.endpoint(_read(at), at)
+    return None if search is None else (search, str(record.get("id", "")))
 
 
 def _kept(path: pathlib.Path | None, asked: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -119,6 +119,7 @@ def test_no_circles_between_modules():
         ("pyogrio", "geo"),
         ("yaml", "data/prepare/labels"),
         ("pystac", "mapping/records"),
+        ("pystac_client", "sources"),
         ("jax.sharding", "training/devices"),
         ("jax.experimental.multihost_utils", "training/devices"),
         ("jax._src", "nowhere"),

@@ -17,6 +17,8 @@ from jointseg_jax.data.prepare.site.rasters import prepare_site, write_split
 from jointseg_jax.data.prepare.site_folders import SiteFolders
 from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError, StorageError
+from jointseg_jax.rasters import remote
+from jointseg_jax.rasters.stamps import stamp
 from jointseg_jax.storage import folders
 
 _MAKING = 3  # raise it when the same files and settings yield other rasters; sites are then made again
@@ -100,8 +102,7 @@ class SiteWork:
         """Two digests: one changes with the site's files or settings, the other with the ground of its splits."""
         plan, files = self.plans[name], []
         for path in plan.source.files():
-            status = path.stat() if path.exists() else None  # a virtual raster's source may not be a file
-            files.append((str(path), status and (status.st_size, status.st_mtime_ns)))
+            files.append((str(remote.bare(path)), stamp(path)))  # a virtual raster's source may not be a file
         entry = plan.source.entry
         about = [entry.region, entry.date]
         about += [entry.ground.wkt] if entry.ground is not None else []

@@ -8,6 +8,7 @@ import shapely
 
 from jointseg_jax.data.prepare.site_dates import IMAGE, LABEL, Dates, completed, date_of, date_of_vectors
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.clouds import CloudFile, split_band
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
@@ -42,7 +43,7 @@ class SiteEntry:
 
 @dataclasses.dataclass(frozen=True)
 class SiteSource:
-    """The raw files of one site.
+    """The raw files of one site, on this machine or others.
 
     Attributes:
         entry: the site.
@@ -87,7 +88,7 @@ class SiteSource:
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """File names inside a site's folder; each may be a pattern such as `image.*`.
+    """File names inside a site's folder; each may be a pattern such as `image.*`, or the address of a raster.
 
     `layers` maps a modality to one file per date: a raster, a product (.SAFE or its archive), or a folder with one file
     per band. Modalities not in `required` may be missing; so may one of image and label, unless the input is simulated
@@ -181,6 +182,8 @@ def _cloud_file(folder: pathlib.Path, name: str) -> CloudFile | None:
 
 
 def _look(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
+    if remote.is_remote(pattern):
+        return remote.path_of(pattern)
     found = [p for p in matches(folder, pattern) if p.suffix.lower() not in (".xml", ".ovr", ".msk", ".aux")]
     if len(found) > 1:
         raise InputError(f"{folder / pattern} matches {[p.name for p in found]}: keep one of them")

@@ -20,7 +20,7 @@ from jointseg_jax.sources.band_files import RASTERS, group, rasters_in
 from jointseg_jax.sources.raster_tags import date_and_cloud, moment_in
 from jointseg_jax.sources.safe import is_safe, read_safe
 from jointseg_jax.sources.stac import StacScene
-from jointseg_jax.sources.stac_items import open_catalogue
+from jointseg_jax.sources.stac_items import is_stac, open_catalogue
 from jointseg_jax.sources.wanted import ANYTHING, Wanted
 
 # Words in the names of files that products and processors write beside a scene.
@@ -119,7 +119,7 @@ def _found(
         raise InputError(
             f"{path} does not exist: --input needs a raster, a folder of scenes, a STAC file or a prepared dataset"
         )
-    if path.suffix.lower() in (".json", ".geojson"):
+    if is_stac(path):
         return _from_stac(path, contract, inputs, wanted)
     if path.is_file():
         return [_acquired(read_safe(path), contract, inputs) if is_safe(path) else _raster(path, contract)]
@@ -154,7 +154,7 @@ def is_single(path: str | os.PathLike[str], contract: Contract) -> bool:
         return _is_scene(path, contract) or (
             not any((path / name).is_file() for name in records) and bool(_one(path, contract))
         )
-    return path.suffix.lower() not in (".json", ".geojson")
+    return not is_stac(path)
 
 
 def single_files(path: pathlib.Path, contract: Contract, inputs: pathlib.Path) -> dict[str, list[pathlib.Path]] | None:

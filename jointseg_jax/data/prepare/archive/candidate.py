@@ -31,13 +31,15 @@ class Candidate:
     """A file of the archive.
 
     Attributes:
-        path: as found.
+        name: tells it from the others: the path in the archive, or the id of a STAC item.
+        path: as found; of the catalogue for a STAC item.
         lattice: of its first band.
         date: see `dates.iso_moment`; empty if unknown.
         cloud: per cent of the whole file; None if unknown.
-        found: the acquisition, if it is a product or a folder with one file per band.
+        found: the acquisition, if it is a product, a folder with one file per band or a STAC item.
     """
 
+    name: str
     path: pathlib.Path
     lattice: GeoBox
     date: str
@@ -127,7 +129,7 @@ def without_reprocessed(judged: Sequence[Judged]) -> list[Judged]:
     for number, one in enumerate(judged):
         if one.candidate.found is not None and "T" in one.candidate.date:
             name = one.candidate.found.id
-            product = raster_identity(pathlib.Path(name), {})
+            product = raster_identity(pathlib.Path(name), one.candidate.found.evidence())
             key, version = (product.tile, one.candidate.date), (product.baseline or 0.0, name)
             known[number] = key, version
             latest[key] = max(latest.get(key, version), version)

@@ -18,13 +18,19 @@ from jointseg_jax.data.prepare.archive.candidate import (
 from jointseg_jax.data.prepare.site_dates import IMAGE, LABEL, completed, date_of_vectors
 from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
 from jointseg_jax.errors import InputError
+from jointseg_jax.geo.antimeridian import bbox
 from jointseg_jax.rasters.clouds import ClearRule, CloudFile
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.metric import check_placed
 from jointseg_jax.rasters.raster_files import lattice_of
+from jointseg_jax.rasters.remote import address, bare, is_remote, path_of
+from jointseg_jax.sources.acquisition import Acquisition
 from jointseg_jax.sources.dates import days_apart
 from jointseg_jax.sources.layer_files import acquisition_of, stacked
 from jointseg_jax.sources.raster_tags import date_and_cloud
+from jointseg_jax.sources.stac import StacScene
+from jointseg_jax.sources.stac_items import Catalogue, is_stac, open_catalogue
+from jointseg_jax.sources.wanted import Wanted, around
 from jointseg_jax.storage.files import write_text
 
 TABLE = "sources.csv"  # in the dataset
@@ -53,7 +59,7 @@ class Archive:
 
         Args:
             root: folder of the archive; all patterns start there.
-            layers: modality -> patterns of the files that may serve.
+            layers: modality -> patterns of the files that may serve; STAC files and addresses count by their items.
             modalities: of the dataset, the first with the image's bands; of several dates, the best so many are chosen.
             rule: what is clear.
             inputs: folder for virtual rasters.
@@ -67,6 +73,7 @@ class Archive:
         self._image, self._label, self._vectors = image, label, vectors
         self._built_up = root / built_up if built_up and vectors else None
         self._rows: list[dict[str, object]] = []
+        self._opened: dict[tuple[str, str | None], Candidate | None] = {}
 
     def find(self, entry: SiteEntry) -> SiteSource:
         """The files of a site.
@@ -94,7 +101,7 @@ class Archive:
             if modality is primary:
                 files = chosen
             elif modality.units == "reflectance":
-                files = self._of_the_same(entry, modality, chosen)
+                files = self._of_the_same(entry, modality, chosen, date)
             else:
                 files = self._nearest(entry, modality, date)
             if not files:
@@ -130,13 +137,13 @@ class Archive:
 
     def _chosen(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
         """The best acquisitions of the first modality, as many as it has dates."""
-        judged = [self._judge(entry, c, date) for c in self._overlapping(entry, modality)]
+        judged = [self._judge(entry, c, date) for c in self._overlapping(entry, modality, date)]
         judged = without_reprocessed(judged)
-        usable = sorted((j for j in judged if not j.reason), key=lambda j: (*j.rank(None), j.candidate.path.name))
+        usable = sorted((j for j in judged if not j.reason), key=lambda j: (*j.rank(None), j.candidate.name))
         if len(usable) < modality.dates:
             for one in judged:
                 self._tell(entry, modality.name, one, "", one.reason or "too few others")
-            what = "; ".join(f"{j.candidate.path.name}: {j.reason}" for j in judged if j.reason)
+            what = "; ".join(f"{j.candidate.name}: {j.reason}" for j in judged if j.reason)
             raise InputError(
                 f"site {entry.name!r} has {len(usable)} of the {modality.dates} acquisitions of modality "
                 f"{modality.name!r} that it needs within {self._days} days of {date} in {self._root}"
@@ -144,7 +151,7 @@ class Archive:
                 "dataset.source.days"
             )
         best, crs = usable[0], usable[0].candidate.lattice.crs  # further dates are warped only if they must be
-        usable = [best, *sorted(usable[1:], key=lambda j: (*j.rank(crs), j.candidate.path.name))]
+        usable = [best, *sorted(usable[1:], key=lambda j: (*j.rank(crs), j.candidate.name))]
         for number, one in enumerate(usable):
             used = number < modality.dates
             self._tell(entry, modality.name, one, number + 1 if used else "", "" if used else "others are better")
@@ -168,12 +175,14 @@ class Archive:
             reason = "no clear ground"
         return Judged(candidate, days, 100 * share, cloud, reason)
 
-    def _of_the_same(self, entry: SiteEntry, modality: Modality, chosen: Sequence[Candidate]) -> list[Candidate]:
+    def _of_the_same(
+        self, entry: SiteEntry, modality: Modality, chosen: Sequence[Candidate], date: str
+    ) -> list[Candidate]:
         """The files of another optical modality, one of each chosen acquisition; none if one lacks it."""
-        others = self._overlapping(entry, modality)
+        others = self._overlapping(entry, modality, date)
         files = []
         for first in chosen:
-            same = [c for c in others if c.path == first.path]
+            same = [c for c in others if c.name == first.name]
             same = same or [c for c in others if c.date[:10] == first.date[:10] and c.lattice.crs == first.lattice.crs]
             if not same:
                 return []
@@ -184,7 +193,7 @@ class Archive:
     def _nearest(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
         """The file of another sensor that covers the site, nearest in date if it has one."""
         judged = []
-        for candidate in self._overlapping(entry, modality):
+        for candidate in self._overlapping(entry, modality, date):
             days = days_apart(candidate.date, date)
             if days is not None and abs(days) > self._days:
                 judged.append(Judged(candidate, days, 0.0, None, f"more than {self._days} days from the image"))
@@ -192,7 +201,7 @@ class Archive:
             # Swaths end inside their rectangle.
             share = seen(entry, candidate, modality)
             judged.append(Judged(candidate, days, 100 * share, None, "" if share else "no data on the site"))
-        judged.sort(key=lambda j: (bool(j.reason), *j.rank(None), j.candidate.path.name))
+        judged.sort(key=lambda j: (bool(j.reason), *j.rank(None), j.candidate.name))
         for number, one in enumerate(judged):
             used = number < modality.dates and not one.reason
             why = "" if used else one.reason or "others are better"
@@ -204,7 +213,7 @@ class Archive:
         """The file that covers most of a site; among equals the nearest in date."""
         found = [c for c in self._candidates((pattern,), None) if covered(entry, c) > 0]
         judged = [Judged(c, days_apart(c.date, date), 100 * covered(entry, c), None) for c in found]
-        judged.sort(key=lambda j: (*j.rank(None), j.candidate.path.name))
+        judged.sort(key=lambda j: (*j.rank(None), j.candidate.name))
         if not judged:
             raise InputError(
                 f"no {layer} in {self._root} ({pattern}) overlaps site {entry.name!r}{self._unusable('')}: add one, or "
@@ -214,28 +223,60 @@ class Archive:
             self._tell(entry, layer, one, 1 if not number else "", "others are better" if number else "")
         return judged[0].candidate
 
-    def _overlapping(self, entry: SiteEntry, modality: Modality) -> list[Candidate]:
-        return [c for c in self._candidates(tuple(self._layers[modality.name]), modality) if covered(entry, c) > 0]
+    def _overlapping(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
+        patterns = tuple(self._layers[modality.name])
+        found = [*self._candidates(patterns, modality), *self._items(entry, patterns, modality, date)]
+        return [c for c in found if covered(entry, c) > 0]
+
+    def _items(self, entry: SiteEntry, patterns: tuple[str, ...], modality: Modality, date: str) -> list[Candidate]:
+        """The STAC items that may show a site, within the days around a date."""
+        assert entry.ground is not None
+        box = bbox(entry.ground)
+        wanted = Wanted((box[0], box[1], box[2], box[3]), around(date, self._days))
+        catalogues = [path for pattern in patterns for path in self._matching(pattern) if is_stac(path)]
+        items = [item for path in catalogues for item in self._catalogue(path).find(wanted)]
+        found = (self._candidate(item.id, item.path, StacScene(item), modality) for item in items)
+        return [candidate for candidate in found if candidate is not None]
+
+    @functools.cache  # noqa: B019  # see below
+    def _catalogue(self, path: pathlib.Path) -> Catalogue:
+        return open_catalogue(path)
+
+    def _matching(self, pattern: str) -> list[pathlib.Path]:
+        """The files of a pattern, sorted; an address is itself."""
+        if is_remote(pattern):
+            return [path_of(pattern)]
+        return sorted(p for p in self._root.glob(pattern) if not p.name.startswith("."))
 
     @functools.cache  # noqa: B019  # an archive lives as long as its preparation
     def _candidates(self, patterns: tuple[str, ...], modality: Modality | None) -> list[Candidate]:
         """The files that match some patterns; a row of the table tells why one cannot be read."""
-        paths = {p for pattern in patterns for p in self._root.glob(pattern) if not p.name.startswith(".")}
-        found = []
-        for path in sorted(paths):
+        paths = {p for pattern in patterns for p in self._matching(pattern) if not is_stac(p)}
+        found = (self._candidate(self._short(path), path, None, modality) for path in sorted(paths))
+        return [candidate for candidate in found if candidate is not None]
+
+    def _candidate(
+        self, name: str, path: pathlib.Path, acquired: Acquisition | None, modality: Modality | None
+    ) -> Candidate | None:
+        """A file, or an acquisition that was found; None, and a row of the table, if it cannot be read."""
+        key = name, None if modality is None else modality.name
+        if key not in self._opened:
+            self._opened[key] = None
             try:
-                acquired = None if modality is None else acquisition_of(path, modality)
-                if acquired is None:
+                if acquired is None and modality is not None:
+                    acquired = acquisition_of(path, modality)
+                if acquired is None or modality is None:
                     lattice, (date, cloud) = lattice_of(path), date_and_cloud(path, path.stem)
                 else:
-                    lattice = lattice_of(acquired.bands(modality)[0].path)  # type: ignore[arg-type]
-                    date, cloud = acquired.date, acquired.cloud
-                check_placed(lattice, str(path))
-                found.append(Candidate(path, lattice, date, cloud, acquired))
+                    bands = acquired.bands(modality)
+                    if not bands:
+                        raise InputError(f"{name} has no bands of modality {modality.name!r}")
+                    lattice, date, cloud = lattice_of(bands[0].path), acquired.date, acquired.cloud
+                check_placed(lattice, name)
+                self._opened[key] = Candidate(name, path, lattice, date, cloud, acquired)
             except InputError as error:
-                layer = modality.name if modality is not None else ""
-                self._rows.append({"layer": layer, "file": self._short(path), "reason": f"cannot be used: {error}"})
-        return found
+                self._rows.append({"layer": key[1] or "", "file": name, "reason": f"cannot be used: {error}"})
+        return self._opened[key]
 
     def _unusable(self, layer: str) -> str:
         """For a message: how many files of a layer (images and labels if empty) cannot be used, and why the first."""
@@ -247,7 +288,7 @@ class Archive:
             {
                 "site": entry.name,
                 "layer": layer,
-                "file": self._short(one.candidate.path),
+                "file": one.candidate.name,
                 "date": one.candidate.date,
                 "days": "" if one.days is None else one.days,
                 "seen_percent": f"{one.seen:.1f}" if one.seen else "",
@@ -258,4 +299,6 @@ class Archive:
         )
 
     def _short(self, path: pathlib.Path) -> str:
+        if is_remote(path):
+            return address(bare(path))
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(path)

@@ -13,6 +13,7 @@ from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.site import registration
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.clouds import CloudFile, coarsened
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
@@ -106,7 +107,7 @@ def _write_date(
         if mask is not None:
             clear = _clear_sky(mask, recipe, ground)
             valid = valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
-            note = f"{note}; {1 - clear.mean():.1%} not clear by {mask.path.name}"
+            note = f"{note}; {1 - clear.mean():.1%} not clear by {remote.bare(mask.path).name}"
     _write_layer(path, values, valid, modality, lattice)
     return valid, note
 
