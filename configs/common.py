@@ -275,6 +275,9 @@ def dataset(name: str) -> ConfigDict:
     config.label.completeness.codes = ()  # of the raster source.built_up that mean built-up; empty: all but 0
     config.label.completeness.cell = 100  # metres; side of the cells that are judged one by one
     config.label.completeness.least = 0.5  # share of a cell's built-up ground that the vectors must show
+    config.label.change = ConfigDict()
+    config.label.change.block = 0  # metres; blocks (240) where image and input show other ground become 255; 0: none
+    config.label.change.least = 0.45  # agreement of a block's edges and values, up to 2, below which it changed
     config.label.classes = ((0, 0), (1, 1), (255, 255))  # code in the raster -> 0, 1 or 255 (ignore)
 
     config.simulate = ConfigDict()

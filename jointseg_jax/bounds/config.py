@@ -147,6 +147,8 @@ DATASET: Mapping[str, Kind] = {
     "dataset.label.completeness.codes": Many(whole(0, 2**31)),
     "dataset.label.completeness.cell": whole(10, 10_000, unit="metres"),
     "dataset.label.completeness.least": real(0, 1),
+    "dataset.label.change.block": whole(60, 10_000, multiple=10, also=(0,), unit="metres"),
+    "dataset.label.change.least": real(-1, 2),
     "dataset.simulate.enabled": Switch(),
     "dataset.simulate.mtf": Many(real(above=0, below=1)),
     "dataset.simulate.snr": Many(real(above=0)),
@@ -182,7 +184,7 @@ _LATER = (
     "dataset.label.completeness.codes", "dataset.label.completeness.cell", "dataset.label.completeness.least",
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold", "dataset.coregister",
     "dataset.cloud_buffer", "dataset.source.sites", "dataset.source.side", "dataset.source.days",
-    "dataset.source.dates",
+    "dataset.source.dates", "dataset.label.change.block", "dataset.label.change.least",
 )  # fmt: skip
 _MODALITY = ("bands", "spacing", "units")  # what each modality needs
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these

@@ -25,6 +25,14 @@ _STRIP = 64  # coarse rows per read: bounds memory by the site's width
 
 
 @dataclasses.dataclass(frozen=True)
+class ChangeRule:
+    """Labels are ignored in blocks of a side in metres (0: nowhere) whose `change.agreement` is below `least`."""
+
+    block: float = 0.0
+    least: float = 0.45
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """How raw rasters become dataset rasters.
 
@@ -44,6 +52,7 @@ class Recipe:
         scales: modality -> scale and offset of raw integers without their own, value = stored * scale + offset.
         seed: of simulated noise.
         coregister: move image and label onto their references, see `registration`.
+        change: where the label is ignored because the land changed between image and input.
     """
 
     modalities: tuple[Modality, ...]
@@ -61,6 +70,7 @@ class Recipe:
     scales: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     seed: int = 0
     coregister: bool = False
+    change: ChangeRule = dataclasses.field(default_factory=ChangeRule)
 
     @property
     def primary(self) -> Modality:
@@ -131,6 +141,7 @@ def make_recipe(config: Any) -> Recipe:
         },
         seed=config.seed,
         coregister=config.get("coregister", False),
+        change=_make_change(config.label.get("change")),
     )
 
 
@@ -160,6 +171,11 @@ def _stored(config: Any, modality: Modality) -> str:
 def _make_completeness(given: Any) -> Completeness:
     """Older configs lack the section."""
     return Completeness() if given is None else Completeness(tuple(given.codes), given.cell, given.least)
+
+
+def _make_change(given: Any) -> ChangeRule:
+    """Older configs lack the section."""
+    return ChangeRule() if given is None else ChangeRule(float(given.block), float(given.least))
 
 
 def _make_modality(config: Any, name: str) -> Modality:

@@ -167,13 +167,13 @@ def _block_pairs(
     """Means of image numbers and input values over blocks valid in both, `[blocks, bands]` each."""
     pairs = [
         (_block_means(shown, ok), _block_means(seen, ok))
-        for shown, seen, ok in _read_pairs(recipe, lattice, image, nodata, layer)
+        for shown, seen, ok in read_pairs(recipe, lattice, image, nodata, layer)
     ]
     fine_means, coarse_means = zip(*pairs, strict=True)
     return np.concatenate(fine_means), np.concatenate(coarse_means)
 
 
-def _read_pairs(
+def read_pairs(
     recipe: Recipe, lattice: GeoBox, image: pathlib.Path, nodata: float | None, layer: pathlib.Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """By strips: image numbers averaged to 10 m and input values `[h, w, bands]`, and where both are valid `[h, w]`."""
@@ -210,6 +210,6 @@ def _pictures(
     recipe: Recipe, lattice: GeoBox, image: pathlib.Path, nodata: float | None, layer: pathlib.Path
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Brightness of image and input at 10 m, and where both are valid, `[h, w]` each."""
-    found = zip(*_read_pairs(recipe, lattice, image, nodata, layer), strict=True)
+    found = zip(*read_pairs(recipe, lattice, image, nodata, layer), strict=True)
     shown, seen, ok = (np.concatenate(parts) for parts in found)
     return shown.mean(-1), seen.mean(-1), ok

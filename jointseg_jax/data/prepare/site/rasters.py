@@ -9,6 +9,7 @@ from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Site
 from jointseg_jax.data.prepare import site_dates, splits
 from jointseg_jax.data.prepare.recipe import Recipe
+from jointseg_jax.data.prepare.site.change import changed
 from jointseg_jax.data.prepare.site.image_units import ImageUnits, image_units
 from jointseg_jax.data.prepare.site.layers import write_layers
 from jointseg_jax.data.prepare.site.placed import in_words, place_image, place_label, stored_image
@@ -49,8 +50,13 @@ def prepare_site(
     else:
         where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary.name, ())[:1]))
         units = image_units(recipe, lattice, path, image.nodata, layer, where)
+    seen, noted = inputs.seen, list[str]()
+    labelled = source.label is not None or bool(source.vectors)
+    if recipe.change.block and recipe.simulate is None and source.image is not None and labelled:
+        apart, note = changed(recipe, lattice, path, image.nodata, layer)
+        seen, noted = seen & ~apart, [note]
     as_stored = stored_image(recipe, image, path) if source.image is not None else None
-    label = place_label(source, recipe, lattice, inputs.seen, folder / "label.tif", as_stored, lies, scratch)
+    label = place_label(source, recipe, lattice, seen, folder / "label.tif", as_stored, lies, scratch)
     fine = {name: found for name, found in (("image", lies), ("label", label.lies)) if found is not None}
     registration = {**fine, **inputs.lies}
     dates = dict(source.dates)
@@ -83,6 +89,7 @@ def prepare_site(
             *source.notes,
             *image.notes,
             *label.notes,
+            *noted,
             units.note,
             *placed,
             site_dates.in_words(entry.date, days),

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage, stats
 
 _SMOOTH = 1.0  # pixels, standard deviation
-_NEAR = 1  # pixels of misregistration
+NEAR = 1  # pixels of misregistration
 _STEP, _STEPS = 8, 2  # the side's fraction and the number of the shifts to compare with
 # Rank correlation of the gradients, and its distance from that at other shifts in their standard deviations. Seven
 # clear dates of one place reach 0.44 and 4.1 at least in crops of 0.6 km and more, and 0.56 and 2.6 in crops of 0.36
@@ -48,23 +48,34 @@ def compare(a: np.ndarray, b: np.ndarray, ok: np.ndarray) -> Structure:
         a, b: brightness `[h, w]`, in any units.
         ok: where both are valid, bool `[h, w]`.
     """
-    inner = ndimage.binary_erosion(ok, np.ones((3, 3)), iterations=3, border_value=1)
-    one, two = (_edges(v, ok, inner) for v in (a, b))
+    inside = inner(ok)
+    one, two = (edges(v, ok, inside) for v in (a, b))
     step = max(4, min(a.shape) // _STEP)
     around = [(i, j) for i in range(-_STEPS, _STEPS + 1) for j in range(-_STEPS, _STEPS + 1) if (i, j) != (0, 0)]
-    near = range(-_NEAR, _NEAR + 1)
-    here = max(_correlation(one, two, inner, i, j) for i in near for j in near)
-    others = np.array([_correlation(one, two, inner, i * step, j * step) for i, j in around])
+    near = range(-NEAR, NEAR + 1)
+    here = max(_correlation(one, two, inside, i, j) for i in near for j in near)
+    others = np.array([_correlation(one, two, inside, i * step, j * step) for i, j in around])
     spread = float(others.std())
     return Structure(here, float(others.max()), (here - float(others.mean())) / spread if spread else 0.0)
 
 
-def _edges(values: np.ndarray, ok: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Ranks of the gradient's length among the inner pixels, 0 elsewhere."""
+def inner(ok: np.ndarray) -> np.ndarray:
+    """The valid pixels whose gradients no invalid pixel reaches, bool `[h, w]`."""
+    return np.asarray(ndimage.binary_erosion(ok, np.ones((3, 3)), iterations=3, border_value=1))
+
+
+def edges(values: np.ndarray, ok: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Ranks of the gradient's length among the pixels inside, 0 elsewhere, `[h, w]`.
+
+    Args:
+        values: brightness `[h, w]`.
+        ok: where it is valid, bool `[h, w]`.
+        inside: see `inner`.
+    """
     filled = np.where(ok, values, values[ok].mean() if ok.any() else 0.0)
     length = ndimage.gaussian_gradient_magnitude(filled.astype(np.float64), _SMOOTH)
     ranks = np.zeros(values.shape)
-    ranks[inner] = stats.rankdata(length[inner])
+    ranks[inside] = stats.rankdata(length[inside])
     return ranks
 
 
