@@ -310,17 +310,21 @@ def dataset(name: str) -> ConfigDict:
     return config
 
 
+SPECKLE = {"speckle": "none", "speckle_window": 7, "looks": 4.4}
+
+
 def sentinel2() -> ConfigDict:
     """The modalities of the embedded landscape and of the paper's kind of data, by name.
 
     Further fields of a modality: `stored`, what its raw files hold if not its values ("power": linear power, for dB;
-    "elevation": metres, for slope and aspect); `scale` and `offset` of raw integers that state none.
+    "elevation": metres, for slope and aspect); `scale` and `offset` of raw integers that state none; of backscatter
+    `speckle`, "none" or "lee", its window in pixels, and the looks of the product (4.4 of Sentinel-1's IW GRD at 10 m).
     """
     return ConfigDict(
         {
             "s2": {"bands": ("B02", "B03", "B04", "B08"), "spacing": 10.0, "units": "reflectance"},
             "s2_20m": {"bands": ("B11", "B12"), "spacing": 20.0, "units": "reflectance"},
-            "s1": {"bands": ("VV", "VH"), "spacing": 10.0, "units": "dB", "stored": "values"},
+            "s1": {"bands": ("VV", "VH"), "spacing": 10.0, "units": "dB", "stored": "values", **SPECKLE},
             "dem": {"bands": ("elevation",), "spacing": 10.0, "units": "m"},
         }
     )

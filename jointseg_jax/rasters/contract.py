@@ -28,6 +28,35 @@ class Statistics:
 
 
 @dataclasses.dataclass(frozen=True)
+class Speckle:
+    """The speckle filter of radar backscatter, see `speckle.filter_speckle`.
+
+    Attributes:
+        filter: `lee`.
+        window: side of its window, pixels, odd.
+        looks: equivalent number of looks of the product.
+    """
+
+    filter: str
+    window: int
+    looks: float
+
+    def __post_init__(self) -> None:
+        if self.filter != "lee":
+            raise ValueError(f"the speckle filter {self.filter!r} is unknown: use 'lee'")
+        if self.window < 3 or self.window % 2 == 0 or not self.looks > 0:
+            raise ValueError(f"a speckle filter has an odd window of 3 or more pixels, and looks above 0, not {self}")
+
+    @property
+    def reach(self) -> int:
+        """Pixels around a pixel that its value depends on."""
+        return self.window // 2
+
+    def __str__(self) -> str:
+        return f"{self.filter} filter of {self.window} x {self.window} pixels, {self.looks:g} looks"
+
+
+@dataclasses.dataclass(frozen=True)
 class Modality:
     """One raster of a site: bands that share a spacing and an encoding.
 
@@ -48,6 +77,7 @@ class Modality:
         optional: some training sites lack it, so the network was trained with zero masks in its place.
         statistics: over the training split.
         mtf: of the sensor at Nyquist, per band; empty if unknown. The network's base image is deconvolved with it.
+        speckle: filter that the dataset's values went through, and that a scene's go through when they are read.
     """
 
     name: str
@@ -62,10 +92,13 @@ class Modality:
     dates: int = 1
     optional: bool = False
     mtf: tuple[float, ...] = ()
+    speckle: Speckle | None = None
 
     def __post_init__(self) -> None:
         if self.units not in UNITS:
             raise ValueError(f"modality {self.name!r} has the units {self.units!r}, which must be one of {UNITS}")
+        if self.speckle is not None and self.units != "dB":
+            raise ValueError(f"modality {self.name!r} has a speckle filter, which is for dB, not for {self.units!r}")
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
         """Converts stored numbers [..., bands] to float32 values in `units`."""
@@ -185,9 +218,9 @@ def common_spacing(modalities: tuple[Modality, ...]) -> float:
 def differences(trained: Contract, given: Contract) -> list[str]:
     """Lists, one sentence each, why a network trained under `trained` cannot take data under `given`; empty if it can.
 
-    Names, bands, spacing and units must agree. Statistics may differ because they belong to the training split. Dtype,
-    nodata, scale and offset may differ because each file is decoded with its own. A modality that was trained with
-    several dates may have any number of them, any other has one.
+    Names, bands, spacing, units and speckle filter must agree. Statistics may differ because they belong to the
+    training split. Dtype, nodata, scale and offset may differ because each file is decoded with its own. A modality
+    that was trained with several dates may have any number of them, any other has one.
     """
     found = []
     by_name = {m.name: m for m in given.modalities}
@@ -196,7 +229,7 @@ def differences(trained: Contract, given: Contract) -> list[str]:
         if have is None:
             found.append(f"modality {want.name!r} is missing")
             continue
-        for field in ("bands", "spacing", "units"):
+        for field in ("bands", "spacing", "units", "speckle"):
             a, b = getattr(want, field), getattr(have, field)
             if a != b:
                 found.append(f"modality {want.name!r} has {field} {b} where the network was trained with {a}")

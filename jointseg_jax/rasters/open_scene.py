@@ -197,9 +197,10 @@ def _open_layer(
             likely = _valid_at_a_glance(at_a_glance, raster)
         sample = take_sample(raster, indexes, masked=masked, likely=likely, collar=collar, clouds=mask)
     read_as, said = _encoding(modality, file, sample, mode)
-    layer = dataclasses.replace(at_a_glance, modality=read_as)
+    layer = dataclasses.replace(at_a_glance, modality=read_as, speckle=modality.speckle)
     values = layer.decode(sample.ground(read_as))
-    said = "; ".join(words for words in (said, collar.note if collar else "", note) if words)
+    filtered = "" if modality.speckle is None else str(modality.speckle)
+    said = "; ".join(filter(None, (said, collar.note if collar else "", note, filtered)))
     if not len(values):
         raise InputError(f"{path} has no valid pixel in a sample of its pixels: check its nodata value")
     if mode == "harmonise":

@@ -10,10 +10,11 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.rasters.clouds import CloudMask
 from jointseg_jax.rasters.collar import Collar
-from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality, Speckle
 from jointseg_jax.rasters.interpolation import interpolate
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_mask, read_window
+from jointseg_jax.rasters.speckle import filter_speckle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Layer:
         own_mask: apply the file's own mask (alpha, mask band, all of its bands at nodata) besides the modality's rule.
         collar: black border that also counts as absent.
         clouds: what it does not show as clear also counts as absent; None for everything.
+        speckle: filter of the values; None for those of a dataset, which are filtered already.
     """
 
     path: str
@@ -45,9 +47,18 @@ class Layer:
     own_mask: bool = False
     collar: Collar | None = None
     clouds: CloudMask | None = None
+    speckle: Speckle | None = None
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
         """Reads values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""
+        if self.speckle is None:
+            return self._read(window, handles)
+        reach = self.speckle.reach
+        values, valid = self._read(window.pad(reach), handles)
+        core = np.s_[reach:-reach, reach:-reach]
+        return filter_speckle(values, valid, self.speckle)[core], valid[core]
+
+    def _read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
         stored, inside = read_window(handles.get(self.path), window, self.indexes)
         valid = inside & self.modality.valid(stored)
         if self.own_mask:

@@ -9,7 +9,7 @@ from jointseg_jax.data.prepare.labels.rules import NONE_GIVEN, Rules, load_rules
 from jointseg_jax.data.sensor import HIGHEST_MTF, SNR_AT_REFERENCE, Sensor, SensorSpread, published_mtf
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.clouds import ClearRule
-from jointseg_jax.rasters.contract import COARSE_SPACING, IGNORE, Contract, Modality, common_spacing
+from jointseg_jax.rasters.contract import COARSE_SPACING, IGNORE, Contract, Modality, Speckle, common_spacing
 from jointseg_jax.rasters.derived import TERRAIN
 from jointseg_jax.rasters.lattice import Window
 
@@ -200,7 +200,32 @@ def _make_modality(config: Any, name: str) -> Modality:
     mtf: tuple[float, ...] = ()
     if name == config.inputs[0]:
         mtf = (tuple(config.simulate.mtf) if simulated else ()) or published_mtf(tuple(given.bands), given.units)
-    return Modality(name, tuple(given.bands), spacing, dtype, given.units, nodata, scale, offset, dates=dates, mtf=mtf)
+    return Modality(
+        name,
+        tuple(given.bands),
+        spacing,
+        dtype,
+        given.units,
+        nodata,
+        scale,
+        offset,
+        dates=dates,
+        mtf=mtf,
+        speckle=_make_speckle(given, name),
+    )
+
+
+def _make_speckle(given: Any, name: str) -> Speckle | None:
+    """The speckle filter of a modality; older configs have none."""
+    if given.get("speckle", "none") == "none":
+        return None
+    at = f"dataset.modalities.{name}"
+    if given.units != "dB":
+        raise InputError(f"{at}.speckle is for backscatter in dB, not for {given.units!r}: set it to 'none'")
+    window = given.get("speckle_window", 7)
+    if window % 2 == 0:
+        raise InputError(f"{at}.speckle_window is {window}, but a window has a middle: set it to an odd number")
+    return Speckle(given.speckle, window, float(given.get("looks", 4.4)))
 
 
 def _make_sensor(config: Any, modality: Modality) -> Sensor:

@@ -6,15 +6,18 @@ import rasterio
 import toy
 
 from configs import common
+from jointseg_jax.data.dataset import load
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.tools import derive
+from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.derived import TERRAIN, terrain
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.writer import Layout, write_raster
 
+PLAIN = Modality("s1", ("VV", "VH"), 10, "float32", "dB")
 ALL = Window(0, 0, 36, 42)
 
 
@@ -58,6 +61,30 @@ def test_linear_power_is_recognised_and_converted_on_request(one):
     (folder / "s1.tif").rename(folder / "linear.tif")
     assert derive.main(["power", str(folder / "linear.tif"), str(folder / "s1.tif")]) == 0
     np.testing.assert_allclose(layer(open_scene(folder, data.contract).scene, "s1")[0], values, atol=1e-4)
+
+
+def test_speckle_is_filtered_alike_in_preparation_and_through_any_window_of_a_scene(one):
+    folder, config = one
+    config.inputs = ("s2", "s1")
+    toy.rewrite(folder / "s1.tif", values=lambda s: np.where(np.arange(42) == 9, np.nan, s))  # a gap
+    config.modalities.s1.update({"speckle": "lee", "speckle_window": 5})
+    data = prepare(config, say=toy.quiet)
+    assert str(load(data.root).contract.modalities[1].speckle) == "lee filter of 5 x 5 pixels, 4.4 looks"
+    assert any("lee filter of 5 x 5 pixels" in note for note in data.sites["a"].notes)
+    values, valid = layer(data.scene("a"), "s1")
+    opened = open_scene(folder, data.contract)
+    assert "lee filter of 5 x 5" in opened.decisions["radiometry_s1"]
+    again, there = layer(opened.scene, "s1")
+    np.testing.assert_array_equal(there, valid)
+    np.testing.assert_array_equal(again, values)
+    cut = opened.scene.read(Window(5, 7, 12, 20), Handles())["s1"]["values"][0]
+    np.testing.assert_array_equal(cut, values[5:17, 7:27])
+    plain = open_scene(folder, data.contract.replace(modalities=(data.contract.modalities[0], PLAIN)))
+    assert np.std(layer(plain.scene, "s1")[0][valid]) > np.std(values[valid])
+    for change, message in (({"speckle_window": 6}, "an odd number"), ({"units": "m"}, "for backscatter in dB")):
+        config.modalities.s1.update({"speckle_window": 5} | change)
+        with pytest.raises(InputError, match=message):
+            prepare(config, say=toy.quiet)
 
 
 def test_slope_and_aspect_of_a_site(one):

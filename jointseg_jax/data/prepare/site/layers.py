@@ -24,6 +24,7 @@ from jointseg_jax.rasters.radiometry.find_bands import bands_note, match_bands
 from jointseg_jax.rasters.radiometry.sample import take_sample
 from jointseg_jax.rasters.radiometry.unit_checks import check_nature
 from jointseg_jax.rasters.reader import has_mask
+from jointseg_jax.rasters.speckle import filter_speckle
 from jointseg_jax.rasters.warped import Warped
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -127,7 +128,8 @@ def _read_layer(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Reads a raw raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and notes on decisions."""
     what = recipe.stored.get(modality.name, "values")
-    raw, around = _raw_modality(modality, what), int(what == "elevation")
+    speckle = modality.speckle
+    raw, around = _raw_modality(modality, what), int(what == "elevation") if speckle is None else speckle.reach
     at = coarsen(lattice, round(modality.spacing / COARSE_SPACING))
     picture, optical = raw.units == "display", raw.units == "reflectance"
     with open_aligned(path, at, warp=recipe.warp, absent=0.0 if optical else None, picture=picture) as raster:
@@ -156,15 +158,18 @@ def _read_layer(
         values, valid = decibel(values, valid)
     elif what == "elevation":
         values, valid = terrain(values[..., 0], valid, modality.spacing, modality.bands)
+    if speckle is not None:
+        core = np.s_[around:-around, around:-around]
+        values, valid = filter_speckle(values, valid, speckle)[core], valid[core]
     made = "" if what == "values" else f"{', '.join(modality.bands)} made from {what}"
-    notes = [note, used, warped, made, "" if collar is None else collar.note]
+    notes = [note, used, warped, made, "" if collar is None else collar.note, str(speckle or "")]
     return values, valid, "; ".join(filter(None, notes))
 
 
 def _raw_modality(modality: Modality, what: str) -> Modality:
     """The raw file of a modality: itself, or what it is made from."""
     if what == "power":
-        return dataclasses.replace(modality, units="index")
+        return dataclasses.replace(modality, units="index", speckle=None)
     if what == "elevation":
         return dataclasses.replace(modality, bands=("elevation",), units="m")
     return modality
