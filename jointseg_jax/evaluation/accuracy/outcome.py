@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.accuracy.estimators import estimate, standard
 from jointseg_jax.evaluation.accuracy.intervals import LEVEL, limits
 from jointseg_jax.evaluation.accuracy.samples import Sample
@@ -74,12 +75,41 @@ def outcome(sample: Sample, setting: Setting) -> dict[str, Any]:
     return record | {"method": METHOD}
 
 
+def descriptive(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Plain shares of labelled points whose design is unknown: they describe these points and not the map.
+
+    Args:
+        pairs: map class and reference class of every point.
+
+    Raises:
+        InputError: there is no point.
+    """
+    if not pairs:
+        raise InputError("the answers have no labelled point")
+    classes = sorted({name for pair in pairs for name in pair})
+    matrix = np.zeros((len(classes), len(classes)), int)
+    for mapped, reference in pairs:
+        matrix[classes.index(mapped), classes.index(reference)] += 1
+    return {
+        "descriptive": True,
+        "agreement_of_points": float(np.trace(matrix) / matrix.sum()),
+        "matrix": matrix.tolist(),
+        "classes": classes,
+        "method": "counts of points without a design: no estimate for the map, and no interval",
+    }
+
+
 def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
 def table(record: dict[str, Any]) -> str:
     """The figures of an outcome as lines of text."""
+    if record.get("descriptive"):
+        return (
+            f"descriptive only: {100 * record['agreement_of_points']:.1f} % of these points are right\n"
+            "no --design: this is no estimate for the map, and it has no interval"
+        )
     percent = round(100 * record["confidence"])
     lines = [f"overall accuracy  {_shown(record['overall_accuracy'], 4)}"]
     for group, words in zip(GROUPS, ("user's accuracy", "producer's accuracy", "area"), strict=True):
@@ -91,7 +121,22 @@ def table(record: dict[str, Any]) -> str:
             also = "" if mapped is None else f"; mapped {mapped:,.{digits}f}"
             lines.append(f"  {name:{width}}  {_shown(figure, digits)}{also}")
     lines.append(f"interval: {record['interval']}, {percent} %")
+    if "sample" in record:
+        lines += _about(record)
     return "\n".join(lines)
+
+
+def _about(record: dict[str, Any]) -> list[str]:
+    near = record["tolerance"]
+    lines = [f"overall accuracy within {near['metres']} m  {_shown(near['overall_accuracy'], 4)}"]
+    missing = {k: v for k, v in record["sample"]["response"].items() if v["answered"] < v["points"]}
+    lines += [f"no answer: {v['points'] - v['answered']} of {v['points']} in {name}" for name, v in missing.items()]
+    if "agreement" in record["sample"]:
+        both = record["sample"]["agreement"]
+        kappa = "undefined" if both["kappa"] is None else f"{both['kappa']:.3f}"
+        share = f"{100 * both['share']:.1f} %"
+        lines.append(f"two interpreters agree on {share} (kappa {kappa}) of {both['points']} points")
+    return lines
 
 
 def _unit(record: dict[str, Any]) -> str:

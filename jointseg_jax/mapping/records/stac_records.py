@@ -5,6 +5,7 @@
     PRODUCT/sources/SCENE.json   one item per scene without a known STAC record, as target of `derived_from`
     PRODUCT/model.json           the model card (MLM)
     PRODUCT/mosaics, index.*     see `records.zone_mosaics`
+    PRODUCT/accuracy.json        see `records.assessment`
 
 STAC 1.1 with projection 2, raster 2, classification 2, file 2.1, processing 1.2. They are written from the ledger and
 the headers of its files only, so they can be rewritten at any time with the same content.
@@ -24,6 +25,7 @@ from jointseg_jax.geo.antimeridian import union_bbox
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.product_folder import claim_product
 from jointseg_jax.mapping.product.tile_record import TileRow, parse_rows, scene_interval
+from jointseg_jax.mapping.records.assessment import ASSESSMENT_FILE, kept_assessment, with_assessment
 from jointseg_jax.mapping.records.model_card import SENTINEL2_BEGAN
 from jointseg_jax.mapping.records.tile_items import (
     COLLECTION_FILE,
@@ -71,7 +73,8 @@ def write_records(
     items = [tile_item(product, tile, label) for tile in tiles]  # checks every file before anything is written
     unknown = {name: scene for name, scene in scenes_of(tiles).items() if not scene.get("href")}
     names = {f"{SOURCES}/{file_name(name)}.json" for name in unknown} | {f"{ITEMS}/{item.id}.json" for item in items}
-    names |= {*mosaic_names(tiles), MODEL_FILE, COLLECTION_FILE}
+    assessed = kept_assessment(product, tiles, say)
+    names |= {*mosaic_names(tiles), MODEL_FILE, COLLECTION_FILE, *([ASSESSMENT_FILE] if assessed else [])}
     with claim_product(product, mapped=True) as claim:
         claim.announce(names)
     for name, scene in unknown.items():
@@ -80,9 +83,10 @@ def write_records(
         write_json(product / ITEMS / f"{item.id}.json", item.to_dict(include_self_link=False, transform_hrefs=False))
     assets = {**write_mosaics(product, tiles, label), **write_index(product, tiles)}
     related = {"rel": "related", "href": f"./{COLLECTION_FILE}", "type": "application/json"}
-    write_json(product / MODEL_FILE, {**card, "links": [related]})
+    write_json(product / MODEL_FILE, with_assessment({**card, "links": [related]}, assessed))
     collection = _collection(tiles, items, card, title or label.title, licence, assets)
-    write_json(product / COLLECTION_FILE, collection.to_dict(include_self_link=False, transform_hrefs=False))
+    plain = collection.to_dict(include_self_link=False, transform_hrefs=False)
+    write_json(product / COLLECTION_FILE, with_assessment(plain, assessed))
     claim.sweep(names)  # removes records of tiles and scenes that are no longer in the ledger
     say(f"records {product / COLLECTION_FILE}: {len(items)} tiles, {len(scenes_of(tiles))} scenes, model {card['id']}")
     return collection

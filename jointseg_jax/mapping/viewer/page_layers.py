@@ -53,12 +53,12 @@ def layers_of(
     """
     found = []
     if inputs:
-        sources = [(path, bands or _by_name(path, say)) for path in inputs]
+        sources = [(path, bands or by_name(path, say)) for path in inputs]
         found.append(Layer("input", "input, 10 m", sources, _stretched(sources)))
     for name, paint in (("impervious", _paint_classes), ("probability", _paint_probability), ("image", None)):
         paths = [p for p in (mosaic_path(product, name, epsg) for epsg in zones) if p.is_file()]
         if paths:
-            sources = [(p, _by_name(p, lambda _: None) if name == "image" else (1,)) for p in paths]
+            sources = [(p, by_name(p, lambda _: None) if name == "image" else (1,)) for p in paths]
             found.append(Layer(name, label.of_layer(name), sources, paint or _stretched(sources)))
         elif name == "impervious":
             raise InputError(
@@ -67,7 +67,7 @@ def layers_of(
     return found
 
 
-def _by_name(path: pathlib.Path, say: Callable[[str], None]) -> tuple[int, ...]:
+def by_name(path: pathlib.Path, say: Callable[[str], None]) -> tuple[int, ...]:
     """Red, green and blue by the names of a raster's bands; the first three bands if they have no names."""
     with open_raster(path) as raster:
         found = match_bands(raster, _COLOURS)

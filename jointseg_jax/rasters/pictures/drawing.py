@@ -1,5 +1,6 @@
 """Draws rasters as 8-bit RGB pictures: stretches, map colours, labelled panels, PNG files."""
 
+import io
 import os
 from collections.abc import Sequence
 
@@ -126,6 +127,13 @@ def _cell(rgb: np.ndarray, side: int) -> tuple[int, int]:
     """Height and width of a picture scaled to `side` pixels on its longer side."""
     height, width = rgb.shape[:2]
     return max(1, round(side * height / max(height, width))), max(1, round(side * width / max(height, width)))
+
+
+def as_jpeg(rgb: np.ndarray, quality: int = 88) -> bytes:
+    """A picture [h, w, 3] as a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, format="JPEG", quality=quality)
+    return file.getvalue()
 
 
 def save_png(path: str | os.PathLike[str], rgb: np.ndarray) -> None:

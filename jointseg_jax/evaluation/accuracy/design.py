@@ -1,0 +1,173 @@
+"""The design of a sample: what was drawn from which frame, and the files that hold it.
+
+DESIGN/design.json   frame, strata with N_h and n_h, seed, inclusion probabilities, digest of sample.csv
+      /sample.csv    a line per point: id, unit, stratum, place, map class, weight; not for the interpreter
+      /label.html    the page for the interpreter, see `page`
+"""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from jointseg_jax.data.tables import read_table
+from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.accuracy.draw import Place
+from jointseg_jax.geo.reproject import transformer
+from jointseg_jax.storage import formats, typed
+from jointseg_jax.storage.files import sha256, write_bytes
+
+DESIGN_FILE, SAMPLE_FILE, PAGE_FILE = "design.json", "sample.csv", "label.html"
+COLUMNS = (
+    "id", "unit", "stratum", "tile", "epsg", "x", "y", "longitude", "latitude", "map_class", "near", "weight",
+)  # fmt: skip
+_FORMAT = formats.Format("accuracy design", 1, "draw the sample again with `python -m jointseg_jax.evaluation.sample`")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stratum:
+    """A stratum of a design.
+
+    Attributes:
+        name: of it.
+        size: N_h, in square metres for points, in blocks for blocks.
+        units: n_h, points or blocks drawn.
+        classes: map classes that can occur in it.
+    """
+
+    name: str
+    size: float
+    units: int
+    classes: tuple[str, ...]
+
+    @property
+    def weight(self) -> float:
+        """N_h / n_h, the inverse of the inclusion probability (of a square metre, or of a block)."""
+        return self.size / self.units
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """The design of a sample.
+
+    Attributes:
+        frame: digest of the map, see `Frame.digest`.
+        title: of the product.
+        kind: "points" or "blocks".
+        classes: names of the map's classes.
+        strata: see `Stratum`.
+        mapped: mapped area of every class, in square metres.
+        area: square metres of the frame.
+        seed: of the draw.
+        tolerance: metres within which `near` lists the map's classes.
+        block: side of a block in metres and points on a side of it; None for points.
+        sample: SHA-256 of sample.csv.
+    """
+
+    frame: str
+    title: str
+    kind: str
+    classes: tuple[str, ...]
+    strata: tuple[Stratum, ...]
+    mapped: tuple[float, ...]
+    area: float
+    seed: int
+    tolerance: int
+    block: tuple[int, int] | None
+    sample: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("points", "blocks") or not self.strata or len(self.mapped) != len(self.classes):
+            raise ValueError(f"kind {self.kind!r}, {len(self.strata)} strata, {len(self.mapped)} areas")
+        if not all(s.size > 0 and s.units > 0 and set(s.classes) <= set(self.classes) for s in self.strata):
+            raise ValueError("a stratum is empty or has a class that the map lacks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of sample.csv; `near` holds the map's classes within the tolerance."""
+
+    id: str
+    unit: str
+    stratum: str
+    epsg: int
+    x: float
+    y: float
+    longitude: float
+    latitude: float
+    map_class: str
+    near: tuple[str, ...]
+
+
+def sample_table(
+    places: Sequence[Place],
+    found: Sequence[tuple[int, tuple[int, ...]]],
+    strata: Sequence[Stratum],
+    classes: Sequence[str],
+    rng: np.random.Generator,
+) -> bytes:
+    """The content of sample.csv, in random order: an id tells the interpreter nothing.
+
+    Args:
+        places: drawn; their strata are numbers in `strata`.
+        found: of `draw.map_classes`.
+        strata: of the design.
+        classes: names.
+        rng: shuffles.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    digits = len(str(len(places)))
+    for number, at in enumerate(rng.permutation(len(places)), 1):
+        place, (own, near) = places[at], found[at]
+        west, _, _, north = place.tile.bounds
+        x, y = west + place.col + 0.5, north - place.row - 0.5
+        lon, lat = transformer(place.tile.epsg, 4326).transform(x, y)
+        stratum = strata[place.stratum]
+        named = (f"{number:0{digits}d}", place.unit, stratum.name, place.tile.tile, place.tile.epsg)
+        where = (f"{x:.1f}", f"{y:.1f}", f"{lon:.8f}", f"{lat:.8f}")
+        writer.writerow((*named, *where, classes[own], ";".join(classes[c] for c in near), f"{stratum.weight:.10g}"))
+    return text.getvalue().encode()
+
+
+def write_design(folder: pathlib.Path, design: Design, table: bytes) -> None:
+    """Writes sample.csv and then design.json, which names its digest."""
+    write_bytes(folder / SAMPLE_FILE, table)
+    known = dataclasses.replace(design, sample=hashlib.sha256(table).hexdigest())
+    formats.write_record(folder / DESIGN_FILE, typed.plain(known), _FORMAT)
+
+
+def read_design(folder: pathlib.Path) -> tuple[Design, list[Row]]:
+    """Reads a design and its sample.
+
+    Raises:
+        InputError: a file is missing or changed, or the sample is not the one that was drawn.
+    """
+    path = folder / DESIGN_FILE
+    try:
+        design = typed.read(path, Design, _FORMAT)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is missing: give the folder that `python -m jointseg_jax.evaluation.sample` wrote"
+        ) from error
+    table = folder / SAMPLE_FILE
+    rows = read_table(table, COLUMNS)
+    if sha256(table) != design.sample:
+        raise InputError(
+            f"{table} is not the sample that {path} describes (SHA-256): restore it, or draw the sample again; answers "
+            "belong into a file of their own"
+        )
+    return design, [_row(row) for row in rows]
+
+
+def _row(row: dict[str, str]) -> Row:
+    x, y, longitude, latitude = (float(row[k]) for k in ("x", "y", "longitude", "latitude"))
+    near = tuple(row["near"].split(";"))
+    return Row(
+        row["id"], row["unit"], row["stratum"], int(row["epsg"]), x, y, longitude, latitude, row["map_class"], near
+    )

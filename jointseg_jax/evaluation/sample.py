@@ -1,0 +1,166 @@
+"""Draws a probability sample of a mapped area, for estimating accuracy and area, and writes the page to label it.
+
+python -m jointseg_jax.evaluation.sample --product=DIR --output=DESIGN --input scenes/*.tif
+
+The strata are the map's classes; --density, --polygons and --buffer divide them further, --earlier makes a map of
+change of two products. The size follows from a target standard error of overall accuracy (Olofsson et al. 2014,
+equation 13).
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from jointseg_jax import cli
+from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.bounds.number import real, whole
+from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.accuracy import draw, page, sizes
+from jointseg_jax.evaluation.accuracy.design import (
+    DESIGN_FILE,
+    PAGE_FILE,
+    SAMPLE_FILE,
+    Design,
+    Stratum,
+    read_design,
+    sample_table,
+    write_design,
+)
+from jointseg_jax.evaluation.accuracy.frame import Frame, open_frame
+from jointseg_jax.evaluation.accuracy.strata import Strata, check
+from jointseg_jax.geo.area_of_interest import read_regions
+from jointseg_jax.storage.folders import claim
+
+_SHARE = real(0, 1)
+
+
+def _parser() -> cli.Arguments:
+    parser = cli.Arguments(prog="python -m jointseg_jax.evaluation.sample", description="A sample of a mapped area.")
+    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with collection.json")
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for the design")
+    size = parser.add_argument_group("size")
+    size.add_argument("--target-se", type=cli.number(real(above=0, most=0.2)), default=0.02, help="of overall accuracy")
+    size.add_argument("--expected", default="0.9", help="conjectured user's accuracies, one or one per class")
+    size.add_argument("--points", type=cli.number(whole(2, 1_000_000)), help="units in all, instead of --target-se")
+    size.add_argument("--minimum", type=cli.number(whole(2, 100_000)), default=50, help="units per stratum")
+    size.add_argument("--seed", type=cli.number(bounds.SEED), default=0)
+    strata = parser.add_argument_group("strata")
+    strata.add_argument("--density", default="", help="divide tiles by their share: bounds such as 0.05,0.25")
+    strata.add_argument(
+        "--polygons", type=pathlib.Path, help="divide by the polygons of a vector file (reads all tiles)"
+    )
+    strata.add_argument("--name", help="column with the polygons' names")
+    strata.add_argument(
+        "--buffer", type=cli.number(whole(0, 500)), default=0, help="metres around the second class (reads all tiles)"
+    )
+    strata.add_argument("--earlier", type=pathlib.Path, help="earlier product of the area: a map of change")
+    strata.add_argument("--block", type=cli.number(whole(2, 10_000)), help="draw blocks with a side of so many metres")
+    strata.add_argument("--block-points", type=cli.number(whole(1, 20)), default=3, help="points on a side of a block")
+    shown = parser.add_argument_group("page")
+    shown.add_argument("--tolerance", type=cli.number(whole(0, 20)), default=1, help="positional tolerance, metres")
+    shown.add_argument("--no-page", action="store_true", help="leave the page out, to label elsewhere")
+    shown.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="10 m rasters to show")
+    shown.add_argument("--imagery", type=pathlib.Path, nargs="*", default=[], help="other pictures to show")
+    shown.add_argument("--definitions", type=pathlib.Path, help="CSV with columns class, definition")
+    shown.add_argument("--chip", type=cli.number(whole(20, 2_000)), default=120, help="side of a picture, metres")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draws the sample, writes its files and prints the strata; returns the exit status."""
+    parser = _parser()
+
+    def work() -> None:
+        given = parser.parse_args(arguments)
+        inputs = [given.product, *given.input, *given.imagery]
+        inputs += [path for path in (given.earlier, given.polygons, given.definitions) if path is not None]
+        frame = open_frame(given.product, given.earlier)
+        request = page.Request(given.input, given.imagery, page.read_definitions(given.definitions, frame), given.chip)
+        names = [DESIGN_FILE, SAMPLE_FILE, *([] if given.no_page else [PAGE_FILE])]
+        with claim(given.output, "accuracy sample", names=names, inputs=inputs, run={"map": frame.digest[:16]}):
+            design, table = _drawn(given, frame)
+            write_design(given.output, design, table)
+            design, rows = read_design(given.output)
+            if not given.no_page:
+                page.write_page(given.output / PAGE_FILE, frame, design, rows, request)
+        unit = "blocks" if design.kind == "blocks" else "m2"
+        for stratum in design.strata:
+            print(f"stratum {stratum.name}: {stratum.units} of {stratum.size:,.0f} {unit}")
+        print(f"design  {given.output / DESIGN_FILE}: {len(rows)} points, seed {design.seed}")
+        if not given.no_page:
+            print(f"page    {given.output / PAGE_FILE}: label them there, then run jointseg_jax.evaluation.estimate")
+
+    return cli.status_of(work)
+
+
+def _drawn(given: argparse.Namespace, frame: Frame) -> tuple[Design, bytes]:
+    regions = {} if given.polygons is None else read_regions(given.polygons, given.name)
+    strata = Strata(frame, tuple(_shares("--density", given.density)), regions, given.buffer)
+    check(strata)
+    if given.block is not None and (regions or given.buffer):
+        raise InputError("--block is drawn from tiles, divided by --density alone: leave --polygons and --buffer out")
+    rng = np.random.default_rng(given.seed)
+    areas = strata.areas()
+    by_class = np.zeros(len(frame.classes))
+    np.add.at(by_class, np.array(strata.map_class), areas.sum(0))
+    classes: list[tuple[str, ...]]
+    if given.block is None:
+        per_tile, names = areas, strata.names
+        classes = [(frame.classes[c],) for c in strata.map_class]
+    else:
+        blocks = draw.Blocks(strata, given.block, given.block_points)
+        per_tile, names = blocks.counts().astype(float), tuple(part or "all" for part in strata.parts)
+        classes = [frame.classes] * len(names)
+    kept = np.flatnonzero(per_tile.sum(0) > 0)
+    wanted = np.zeros(len(names), int)
+    wanted[kept] = _allocated(given, frame, strata, per_tile.sum(0)[kept], kept)
+    if given.block is not None and (few := [n for n, k in zip(names, wanted > per_tile.sum(0), strict=True) if k]):
+        raise InputError(
+            f"stratum {few[0]!r} has fewer blocks than are to be drawn: lower --points, --minimum or --block"
+        )
+    places = draw.draw_points(strata, areas, wanted, rng) if given.block is None else blocks.draw(wanted, rng)
+    found = draw.map_classes(frame, places, given.tolerance)
+    drawn = np.flatnonzero(wanted).tolist()
+    listed = [Stratum(names[k], float(per_tile[:, k].sum()), int(wanted[k]), tuple(classes[k])) for k in drawn]
+    place_of = {k: i for i, k in enumerate(drawn)}
+    moved = [draw.Place(place_of[p.stratum], p.unit, p.tile, p.row, p.col) for p in places]
+    block = None if given.block is None else (given.block, given.block_points)
+    kind = "points" if block is None else "blocks"
+    design = Design(
+        frame.digest, frame.record.title, kind, frame.classes, tuple(listed), tuple(by_class.tolist()),
+        float(by_class.sum()), given.seed, given.tolerance, block, "",
+    )  # fmt: skip
+    return design, sample_table(moved, found, listed, frame.classes, rng)
+
+
+def _allocated(
+    given: argparse.Namespace, frame: Frame, strata: Strata, sizes_: np.ndarray, kept: np.ndarray
+) -> np.ndarray:
+    weights = sizes_ / sizes_.sum()
+    expected = _shares("--expected", given.expected)
+    if len(expected) not in (1, len(frame.classes)):
+        raise InputError(
+            f"--expected={given.expected}: give one accuracy, or one per class ({', '.join(frame.classes)})"
+        )
+    total = given.points
+    if total is None and given.block is not None:
+        raise InputError("--block needs --points, the number of blocks: equation 13 is for independent points")
+    if total is None:
+        of_class = expected * len(frame.classes) if len(expected) == 1 else expected
+        right = np.array([of_class[strata.map_class[k]] for k in kept])
+        total = sizes.total_size(weights, right, given.target_se)
+    return sizes.allocate(weights, total, given.minimum)
+
+
+def _shares(flag: str, text: str) -> list[float]:
+    try:
+        return [_SHARE.parse(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise InputError(f"{flag}={text}: a share {error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
