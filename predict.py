@@ -32,7 +32,8 @@ _RADIOMETRY = flags.DEFINE_string(
     "radiometry",
     "contract",
     "contract (refuse a scene in other units than the training data), display (read 8-bit numbers as a display "
-    "stretch) or harmonise (shift and scale each band to the training mean and deviation).",
+    "stretch), harmonise (shift and scale each band to the training mean and deviation) or any-composite (as contract, "
+    "but a single date may serve a network trained on composites, and the other way).",
 )
 _KEEP_GRID = flags.DEFINE_boolean(
     "keep_grid", False, "Map on the scene's own grid with ten times smaller pixels, whatever its CRS and pixel size."

@@ -255,6 +255,7 @@ def dataset(name: str) -> ConfigDict:
     config.source.side = 1000
     config.source.days = 30
     config.source.dates = 1
+    config.source.composite = "none"  # of several dates of reflectance: "best" keeps one, "medoid" joins them by pixel
     # Modality -> file names, one per date (of an archive: patterns of the files that may serve). A site may
     # lack all files of any modality but the first.
     config.source.layers = ConfigDict()

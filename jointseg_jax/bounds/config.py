@@ -122,6 +122,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.source.sites": Text(empty=True),
     "dataset.source.days": whole(0, 3660),
     "dataset.source.dates": whole(1, 100),
+    "dataset.source.composite": Choice(("none", "best", "medoid")),
     "dataset.source.side": whole(20, 100_000, unit="metres"),
     "dataset.source.layers.*": Many(Inside(), least=1),
     "dataset.source.landscape.sites": whole(1, 250),  # more would not fit into one UTM zone
@@ -187,7 +188,7 @@ _LATER = (
     "dataset.label.completeness.codes", "dataset.label.completeness.cell", "dataset.label.completeness.least",
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold", "dataset.coregister",
     "dataset.cloud_buffer", "dataset.source.sites", "dataset.source.side", "dataset.source.days",
-    "dataset.source.dates", "dataset.label.change.block", "dataset.label.change.least",
+    "dataset.source.dates", "dataset.source.composite", "dataset.label.change.block", "dataset.label.change.least",
 )  # fmt: skip
 _MODALITY = ("bands", "spacing", "units")  # what each modality needs
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these

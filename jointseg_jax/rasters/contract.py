@@ -14,6 +14,8 @@ UNITS = ("reflectance", "display", "dB", "m", "index")
 COARSE_SPACING = 10.0  # metres: the lattice of all inputs
 FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
 BEYOND = 1e6  # larger than any real value, in all units
+COMPOSITE_TAG = "COMPOSITE"  # of a raster that is one, with its kind
+COMPOSITES = {"medoid": "medoid of several dates"}  # kind of composite -> how a contract names it
 IGNORE = 255  # label value that losses and scores skip
 
 
@@ -159,6 +161,11 @@ class Contract:
             )
 
     @property
+    def composite_kind(self) -> str:
+        """A key of `COMPOSITES`; "none" for single dates, whatever `composite` says of them."""
+        return next((kind for kind, name in COMPOSITES.items() if name == self.composite), "none")
+
+    @property
     def primary(self) -> Modality:
         """The modality that holds the image bands."""
         return self.modalities[0]
@@ -215,6 +222,10 @@ def common_spacing(modalities: tuple[Modality, ...]) -> float:
     return COARSE_SPACING * math.lcm(*(round(m.spacing / COARSE_SPACING) for m in modalities))
 
 
+def _input(contract: Contract) -> str:
+    return COMPOSITES.get(contract.composite_kind, "of single dates")
+
+
 def differences(trained: Contract, given: Contract) -> list[str]:
     """Lists, one sentence each, why a network trained under `trained` cannot take data under `given`; empty if it can.
 
@@ -240,6 +251,8 @@ def differences(trained: Contract, given: Contract) -> list[str]:
             )
         if have.optional and not want.optional:
             found.append(f"modality {want.name!r} is absent at some sites, which the network was never trained for")
+    if trained.composite_kind != given.composite_kind:
+        found.append(f"its input is {_input(given)}, but the network was trained on {_input(trained)}")
     for field in ("image_bands", "label", "classes"):
         a, b = getattr(trained, field), getattr(given, field)
         if a != b:

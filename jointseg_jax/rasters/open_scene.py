@@ -13,7 +13,7 @@ from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.cloud_choice import DEFAULT, CloudChoice
-from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality
+from jointseg_jax.rasters.contract import COARSE_SPACING, COMPOSITE_TAG, COMPOSITES, Contract, Modality
 from jointseg_jax.rasters.decimated import glance
 from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
 from jointseg_jax.rasters.metric import NotMetric, check_grid, check_metric
@@ -28,7 +28,7 @@ from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
 from jointseg_jax.rasters.scene import Layer, OpenedScene, Scene
 from jointseg_jax.rasters.stamps import stamps_of
 
-RADIOMETRY = ("contract", "display", "harmonise")
+RADIOMETRY = ("contract", "display", "harmonise", "any-composite")
 _OPTICAL = ("reflectance", "display")
 _SIDE = 512  # pixels on a side of a decimated scene
 
@@ -54,7 +54,8 @@ def open_scene(
         contract: of the network's training data.
         mode: "contract": the scene must be in the contract's units and range; "display": the 8-bit numbers of the
             first modality are a display stretch, for any contract; "harmonise": each band is shifted and scaled to
-            the training mean and deviation.
+            the training mean and deviation; "any-composite": as "contract", but a single date may serve a network
+            trained on composites, and the other way.
         keep_grid: accept any CRS and pixel size, and produce the map on that grid refined ten times.
         bands: one-based numbers of the first modality's bands in the file, if band names do not identify them.
         files: modality -> one file per date, if `path` does not determine them.
@@ -96,7 +97,9 @@ def open_files(
     where = str(files[contract.primary.name][0])
     with open_raster(where) as raster:
         lattice, where = dataset_lattice(raster), name_of(raster)
-    decisions = {"radiometry": mode}
+        kind = raster.tags().get(COMPOSITE_TAG, "none").lower()
+    decisions = {"radiometry": mode, **_composite(kind, contract, mode, where)}
+    mode = "contract" if mode == "any-composite" else mode
     check_grid(lattice, where)
     if keep_grid:
         decisions["grid"] = "kept"
@@ -126,6 +129,19 @@ def open_files(
         if opened:
             decisions[f"bands_{modality.name}"] = _bands_used(layers[modality.name], modality)
     return OpenedScene(Scene(name, lattice, layers, contract), decisions, valid[contract.primary.name])
+
+
+def _composite(kind: str, contract: Contract, mode: str, where: str) -> dict[str, str]:
+    """The decision on a scene of a kind of composite; raises `InputError` for another kind than the network's."""
+    wanted = contract.composite_kind
+    if kind != wanted and mode == "contract":
+        is_, expects = (COMPOSITES.get(k, k if k != "none" else "of a single date") for k in (kind, wanted))
+        raise InputError(
+            f"{where} is {is_}, but the network was trained on inputs that are {expects}: give such an input (if it is "
+            f"one, say so by gdal_edit.py -mo {COMPOSITE_TAG}={wanted}), or pass --radiometry=any-composite (recorded "
+            "in the map)"
+        )
+    return {} if kind == wanted == "none" else {"composite": f"{kind}, trained on {wanted}"}
 
 
 def find_files(path: pathlib.Path, contract: Contract, dates: int | None = None) -> dict[str, list[pathlib.Path]]:

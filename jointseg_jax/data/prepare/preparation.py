@@ -28,7 +28,7 @@ from jointseg_jax.jobs.cluster import local_executor
 from jointseg_jax.jobs.progress import progress_bar
 from jointseg_jax.jobs.run_folder import RunFolder
 from jointseg_jax.jobs.units import Event, Outcome, run_units
-from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.rasters.contract import COMPOSITES, Contract
 from jointseg_jax.storage import folders, typed
 from jointseg_jax.storage.files import clear_partial_folders
 from jointseg_jax.storage.locks import exclusive
@@ -178,7 +178,7 @@ def _archive(config: Any, recipe: Recipe, names: sources.Names, inputs: pathlib.
     return Archive(
         pathlib.Path(config.source.root).expanduser(),
         names.layers,
-        recipe.modalities,
+        [dataclasses.replace(m, dates=recipe.acquired[m.name]) for m in recipe.modalities],
         recipe.clear_rule,
         inputs,
         image=names.image,
@@ -226,7 +226,8 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
     modalities = tuple(
         dataclasses.replace(m, optional=any(m.name not in s.layers for s in sites)) for m in recipe.modalities
     )
-    contract = Contract(modalities, recipe.image_bands, label=config.label.name, composite=config.composite)
+    composite = COMPOSITES.get(recipe.composite, config.composite)
+    contract = Contract(modalities, recipe.image_bands, label=config.label.name, composite=composite)
     simulated = None if recipe.simulate is None else Simulated(recipe.primary.name, recipe.simulate, recipe.later.shift)
     index = patch_index(root, sites, config)
     bare = Dataset(root, contract, {s.name: s for s in sites}, index, simulated, {})

@@ -52,6 +52,8 @@ class Recipe:
         scales: modality -> scale and offset of raw integers without their own, value = stored * scale + offset.
         seed: of simulated noise.
         coregister: move image and label onto their references, see `registration`.
+        composite: what becomes of several dates of reflectance: "none" (all are kept), "best" or "medoid".
+        acquired: modality -> dates that its files hold, before they are joined.
         change: where the label is ignored because the land changed between image and input.
     """
 
@@ -70,6 +72,8 @@ class Recipe:
     scales: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     seed: int = 0
     coregister: bool = False
+    composite: str = "none"
+    acquired: Mapping[str, int] = dataclasses.field(default_factory=dict)
     change: ChangeRule = dataclasses.field(default_factory=ChangeRule)
 
     @property
@@ -102,7 +106,16 @@ def make_recipe(config: Any) -> Recipe:
     Raises:
         InputError: it contradicts itself, or names something that does not exist.
     """
-    modalities = tuple(_make_modality(config, name) for name in config.inputs)
+    composite = config.source.get("composite", "none")
+    acquired = tuple(_make_modality(config, name) for name in config.inputs)
+    if composite != "none" and config.simulate.enabled:
+        raise InputError(
+            f"dataset.source.composite={composite!r} joins dates of files, but the dates of this dataset are "
+            "simulated: set it to 'none'"
+        )
+    modalities = tuple(
+        dataclasses.replace(m, dates=1) if composite != "none" and m.units == "reflectance" else m for m in acquired
+    )
     primary, image_bands = modalities[0], tuple(config.image_bands)
     if primary.spacing != COARSE_SPACING:
         raise InputError(
@@ -114,7 +127,7 @@ def make_recipe(config: Any) -> Recipe:
     except ValueError as error:
         raise InputError(f"dataset.image_bands={image_bands}: {error}") from error
     names = cloud_names(config)
-    for modality in modalities:
+    for modality in acquired:
         if names and modality.units == "reflectance" and modality.dates > len(names) and not config.simulate.enabled:
             raise InputError(
                 f"dataset.source.cloud names {len(names)} mask{'s' * (len(names) > 1)} for {modality.dates} dates of "
@@ -141,6 +154,8 @@ def make_recipe(config: Any) -> Recipe:
         },
         seed=config.seed,
         coregister=config.get("coregister", False),
+        composite=composite,
+        acquired={m.name: m.dates for m in acquired},
         change=_make_change(config.label.get("change")),
     )
 

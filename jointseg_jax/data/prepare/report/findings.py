@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -213,7 +214,7 @@ def _shifted(data: Dataset, *, radar: bool = False) -> list[str]:
             for path in site.layers.get(modality.name, ())
         }
         for name, lies in site.registration.items():
-            modality = of_file.get(name)
+            modality = of_file.get(name) or of_file.get(re.sub(r"_\d+$", "", name))  # a date that a composite holds
             most = MOST_RESIDUAL * (COARSE_SPACING if modality is None else modality.spacing)
             unsure = modality is not None and modality.units not in MOVED
             if lies.residual > most and unsure == radar:

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import pathlib
+import shutil
 import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -11,12 +13,13 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.data.dataset import Registration
 from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.site import registration
+from jointseg_jax.data.prepare.site.composite import write_medoid
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
 from jointseg_jax.rasters.clouds import CloudFile, coarsened
-from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, Modality
+from jointseg_jax.rasters.contract import COARSE_SPACING, COMPOSITE_TAG, FINE_FACTOR, Modality
 from jointseg_jax.rasters.derived import decibel, terrain
 from jointseg_jax.rasters.lattice import Window, coarsen, crop, moved, refine
 from jointseg_jax.rasters.radiometry.encoding import Stated, interpret, stated
@@ -49,16 +52,20 @@ class Layers:
 def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pathlib.Path) -> Layers:
     """Writes every modality of a site, and measures how each file lies on the first date of the first modality.
 
+    Several dates of reflectance become one file if `recipe.composite` says so: the date of the first modality with the
+    most valid ground and those of the others that go with it, or the medoid of each modality.
     With `recipe.coregister` an optical file that lies off by more than `registration.MOST_RESIDUAL` is read again from
     the ground where it lies, by whole metres: its pixels are interpolated once.
     """
     made = Layers({}, np.zeros(lattice.shape, bool), [], {})
     first: pathlib.Path | None = None
+    best, former = 0, list[pathlib.Path]()
     bands = tuple(recipe.primary.bands.index(band) for band in recipe.image_bands)
     for modality in recipe.modalities:
         simulated = modality is recipe.primary and recipe.simulate is not None
         count = modality.dates if simulated else len(source.layers.get(modality.name, ()))
         files = tuple(f"{modality.name}.tif" if count == 1 else f"{modality.name}_{date}.tif" for date in range(count))
+        covered = []
         for date, file in enumerate(files):
             path = folder / file
             valid, note = _write_date(source, recipe, modality, lattice, date, path)
@@ -77,11 +84,34 @@ def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pa
                 if lies is not None:
                     made.lies[path.stem] = lies
             made.notes.append(f"{file}: {note}")
-            if modality is recipe.primary:
-                np.logical_or(made.seen, valid, out=made.seen)
+            covered.append(valid if modality is recipe.primary else valid[:0])
+        if modality is recipe.primary:
+            best = int(np.argmax([valid.sum() for valid in covered]))
+            made.seen[:] = covered[best] if recipe.composite == "best" else np.any(covered, axis=0)
+        if len(files) > 1 and modality.units == "reflectance" and recipe.composite != "none":
+            former += [folder / file for file in files]
+            files, note = _joined(recipe, modality, lattice, [folder / file for file in files], best)
+            made.notes.append(note)
         if files:
             made.names[modality.name] = files
+    for path in former:  # the first date was the reference of all
+        path.unlink()
     return made
+
+
+def _joined(
+    recipe: Recipe, modality: Modality, lattice: GeoBox, dates: Sequence[pathlib.Path], best: int
+) -> tuple[tuple[str, ...], str]:
+    """Writes the composite of prepared dates beside them; its file name, and a note. `best` is the number of a date."""
+    target = dates[0].with_name(f"{modality.name}.tif")
+    what = f"{recipe.composite} of {len(dates)} dates"
+    if recipe.composite == "medoid":
+        write_medoid(dates, modality, target, _layout(modality, lattice, {COMPOSITE_TAG: recipe.composite}))
+    else:
+        number = min(best, len(dates) - 1)
+        shutil.copyfile(dates[number], target)
+        what += f", number {number}"
+    return (target.name,), f"{target.name}: {what}"
 
 
 def _write_date(
@@ -209,18 +239,26 @@ def _write_layer(
     path: pathlib.Path, values: np.ndarray, valid: np.ndarray, modality: Modality, lattice: GeoBox
 ) -> None:
     """Writes values in the dataset's encoding; reflectance is stored with +1000, so no number is negative."""
-    fill = np.nan if modality.nodata is None else modality.nodata
-    stored = np.where(valid[..., None], modality.encode(values), fill).astype(modality.dtype)
-    layout = Layout(
+    layout = _layout(modality, lattice)
+    stored = np.where(valid[..., None], modality.encode(values), _fill(modality)).astype(modality.dtype)
+    write_raster(path, stored, layout)
+
+
+def _fill(modality: Modality) -> float:
+    return np.nan if modality.nodata is None else modality.nodata
+
+
+def _layout(modality: Modality, lattice: GeoBox, tags: Mapping[str, str] | None = None) -> Layout:
+    """Of a dataset's rasters of a modality."""
+    return Layout(
         coarsen(lattice, round(modality.spacing / COARSE_SPACING)),
         modality.dtype,
         modality.bands,
-        fill,
-        {"UNITS": modality.units},
+        _fill(modality),
+        {"UNITS": modality.units, **(tags or {})},
         scale=modality.scale,
         offset=modality.scale * modality.offset,
     )
-    write_raster(path, stored, layout)
 
 
 def _simulate(
