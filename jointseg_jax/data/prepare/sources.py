@@ -42,6 +42,14 @@ class SiteEntry:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """A file of a layer, and its mask of cloud; None without one."""
+
+    path: pathlib.Path
+    mask: CloudFile | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class SiteSource:
     """The raw files of one site, on this machine or others.
 
@@ -55,6 +63,8 @@ class SiteSource:
         clouds: modality -> one mask of cloud per date, None without one; only of modalities that have masks.
         built_up: footprints or a built-up product, by which it is judged where vectors are missing.
         notes: on optional files that were not found.
+        further: modality -> for each date the files that fill the gaps of its first one, in order; only of modalities
+            that have some.
         dates: modality, "image" or "label" -> one date per file, None where unknown.
     """
 
@@ -66,7 +76,14 @@ class SiteSource:
     clouds: Mapping[str, tuple[CloudFile | None, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     built_up: pathlib.Path | None = None
+    further: Mapping[str, tuple[tuple[Part, ...], ...]] = dataclasses.field(default_factory=dict)
     dates: Dates = dataclasses.field(default_factory=dict)
+
+    def parts(self, modality: str, date: int) -> tuple[Part, ...]:
+        """The files of a date of a modality: where one has no data, the next counts."""
+        mask = next(iter(self.clouds.get(modality, ())[date : date + 1]), None)
+        more = next(iter(self.further.get(modality, ())[date : date + 1]), ())
+        return (Part(self.layers[modality][date], mask), *more)
 
     def files(self) -> list[pathlib.Path]:
         """All source files of the site, including sources of virtual rasters and product metadata.
@@ -74,8 +91,9 @@ class SiteSource:
         Raises:
             InputError: a raster cannot be opened.
         """
-        inputs = [path for paths in self.layers.values() for path in paths]
-        masks = {mask.path for masks in self.clouds.values() for mask in masks if mask is not None}
+        parts = [p for name, paths in self.layers.items() for date in range(len(paths)) for p in self.parts(name, date)]
+        inputs = [part.path for part in parts]
+        masks = {part.mask.path for part in parts if part.mask is not None}
         rasters = [*(p for p in (self.image, self.label) if p is not None), *sorted(masks), *inputs]
         given = [*self.vectors] if self.built_up is None else [*self.vectors, self.built_up]
         behind = [file for raster in rasters for file in files_behind(raster)]

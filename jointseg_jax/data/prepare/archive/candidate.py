@@ -51,22 +51,27 @@ class Candidate:
         return classification_of(self.path) if self.found is None else self.found.classification()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Judged:
     """A candidate for a site.
 
     Attributes:
         candidate: the file.
         days: from the image to it; None if either date is unknown.
+        known: where it has data, bool [h, w] on a coarse lattice over the site; of no size if it was not looked at.
+        clear: where it is clear; None without a classification.
+        cloud: per cent of the ground with data that is not clear; of the whole file without a classification; None if
+            unknown.
         seen: per cent of the site with data.
-        cloud: per cent of that ground that is not clear; of the whole file without a classification; None if unknown.
-        reason: why it cannot be used; empty if it can.
+        reason: why it is not used; empty if it can be.
     """
 
     candidate: Candidate
     days: int | None
-    seen: float
-    cloud: float | None
+    known: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), bool))
+    clear: np.ndarray | None = None
+    cloud: float | None = None
+    seen: float = 0.0
     reason: str = ""
 
     def rank(self, crs: CRS | None) -> tuple[float, ...]:
@@ -87,29 +92,39 @@ def covered(entry: SiteEntry, candidate: Candidate) -> float:
     return float(site.intersection(shapely.box(*there)).area / site.area) if all(map(math.isfinite, there)) else 0.0
 
 
-def seen(entry: SiteEntry, candidate: Candidate, modality: Modality) -> float:
-    """The share of a site where a file has data, in the first band of a modality."""
-    optical = modality.units == "reflectance"
-    band = candidate.path if candidate.found is None else candidate.found.bands(modality)[0].path
-    lattice = _glance(entry)
-    with open_aligned(band, lattice, warp=True, absent=float(_NO_DATA) if optical else None) as raster:
-        numbers, inside = raster.read(Window(0, 0, *lattice.shape), (1,))
-    return float((inside & (numbers[..., 0] != _NO_DATA) if optical else inside).mean())
+def judge(
+    entry: SiteEntry, candidate: Candidate, days: int | None, modality: Modality, rule: ClearRule | None
+) -> Judged:
+    """What a file shows of a site.
 
-
-def seen_and_clear(
-    entry: SiteEntry, candidate: Candidate, modality: Modality, rule: ClearRule
-) -> tuple[float, float | None]:
-    """The share of a site with data, and of that the clear share; None without a classification."""
-    classes = candidate.classification()
-    if classes is None:
-        return seen(entry, candidate, modality), None
+    Args:
+        entry: the site.
+        candidate: the file.
+        days: from the image to it.
+        modality: whose first band is looked at where there is no classification.
+        rule: what is clear in its classification; None for other sensors.
+    """
+    classes = None if rule is None else candidate.classification()
+    if classes is None or rule is None:
+        known = _data(entry, candidate, modality)
+        return Judged(candidate, days, known, None, candidate.cloud, 100 * float(known.mean()))
     lattice = _glance(entry)
     with open_aligned(classes, lattice, warp=True, categorical=True) as raster:
         codes, inside = raster.read(Window(0, 0, *lattice.shape), (1,))
     known = inside & (codes[..., 0] != _NO_DATA)
     clear = known & np.isin(codes[..., 0], rule.codes)
-    return float(known.mean()), float(clear.sum() / max(known.sum(), 1))
+    cloud = 100 * (1 - float(clear.sum() / max(known.sum(), 1)))
+    return Judged(candidate, days, known, clear, cloud, 100 * float(known.mean()))
+
+
+def _data(entry: SiteEntry, candidate: Candidate, modality: Modality) -> np.ndarray:
+    """Where a file has data in the first band of a modality, bool [h, w]."""
+    optical = modality.units == "reflectance"
+    band = candidate.path if candidate.found is None else candidate.found.bands(modality)[0].path
+    lattice = _glance(entry)
+    with open_aligned(band, lattice, warp=True, absent=float(_NO_DATA) if optical else None) as raster:
+        numbers, inside = raster.read(Window(0, 0, *lattice.shape), (1,))
+    return inside & (numbers[..., 0] != _NO_DATA) if optical else inside
 
 
 def _glance(entry: SiteEntry) -> GeoBox:

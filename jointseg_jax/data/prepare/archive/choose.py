@@ -11,12 +11,12 @@ from jointseg_jax.data.prepare.archive.candidate import (
     Candidate,
     Judged,
     covered,
-    seen,
-    seen_and_clear,
+    judge,
     without_reprocessed,
 )
+from jointseg_jax.data.prepare.archive.mosaics import Mosaic, mosaics, same_ground
 from jointseg_jax.data.prepare.site_dates import IMAGE, LABEL, completed, date_of_vectors
-from jointseg_jax.data.prepare.sources import SiteEntry, SiteSource
+from jointseg_jax.data.prepare.sources import Part, SiteEntry, SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.antimeridian import bbox
 from jointseg_jax.rasters.clouds import ClearRule, CloudFile
@@ -34,8 +34,7 @@ from jointseg_jax.sources.wanted import Wanted, around
 from jointseg_jax.storage.files import write_text
 
 TABLE = "sources.csv"  # in the dataset
-_COLUMNS = ("site", "layer", "file", "date", "days", "seen_percent", "cloud_percent", "chosen", "reason")
-_LEAST_SEEN = 50  # per cent of a site that a product must have data on
+_COLUMNS = ("site", "layer", "file", "date", "days", "seen_percent", "cloud_percent", "chosen", "part", "reason")
 
 
 class Archive:
@@ -96,25 +95,24 @@ class Archive:
             dates[LABEL] = (date_of_vectors(vectors) if label is None else label.date,)
         primary = self._modalities[0]
         chosen = self._chosen(entry, primary, date)
-        layers, clouds, notes = {}, {}, []
+        layers, clouds, further, notes = {}, {}, {}, []
         for modality in self._modalities:
             if modality is primary:
-                files = chosen
+                found = [mosaic.files for mosaic in chosen]
             elif modality.units == "reflectance":
-                files = self._of_the_same(entry, modality, chosen, date)
+                found = self._of_the_same(entry, modality, chosen, date)
             else:
-                files = self._nearest(entry, modality, date)
-            if not files:
+                found = [mosaic.files for mosaic in self._nearest(entry, modality, date)]
+            if not found:
                 notes.append(f"{modality.name}: absent (no file of the archive serves), masked")
                 continue
-            folder = self._inputs / entry.name
-            dates[modality.name] = tuple(file.date for file in files)
-            layers[modality.name] = tuple(
-                file.path if file.found is None else stacked(file.found, modality, folder).path for file in files
-            )
+            parts = [tuple(self._part(entry, modality, file) for file in files) for files in found]
+            dates[modality.name] = tuple(files[0].date for files in found)
+            layers[modality.name] = tuple(first.path for first, *_ in parts)
             if modality.units == "reflectance":
-                masks = [file.classification() for file in files]
-                clouds[modality.name] = tuple(None if mask is None else CloudFile(mask) for mask in masks)
+                clouds[modality.name] = tuple(first.mask for first, *_ in parts)
+            if any(len(files) > 1 for files in parts):
+                further[modality.name] = tuple(files[1:] for files in parts)
         return SiteSource(
             entry=dataclasses.replace(entry, date=date),
             layers=layers,
@@ -122,10 +120,17 @@ class Archive:
             label=None if label is None else label.path,
             vectors=vectors,
             clouds=clouds,
+            further=further,
             built_up=self._built_up,
             notes=tuple(notes),
             dates=completed(dates, entry.dates, entry.name),
         )
+
+    def _part(self, entry: SiteEntry, modality: Modality, file: Candidate) -> Part:
+        """A file as a raster, with its mask of cloud."""
+        path = file.path if file.found is None else stacked(file.found, modality, self._inputs / entry.name).path
+        mask = file.classification() if modality.units == "reflectance" else None
+        return Part(path, None if mask is None else CloudFile(mask))
 
     def table(self, path: pathlib.Path) -> None:
         """Writes the candidates of all sites that were looked for, and which were chosen, as CSV."""
@@ -135,84 +140,88 @@ class Archive:
         writer.writerows(self._rows)
         write_text(path, text.getvalue())
 
-    def _chosen(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
+    def _chosen(self, entry: SiteEntry, modality: Modality, date: str) -> list[Mosaic]:
         """The best acquisitions of the first modality, as many as it has dates."""
         judged = [self._judge(entry, c, date) for c in self._overlapping(entry, modality, date)]
-        judged = without_reprocessed(judged)
-        usable = sorted((j for j in judged if not j.reason), key=lambda j: (*j.rank(None), j.candidate.name))
+        usable, refused = mosaics(without_reprocessed(judged))
         if len(usable) < modality.dates:
-            for one in judged:
-                self._tell(entry, modality.name, one, "", one.reason or "too few others")
-            what = "; ".join(f"{j.candidate.name}: {j.reason}" for j in judged if j.reason)
+            for one in (*refused, *(part for mosaic in usable for part in mosaic.parts)):
+                self._tell(entry, modality.name, one, reason=one.reason or "too few others")
+            what = "; ".join(f"{one.candidate.name}: {one.reason}" for one in refused)
             raise InputError(
                 f"site {entry.name!r} has {len(usable)} of the {modality.dates} acquisitions of modality "
                 f"{modality.name!r} that it needs within {self._days} days of {date} in {self._root}"
                 f"{f' ({what})' if what else ''}{self._unusable(modality.name)}: add products, or raise "
                 "dataset.source.days"
             )
-        best, crs = usable[0], usable[0].candidate.lattice.crs  # further dates are warped only if they must be
-        usable = [best, *sorted(usable[1:], key=lambda j: (*j.rank(crs), j.candidate.name))]
-        for number, one in enumerate(usable):
-            used = number < modality.dates
-            self._tell(entry, modality.name, one, number + 1 if used else "", "" if used else "others are better")
-        for one in judged:
-            if one.reason:
-                self._tell(entry, modality.name, one, "", one.reason)
-        return [one.candidate for one in usable[: modality.dates]]
+        crs = usable[0].files[0].lattice.crs  # further dates are warped only if they must be
+        usable[1:] = sorted(usable[1:], key=lambda one: one.rank(crs))
+        return self._first(entry, modality, usable, refused)
 
     def _judge(self, entry: SiteEntry, candidate: Candidate, date: str) -> Judged:
         days = days_apart(candidate.date, date)
         if days is None:
-            return Judged(candidate, None, 0.0, candidate.cloud, "its date is unknown")
+            return Judged(candidate, None, cloud=candidate.cloud, reason="its date is unknown")
         if abs(days) > self._days:
-            return Judged(candidate, days, 0.0, candidate.cloud, f"more than {self._days} days from the image")
-        share, clear = seen_and_clear(entry, candidate, self._modalities[0], self._rule)
-        cloud = candidate.cloud if clear is None else 100 * (1 - clear)
-        reason = ""
-        if 100 * share < _LEAST_SEEN:
-            reason = f"data on less than {_LEAST_SEEN} % of the site"
-        elif clear == 0:
-            reason = "no clear ground"
-        return Judged(candidate, days, 100 * share, cloud, reason)
+            reason = f"more than {self._days} days from the image"
+            return Judged(candidate, days, cloud=candidate.cloud, reason=reason)
+        return judge(entry, candidate, days, self._modalities[0], self._rule)
 
     def _of_the_same(
-        self, entry: SiteEntry, modality: Modality, chosen: Sequence[Candidate], date: str
-    ) -> list[Candidate]:
-        """The files of another optical modality, one of each chosen acquisition; none if one lacks it."""
+        self, entry: SiteEntry, modality: Modality, chosen: Sequence[Mosaic], date: str
+    ) -> list[tuple[Candidate, ...]]:
+        """The files of another optical modality, those of each chosen acquisition; none if one lacks its first."""
         others = self._overlapping(entry, modality, date)
-        files = []
-        for first in chosen:
-            same = [c for c in others if c.name == first.name]
-            same = same or [c for c in others if c.date[:10] == first.date[:10] and c.lattice.crs == first.lattice.crs]
-            if not same:
-                return []
-            files.append(same[0])
-            self._tell(entry, modality.name, Judged(same[0], None, 100.0, None), len(files), "as the first modality")
-        return files
+        found = []
+        for mosaic in chosen:
+            files: list[Candidate] = []
+            for first in mosaic.files:
+                same = [c for c in others if c.name == first.name]
+                day = [c for c in others if c.date[:10] == first.date[:10] and c.lattice.crs == first.lattice.crs]
+                if same or day:
+                    files.append(same[0] if same else same_ground(day, first))
+                elif not files:
+                    return []
+            found.append(tuple({file.name: file for file in files}.values()))
+            for part, file in enumerate(found[-1], start=1):
+                self._tell(
+                    entry, modality.name, Judged(file, None, seen=100.0), len(found), part, "as the first modality"
+                )
+        return found
 
-    def _nearest(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
-        """The file of another sensor that covers the site, nearest in date if it has one."""
+    def _nearest(self, entry: SiteEntry, modality: Modality, date: str) -> list[Mosaic]:
+        """The files of another sensor that cover the site, nearest in date if they have one."""
         judged = []
         for candidate in self._overlapping(entry, modality, date):
             days = days_apart(candidate.date, date)
             if days is not None and abs(days) > self._days:
-                judged.append(Judged(candidate, days, 0.0, None, f"more than {self._days} days from the image"))
-                continue
-            # Swaths end inside their rectangle.
-            share = seen(entry, candidate, modality)
-            judged.append(Judged(candidate, days, 100 * share, None, "" if share else "no data on the site"))
-        judged.sort(key=lambda j: (bool(j.reason), *j.rank(None), j.candidate.name))
-        for number, one in enumerate(judged):
-            used = number < modality.dates and not one.reason
-            why = "" if used else one.reason or "others are better"
-            self._tell(entry, modality.name, one, number + 1 if used else "", why)
-        usable = [one.candidate for one in judged if not one.reason][: modality.dates]
-        return usable if len(usable) == modality.dates else []
+                judged.append(Judged(candidate, days, reason=f"more than {self._days} days from the image"))
+            else:  # swaths end inside their rectangle
+                judged.append(judge(entry, candidate, days, modality, None))
+        usable, refused = mosaics(judged, least=0)
+        if len(usable) < modality.dates:
+            usable, refused = [], [*refused, *(part for mosaic in usable for part in mosaic.parts)]
+        return self._first(entry, modality, usable, refused)
+
+    def _first(
+        self, entry: SiteEntry, modality: Modality, usable: Sequence[Mosaic], refused: Sequence[Judged]
+    ) -> list[Mosaic]:
+        """The first acquisitions, as many as a modality has dates; the table gets a row for every file."""
+        for number, mosaic in enumerate(usable, start=1):
+            used = number <= modality.dates
+            for part, one in enumerate(mosaic.parts, start=1):
+                if used:
+                    self._tell(entry, modality.name, one, number, part, "" if part == 1 else "fills gaps")
+                else:
+                    self._tell(entry, modality.name, one, reason="others are better")
+        for one in refused:
+            self._tell(entry, modality.name, one, reason=one.reason or "others are better")
+        return list(usable[: modality.dates])
 
     def _covering(self, entry: SiteEntry, layer: str, pattern: str, date: str) -> Candidate:
         """The file that covers most of a site; among equals the nearest in date."""
         found = [c for c in self._candidates((pattern,), None) if covered(entry, c) > 0]
-        judged = [Judged(c, days_apart(c.date, date), 100 * covered(entry, c), None) for c in found]
+        judged = [Judged(c, days_apart(c.date, date), seen=100 * covered(entry, c)) for c in found]
         judged.sort(key=lambda j: (*j.rank(None), j.candidate.name))
         if not judged:
             raise InputError(
@@ -220,7 +229,10 @@ class Archive:
                 f"correct dataset.source.{layer}"
             )
         for number, one in enumerate(judged):
-            self._tell(entry, layer, one, 1 if not number else "", "others are better" if number else "")
+            if number:
+                self._tell(entry, layer, one, reason="others are better")
+            else:
+                self._tell(entry, layer, one, 1, 1)
         return judged[0].candidate
 
     def _overlapping(self, entry: SiteEntry, modality: Modality, date: str) -> list[Candidate]:
@@ -283,7 +295,9 @@ class Archive:
         why = [row["reason"] for row in self._rows if "site" not in row and row["layer"] == layer]
         return f" ({len(why)} file{'s' * (len(why) > 1)} {why[0]})" if why else ""
 
-    def _tell(self, entry: SiteEntry, layer: str, one: Judged, chosen: int | str, reason: str) -> None:
+    def _tell(
+        self, entry: SiteEntry, layer: str, one: Judged, chosen: int | str = "", part: int | str = "", reason: str = ""
+    ) -> None:
         self._rows.append(
             {
                 "site": entry.name,
@@ -294,6 +308,7 @@ class Archive:
                 "seen_percent": f"{one.seen:.1f}" if one.seen else "",
                 "cloud_percent": "" if one.cloud is None else f"{one.cloud:.1f}",
                 "chosen": chosen,
+                "part": part,
                 "reason": reason,
             }
         )

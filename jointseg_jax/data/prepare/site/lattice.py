@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+from collections.abc import Sequence
 
 from odc.geo.geobox import GeoBox
 
@@ -38,7 +39,9 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
     else:
         _check_nested(source, reference, coarse, lattices)
         crs = crs_text(fine)
-    boxes = [bounds_in(own, crs) for own in lattices.values()]
+    boxes = [bounds_in(own, crs) for path, own in lattices.items() if path != coarse]
+    if coarse is not None:
+        boxes.append(_around([part.path for part in source.parts(recipe.primary.name, 0)], crs))
     if source.entry.ground is not None:
         boxes.append(bounds_of(source.entry.ground, crs))
     left, bottom = (max(box[i] for box in boxes) for i in (0, 1))
@@ -52,6 +55,13 @@ def site_lattice(source: SiteSource, recipe: Recipe) -> GeoBox:
     if height < 1 or width < 1:
         raise _apart(source, step)
     return make_lattice(crs, left, top, COARSE_SPACING, height, width)
+
+
+def _around(paths: Sequence[pathlib.Path], crs: str) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of all rasters together."""
+    boxes = [bounds_in(lattice_of(path), crs) for path in paths]
+    left, bottom, right, top = zip(*boxes, strict=True)
+    return min(left), min(bottom), max(right), max(top)
 
 
 def _apart(source: SiteSource, step: float) -> InputError:

@@ -14,7 +14,7 @@ from jointseg_jax.data.dataset import Registration
 from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.site import registration
 from jointseg_jax.data.prepare.site.composite import write_medoid
-from jointseg_jax.data.prepare.sources import SiteSource
+from jointseg_jax.data.prepare.sources import Part, SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.aligned import Aligned, open_aligned
@@ -133,14 +133,35 @@ def _write_date(
         if any(move):
             recipe = dataclasses.replace(recipe, warp=True)
         ground = moved(lattice, (move[0] / COARSE_SPACING, move[1] / COARSE_SPACING))
-        values, valid, note = _read_layer(source.layers[modality.name][date], modality, ground, recipe)
-        mask = next(iter(source.clouds.get(modality.name, ())[date : date + 1]), None)
-        if mask is not None:
-            clear = _clear_sky(mask, recipe, ground)
-            valid = valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
-            note = f"{note}; {1 - clear.mean():.1%} not clear by {remote.bare(mask.path).name}"
+        values, valid, note = _mosaic(source.parts(modality.name, date), modality, ground, recipe)
     _write_layer(path, values, valid, modality, lattice)
     return valid, note
+
+
+def _mosaic(
+    parts: Sequence[Part], modality: Modality, lattice: GeoBox, recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """The files of a date, each decoded by its own evidence; a pixel is that of the first one that is valid there."""
+    values, valid, note = _read_part(parts[0], modality, lattice, recipe)
+    for part in parts[1:]:
+        more, there, about = _read_part(part, modality, lattice, recipe)
+        filled = there & ~valid
+        values = np.where(filled[..., None], more, values)
+        valid = valid | filled
+        file = remote.bare(part.path)
+        name = file.parent.name if file.suffix == ".vrt" else file.name  # a stack lies in its product's folder
+        note = f"{note}; {filled.mean():.1%} filled from {name} ({about})"
+    return values, valid, note
+
+
+def _read_part(part: Part, modality: Modality, lattice: GeoBox, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, str]:
+    """As `_read_layer`, with what its mask of cloud does not show as clear invalid."""
+    values, valid, note = _read_layer(part.path, modality, lattice, recipe)
+    if part.mask is not None:
+        clear = _clear_sky(part.mask, recipe, lattice)
+        valid = valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
+        note = f"{note}; {1 - clear.mean():.1%} not clear by {remote.bare(part.mask.path).name}"
+    return values, valid, note
 
 
 def _clear_sky(mask: CloudFile, recipe: Recipe, lattice: GeoBox) -> np.ndarray:
