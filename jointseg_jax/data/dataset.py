@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 
 import pandas as pd
 
+from jointseg_jax.data.gaps import Gaps
 from jointseg_jax.data.sensor import Sensor
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, upgraded
@@ -30,6 +31,7 @@ DESCRIPTION, SITES, INDEX = "dataset.json", "sites", "index.parquet"
 INDEX_COLUMNS = (
     "site", "region", "split", "date", "crs", "row", "col", "height", "width", "impervious_fraction", "valid_fraction",
 )  # fmt: skip
+TRUSTED = "trusted_fraction"  # share of the patch where absence in the vectors counts; null if it was not judged
 
 
 def day_columns(modality: str) -> tuple[str, str]:
@@ -83,6 +85,7 @@ class Site:
         notes: decisions and changes made during preparation.
         files: digests of its rasters, see `site_record`; empty in older datasets.
         label_counts: what the vectors of the label hold -> number of features; empty if the label is a raster.
+        gaps: where the vectors of the label are missing; None if that was not judged.
         registration: of "image", "label" and the inputs beyond the first date, by file name without its ending, where
             it could be measured; empty in older datasets.
         dates: modality, "image" or "label" -> one date per file, None where unknown; empty in older datasets.
@@ -109,6 +112,7 @@ class Site:
     notes: tuple[str, ...]
     files: dict[str, Digest] = dataclasses.field(default_factory=dict)
     label_counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    gaps: Gaps | None = None
     registration: dict[str, Registration] = dataclasses.field(default_factory=dict)
     dates: dict[str, tuple[str | None, ...]] = dataclasses.field(default_factory=dict)
     days: dict[str, tuple[int | None, ...]] = dataclasses.field(default_factory=dict)
@@ -157,7 +161,8 @@ class Dataset:
         root: its folder.
         contract: of its rasters, with statistics over the training split, if it has one.
         sites: by name.
-        index: one row per patch, columns `INDEX_COLUMNS` and `day_columns` of the label and every modality.
+        index: one row per patch, columns `INDEX_COLUMNS`, `day_columns` of the label and every modality,
+            and `TRUSTED`, which older datasets lack.
         simulated: None if no modality was simulated from the image.
         description: everything else in dataset.json.
         mark: prevents removal of the files while this object exists, see `locks.reading`.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jointseg_jax.data.dataset import INDEX_COLUMNS, Site, day_columns
+from jointseg_jax.data.dataset import INDEX_COLUMNS, TRUSTED, Site, day_columns
 from jointseg_jax.data.prepare import site_dates, splits
 from jointseg_jax.data.prepare.recipe import strips
 from jointseg_jax.errors import InputError
@@ -21,20 +21,22 @@ from jointseg_jax.rasters.scene import ImageLayer
 def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.DataFrame:
     """Lists the patches, one per row: square windows on the ground of one split with enough labelled pixels.
 
-    The columns are `dataset.INDEX_COLUMNS`, and `dataset.day_columns` of the label and every modality.
+    The columns are `dataset.INDEX_COLUMNS`, `dataset.day_columns` of the label and every modality, and
+    `dataset.TRUSTED`.
     At a site without any label, for super-resolution alone, valid pixels of the image count instead. Training patches
     start every `config.stride` pixels; those of the other splits lie side by side.
 
     Raises:
         InputError: a split with ground has no patch.
     """
-    rows = []
+    rows, trusted = [], []
     for site in sites:
         with open_raster(root / site.split) as raster:
             codes = read_window(raster, Window(0, 0, site.height, site.width))[0][..., 0]
         known, impervious = label_shares(root / site.label, site.height, site.width)
         labelled = bool(known[-1, -1])
         usable = known if labelled else image_shares(root / site.image, site)
+        gaps = None if site.gaps is None else _integral(site.gaps.share(site.height, site.width))
         for split in splits.SPLITS:
             ground = _integral((codes == splits.CODES[split]).astype(np.float64))
             stride = config.stride if split == "train" else config.patch
@@ -48,6 +50,7 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
                         continue
                     share = _sum(impervious, window) / config.patch**2 / valid
                     labels = valid if labelled else 0.0
+                    trusted.append(np.nan if gaps is None else 1 - _sum(gaps, window) / config.patch**2)
                     rows.append((site.name, site.region, split, site.date, site.crs, *window, share, labels))
     index = pd.DataFrame(rows, columns=list(INDEX_COLUMNS))
     for name in (*config.inputs, site_dates.LABEL):
@@ -55,6 +58,7 @@ def patch_index(root: pathlib.Path, sites: Sequence[Site], config: Any) -> pd.Da
         span = {s.name: site_dates.span(s.dates.get(name, ())) for s in sites}
         for column, found in zip(day_columns(name), (nearest, span), strict=True):
             index[column] = pd.array([found[site] for site in index["site"]], dtype="Int64")
+    index[TRUSTED] = pd.array(trusted, dtype="Float64").round(6)
     for split in splits.SPLITS:
         if any(s.pixels[split] for s in sites) and not (index["split"] == split).any():
             raise InputError(

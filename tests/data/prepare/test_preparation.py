@@ -25,7 +25,8 @@ def test_contents(data, raw):
     assert s2.statistics is not None
     assert all(0.05 < m < 0.6 for m in s2.statistics.mean)
     days = [column for m in (*contract.modalities, "label") for column in datasets.day_columns(getattr(m, "name", m))]
-    assert list(data.index.columns) == [*datasets.INDEX_COLUMNS, *days]
+    assert list(data.index.columns) == [*datasets.INDEX_COLUMNS, *days, datasets.TRUSTED]
+    assert data.index[datasets.TRUSTED].isna().all()  # no vectors, nothing was judged
     assert set(data.index["split"]) == {"train", "validation", "test"}
     assert data.index["impervious_fraction"].between(0, 1).all()
     site = data.sites["a"]

@@ -39,12 +39,20 @@ class Completeness:
     least: float = 0.5
 
 
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What was judged -> number of cells, and which cells lack vectors, bool `[rows, columns]`."""
+
+    counts: dict[str, int]
+    sparse: np.ndarray
+
+
 BY_DEFAULT = Completeness()
 
 
 def ignore_gaps(
     values: np.ndarray, fine: GeoBox, built_up: pathlib.Path, how: Completeness, scratch: pathlib.Path | None = None
-) -> dict[str, int]:
+) -> Judged:
     """Sets pervious ground to 255, in place, in the cells where vectors are missing.
 
     Args:
@@ -53,9 +61,6 @@ def ignore_gaps(
         built_up: building footprints (vectors), or a raster of built-up ground in any CRS.
         how: see `Completeness`.
         scratch: see `vector_window.read_window`.
-
-    Returns:
-        What was judged -> number of cells.
 
     Raises:
         InputError: the file cannot be read, or has nothing on the site.
@@ -70,7 +75,7 @@ def ignore_gaps(
     sparse = judged & (found < how.least * expected)
     ignored = repeat_pixels(sparse, how.cell)[: values.shape[0], : values.shape[1]]
     values[ignored & (values == 0)] = IGNORE
-    return {"cells built up": int(judged.sum()), "cells without vectors": int(sparse.sum())}
+    return Judged({"cells built up": int(judged.sum()), "cells without vectors": int(sparse.sum())}, sparse)
 
 
 def _per_cell(mask: np.ndarray, cell: int) -> np.ndarray:

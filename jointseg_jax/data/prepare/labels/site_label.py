@@ -9,6 +9,7 @@ import pyproj
 import shapely
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.gaps import Gaps
 from jointseg_jax.data.prepare.labels.completeness import BY_DEFAULT, Completeness, ignore_gaps
 from jointseg_jax.data.prepare.labels.features import Shape, read_features
 from jointseg_jax.data.prepare.labels.rules import Rules
@@ -28,10 +29,12 @@ class BurntLabel:
     Attributes:
         values: uint8 `[height, width]` on the 1 m lattice.
         counts: what the vectors hold -> number of features; see `features.Features`.
+        gaps: where they are missing; None if that was not judged.
     """
 
     values: np.ndarray
     counts: Mapping[str, int]
+    gaps: Gaps | None = None
 
     @property
     def note(self) -> str:
@@ -79,8 +82,11 @@ def label_from_vectors(
         declared = reproject(found.covered, "OGC:CRS84", pyproj.CRS(crs_text(fine)).to_wkt(), _DEGREES)
         beyond = shapely.difference(shapely.box(*bounds).buffer(1.0), declared)
         burn([(beyond, IGNORE)], values, fine.affine)
-    cells = ignore_gaps(values, fine, built_up, completeness, scratch) if built_up is not None else {}
-    return BurntLabel(values, {**found.counts, **cells})
+    if built_up is None:
+        return BurntLabel(values, found.counts)
+    judged = ignore_gaps(values, fine, built_up, completeness, scratch)
+    gaps = Gaps(completeness.cell, tuple(int(number) for number in np.flatnonzero(judged.sparse)))
+    return BurntLabel(values, {**found.counts, **judged.counts}, gaps)
 
 
 def rasterise(shapes: Iterable[Shape], fine: GeoBox, ground: int) -> np.ndarray:

@@ -140,6 +140,7 @@ def _about(data: Dataset, site: Site, found: SiteFindings) -> dict[str, Any]:
         "medians": [None if np.isnan(m) else round(float(m), 5) for m in found.medians],
         "registration": {name: dataclasses.asdict(lies) for name, lies in site.registration.items()},
         "label_counts": site.label_counts,
+        "trusted": None if site.gaps is None else round(1 - site.gaps.share(site.height, site.width).mean(), 4),
         "notes": list(site.notes),
     }
 

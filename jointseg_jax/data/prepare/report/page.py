@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.data.dataset import TRUSTED, Dataset, Site
 from jointseg_jax.data.prepare.report.days import FAR_DAYS
 from jointseg_jax.data.prepare.report.findings import SiteFindings, findings, histograms, look_at, windows_of
 from jointseg_jax.data.prepare.site_dates import IMAGE
@@ -125,6 +126,7 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
         ),
         "<p>Without input: nodata, cloud and shadow in the first date of the first modality. "
         f"Tables list at most {_LISTED} sites; report.json lists all, with their notes.</p>",
+        *_completeness(data, sites),
         "<h2>Licence and attribution</h2>",
         f"<p>Licence: {text(found['licence'] or 'not stated')}. "
         f"Provenance: {text(found['provenance'] or 'not stated')}.</p>",
@@ -135,6 +137,35 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
         f"<title>Dataset {text(found['name'])}</title><style>{_STYLE}</style>"
     )
     return "\n".join(["<!doctype html><html lang=en>", head, *parts, "</html>", ""])
+
+
+def _completeness(data: Dataset, sites: Sequence[dict[str, Any]]) -> list[str]:
+    """Where vectors are missing, if that was judged anywhere."""
+    judged = sorted((s for s in sites if s["trusted"] is not None), key=lambda s: s["trusted"])
+    if not judged:
+        return []
+    patches = data.index.groupby("site")[TRUSTED].agg(["mean", "min"])
+    return [
+        "<h2>Completeness of vectors</h2>",
+        _table(
+            ("site", "region", "absence trusted", "patches, mean", "patches, least"),
+            [
+                (
+                    s["site"],
+                    s["region"],
+                    _percent(s["trusted"]),
+                    *(_share(patches, s["site"], k) for k in ("mean", "min")),
+                )
+                for s in judged[:_LISTED]
+            ],
+        ),
+        "<p>Share of the ground outside of cells that another source shows as built-up and the vectors do not; "
+        f"{TRUSTED} of index.parquet has it per patch. In these cells the label is 255 where nothing is drawn.</p>",
+    ]
+
+
+def _share(patches: pd.DataFrame, site: str, what: str) -> str:
+    return _percent(float(patches.loc[site, what])) if site in patches.index else "-"
 
 
 def _worst(sites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from jointseg_jax.data.dataset import Registration
+from jointseg_jax.data.gaps import Gaps
 from jointseg_jax.data.prepare.labels.codes import map_classes
 from jointseg_jax.data.prepare.labels.site_label import label_from_vectors
 from jointseg_jax.data.prepare.recipe import Recipe, strips
@@ -35,6 +37,23 @@ class ImageFile:
     nodata: float | None
     dtype: str
     notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelFile:
+    """The written label.
+
+    Attributes:
+        counts: what the vectors hold -> number of features; empty without vectors.
+        notes: on the decisions.
+        gaps: where the vectors are missing; None if that was not judged.
+        lies: how it lies on the image.
+    """
+
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    gaps: Gaps | None = None
+    lies: Registration | None = None
 
 
 def write_image(
@@ -127,7 +146,7 @@ def write_label(
     path: pathlib.Path,
     scratch: pathlib.Path | None = None,
     move: tuple[int, int] = (0, 0),
-) -> tuple[dict[str, int], tuple[str, ...]]:
+) -> LabelFile:
     """Writes the label on the site's 1 m lattice: 0, 1, and 255 where it is unknown or no input is valid.
 
     Args:
@@ -138,14 +157,12 @@ def write_label(
         path: target.
         scratch: folder for indexed copies of large vector files, see `geo.vector_window`.
         move: metres down and right by which its content is moved.
-
-    Returns:
-        What the vectors hold -> number of features (empty without vectors), and notes.
     """
     fine = refine(lattice, FINE_FACTOR)
     ground = moved(fine, move)
     counts: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    gaps = None
     with contextlib.ExitStack() as stack:
         if source.vectors:
             label = label_from_vectors(
@@ -156,7 +173,7 @@ def write_label(
                 built_up=source.built_up,
                 completeness=recipe.completeness,
             )
-            counts, notes = dict(label.counts), (label.note,)
+            counts, notes, gaps = dict(label.counts), (label.note,), label.gaps
             read = lambda window: label.values[window.slices()]  # noqa: E731 - like `_from_raster`
         else:
             read, notes = _from_raster(source, recipe, ground, stack)
@@ -172,7 +189,7 @@ def write_label(
             f"{source.label} labels no pixel of the site: check its CRS and extent, and the codes that "
             "dataset.label.classes ignores"
         )
-    return counts, notes
+    return LabelFile(counts, notes, gaps)
 
 
 def _from_raster(

@@ -14,18 +14,9 @@ from jointseg_jax.data.dataset import Registration
 from jointseg_jax.data.prepare.recipe import Recipe
 from jointseg_jax.data.prepare.site import registration
 from jointseg_jax.data.prepare.site.absent import write_absent_image, write_absent_label
-from jointseg_jax.data.prepare.site.fine import ImageFile, write_image, write_label
+from jointseg_jax.data.prepare.site.fine import ImageFile, LabelFile, write_image, write_label
 from jointseg_jax.data.prepare.sources import SiteSource
 from jointseg_jax.rasters.scene import ImageLayer
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelFile:
-    """The written label: counts and notes as `fine.write_label` gives them, and how it lies on the image."""
-
-    counts: dict[str, int] = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    lies: Registration | None = None
 
 
 def place_image(
@@ -87,16 +78,16 @@ def place_label(
         write_absent_label(lattice, path)
         return LabelFile()
     follows = image_lies.moved if image_lies is not None and source.label is not None else (0, 0)
-    counts, notes = write_label(source, recipe, lattice, seen, path, scratch, follows)
+    label = write_label(source, recipe, lattice, seen, path, scratch, follows)
     if image is None:
-        return LabelFile(counts, notes)
+        return label
     lies = registration.of_label(image, path, lattice)
     move = registration.move_for(lies)
     if lies is not None and recipe.coregister and any(move):
         whole = (follows[0] + move[0], follows[1] + move[1])
-        write_label(source, recipe, lattice, seen, path, scratch, whole)
+        label = write_label(source, recipe, lattice, seen, path, scratch, whole)
         lies = registration.after(lies, move, registration.of_label(image, path, lattice))
-    return LabelFile(counts, notes, lies)
+    return dataclasses.replace(label, lies=lies)
 
 
 def stored_image(recipe: Recipe, image: ImageFile, path: pathlib.Path) -> ImageLayer:

@@ -95,6 +95,7 @@ def prepare_site(
             site_dates.in_words(entry.date, days),
         ),
         label_counts=label.counts,
+        gaps=label.gaps,
         files={},
         registration=registration,
         dates=dates,

@@ -7,13 +7,17 @@ import rasterio
 import shapely
 import toy
 
+from jointseg_jax.data.dataset import TRUSTED, load
+from jointseg_jax.data.gaps import Gaps
 from jointseg_jax.data.prepare.labels.completeness import Completeness, ignore_gaps
 from jointseg_jax.data.prepare.labels.rules import parse_rules
 from jointseg_jax.data.prepare.labels.site_label import label_from_vectors
 from jointseg_jax.data.prepare.preparation import prepare
+from jointseg_jax.data.prepare.report.page import write_report
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
+from jointseg_jax.storage.files import read_json
 
 pytestmark = pytest.mark.quick
 
@@ -41,7 +45,9 @@ def test_cells_whose_buildings_are_not_mapped_are_unknown(put, fine):
 def test_empty_countryside_is_pervious(put, fine):
     footprints = put("footprints.gpkg", houses=[(HOUSES[0], {})])
     values = np.zeros(fine.shape, np.uint8)
-    assert ignore_gaps(values, fine, footprints, Completeness()) == {"cells built up": 1, "cells without vectors": 1}
+    judged = ignore_gaps(values, fine, footprints, Completeness())
+    assert judged.counts == {"cells built up": 1, "cells without vectors": 1}
+    assert np.flatnonzero(judged.sparse).tolist() == [0]
     assert (values[:100, :100] == 255).all()
     assert (values == 255).sum() == 100 * 100
 
@@ -59,7 +65,7 @@ def test_a_built_up_product_in_another_crs(tmp_path, fine, codes, cell, sparse):
     classes = np.where((x > 0) & (x < 185) & (y > 0) & (y < 185), 50, 30).astype(np.uint8)
     write_raster(tmp_path / "map.tif", classes[..., None], Layout(product, "uint8", ("map",), 0))
     values = np.zeros(fine.shape, np.uint8)
-    found = ignore_gaps(values, fine, tmp_path / "map.tif", Completeness(codes, cell))
+    found = ignore_gaps(values, fine, tmp_path / "map.tif", Completeness(codes, cell)).counts
     assert found["cells without vectors"] == found["cells built up"] == sparse
 
 
@@ -77,7 +83,26 @@ def test_a_site_says_which_cells_lack_vectors(one, put):
     config.source.cloud = ()
     data = prepare(config, say=toy.quiet)
     assert data.sites["a"].label_counts["cells without vectors"] == 8
+    assert load(data.root).sites["a"].gaps == Gaps(100, (2, 3, 7, 8, 12, 13, 17, 18))
+    patches = data.index.set_index("col")[TRUSTED]  # of 120 m; nothing is trusted from 200 to 400 m
+    assert patches.loc[[0, 6]].tolist() == [1.0] * len(patches.loc[[0, 6]])
+    np.testing.assert_allclose(patches.loc[12], 1 - 40 / 120, atol=1e-5)
+    write_report(data, say=toy.quiet)
+    (about,) = read_json(data.root / "report.json")["sites"]
+    assert about["trusted"] == pytest.approx(1 - 200 / 420, abs=1e-4)
+    assert "Completeness of vectors" in (data.root / "report.html").read_text()
     with rasterio.open(data.root / data.sites["a"].label) as raster:
         label = raster.read(1)
     assert (label[30:, 200:400] == 255).all()
     assert (label[30:, :200] == 1).sum() == (len(MAPPED) - 4) * 400
+
+
+@pytest.mark.parametrize("cell", [100, 60, 25, 7])
+def test_the_share_of_a_pixel_in_cells_without_vectors(cell):
+    rng = np.random.default_rng(0)
+    rows, cols = -(-90 // cell), -(-130 // cell)
+    missing = rng.random((rows, cols)) < 0.4
+    fine = np.kron(missing, np.ones((cell, cell)))[:90, :130]
+    expected = fine.reshape(9, 10, 13, 10).mean((1, 3))
+    numbers = tuple(int(number) for number in np.flatnonzero(missing))
+    np.testing.assert_allclose(Gaps(cell, numbers).share(9, 13), expected, atol=1e-12)
