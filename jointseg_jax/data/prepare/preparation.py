@@ -175,8 +175,12 @@ def _archive(config: Any, recipe: Recipe, names: sources.Names, inputs: pathlib.
             f"dataset.{field} does not go with dataset.source.kind='archive', which reads products and their own scene "
             "classification: leave it unset"
         )
+    root = pathlib.Path(config.source.root).expanduser()
+    for name in names.vectors:
+        if not (root / name).exists():
+            raise InputError(f"{root / name} of dataset.source.vectors does not exist: correct the name or the root")
     return Archive(
-        pathlib.Path(config.source.root).expanduser(),
+        root,
         names.layers,
         [dataclasses.replace(m, dates=recipe.acquired[m.name]) for m in recipe.modalities],
         recipe.clear_rule,

@@ -132,6 +132,13 @@ def test_vectors_without_features_are_ground_without_roads_and_the_line_says_so(
         assert not raster.read(1).any()
 
 
+def test_vectors_that_are_not_there_are_named_once(archive):
+    _, config = archive
+    config.source.vectors = ("osm.gpkg", "more.gpkg")
+    with pytest.raises(InputError, match=r"^\S*more\.gpkg of dataset\.source\.vectors does not exist: correct"):
+        prepare(config, say=toy.quiet)
+
+
 def test_a_site_across_the_antimeridian_lies_in_one_zone(one, archive):
     """Its middle in degrees is near Greenwich."""
     (site, _), (root, config) = one, archive

@@ -86,7 +86,8 @@ class Archive:
         if not date:
             raise InputError(
                 f"the date of the image of site {entry.name!r} is known neither from its field date nor from "
-                f"{'an image' if image is None else image.path}: add it to the sites"
+                f"{'an image' if image is None else image.path}: write it into the image's name, as in "
+                "site7_2021-05-10.tif, or add it to the sites as field date"
             )
         label = self._covering(entry, "label", self._label, date) if self._label and not self._vectors else None
         vectors = tuple(self._root / name for name in self._vectors)
