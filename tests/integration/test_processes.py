@@ -154,15 +154,14 @@ def test_kill_dash_nine_of_one_ends_the_other_and_both_go_on(place, straight, vi
     assert status in (75, -signal.SIGABRT), said
     assert "start all processes again with the same command" in said or status != 75
     assert "lost another process" in said or "coordination service" in said.lower()
-    for copy in ("again", "fewer"):
-        shutil.copytree(run.workdir, place / f"{copy}{victim}")
+    shutil.copytree(run.workdir, place / f"again{victim}")
+    if victim == 0:  # once is enough: one process, three devices of which two train; rounding apart, the same
+        shutil.copytree(run.workdir, place / "fewer")
+        fewer = Run(place, place / "fewer", "--config.steps=8", "--config.mesh.data=2", processes=1, devices=3)
+        np.testing.assert_allclose(fewer.done()[0][8], straight[1][8], rtol=1e-3)
     Run(place, place / f"again{victim}", "--config.steps=8").done()
     ours, theirs = final_state(place / f"again{victim}"), final_state(straight[0])
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    # One process, three devices of which two train: rounding apart, the same.
-    fewer = Run(place, place / f"fewer{victim}", "--config.steps=8", "--config.mesh.data=2", processes=1, devices=3)
-    losses, _ = fewer.done()
-    np.testing.assert_allclose(losses[8], straight[1][8], rtol=1e-3)
 
 
 def test_what_one_process_began_two_go_on_with(place, alone):

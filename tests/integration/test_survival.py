@@ -189,8 +189,8 @@ def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
 
 @pytest.mark.timeout(1500)
 def test_soak(speck, tmp_path):
-    """Thousands of steps with SIGKILL and SIGTERM at random moments end where an undisturbed run does."""
-    speck.steps, speck.log_every, speck.checkpoint_every, speck.validate_every = 3000, 20, 20, 500
+    """Two thousand steps with SIGKILL and SIGTERM at random moments end where an undisturbed run does."""
+    speck.steps, speck.log_every, speck.checkpoint_every, speck.validate_every = 2000, 20, 20, 500
     flag = harness.config_file(speck, tmp_path)
     straight, disturbed = tmp_path / "straight", tmp_path / "disturbed"
     status, out, err = harness.run(flag, f"--workdir={straight}")

@@ -147,8 +147,7 @@ def test_an_update_that_is_not_finite_is_skipped_on_both_sides(state, batch, sec
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kind": "relativistic"},
-        {"sees_input": True},
+        {"kind": "relativistic", "sees_input": True},
         {"weight": 0.0},
         {"feature_matching": 0.0, "crop": 0},
     ],
