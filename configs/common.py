@@ -317,9 +317,10 @@ SPECKLE = {"speckle": "none", "speckle_window": 7, "looks": 4.4}
 def sentinel2() -> ConfigDict:
     """The modalities of the embedded landscape and of the paper's kind of data, by name.
 
-    Further fields of a modality: `stored`, what its raw files hold if not its values ("power": linear power, for dB;
-    "elevation": metres, for slope and aspect); `scale` and `offset` of raw integers that state none; of backscatter
-    `speckle`, "none" or "lee", its window in pixels, and the looks of the product (4.4 of Sentinel-1's IW GRD at 10 m).
+    Further fields of a modality: `dates`, acquisitions per site of another sensor in an archive (1); `stored`, what
+    its raw files hold if not its values ("power": linear power, for dB; "elevation": metres, for slope and aspect);
+    `scale` and `offset` of raw integers that state none; of backscatter `speckle`, "none" or "lee", its window in
+    pixels, and the looks of the product (4.4 of Sentinel-1's IW GRD at 10 m).
     """
     return ConfigDict(
         {

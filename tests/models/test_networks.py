@@ -309,6 +309,21 @@ def test_an_absent_date_is_like_none():
     assert np.isfinite(apply(model, params, more).logits).all()
 
 
+def test_dates_of_a_second_modality_have_an_order_and_a_number_of_their_own():
+    """Radar of other days than the optical dates: turned alone, and absent on one of them."""
+    model = network(dates=3)
+    params = initialise(model)
+    modalities, _ = example(model)
+    optical, radar = modalities["s2"], modalities["s1"]
+    masked = {"values": radar["values"], "valid": radar["valid"].at[:, 1].set(False)}
+    other = {"values": radar["values"].at[:, 1].add(9.0), "valid": masked["valid"]}
+    turned = jax.tree.map(lambda x: x[:, ::-1], masked)
+    first, second, third = (apply(model, params, {"s2": optical, "s1": m}).logits for m in (masked, other, turned))
+    np.testing.assert_allclose(first, second, atol=1e-4)
+    np.testing.assert_allclose(first, third, atol=1e-4)
+    assert float(jnp.abs(first - apply(model, params, modalities).logits).max()) > 1e-3
+
+
 def test_every_date_counts():
     model = network(dates=3)
     params = initialise(model)

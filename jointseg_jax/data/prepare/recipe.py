@@ -203,9 +203,13 @@ def _make_modality(config: Any, name: str) -> Modality:
     spacing = float(given.spacing)
     simulated = config.simulate.enabled and name == config.inputs[0]
     files = config.source.layers.get(name, ())
-    several = config.source.get("dates", 1) if given.units == "reflectance" else 1
-    listed = several * bool(files) if config.source.kind == "archive" else len(files)
+    listed = _acquired(config, name) * bool(files) if config.source.kind == "archive" else len(files)
     dates = config.simulate.get("dates", 1) if simulated else listed
+    if dates and int(given.get("dates", dates)) != dates:
+        raise InputError(
+            f"dataset.modalities.{name}.dates={given.dates} counts for archives, but dataset.source.layers lists "
+            f"{dates} for this modality: remove the field, or list as many files"
+        )
     if not dates:
         raise InputError(
             f"dataset.source.layers has no files for modality {name!r}: add them, one per date, or remove it from "
@@ -241,6 +245,18 @@ def _make_speckle(given: Any, name: str) -> Speckle | None:
     if window % 2 == 0:
         raise InputError(f"{at}.speckle_window is {window}, but a window has a middle: set it to an odd number")
     return Speckle(given.speckle, window, float(given.get("looks", 4.4)))
+
+
+def _acquired(config: Any, name: str) -> int:
+    """How many acquisitions of a modality are chosen from an archive."""
+    given, common = config.modalities[name], int(config.source.get("dates", 1))
+    own = int(given.get("dates", common if given.units == "reflectance" else 1))
+    if given.units == "reflectance" and own != common:
+        raise InputError(
+            f"dataset.modalities.{name}.dates={own} differs from dataset.source.dates={common}, but all optical bands "
+            f"are taken from the same acquisitions: set dataset.source.dates alone"
+        )
+    return own
 
 
 def _make_sensor(config: Any, modality: Modality) -> Sensor:

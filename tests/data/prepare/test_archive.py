@@ -136,6 +136,35 @@ def test_a_swath_that_ends_beside_the_site_does_not_serve(archive):
     assert found == {"s1/s1_20210602.tif": ("", "no data on the site"), "s1/s1_20210607.tif": ("1", "")}
 
 
+def test_several_dates_of_radar_are_the_nearest_ones_of_different_days(archive):
+    """Site and network know how many there can be; what a site lacks is masked."""
+    root, config = archive
+    (root / "s1").mkdir()
+    for moment in ("20210525T050000", "20210603T050000", "20210603T050025", "20210530T050000"):
+        shutil.copy(root.parent / "raw" / "a" / "s1.tif", root / "s1" / f"s1_{moment}.tif")
+    config.inputs, config.source.layers.s1, config.modalities.s1.dates = ("s2", "s1"), ("s1/*.tif",), 2
+    (site,) = prepare(config, say=toy.quiet).sites.values()
+    assert site.layers["s1"] == ("sites/here/s1_0.tif", "sites/here/s1_1.tif")
+    assert site.days["s1"] == (-2, 2)
+    found = {r["file"][6:21]: (r["chosen"], r["reason"]) for r in table_of(config) if r["layer"] == "s1"}
+    assert found == {
+        "20210530T050000": ("1", ""),
+        "20210603T050000": ("2", ""),
+        "20210603T050025": ("", "another of that day is better"),
+        "20210525T050000": ("", "others are better"),
+    }
+    config.modalities.s1.dates = 4
+    data = prepare(config, say=toy.quiet)
+    assert "s1: 3 of 4 dates, the others masked" in data.sites["here"].notes
+    assert data.contract.dates == 4
+    read = data.scene("here").read(Window(0, 0, 28, 32), Handles())
+    assert read["s1"]["valid"].any((1, 2)).tolist() == [True, True, True, False]
+    assert read["s2"]["valid"].any((1, 2)).tolist() == [True, False, False, False]
+    config.modalities.s2.dates = 2
+    with pytest.raises(InputError, match=r"s2\.dates=2 differs from dataset\.source\.dates=1"):
+        prepare(config, say=toy.quiet)
+
+
 def test_without_a_date_the_images_name_counts(archive):
     root, config = archive
     write_sites(root / "sites.geojson", date=[""])

@@ -107,6 +107,8 @@ class Archive:
             if not found:
                 notes.append(f"{modality.name}: absent (no file of the archive serves), masked")
                 continue
+            if len(found) < modality.dates:
+                notes.append(f"{modality.name}: {len(found)} of {modality.dates} dates, the others masked")
             parts = [tuple(self._part(entry, modality, file) for file in files) for files in found]
             dates[modality.name] = tuple(files[0].date for files in found)
             layers[modality.name] = tuple(first.path for first, *_ in parts)
@@ -191,7 +193,10 @@ class Archive:
         return found
 
     def _nearest(self, entry: SiteEntry, modality: Modality, date: str) -> list[Mosaic]:
-        """The files of another sensor that cover the site, nearest in date if they have one."""
+        """The files of another sensor that cover most of the site, the nearest in date first.
+
+        At most as many acquisitions as the modality has dates; a site with fewer has these.
+        """
         judged = []
         for candidate in self._overlapping(entry, modality, date):
             days = days_apart(candidate.date, date)
@@ -200,8 +205,6 @@ class Archive:
             else:  # swaths end inside their rectangle
                 judged.append(judge(entry, candidate, days, modality, None))
         usable, refused = mosaics(judged, least=0)
-        if len(usable) < modality.dates:
-            usable, refused = [], [*refused, *(part for mosaic in usable for part in mosaic.parts)]
         return self._first(entry, modality, usable, refused)
 
     def _first(
