@@ -136,7 +136,7 @@ def test_a_swath_that_ends_beside_the_site_does_not_serve(archive):
     assert found == {"s1/s1_20210602.tif": ("", "no data on the site"), "s1/s1_20210607.tif": ("1", "")}
 
 
-def test_several_dates_of_radar_are_the_nearest_ones_of_different_days(archive):
+def test_several_dates_of_radar_are_the_nearest_passes(archive):
     """Site and network know how many there can be; what a site lacks is masked."""
     root, config = archive
     (root / "s1").mkdir()
@@ -150,7 +150,7 @@ def test_several_dates_of_radar_are_the_nearest_ones_of_different_days(archive):
     assert found == {
         "20210530T050000": ("1", ""),
         "20210603T050000": ("2", ""),
-        "20210603T050025": ("", "another of that day is better"),
+        "20210603T050025": ("", "shows nothing that the others of its pass do not"),
         "20210525T050000": ("", "others are better"),
     }
     config.modalities.s1.dates = 4
