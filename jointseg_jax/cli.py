@@ -71,6 +71,13 @@ class Arguments(argparse.ArgumentParser):
         found = re.fullmatch(r"argument (\S+): (\S+ must be .*)", message)
         raise InputError(f"{found[1]}={found[2]}" if found else f"{message} (--help lists the options)")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Also refuses `--flag=--`, of which argparse makes an empty list."""
+        given = list(sys.argv[1:] if args is None else args)
+        if empty := [text for text in given if text.startswith("--") and text.endswith("=--")]:
+            raise InputError(f"{empty[0]} has no value (--help lists the options)")
+        return super().parse_known_args(given, namespace)
+
 
 def number(kind: Number) -> Callable[[str], Any]:
     """The `type` of an `Arguments` option, with the bounds of a kind in `bounds.flags`."""

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from jointseg_jax import cli
 from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation import estimate, sample
 from jointseg_jax.mapping.tools import export, zonal
 from jointseg_jax.mapping.viewer import build as viewer
 
@@ -211,6 +212,19 @@ _MODULE: dict[str, tuple[Any, dict[str, tuple[str, ...]]]] = {
         "workdir": ("/nowhere", ""), "output": ("/dev/null/x",), "checkpoint": _NO_CHOICE,
         "weights": _NO_CHOICE, "nosuch": ("1",),
     }),
+    "sample": (sample.main, {
+        "product": ("/nowhere", "", "README.md"), "output": ("/dev/null/x",), "earlier": ("/nowhere", ""),
+        "target-se": (*_NO_NUMBER[:7], "0", "1", "-1"), "points": (*_NO_NUMBER, *_BELOW, "1"),
+        "minimum": (*_NO_NUMBER, *_BELOW), "seed": (*_NO_NUMBER, "-1"), "expected": ("x", "2", "0.9,0.8,0.7", "nan"),
+        "density": ("x", "0.3,0.1", "2", "nan", "0"), "polygons": ("/nowhere.gpkg",), "buffer": ("x", "-1", "501"),
+        "block": ("x", "1", "1e9"), "tolerance": ("x", "-1"), "chip": ("x", "1"), "definitions": ("/nowhere.csv",),
+        "input": ("/nowhere.tif",), "nosuch": ("1",),
+    }),
+    "estimate": (estimate.main, {
+        "counts": ("/nowhere.csv", "README.md", "/dev/zero"), "areas": ("/nowhere.csv", "README.md"),
+        "json": ("/dev/null/x.json", "README.md", "."), "interval": _NO_CHOICE, "points": ("x.shp", "x"),
+        "second": ("/nowhere.csv",), "nosuch": ("1",),
+    }),
 }  # fmt: skip
 _OF_MODULES = tuple(f"{name} {flag}" for name, (_, table) in _MODULE.items() for flag in table)
 
@@ -226,7 +240,11 @@ def _module(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         "zonal": {"product": str(mapped.product()), "polygons": str(shapes), "output": str(folder / "t.csv")},
         "viewer": {"product": str(folder / "nothing"), "input": str(scene), "max-zoom": "15"},
         "export": {"workdir": str(mapped.workdir()), "output": str(folder / "out")},
+        "sample": {"product": str(mapped.product()), "output": str(folder / "d"), "points": "4", "minimum": "2"},
+        "estimate": {"counts": str(folder / "m.csv"), "areas": str(folder / "a.csv"), "json": str(folder / "o.json")},
     }[name]
+    (folder / "m.csv").write_text("9,1\n2,8\n")
+    (folder / "a.csv").write_text("90\n10\n")
     if steps:
         line[flag] = value
     arguments: list[str] = []

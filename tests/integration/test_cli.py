@@ -188,6 +188,7 @@ def test_arguments_are_one_sentence():
         (["--zoom=99"], r"--zoom=99 must be a whole number of at most 20"),
         (["--zoom=x"], r"--zoom=x must be a whole number of at least 0"),
         (["--nosuch"], r"unrecognized arguments: --nosuch"),
+        (["--zoom=--"], r"--zoom=-- has no value"),
     ):
         with pytest.raises(InputError, match=said):
             parser.parse_args(given)
