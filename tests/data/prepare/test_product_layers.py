@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import rasterio
 import toy
-from safe_products import pack, safe_of_site
+from safe_products import pack, safe_of_site, write_jp2
 
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.scenes.find import single_files
 from jointseg_jax.rasters.lattice import Window
+from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -60,6 +62,38 @@ def test_a_product_yields_the_dataset_that_its_stacked_bands_yield(optical, tmp_
         )
         prepare(config, say=again.append)
         assert "0.15 km2, prepared" in again[-2]
+
+
+def test_bands_of_60_m_from_the_product_to_the_scene(one):
+    """The site is snapped to 60 m, and a 10 m value is the same through windows of every phase."""
+    folder, config = one
+    config.inputs, config.source.cloud = ("s2", "s2_60m"), ()
+    safe = safe_of_site(folder, folder)
+    (images,) = safe.glob("GRANULE/*/IMG_DATA")
+    stored = np.random.default_rng(0).integers(1300, 3500, (2, 6, 7)).astype(np.uint16)
+    stored[:, 4, 2] = 0
+    for band, numbers in zip(("B01", "B09"), stored, strict=True):
+        path = images / "R60m" / f"T50RQU_20210601T031500_{band}_60m.jp2"
+        write_jp2(path, numbers, 60, crs=toy.CRS, left=toy.LEFT, top=toy.TOP)
+    for name in config.inputs:
+        config.source.layers[name] = ("S2A*.SAFE",)
+    for name in ("image", "label"):
+        toy.rewrite(folder / f"{name}.tif", start=30)
+    data = prepare(config, say=toy.quiet)
+    assert [m.spacing for m in data.contract.modalities] == [10, 60]
+    site = data.sites["a"]
+    assert (site.left, site.top, site.width, site.height) == (toy.LEFT + 60, toy.TOP - 60, 36, 30)
+    opened = open_scene(safe, data.contract, files=single_files(safe, data.contract, folder / "made"))
+    for scene, begin in ((data.scene("a"), 0), (opened.scene, 6)):
+        whole = scene.read(Window(begin, begin, 30, 36), Handles())["s2_60m"]
+        middle = whole["values"][0][2::6, 2::6].transpose(2, 0, 1)  # the pixels nearest to the centres of 60 m
+        assert np.median(np.abs(middle - (stored[:, 1:, 1:] - 1000.0) / 1e4)) < 0.02
+        assert not whole["valid"][0, 18:24, 6:12].any()
+        for phase in range(6):
+            part = scene.read(Window(begin + phase, begin + phase, 13, 11), Handles())["s2_60m"]
+            for what in ("values", "valid"):
+                cut = whole[what][:, phase : phase + 13, phase : phase + 11]
+                np.testing.assert_array_equal(part[what], cut)
 
 
 def classes(at, code=9):
