@@ -55,17 +55,19 @@ def _figure(value: float | None) -> str:
 
 
 def plain(table: Sequence[dict[str, str]]) -> str:
-    """Formats the table for a terminal."""
-    width = {c: max(len(c), *(len(r[c]) for r in table)) for c in _COLUMNS}
-    lines = ["  ".join(f"{c:<{width[c]}}" for c in _COLUMNS)]
-    lines += ["  ".join(f"{r[c]:<{width[c]}}" for c in _COLUMNS) for r in table]
+    """Formats a table for a terminal; its columns are the keys of its first row."""
+    columns = list(table[0])
+    width = {c: max(len(c), *(len(r[c]) for r in table)) for c in columns}
+    lines = ["  ".join(f"{c:<{width[c]}}" for c in columns)]
+    lines += ["  ".join(f"{r[c]:<{width[c]}}" for c in columns) for r in table]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def markdown(table: Sequence[dict[str, str]]) -> str:
-    """Formats the table as Markdown."""
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + " --- |" * len(_COLUMNS)]
-    lines += ["| " + " | ".join(r[c] for c in _COLUMNS) + " |" for r in table]
+    """Formats a table as Markdown, likewise."""
+    columns = list(table[0])
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(r[c] for c in columns) + " |" for r in table]
     return "\n".join(lines)
 
 

@@ -26,10 +26,10 @@ class BlockCounts:
         return BlockCounts(np.concatenate([self.counts, other.counts]))
 
     @classmethod
-    def of(cls, mapped: np.ndarray, reference: np.ndarray) -> "BlockCounts":
-        """Counts the blocks of a site from its corner."""
+    def of(cls, mapped: np.ndarray, reference: np.ndarray, side: int = BLOCK) -> "BlockCounts":
+        """Counts the blocks of a site, `side` pixels wide, from its corner."""
         height, width = mapped.shape
-        windows = [np.s_[r : r + BLOCK, c : c + BLOCK] for r in range(0, height, BLOCK) for c in range(0, width, BLOCK)]
+        windows = [np.s_[r : r + side, c : c + side] for r in range(0, height, side) for c in range(0, width, side)]
         rows = [dataclasses.astuple(Confusion.of(mapped[w], reference[w])) for w in windows]
         return cls(np.array([row for row in rows if sum(row)], np.int64).reshape(-1, 4))
 
@@ -42,22 +42,62 @@ class BlockCounts:
             The number of blocks, and per figure (low, high); None with fewer than 10 blocks, or where undefined.
         """
         number = len(self.counts)
+        names = [name for name in _figures(np.ones((1, 4))) if name != "oa"]
         found: dict[str, Any] = {"blocks": number}
         if number < _FEWEST:
-            return {**found, **dict.fromkeys(("precision", "recall", "f1", "iou", "area_ratio"))}
-        weights = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), _DRAWS)
-        tp, fp, fn, _ = (weights @ self.counts).T.astype(float)
-        ratios = {
-            "precision": (tp, tp + fp), "recall": (tp, tp + fn), "f1": (2 * tp, 2 * tp + fp + fn),
-            "iou": (tp, tp + fp + fn), "area_ratio": (tp + fp, tp + fn),
-        }  # fmt: skip
-        for name, (part, whole) in ratios.items():
-            if not (whole > 0).all():
-                found[name] = None
-                continue
-            tails = ((1 - level) / 2, (1 + level) / 2)
-            found[name] = [float(v) for v in np.quantile(part / whole, tails)]
+            return {**found, **dict.fromkeys(names)}
+        drawn = _figures(_weights(number, seed) @ self.counts)
+        return {**found, **{name: _interval(drawn[name], level) for name in names}}
+
+    def difference(self, other: "BlockCounts", level: float = 0.95, seed: int = 0) -> dict[str, Any]:
+        """Figures of one map minus those of another on the same blocks, with paired percentile intervals.
+
+        Both maps are resampled with the same blocks, so what is hard for both cancels out.
+
+        Args:
+            other: counts of the same pixels, block by block.
+            level: of the intervals.
+            seed: of the bootstrap.
+
+        Returns:
+            The number of blocks, and per figure `value`, `low` and `high`; the limits are None with fewer than 10
+            blocks, all three where a figure is undefined.
+        """
+        if not np.array_equal(self.counts.sum(1), other.counts.sum(1)):
+            raise ValueError("the two maps must be counted on the same pixels of the same blocks")
+        number = len(self.counts)
+        found: dict[str, Any] = {"blocks": number}
+        value, value_other = (_figures(c.counts.sum(0)[None]) for c in (self, other))
+        weights = _weights(number, seed) if number >= _FEWEST else None
+        drawn = [_figures(weights @ c.counts) for c in (self, other)] if weights is not None else None
+        for name in value:
+            change = float(value[name][0] - value_other[name][0])
+            limits = _interval(drawn[0][name] - drawn[1][name], level) if drawn else None
+            low, high = limits or (None, None)
+            found[name] = {"value": change if np.isfinite(change) else None, "low": low, "high": high}
         return found
+
+
+def _weights(number: int, seed: int) -> np.ndarray:
+    """How often each block is drawn [draws, blocks]."""
+    return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), _DRAWS)
+
+
+def _figures(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Figures of class 1 and overall accuracy of counts [draws, 4]; NaN where undefined."""
+    tp, fp, fn, tn = counts.T.astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "precision": tp / (tp + fp), "recall": tp / (tp + fn), "f1": 2 * tp / (2 * tp + fp + fn),
+            "iou": tp / (tp + fp + fn), "area_ratio": (tp + fp) / (tp + fn), "oa": (tp + tn) / (tp + fp + fn + tn),
+        }  # fmt: skip
+
+
+def _interval(drawn: np.ndarray, level: float) -> list[float] | None:
+    """Central percentiles; None if a draw is undefined."""
+    if not np.isfinite(drawn).all():
+        return None
+    return [float(v) for v in np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jointseg_jax.evaluation.spatial.cells import cells
 from jointseg_jax.evaluation.sums import Sums
 
 SIDES = (10, 30, 100)  # m, of the cells in which fractions are compared
-_KNOWN = 0.5  # share of a cell's pixels that must be known in both
+KNOWN = 0.5  # share of a cell's pixels that must be known in both
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +35,19 @@ class FractionError(Sums):
         """
         weight = cells(known, side, False)
         count = weight.sum(-1)
-        judged = count >= _KNOWN * side * side
+        judged = count >= KNOWN * side * side
         guess, true = (
             np.where(weight, cells(values, side, 0), 0).sum(-1, dtype=np.float64)[judged] / count[judged]
             for values in (estimate, reference)
         )
-        error = guess - true
-        sums = (error.sum(), np.square(error).sum(), true.sum(), np.square(true).sum())
-        return cls(int(judged.sum()), *(float(s) for s in sums))
+        return cls.between(guess, true)
+
+    @classmethod
+    def between(cls, estimate: np.ndarray, reference: np.ndarray) -> "FractionError":
+        """Compares the known fractions of cells, [cells] each."""
+        error = estimate - reference
+        sums = (error.sum(), np.square(error).sum(), reference.sum(), np.square(reference).sum())
+        return cls(len(error), *(float(s) for s in sums))
 
     def figures(self) -> dict[str, Any]:
         """Bias, RMSE and R2 of the fraction; None where they are undefined."""

@@ -125,7 +125,7 @@ def zonal(
     try:
         for epsg in sorted({t.epsg for t in tiles}):
             members = [t for t in tiles if t.epsg == epsg]
-            numbers, shapes = _in_zone(dense, members, epsg)
+            numbers, shapes = in_zone(dense, [t.bounds for t in members], epsg)
             tree = shapely.STRtree(shapes)
             for tile in members:
                 _add_tile(product, tile, numbers, shapes, tree, sums, handles)
@@ -148,15 +148,21 @@ def zonal(
     return pd.concat([own, pd.DataFrame(found)], axis=1)
 
 
-def _in_zone(
-    dense: geopandas.GeoSeries, tiles: Sequence[TileRow], epsg: int
+def in_zone(
+    dense: geopandas.GeoSeries, boxes: Sequence[tuple[float, float, float, float]], epsg: int | str
 ) -> tuple[np.ndarray, list[shapely.Geometry]]:
-    """Numbers and shapes of the polygons near some tiles, clipped there, in the tiles' CRS.
+    """Numbers and shapes of the polygons near some ground, clipped there, in its CRS.
 
     They are clipped before the transformation: a projection is undefined far outside its zone.
+
+    Args:
+        dense: polygons, with sides no longer than `longest_side`.
+        boxes: of the ground: west, south, east, north in its CRS.
+        epsg: of the ground.
     """
-    west, south = min(t.bounds[0] for t in tiles) - _MARGIN, min(t.bounds[1] for t in tiles) - _MARGIN
-    east, north = max(t.bounds[2] for t in tiles) + _MARGIN, max(t.bounds[3] for t in tiles) + _MARGIN
+    corners = np.array(boxes)
+    west, south = (float(v) - _MARGIN for v in corners[:, :2].min(0))
+    east, north = (float(v) + _MARGIN for v in corners[:, 2:].max(0))
     crs = dense.crs.to_wkt()
     box = transformer(epsg, crs).transform_bounds(west, south, east, north, densify_pts=51)
     pieces = [box] if box[0] <= box[2] else [(box[0], box[1], 180.0, box[3]), (-180.0, box[1], box[2], box[3])]

@@ -59,3 +59,22 @@ def test_parts_of_a_large_site_add_up(monkeypatch):
     assert parts["fraction"]["map"]["100m"] == pytest.approx(whole["fraction"]["map"]["100m"])
     assert [row["pixels"] for row in parts["by_density"]] == [row["pixels"] for row in whole["by_density"]]
     assert parts["intervals"]["blocks"] == 4
+
+
+def test_a_difference_is_resampled_in_pairs():
+    """Two maps of ground whose difficulty varies: the paired interval is narrower, and holds the difference."""
+    rng = np.random.default_rng(0)
+    hits = rng.binomial(1000, rng.beta(4, 4, 40))
+    better = np.minimum(hits + 30, 1000)
+    one, two = (BlockCounts(np.stack([h, np.full(40, 300), 1000 - h, np.full(40, 9000)], 1)) for h in (better, hits))
+    found = one.difference(two)
+    unpaired = np.diff(one.intervals()["recall"]) + np.diff(two.intervals()["recall"])
+    assert found["recall"]["value"] == pytest.approx((better - hits).sum() / 40_000)
+    assert found["recall"]["low"] <= found["recall"]["value"] <= found["recall"]["high"]
+    assert found["recall"]["high"] - found["recall"]["low"] < 0.1 * unpaired[0]
+    assert found["oa"]["value"] == pytest.approx((better - hits).sum() / (40 * 10_300))
+    assert one.difference(one)["f1"] == {"value": 0, "low": 0, "high": 0}
+    few = BlockCounts(one.counts[:9]).difference(BlockCounts(two.counts[:9]))
+    assert (few["f1"]["low"], few["blocks"]) == (None, 9)
+    with pytest.raises(ValueError, match="same pixels"):
+        one.difference(BlockCounts(two.counts[:9]))

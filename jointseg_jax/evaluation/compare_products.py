@@ -1,0 +1,156 @@
+"""Compares a map with other products of built or impervious ground, and with another map of ours.
+
+python -m jointseg_jax.evaluation.compare_products MAP --product=worldcover:ESA_WorldCover_10m_2021_v200_N30E117_Map.tif
+    [--product=mine:FILE,built=1+2,unknown=0,year=2021] [--reference=DATASET] [--other=MAP2] [--regions=FILE]
+    [--year=2021] [--output=DIR] [--rasters]
+
+MAP is a folder that predict.py wrote, or a raster of classes. `--list` prints the table of known products.
+"""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jointseg_jax import cli
+from jointseg_jax.bounds.number import whole
+from jointseg_jax.data.prepare.splits import SPLITS
+from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.products.catalogue import CATALOGUE
+from jointseg_jax.evaluation.products.compare_maps import compare
+from jointseg_jax.evaluation.products.given import Given, parse, read_list
+from jointseg_jax.evaluation.products.labelled import judge, read_grounds
+from jointseg_jax.evaluation.products.layer import Layer
+from jointseg_jax.evaluation.products.maps import OurMap, read_map
+from jointseg_jax.evaluation.products.regions import Regions
+from jointseg_jax.evaluation.products.report import describe, document, terminal
+from jointseg_jax.rasters.reader import Handles
+from jointseg_jax.storage.files import write_json, write_text
+from jointseg_jax.storage.folders import claim
+
+RECORD, DOCUMENT = "comparison.json", "comparison.md"
+_YEAR = whole(1970, 2100)
+
+
+def compare_products(
+    ours: OurMap,
+    products: Sequence[Given],
+    *,
+    reference: str | os.PathLike[str] | None = None,
+    split: str = "test",
+    regions: Regions | None = None,
+    output: pathlib.Path | None = None,
+    rasters: bool = False,
+    announce: Callable[[list[str]], None] = lambda names: None,
+) -> dict[str, Any]:
+    """Compares a map with products, on all its ground and on labelled ground.
+
+    Args:
+        ours: see `maps.read_map`.
+        products: see `given.parse`; other maps of ours among them.
+        reference: dataset or raster of labels; None for none.
+        split: of the dataset.
+        regions: see `regions.Regions`.
+        output, rasters, announce: see `compare_maps.compare`.
+
+    Returns:
+        The record that `comparison.json` holds; docs/products.md describes it.
+
+    Raises:
+        InputError: see `compare_maps.compare` and `labelled.judge`.
+    """
+    grounds = read_grounds(reference, split) if reference is not None else []
+    handles = Handles()
+    cells = {given.name: Layer(given, handles).cell for given in products}
+    handles.close()
+    record: dict[str, Any] = {
+        "map": {"name": ours.name, "files": [str(f) for f, _ in ours.files], "years": ours.years},
+        "products": {given.name: describe(given, ours.years, cells[given.name]) for given in products},
+        "agreement": compare(ours, products, regions, output, rasters=rasters, announce=announce) if products else {},
+        "reference": {},
+    }
+    if grounds:
+        groups = judge([ours.product(), *products], grounds, regions)
+        record["reference"] = {"path": str(reference), "split": split if grounds[0].split else None, "groups": groups}
+    return record
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the tables and writes the files; returns the exit status."""
+    parser = cli.Arguments(prog="python -m jointseg_jax.evaluation.compare_products", description=__doc__)
+    parser.add_argument("map", nargs="?", help="folder that predict.py wrote, or a raster of classes 0 and 1")
+    parser.add_argument("--product", action="append", default=[], help="NAME:FILE[,KEY=VALUE...], repeatable")
+    parser.add_argument("--products", type=pathlib.Path, help="CSV of products: name, path and keys")
+    parser.add_argument("--other", action="append", default=[], help="another map of ours, repeatable")
+    parser.add_argument("--reference", type=pathlib.Path, help="prepared dataset, or raster of labels 0, 1, 255")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="of the dataset")
+    parser.add_argument("--regions", type=pathlib.Path, help="vector file of polygons")
+    parser.add_argument("--name", help="column with the regions' names")
+    parser.add_argument("--year", type=cli.number(_YEAR), help="of the map, if its records do not say")
+    parser.add_argument("--output", type=pathlib.Path, help="folder for the record, the tables and the pictures")
+    parser.add_argument("--rasters", action="store_true", help="write the differences as GeoTIFFs, too")
+    parser.add_argument("--list", action="store_true", help="print the table of known products, and end")
+
+    def work() -> None:
+        given = parser.parse_args(arguments)
+        if given.list:
+            print(catalogue())
+            return
+        if given.map is None:
+            raise InputError("no map is given: name the folder that predict.py wrote, or a raster of classes")
+        if given.rasters and given.output is None:
+            raise InputError("--rasters needs a folder: give --output=DIR")
+        ours = read_map(given.map, given.year)
+        products = _products(given, ours)
+        regions = Regions(given.regions, given.name) if given.regions is not None else None
+        options = {"reference": given.reference, "split": given.split, "regions": regions}
+        if given.output is None:
+            print(terminal(compare_products(ours, products, **options)))
+            return
+        inputs = [given.map, *given.other, *(f for p in products for f in p.files)]
+        inputs += [path for path in (given.reference, given.regions, given.products) if path is not None]
+        with claim(given.output, "comparison of maps", names=[RECORD, DOCUMENT], inputs=inputs) as taken:
+            record = compare_products(
+                ours, products, **options, output=given.output, rasters=given.rasters, announce=taken.announce
+            )
+            write_json(given.output / RECORD, record)
+            write_text(given.output / DOCUMENT, document(record))
+        print(terminal(record))
+        print(f"\nwritten to {given.output}")
+
+    return cli.status_of(work)
+
+
+def _products(given: Any, ours: OurMap) -> list[Given]:
+    products = [parse(text, ours.years) for text in given.product]
+    if given.products is not None:
+        products += read_list(given.products, ours.years)
+    products += [read_map(path).product() for path in given.other]
+    if not products:
+        raise InputError("nothing is given to compare with: add --product=NAME:FILE or --other=MAP (--list names the "
+                         "known products)")  # fmt: skip
+    names = [ours.name, *(p.name for p in products)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"two maps have the name {twice[0]!r}: give one another name, as in --product=other:FILE,built=1"
+        )
+    return products
+
+
+def catalogue() -> str:
+    """The table of known products, in words."""
+    blocks = []
+    for product in CATALOGUE.values():
+        first, last = product.years or (None, None)
+        years = "" if first is None else f", {first} to {'now' if last is None else last}"
+        lines = [f"{product.name}: {product.title} ({product.kind}{years})", f"  grid      {product.grid}"]
+        lines += [f"  built     {product.counts}", f"  note      {product.excludes}", f"  citation  {product.citation}"]
+        lines += [f"  codes     {product.source}"] if product.source else []
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
