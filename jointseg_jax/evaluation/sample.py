@@ -80,7 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         frame = open_frame(given.product, given.earlier)
         request = page.Request(given.input, given.imagery, page.read_definitions(given.definitions, frame), given.chip)
         names = [DESIGN_FILE, SAMPLE_FILE, *([] if given.no_page else [PAGE_FILE])]
-        with claim(given.output, "accuracy sample", names=names, inputs=inputs, run={"map": frame.digest[:16]}):
+        with claim(
+            given.output,
+            "accuracy sample",
+            names=names,
+            inputs=inputs,
+            run={"map": frame.digest[:16], "draw": _draw_of(given)},
+        ):
             design, table = _drawn(given, frame)
             write_design(given.output, design, table)
             design, rows = read_design(given.output)
@@ -94,6 +100,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"page    {given.output / PAGE_FILE}: label them there, then run jointseg_jax.evaluation.estimate")
 
     return cli.status_of(work)
+
+
+def _draw_of(given: argparse.Namespace) -> str:
+    """The arguments that decide the draw: a folder with answers must not get another sample."""
+    own = ("target_se", "expected", "points", "minimum", "seed", "density", "polygons", "name", "buffer", "block")
+    own += ("block_points", "tolerance")
+    return " ".join(f"{key}={value}" for key in own if (value := getattr(given, key)) not in (None, ""))
 
 
 def _drawn(given: argparse.Namespace, frame: Frame) -> tuple[Design, bytes]:

@@ -1,8 +1,8 @@
 """Reads the answers of interpreters and joins them to the sample that was drawn.
 
-Only answers that match the design are used for estimates: every id is of the sample, and columns `stratum`, `unit` or
-`weight`, if the file has them, are those of the sample. Points without an answer are non-response: they are reported,
-and the answered points of a stratum stand for all of it.
+Only answers that match the design are used for estimates: every id is of the sample, and columns `sample`, `stratum`,
+`unit` or `weight`, if the file has them, are those of the sample (the page writes `sample`). Points without an answer
+are non-response: they are reported, and the answered points of a stratum stand for all of it.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.accuracy.design import Design, Row, Stratum
 from jointseg_jax.evaluation.accuracy.samples import Blocks, Points, Sample, own_rows
 
-_BOUND = ("stratum", "unit", "weight")  # columns that must be those of the sample
+_BOUND = ("sample", "stratum", "unit", "weight")  # columns that must be those of the sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,7 @@ def read_answers(path: pathlib.Path, design: Design, rows: Sequence[Row]) -> dic
                 f"{path} has an answer to id {line['id']!r}, which the sample lacks: give the answers to this design"
             )
         bound = {"stratum": own.stratum, "unit": own.unit, "weight": f"{weights[own.stratum]:.10g}"}
+        bound["sample"] = design.key
         for column in _BOUND:
             if column in line and not _same(line[column], bound[column]):
                 raise InputError(

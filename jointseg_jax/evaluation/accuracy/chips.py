@@ -35,18 +35,19 @@ class Source:
         self._rasters = [(path, bands, lattice_of(path)) for path, bands in rasters]
         self._bounds: dict[tuple[int, int], tuple[float, float, float, float]] = {}
         self._handles = Handles(limit=8)
+        self._seen: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
         self._limits: tuple[np.ndarray, np.ndarray] | None = None
 
     def prepare(self, rows: Sequence[Row]) -> None:
         """Finds one stretch for all pictures."""
-        seen = [found for row in rows[:_FOR_LIMITS] if (found := self._read(row)) is not None]
-        pixels = [values[valid] for values, valid in seen]
+        self._seen = {row.id: self._read(row) for row in rows[:_FOR_LIMITS]}
+        pixels = [found[0][found[1]] for found in self._seen.values() if found is not None]
         if pixels:
             self._limits = stretch_limits(np.concatenate(pixels)[None])
 
     def picture(self, row: Row) -> bytes | None:
         """The picture around a point as JPEG; None where no raster has data."""
-        found = self._read(row)
+        found = self._seen.pop(row.id) if row.id in self._seen else self._read(row)
         if found is None or self._limits is None:
             return None
         return as_jpeg(stretch(found[0], self._limits, found[1]))

@@ -80,6 +80,11 @@ class Design:
     block: tuple[int, int] | None
     sample: str
 
+    @property
+    def key(self) -> str:
+        """Tells this sample from others, in the page and in its answers."""
+        return self.sample[:16]
+
     def __post_init__(self) -> None:
         if self.kind not in ("points", "blocks") or not self.strata or len(self.mapped) != len(self.classes):
             raise ValueError(f"kind {self.kind!r}, {len(self.strata)} strata, {len(self.mapped)} areas")

@@ -60,7 +60,7 @@ def write_page(path: pathlib.Path, frame: Frame, design: Design, rows: Sequence[
             source.prepare(rows)
         points = [_point(row, shown) for row in rows]
     content = {
-        "key": design.sample[:16],
+        "key": design.key,
         "title": design.title,
         "classes": [{"name": n, "definition": request.definitions.get(n, "")} for n in design.classes],
         "tolerance": design.tolerance,

@@ -5,6 +5,7 @@ records where these suffice; otherwise every tile is read once, in rows of block
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ from scipy import ndimage
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.accuracy.frame import ROWS, Frame
 from jointseg_jax.geo.ellipsoid import PixelAreas
+from jointseg_jax.geo.polygons import polygonal
 from jointseg_jax.geo.utm_zones import to_zone, zone_of_epsg
 from jointseg_jax.mapping.product.tile_record import TileRow
 from jointseg_jax.rasters.burn import burn
@@ -103,6 +105,17 @@ class Strata:
         known = kind != IGNORE
         return np.where(known, part * len(self.kinds) + kind, IGNORE).astype(np.uint8)
 
+    @functools.cached_property
+    def _in_zones(self) -> dict[int, list[tuple[int, shapely.Geometry]]]:
+        """Number and shape, in metres, of the polygons near every zone; far outside it a projection is undefined."""
+        found = {}
+        for epsg in sorted({tile.epsg for tile in self.frame.tiles}):
+            zone = zone_of_epsg(epsg)
+            assert zone is not None  # as `parse_row` checked
+            near = [(n, shapely.intersection(s, zone.strip.buffer(1))) for n, s in enumerate(self.polygons.values())]
+            found[epsg] = [(n, to_zone(polygonal(s), zone)) for n, s in near if not s.is_empty]
+        return found
+
     def part_of(self, tile: TileRow) -> int:
         """The part of a whole tile, by its density."""
         return sum((tile.share or 0.0) >= bound for bound in self.density)
@@ -112,10 +125,8 @@ class Strata:
         lattice = crop(tile.lattice("impervious"), window)
         part = np.full((window.height, window.width), len(self.polygons), np.uint8)
         box = shapely.box(*lattice.boundingbox)
-        zone = zone_of_epsg(tile.epsg)
-        assert zone is not None  # as `parse_row` checked
-        shapes = [(number, to_zone(shape, zone)) for number, shape in enumerate(self.polygons.values())]
-        inside = [(shapely.intersection(s, box), number) for number, s in reversed(shapes) if s.intersects(box)]
+        shapes = self._in_zones[tile.epsg]
+        inside = [(shapely.intersection(s, box), n) for n, s in reversed(shapes) if s.intersects(box)]
         parts = [(piece, n) for shape, n in inside for piece in shapely.get_parts(shape) if piece.area > 0]
         return burn(parts, part, lattice.affine).astype(int) if parts else part.astype(int)
 

@@ -85,6 +85,11 @@ def test_the_same_seed_draws_the_same_sample(known_product, tmp_path):
         assert drawn(known_product, tmp_path / name, "--points=40", "--minimum=10", f"--seed={seed}") == 0
     a, b, c = ((tmp_path / name / "sample.csv").read_text() for name in "abc")
     assert a == b != c
+    # A folder that may have answers gets no other sample; the same command writes the same again.
+    again = ("--points=40", "--minimum=10")
+    assert drawn(known_product, tmp_path / "a", *again, "--seed=2") == 2
+    assert drawn(known_product, tmp_path / "a", *again, "--seed=1") == 0
+    assert (tmp_path / "a" / "sample.csv").read_text() == a
 
 
 def test_density_buffer_and_polygons_partition_the_map(known_product):

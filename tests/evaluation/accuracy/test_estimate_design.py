@@ -147,6 +147,7 @@ def test_poststratification_by_the_mapped_area(blocks, tmp_path):
         (lambda t: t.replace(",impervious,1", ",impervious,9", 1), "has the weight '9"),
         (lambda t: t.replace("pervious,pervious", "pervious,impervious", 1), "has the stratum 'impervious' for id"),
         (lambda t: "id,class\n", "has no answer"),
+        (lambda t: "id,class,sample\n" + t.splitlines()[1].split(",")[0] + ",pervious,0123\n", "has the sample '0123'"),
         (lambda t: "\n".join(t.splitlines()[:2]) + "\n", "answered units of"),
         (lambda t: t.replace("id,class", "id,label", 1), "lacks the columns ['class']"),
     ],
