@@ -104,8 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _draw_of(given: argparse.Namespace) -> str:
     """The arguments that decide the draw: a folder with answers must not get another sample."""
-    own = ("target_se", "expected", "points", "minimum", "seed", "density", "polygons", "name", "buffer", "block")
-    own += ("block_points", "tolerance")
+    own = (
+        "target_se", "expected", "points", "minimum", "seed", "density", "polygons", "name", "buffer", "block",
+        "block_points", "tolerance",
+    )  # fmt: skip
     return " ".join(f"{key}={value}" for key in own if (value := getattr(given, key)) not in (None, ""))
 
 
