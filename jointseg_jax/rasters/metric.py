@@ -20,6 +20,7 @@ _UTM = {"Latitude of natural origin": 0.0, "Scale factor at natural origin": 0.9
 # Datums on these ellipsoids (WGS 84, ETRS89, NAD83, GDA94, SIRGAS 2000, JGD2011, ...) are realisations of one frame and
 # agree within some metres. Older datums (NAD27, ED50, Tokyo) lie up to hundreds of metres off.
 _SEMI_MAJOR, _FLATTENINGS = 6_378_137.0, (298.257222101, 298.257223563)  # GRS 1980, WGS 84
+_FINER = 0.95  # of the spacing: smaller pixels are averaged
 _HIGHEST = 84.0  # degrees, where UTM ends
 _DEGREE = 111_320.0  # metres of latitude
 _GEOD = pyproj.Geod(ellps="WGS84")
@@ -152,7 +153,9 @@ def is_utm(crs: str) -> bool:
     )
 
 
-def warp_command(lon: float, lat: float, spacing: float, where: str, *, options: str = "") -> str:
+def warp_command(
+    lon: float, lat: float, spacing: float, where: str, *, options: str = "", method: str = "cubic"
+) -> str:
     """The gdalwarp command that warps a raster to the UTM zone of a place; empty outside UTM.
 
     Args:
@@ -160,12 +163,13 @@ def warp_command(lon: float, lat: float, spacing: float, where: str, *, options:
         spacing: of pixels, metres.
         where: path of the raster.
         options: further options.
+        method: of resampling.
     """
     zone = utm_zone(lon, lat)
     if zone is None:
         return ""
     size = f"{spacing:g} {spacing:g}"
-    return f"gdalwarp {options}-t_srs {zone} -tr {size} -tap -r cubic {shlex.quote(where)} warped.tif"
+    return f"gdalwarp {options}-t_srs {zone} -tr {size} -tap -r {method} {shlex.quote(where)} warped.tif"
 
 
 def utm_crs(lattice: GeoBox, where: str) -> str:
@@ -231,8 +235,16 @@ def warp_advice(lattice: GeoBox, where: str, spacing: float) -> str:
         return f"make it north-up (gdalwarp -tr {spacing:g} {spacing:g} -r near {shlex.quote(where)} turned.tif)"
     command = ""
     if is_placed(lattice):
-        command = warp_command(*_centre(lattice), spacing, where)
+        method = "average" if _pixel_side(lattice) < _FINER * spacing else "cubic"
+        command = warp_command(*_centre(lattice), spacing, where, method=method)
     return f"warp it ({command})" if command else "warp it to a north-up lattice in metres (gdalwarp)"
+
+
+def _pixel_side(lattice: GeoBox) -> float:
+    """Metres on the ground along a row of the middle pixel."""
+    row, col = (side // 2 for side in lattice.shape)
+    lon, lat = _to_degrees(lattice, *_at(lattice, np.array([col, col + 1]), np.array([row, row])))
+    return float(_GEOD.inv(lon[0], lat[0], lon[1], lat[1])[2])
 
 
 def _at(lattice: GeoBox, cols: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

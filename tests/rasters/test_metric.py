@@ -15,7 +15,7 @@ from rasterio.enums import Resampling
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.tally import Tally
 from jointseg_jax.rasters.lattice import Window, is_placed, make_lattice
-from jointseg_jax.rasters.metric import check_grid, check_metric, is_utm, scales_of
+from jointseg_jax.rasters.metric import check_grid, check_metric, is_utm, scales_of, warp_advice
 from jointseg_jax.rasters.opening import open_raster
 from jointseg_jax.rasters.raster_files import dataset_lattice
 
@@ -182,3 +182,19 @@ def test_a_local_grid_may_be_kept():
     tally.add(Window(0, 0, 3, 3), 9, 9, 4)
     owned, _, impervious = tally.figures()
     assert (owned.square_metres, impervious.pixels) == (None, 4)
+
+
+@pytest.mark.parametrize(
+    ("crs", "left", "top", "side", "method"),
+    [
+        ("EPSG:32650", 500_000, 3_400_000, 0.5, "average"),
+        ("EPSG:32650", 500_000, 3_400_000, 2.0, "cubic"),
+        ("EPSG:3857", 13_000_000, 3_600_000, 1.165, "cubic"),  # 1 m on the ground
+        ("EPSG:3857", 13_000_000, 3_600_000, 0.8, "average"),
+        ("EPSG:2263", 980_000, 200_000, 1.0, "average"),  # feet
+        ("EPSG:4326", 117.0, 30.7, 1e-5, "cubic"),  # 0.96 m along a row
+    ],
+)
+def test_the_command_averages_what_is_finer(crs, left, top, side, method):
+    lattice = GeoBox((20, 30), Affine(side, 0, left, 0, -side, top), crs)
+    assert f"-tr 1 1 -tap -r {method} image.tif" in warp_advice(lattice, "image.tif", 1.0)
