@@ -86,24 +86,23 @@ def _central(
     ratios: Ratios,
     mapped: np.ndarray | None,
 ) -> Limits:
-    strata, cells = counts.shape
     known = possible | (counts > 0)
-    shape = np.where(known, counts + known / known.sum(1, keepdims=True), 0)
-    stratum, cell = np.nonzero(known)
+    shape = (counts + known / known.sum(1, keepdims=True))[known]
+    stratum, cell = np.nonzero(known)  # sorted by stratum
+    first = np.searchsorted(stratum, np.arange(len(counts)))
     values = np.empty((DRAWS, len(ratios.over)))
     step = max(1, _AT_ONCE // len(cell))
     for start in range(0, DRAWS, step):
-        many = min(step, DRAWS - start)
-        shares = np.zeros((many, strata, cells))
-        shares[:, stratum, cell] = rng.standard_gamma(shape[stratum, cell], (many, len(cell)))
-        shares = np.einsum("h,dhc->dc", weights, shares / shares.sum(-1, keepdims=True))
+        drawn = rng.standard_gamma(shape, (min(step, DRAWS - start), len(cell)))
+        shares = drawn * (weights / np.add.reduceat(drawn, first, axis=1))[:, stratum]
         if mapped is not None:
-            rows = shares.reshape(many, len(mapped), -1)
+            own = cell // len(mapped)
+            rows = shares @ (own[:, None] == np.arange(len(mapped)))
             with np.errstate(invalid="ignore", divide="ignore"):
-                rows = np.nan_to_num(rows * (mapped[:, None] / rows.sum(-1, keepdims=True)))
-            shares = rows.reshape(many, cells)
+                shares = np.nan_to_num(shares * (mapped / rows)[:, own])
         with np.errstate(invalid="ignore", divide="ignore"):
-            values[start : start + many] = (shares @ ratios.over.T) / (shares @ ratios.under.T)
+            found = (shares @ ratios.over[:, cell].T) / (shares @ ratios.under[:, cell].T)
+        values[start : start + len(found)] = found
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(values, (tail, 1 - tail), axis=0)
     return low, high
