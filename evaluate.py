@@ -28,6 +28,15 @@ _AUGMENT = flags.DEFINE_boolean(
     False,
     "Average the map over eight flips and quarter turns, and measure how well their agreement predicts errors.",
 )
+_UNCERTAINTY = flags.DEFINE_boolean(
+    "uncertainty",
+    False,
+    "With --split=validation, calibrate sets of classes and intervals of fractions; then, with --split=test, measure "
+    "them and the area of applicability.",
+)
+_ALPHA = cli.define_number(
+    "alpha", 0.1, "Of --uncertainty --split=validation: the share that sets and intervals may miss.", bounds.ALPHA
+)
 _DTYPE = flags.DEFINE_enum(
     "dtype", None, ["float32", "bfloat16"], "Precision of the computation; by default that of the training."
 )
@@ -60,6 +69,8 @@ def main() -> None:
         augment=_AUGMENT.value,
         dtype=_DTYPE.value,
         dates=_DATES.value,
+        uncertainty=_UNCERTAINTY.value,
+        alpha=_ALPHA.value,
     )
 
 

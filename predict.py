@@ -71,6 +71,12 @@ _CONFIDENCE = flags.DEFINE_boolean(
     False,
     "Write the agreement of the eight maps of --augment; run `evaluate.py --augment` first, to measure its value.",
 )
+_UNCERTAINTY = flags.DEFINE_boolean(
+    "uncertainty",
+    False,
+    "Write sets of classes, fractions with intervals, and the dissimilarity from the training ground; run "
+    "`evaluate.py --uncertainty` first, to calibrate and measure them.",
+)
 _DTYPE = flags.DEFINE_enum(
     "dtype", None, ["float32", "bfloat16"], "Precision of the computation; by default that of the training."
 )
@@ -186,6 +192,7 @@ def _map_scene(trained: Any) -> None:
             augment=_AUGMENT.value,
             confidence=_CONFIDENCE.value,
             support=_SUPPORT.value,
+            uncertainty=_UNCERTAINTY.value,
             dtype=_DTYPE.value,
             image=_IMAGE.value is not False,
         )
@@ -200,6 +207,7 @@ def _map_area(trained: Any, executor: "Executor") -> None:
     from jointseg_jax.mapping.area.map_area import map_area, say_memory
     from jointseg_jax.mapping.area.plan_area import plan_area
     from jointseg_jax.mapping.area.product_plan import Settings
+    from jointseg_jax.mapping.predictor.uncertainty import stored_digest
 
     product = pathlib.Path(str(_OUTPUT.value))
     settings = Settings(
@@ -211,6 +219,7 @@ def _map_area(trained: Any, executor: "Executor") -> None:
         image=bool(_IMAGE.value),
         confidence=_CONFIDENCE.value,
         support=_SUPPORT.value,
+        uncertainty=stored_digest(trained) if _UNCERTAINTY.value else "",
         radiometry=_RADIOMETRY.value,
         bands=tuple(int(b) for b in _BANDS.value),
         dates=_DATES.value,

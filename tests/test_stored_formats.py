@@ -12,7 +12,8 @@ from jointseg_jax.data.dataset import load
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan, rates
-from jointseg_jax.mapping.predictor import confidence, halo
+from jointseg_jax.mapping.predictor import confidence, halo, uncertainty
+from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.weights import weights_digest
 from jointseg_jax.mapping.scenes.catalogue import to_json
 from jointseg_jax.rasters.contract import Contract
@@ -62,6 +63,10 @@ def test_the_checkpoint(folder, trained):
     assert Stored(folder / "run").best() == 0
     assert halo.kept(trained).halo == 4
     assert confidence.measured(trained, "float32").auroc == 0.8
+    if int(folder.name) >= 3:  # the first with such a record
+        record = uncertainty.measured_for(Predictor(trained, 4), "be4b0a4cda0c6386")
+        assert record.intervals["30m"][1] == uncertainty.Interval(60, -40, 50)
+        assert record.measured.regions["south"].coverage == (0.9, None)
 
 
 def test_training_goes_on_from_it(folder, trained):

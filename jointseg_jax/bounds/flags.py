@@ -8,6 +8,7 @@ HALO = whole(0, unit="input pixels")
 GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: pixel of the coarser bands
 WORKERS = whole(0, 10_000, unit="processes")
 DATES = whole(1, 10_000, optional=True)
+ALPHA = real(0.01, 0.5)
 CLOUD_BUFFER = whole(0, 10_000, unit="metres")
 BAND = whole(1, 65_535)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.data.prepare.splits import CODES
+from jointseg_jax.mapping.predictor.applicability import standardised
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_window
@@ -76,10 +77,7 @@ def _features(scene: Scene, window: Window, handles: Handles) -> np.ndarray:
     parts = [np.ones((window.height, window.width, 1))]
     reads = scene.read(window.pad(1), handles)
     for modality in scene.contract.modalities:
-        read = reads[modality.name]
-        mean, deviation = modality.normalisation()
-        valid = read["valid"][..., None]
-        values = np.where(valid, (read["values"] - mean) / deviation, 0.0).sum(0) / np.maximum(valid.sum(0), 1)
+        values, _ = standardised(modality, reads[modality.name])
         for row in range(3):
             for col in range(3):
                 parts.append(values[row : row + window.height, col : col + window.width])

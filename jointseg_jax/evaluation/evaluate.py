@@ -8,7 +8,7 @@ from typing import Any
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
-from jointseg_jax.evaluation import baseline
+from jointseg_jax.evaluation import baseline, uncertainty_record
 from jointseg_jax.evaluation.confidence_quality import Ranking
 from jointseg_jax.evaluation.panels import Panels
 from jointseg_jax.evaluation.site_scores import ScoreCounts, check_contract, data_range, evaluate_site, sites_by_region
@@ -37,6 +37,8 @@ def evaluate(
     augment: bool = False,
     dtype: str | None = None,
     dates: int | None = None,
+    uncertainty: bool = False,
+    alpha: float = uncertainty_record.ALPHA,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Evaluates a network on a split and writes the results.
@@ -51,6 +53,9 @@ def evaluate(
             Nothing is stored for the training split, because a network is more certain there than elsewhere.
         dtype: of the computation, see `Predictor`.
         dates: use only so many dates of each site, the first ones; None for all.
+        uncertainty: on the validation split, calibrate sets and intervals and draw the area of applicability; on the
+            test split, measure what they are worth. Both are stored beside the checkpoint.
+        alpha: of the calibration: the share of the truth that sets and intervals may miss.
         say: receives the lines of the report.
 
     Returns:
@@ -65,6 +70,8 @@ def evaluate(
     sites = data.sites_of(split)
     site_record.check_rasters(data, sites, deep=True)
     signal = data_range(contract)
+    if uncertainty:
+        uncertainty_record.check(trained, data, split, alpha)
     bounds.TILE.check("--tile", tile)
     tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
     names = [_METRICS, *(f"{site.name}.png" for site in sites)]
@@ -73,20 +80,32 @@ def evaluate(
         halo = halo_for(trained, scenes[0], say=say)
         predictor = Predictor(trained, halo, tile=tile, support=trained.model.has_sr, augment=augment, dtype=dtype)
         check_room(predictor, dates=max(scene.dates for scene in scenes))
+        record = uncertainty_record.to_measure(predictor, split) if uncertainty else None
+        area = None if record is None else record.applicability
         regression = baseline.fit(data, contract, dates)
         by_site: dict[str, ScoreCounts] = {}
         for number, site in enumerate(sites, start=1):
             drawer = Panels(data, site, trained)
-            by_site[site.name] = evaluate_site(predictor, data, site, split, drawer.offer, dates, regression)
+            by_site[site.name] = evaluate_site(
+                predictor, data, site, split, drawer.offer, dates, regression, uncertainty, area
+            )
             drawer.save(folder / f"{site.name}.png")
             say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 evaluated")
         metrics = _assemble(predictor, data, split, sites, by_site, signal)
+        if record is not None:
+            record = uncertainty_record.measure(record, metrics, sites, by_site)
         metrics["dates"] = max(len(layers) for scene in scenes for layers in scene.layers.values())
         write_json(folder / _METRICS, metrics)
         taken.sweep(names)  # removes panels of sites that only an earlier evaluation covered
     say(table(metrics))
     if augment:
         _keep_confidence(predictor, metrics, sum(by_site.values(), ScoreCounts()).confidence, say)
+    if record is not None:
+        uncertainty_record.keep_measured(record, predictor, say)
+    elif uncertainty:
+        uncertainty_record.calibrate(
+            predictor, data, sum(by_site.values(), ScoreCounts()).uncertainty, dates, alpha, say
+        )
     say(f"written to {folder}")
     return metrics
 

@@ -18,6 +18,8 @@ from jointseg_jax.evaluation.consistency import Consistency, MeanSupport
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 from jointseg_jax.evaluation.spatial.fraction import Fractions
 from jointseg_jax.evaluation.spatial.scores import SpatialScores
+from jointseg_jax.evaluation.uncertainty import UncertaintyCounts, similarity
+from jointseg_jax.mapping.predictor.applicability import Applicability
 from jointseg_jax.mapping.predictor.confidence import levels
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Tile
@@ -49,6 +51,8 @@ class ScoreCounts:
         support: of the 1 m image; empty without an SR branch.
         confidence: its ranking of right and wrong pixels; empty without augmentation.
         margin: the same for the distance of the probability from the threshold.
+        uncertainty: what sets and intervals follow from.
+        similarity: to the training ground, its ranking of right and wrong pixels; empty if it was not asked for.
     """
 
     confusion: Confusion = dataclasses.field(default_factory=Confusion)
@@ -62,6 +66,8 @@ class ScoreCounts:
     support: MeanSupport = dataclasses.field(default_factory=MeanSupport)
     confidence: Ranking = dataclasses.field(default_factory=Ranking)
     margin: Ranking = dataclasses.field(default_factory=Ranking)
+    uncertainty: UncertaintyCounts = dataclasses.field(default_factory=UncertaintyCounts)
+    similarity: Ranking = dataclasses.field(default_factory=Ranking)
 
     def __add__(self, other: "ScoreCounts") -> "ScoreCounts":
         def merge(a: dict[Fraction, ImageScore], b: dict[Fraction, ImageScore]) -> dict[Fraction, ImageScore]:
@@ -79,6 +85,8 @@ class ScoreCounts:
             self.support + other.support,
             self.confidence + other.confidence,
             self.margin + other.margin,
+            self.uncertainty + other.uncertainty,
+            self.similarity + other.similarity,
         )
 
     def figures(self, data_range: float) -> dict[str, Any]:
@@ -146,6 +154,8 @@ def evaluate_site(
     on_tile: Callable[[Tile], None] | None = None,
     dates: int | None = None,
     regression: Regression | None = None,
+    uncertainty: bool = False,
+    applicability: Applicability | None = None,
 ) -> ScoreCounts:
     """Maps a site and counts its pixels on the ground of `split`.
 
@@ -157,6 +167,8 @@ def evaluate_site(
         on_tile: called for every tile.
         dates: use only so many, the first ones; None for all.
         regression: the baseline of fractions; None to leave it out.
+        uncertainty: count what sets and intervals follow from.
+        applicability: the area of applicability; None to leave it out.
     """
     contract = predictor.trained.meta.contract
     scene = data.scene(site.name, contract).first_dates(dates)
@@ -182,6 +194,11 @@ def evaluate_site(
             if tile.spread is not None:
                 margin = Ranking.of(margin_levels(tile.probability, threshold), mapped, label)
                 total += ScoreCounts(confidence=Ranking.of(levels(tile.spread), mapped, label), margin=margin)
+            if uncertainty:
+                total += ScoreCounts(uncertainty=UncertaintyCounts.of_pixels(tile.probability, label))
+            if applicability is not None:
+                score = repeat_pixels(similarity(applicability.levels(scene, tile.window)), FINE_FACTOR)
+                total += ScoreCounts(similarity=Ranking.of(score, mapped, label))
             if tile.support is not None:
                 total += ScoreCounts(support=MeanSupport.of(tile.support, label))
             if tile.images:
@@ -189,6 +206,8 @@ def evaluate_site(
             if on_tile is not None:
                 on_tile(tile)
         total += strips.flush() + ScoreCounts(spatial=SpatialScores.of(whole.mapped, whole.probability, whole.label))
+        if uncertainty:
+            total += ScoreCounts(uncertainty=UncertaintyCounts.of_cells(whole.probability, whole.label))
         if regression is not None:
             estimate = repeat_pixels(regression.fraction(scene, handles), FINE_FACTOR)
             total += ScoreCounts(regression=Fractions.of(estimate, whole.label == 1, whole.known))

@@ -13,6 +13,7 @@ from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import fitted
+from jointseg_jax.mapping.predictor.uncertainty import measured_for, stored_digest
 from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
 from jointseg_jax.rasters import remote
@@ -33,6 +34,7 @@ def map_scene(
     augment: bool = False,
     confidence: bool = False,
     support: bool = False,
+    uncertainty: bool = False,
     dtype: str | None = None,
     image: bool = True,
     say: Callable[[str], None] = print,
@@ -48,6 +50,7 @@ def map_scene(
         augment: see `Predictor`.
         confidence: whether to write the confidence, see `write_product`.
         support: whether to write the support of the super-resolved image, see `write_product`.
+        uncertainty: whether to write sets, intervals and dissimilarity, see `write_product`.
         dtype: see `Predictor`.
         image: whether to write the super-resolved image.
         say: receives the lines of the report.
@@ -67,6 +70,7 @@ def map_scene(
         "scene": f"{remote.bare(path).name}, contents {contents_of(opened.stamps)[:12]}",
         **{name: str(value) for name, value in settings.items()},
         **({"support": "True"} if support else {}),  # maps without it are those of earlier versions
+        **({"uncertainty": stored_digest(trained)} if uncertainty else {}),
     }
     read = [path, *(pathlib.Path(file) for file, *_ in opened.stamps)]
     with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:
@@ -75,9 +79,12 @@ def map_scene(
         predictor = Predictor(
             trained, halo, tile=tile, batch=batch, images=image, support=support, augment=augment, dtype=dtype
         )
+        record = measured_for(predictor) if uncertainty else None
         check_room(predictor, dates=scene.dates)
         _report_network(predictor, say)
-        product = write_product(predictor, scene, folder, opened.decisions, advance, confidence=confidence)
+        product = write_product(
+            predictor, scene, folder, opened.decisions, advance, confidence=confidence, uncertainty=record
+        )
     _report_map(product, scene, trained.meta.contract.label, say)
     return product
 

@@ -49,6 +49,9 @@ LEDGER = Format("ledger row", 2, "run the same command again, which repeats that
 HALO = Format("halo", 2, "remove it; the next run measures it again")
 RATES = Format("mapping rates", 2, "remove it; the next run measures it again")
 CONFIDENCE = Format("confidence", 2, "run `python evaluate.py --augment` again")
+UNCERTAINTY = Format(
+    "uncertainty", 1, "run `python evaluate.py --uncertainty --split=validation` again, then on the test split"
+)
 FOLDER = Format("folder", 1, "choose another folder for the output")
 EXPORT = Format("export", 1, "export the network again with `python -m jointseg_jax.mapping.tools.export`")
 

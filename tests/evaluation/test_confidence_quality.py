@@ -92,23 +92,6 @@ def test_levels():
     assert margin_levels(np.array([0.0, 0.3, 0.65, 1.0]), 0.3).tolist() == [200, 0, 100, 200]
 
 
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory, toy_config, data):
-    """A small trained network without a record, and what it maps."""
-    import harness
-
-    from jointseg_jax.training.train import train
-    from jointseg_jax.training.trained import load_trained
-
-    workdir = tmp_path_factory.mktemp("run")
-    config = toy_config.copy_and_resolve_references()
-    config.unlock()
-    harness.speck(config)
-    config.steps = config.validate_every = config.checkpoint_every = 30
-    train(config, workdir)
-    return load_trained(workdir)
-
-
 def product(trained, data, folder, **changes):
     halo = halo_for(trained, data.scene("d", trained.meta.contract), say=lambda _: None)
     predictor = Predictor(trained, halo, tile=20, **changes)

@@ -44,9 +44,10 @@ BAD: dict[str, dict[str, tuple[str, ...]]] = {
         "input": ("/nowhere/x.tif", "", "é" * 3000, "/dev/zero", "http://127.0.0.1:9/x.tif", "a\nb"),
         "workdir": ("/nowhere", "", "/dev/null", "é" * 3000, "http://127.0.0.1:9", "a\nb"),
         "aoi": ("/nowhere.geojson", "/dev/null"),
-        "nosuch": ("1",), "confidence": ("true",), "support": ("maybe",),
+        "nosuch": ("1",), "confidence": ("true",), "support": ("maybe",), "uncertainty": ("maybe",),
     },
     "evaluate": {
+        "alpha": ("nan", "abc", "", "0", "1", "-1"),
         "tile": (*_NO_NUMBER, *_BELOW), "split": _NO_CHOICE, "dtype": _NO_CHOICE, "weights": _NO_CHOICE,
         "checkpoint": (*_NO_CHOICE, "7"), "dataset": ("/nowhere", "/dev/null", "a" * 5000),
         "workdir": ("/nowhere",), "nosuch": ("1",),

@@ -33,7 +33,14 @@ _PARTS = {
 
 
 # Settings that earlier versions lack: left out at their default, so that the identity of a product stays the same.
-_LATER = {"dates": None, "support": False, "cloud": NONE, "clear": ClearRule().codes, "cloud_buffer": 0.0}
+_LATER = {
+    "dates": None,
+    "support": False,
+    "uncertainty": "",
+    "cloud": NONE,
+    "clear": ClearRule().codes,
+    "cloud_buffer": 0.0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Settings:
         halo: see `Predictor`; 0 before it is measured.
         tile, batch, augment, dtype: see `Predictor`.
         image, confidence, support: whether these rasters are written.
+        uncertainty: digest of the record that sets, intervals and dissimilarity are written with; empty for none.
         radiometry, bands, dates: see `rasters.open_scene`.
         cloud, clear, cloud_buffer: see `CloudChoice`; products from before masks of cloud have none.
     """
@@ -58,6 +66,7 @@ class Settings:
     image: bool = False
     confidence: bool = False
     support: bool = False
+    uncertainty: str = ""
     radiometry: str = "contract"
     bands: tuple[int, ...] = ()
     dates: int | None = None

@@ -85,6 +85,7 @@ def _key(settings: Settings) -> str:
         *(["support"] if settings.support else []),
     )
     decisive = {name: getattr(settings, name) for name in names}
+    decisive |= {"uncertainty": True} if settings.uncertainty else {}
     return json.dumps({"device": jax.devices()[0].device_kind, **decisive})
 
 

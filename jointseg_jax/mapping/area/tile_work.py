@@ -17,12 +17,12 @@ from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan
 from jointseg_jax.mapping.area.overlap import compare_overlaps
 from jointseg_jax.mapping.area.partition import PlannedTile
-from jointseg_jax.mapping.predictor import confidence
+from jointseg_jax.mapping.predictor import confidence, uncertainty
 from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import fitted
 from jointseg_jax.mapping.predictor.weights import weights_digest
-from jointseg_jax.mapping.product.write import write_product
+from jointseg_jax.mapping.product.write import touched, write_product
 from jointseg_jax.mapping.scenes.catalogue import CatalogueScene
 from jointseg_jax.mapping.scenes.merged_scene import MOST, MergedScene, merge_scenes
 from jointseg_jax.rasters.burn import burn
@@ -97,6 +97,8 @@ def check_settings(trained: Trained, settings: product_plan.Settings) -> None:
     predictor = make_predictor(trained, settings)
     if settings.confidence:
         confidence.measured_for(predictor)
+    if settings.uncertainty:
+        uncertainty.measured_for(predictor, settings.uncertainty)
 
 
 def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predictor:
@@ -144,13 +146,21 @@ def map_tile(
     scenes = scenes[:MOST]
     ground = merge_scenes(tile.name, tile.lattice, [s.scene for s in scenes], predictor.trained.meta.contract)
     owned = None if tile.whole else _owned(tile)
-    mine = np.ones(ground.shape, bool) if owned is None else _touched(owned)
+    mine = np.ones(ground.shape, bool) if owned is None else touched(owned)
     valid = _valid(ground, mine)
     order, numbers = _chosen(valid)
     used = [scenes[k] for k in order]
     decisions = _decisions(used)
+    settings = plan.settings
     made = write_product(
-        predictor, ground, folder, decisions, owned=owned, quick=False, confidence=plan.settings.confidence
+        predictor,
+        ground,
+        folder,
+        decisions,
+        owned=owned,
+        quick=False,
+        confidence=settings.confidence,
+        uncertainty=uncertainty.measured_for(predictor, settings.uncertainty) if settings.uncertainty else None,
     )
     agreement = compare_overlaps(predictor, ground, valid, [s.id for s in scenes])
     files = {**made.files, "scene": folder / "scene.tif"}
@@ -195,12 +205,6 @@ def _owned(tile: PlannedTile) -> np.ndarray:
     mask = np.zeros((int(fine.shape[0]), int(fine.shape[1])), np.uint8)
     burn([(part, 1) for part in shapely.get_parts(tile.owned)], mask, fine.affine)
     return mask.view(bool)
-
-
-def _touched(fine: np.ndarray) -> np.ndarray:
-    """A mask of the 10 m pixels that hold a set 1 m pixel: `[10h, 10w]` to bool `[h, w]`."""
-    height, width = (s // FINE_FACTOR for s in fine.shape)
-    return np.asarray(fine.reshape(height, FINE_FACTOR, width, FINE_FACTOR).any((1, 3)))
 
 
 def _valid(ground: MergedScene, mine: np.ndarray) -> list[np.ndarray]:

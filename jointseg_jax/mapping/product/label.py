@@ -57,6 +57,9 @@ class Label:
             "image": "super-resolved image, 1 m",
             "confidence": "confidence of the class, 1 m",
             "support": "measured share of the image's detail, 1 m",
+            "set": "set of classes that may be true, 1 m",
+            "fraction": f"fraction of {self.words} and its interval, 10 m",
+            "dissimilarity": "dissimilarity from the training ground, 10 m",
             "scene": "scene that each 10 m pixel was mapped from",
         }
         return titles.get(layer, layer)

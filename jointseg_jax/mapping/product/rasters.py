@@ -9,6 +9,8 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax import __version__
 from jointseg_jax.mapping.predictor import confidence as confidences
+from jointseg_jax.mapping.predictor import uncertainty as uncertainties
+from jointseg_jax.mapping.predictor.applicability import AT_THRESHOLD
 from jointseg_jax.mapping.predictor.flips import MEMBERS
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Readable, Tile
@@ -31,12 +33,14 @@ class Raster:
         overviews: their resampling.
         stored: the values of a tile [h, w] or [h, w, bands], before nodata.
         differencing: whether neighbouring values are differenced before compression.
+        factor: pixels of the raster on the side of a 10 m pixel.
     """
 
     layout: Layout
     overviews: str
     stored: Callable[[Tile], np.ndarray]
     differencing: bool = False
+    factor: int = FINE_FACTOR
 
     @property
     def nodata(self) -> float:
@@ -56,7 +60,12 @@ def classes_of(tile: Tile, threshold: float) -> np.ndarray:
 
 
 def product_rasters(
-    predictor: Predictor, scene: Readable, decisions: Mapping[str, str], *, confidence: bool
+    predictor: Predictor,
+    scene: Readable,
+    decisions: Mapping[str, str],
+    *,
+    confidence: bool,
+    uncertainty: uncertainties.Uncertainty | None = None,
 ) -> dict[str, Raster]:
     """Describes the rasters of a product, by name; see `write_product`.
 
@@ -65,6 +74,7 @@ def product_rasters(
         scene: to map.
         decisions: how the scene was interpreted; written into the tags.
         confidence: whether to include the confidence.
+        uncertainty: the measured record of the sets, intervals and dissimilarity to include; None for none.
 
     Raises:
         InputError: the quality of the confidence was never measured, or the predictor does not augment.
@@ -84,7 +94,25 @@ def product_rasters(
     if confidence:
         measured = confidences.tags(confidences.measured_for(predictor))
         rasters["confidence"] = _score("confidence", lattice, confidences.LEVELS, {**tags, **measured}, _confidence)
+    if uncertainty is not None:
+        rasters |= _uncertain(uncertainty, scene, tags)
     return rasters
+
+
+def _uncertain(record: uncertainties.Uncertainty, scene: Readable, tags: Mapping[str, Any]) -> dict[str, Raster]:
+    """Sets at 1 m, fractions with their intervals and dissimilarity at 10 m."""
+    fine, coarse, tags = refine(scene.lattice, FINE_FACTOR), scene.lattice, {**tags, **uncertainties.tags(record)}
+    sets = Layout(fine, "uint8", ("set",), IGNORE, {**tags, **uncertainties.set_tags(record)})
+    bands, own = ("fraction", "low", "high"), {**tags, **uncertainties.fraction_tags(record)}
+    fraction = Layout(coarse, "uint8", bands, IGNORE, own, scale=1 / uncertainties.LEVELS)
+    own = {**tags, **uncertainties.dissimilarity_tags(record)}
+    dissimilarity = Layout(coarse, "uint8", ("dissimilarity",), IGNORE, own, scale=1 / AT_THRESHOLD)
+    area = record.applicability
+    return {
+        "set": Raster(sets, "mode", lambda tile: record.sets(tile.probability)),
+        "fraction": Raster(fraction, "average", lambda tile: record.fractions(tile.probability), factor=1),
+        "dissimilarity": Raster(dissimilarity, "average", lambda tile: area.levels(scene, tile.window), factor=1),
+    }
 
 
 def _tags(predictor: Predictor, decisions: Mapping[str, str]) -> dict[str, Any]:

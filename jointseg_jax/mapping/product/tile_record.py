@@ -15,8 +15,10 @@ from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.storage import formats, typed
 
-SPACING = {"scene": COARSE_SPACING}  # metres; layers not named here lie at 1 m
-LAYERS = ("impervious", "probability", "image", "confidence", "support", "scene")
+SPACING = dict.fromkeys(
+    ("scene", "fraction", "dissimilarity"), COARSE_SPACING
+)  # metres; layers not named here lie at 1 m
+LAYERS = ("impervious", "probability", "image", "confidence", "support", "set", "fraction", "dissimilarity", "scene")
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _AREA_SLACK = 1e-6  # relative; areas are sums of many floats

@@ -1,6 +1,7 @@
-"""Writes the map of a scene: classes, probability, super-resolved image, confidence, support and quick-look."""
+"""Writes the map of a scene: classes, probability, super-resolved image, measures of its quality, quick-look."""
 
 import dataclasses
+import math
 import os
 import pathlib
 import time
@@ -12,6 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Clock, Readable, Tile, cores
+from jointseg_jax.mapping.predictor.uncertainty import Uncertainty
 from jointseg_jax.mapping.product.quicklook import quicklook
 from jointseg_jax.mapping.product.rasters import Raster, product_rasters
 from jointseg_jax.mapping.product.tally import BandStatistics, Sums, Tally
@@ -22,7 +24,10 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.rasters.writer import cog_writer
 from jointseg_jax.storage import typed
 
-FILES = ("impervious.tif", "probability.tif", "image.tif", "confidence.tif", "support.tif", "quicklook.png")
+FILES = (
+    "impervious.tif", "probability.tif", "image.tif", "confidence.tif", "support.tif", "set.tif", "fraction.tif",
+    "dissimilarity.tif", "quicklook.png",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +64,7 @@ def write_product(
     owned: np.ndarray | None = None,
     quick: bool = True,
     confidence: bool = False,
+    uncertainty: Uncertainty | None = None,
 ) -> Product:
     """Maps a scene and writes its files.
 
@@ -76,6 +82,9 @@ def write_product(
             any are not computed. None for all.
         quick: whether to draw the quick-look, of a `Scene` only: it shows the files of the layers.
         confidence: whether to write `confidence.tif` (uint8: round(200 c), 255 nodata), see `predictor.confidence`.
+        uncertainty: the measured record with which to write `set.tif` (uint8: 1 for class 0 + 2 for class 1),
+            `fraction.tif` (10 m; uint8: round(200 f), its lowest and highest true value) and `dissimilarity.tif`
+            (10 m; uint8: round(100 d), above 100 outside the area of applicability); 255 nodata. None for none.
 
     Raises:
         InputError: the scene is unreadable, the product cannot be written, or the quality of the confidence was never
@@ -85,7 +94,7 @@ def write_product(
     folder = pathlib.Path(folder)
     fine = refine(scene.lattice, FINE_FACTOR)
     _check_mask(owned, (int(fine.shape[0]), int(fine.shape[1])))
-    rasters = product_rasters(predictor, scene, decisions, confidence=confidence)
+    rasters = product_rasters(predictor, scene, decisions, confidence=confidence, uncertainty=uncertainty)
     files = {name: folder / f"{name}.tif" for name in rasters}
     windows = [
         window
@@ -114,6 +123,12 @@ def _check_mask(owned: np.ndarray | None, shape: tuple[int, int]) -> None:
         raise ValueError(f"owned must be bool {shape}, not {owned.dtype} {owned.shape}")
 
 
+def touched(fine: np.ndarray) -> np.ndarray:
+    """A mask of the 10 m pixels that hold a set 1 m pixel: `[10h, 10w]` to bool `[h, w]`."""
+    height, width = (s // FINE_FACTOR for s in fine.shape)
+    return np.asarray(fine.reshape(height, FINE_FACTOR, width, FINE_FACTOR).any((1, 3)))
+
+
 class _OpenRasters:
     """The files that a map is written to, and the figures of what was written."""
 
@@ -135,7 +150,6 @@ class _OpenRasters:
             stack: closes the files.
         """
         self._rasters, self._threshold = rasters, threshold
-        self._pixels = int(lattice.shape[0]) * int(lattice.shape[1])
         self._writers = {
             name: stack.enter_context(
                 cog_writer(files[name], raster.layout, overviews=raster.overviews, predictor=raster.differencing)
@@ -151,9 +165,10 @@ class _OpenRasters:
         mine = np.ones((window.height, window.width), bool) if owned is None else owned[window.slices()]
         known = mine & tile.fine_valid
         for name, raster in self._rasters.items():
-            values = raster.values_of(tile, known)
-            self._writers[name].write(values, window)
-            self._sums[name].add(values, known)
+            shown = known if raster.factor == FINE_FACTOR else tile.valid & touched(mine)
+            values = raster.values_of(tile, shown)
+            self._writers[name].write(values, tile.window.scale(raster.factor))
+            self._sums[name].add(values, shown)
         positive = int((known & (tile.probability >= self._threshold)).sum())
         self._tally.add(window, int(mine.sum()), int(known.sum()), positive)
 
@@ -162,7 +177,10 @@ class _OpenRasters:
         owned, valid, impervious = self._tally.figures()
         return Product(
             files,
-            {name: sums.figures(self._pixels) for name, sums in self._sums.items()},
+            {
+                name: sums.figures(math.prod(self._rasters[name].layout.lattice.shape))
+                for name, sums in self._sums.items()
+            },
             valid_pixels=valid.pixels,
             impervious_pixels=impervious.pixels,
             owned_m2=owned.square_metres,

@@ -30,6 +30,7 @@ ITEM_EXTENSIONS = [PROJECTION, RASTER, CLASSIFICATION, FILE, PROCESSING]
 COLLECTION_FILE, MODEL_FILE, ITEMS, SOURCES = "collection.json", "model.json", "items", "sources"
 JSON = "application/geo+json"
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_DATA = ("impervious", "probability", "image", "fraction")
 _SHA256 = "1220"  # multihash: SHA-256, 32 bytes
 
 
@@ -126,7 +127,7 @@ def _asset(tile: TileRow, layer: str, file: TileFile, header: Header, label: Lab
         f"../{urllib.parse.quote(file.path)}",
         title=label.of_layer(layer),
         media_type=_COG,
-        roles=["metadata"] if layer in ("scene", "confidence", "support") else ["data"],
+        roles=["data"] if layer in _DATA else ["metadata"],
         extra_fields=fields,
     )
 

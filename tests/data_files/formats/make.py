@@ -93,7 +93,9 @@ def product(trained, raw):
 def records(trained):
     """What only long runs measure."""
     from jointseg_jax.mapping.predictor import confidence
-    from jointseg_jax.storage import formats
+    from jointseg_jax.mapping.predictor import uncertainty as u
+    from jointseg_jax.mapping.predictor.applicability import Applicability
+    from jointseg_jax.storage import formats, typed
 
     measured = {
         **vars(confidence.key(trained, "float32")),
@@ -104,6 +106,14 @@ def records(trained):
         "pixels": 10,
     }
     formats.write_record(trained.workdir / confidence.FILE, measured, formats.CONFIDENCE)
+    sides = {side: (u.Interval(0, -20, 30), u.Interval(60, -40, 50)) for side in ("10m", "30m", "100m")}
+    worth = u.Worth((0.9, None), 0.1, 0.0, dict.fromkeys(sides, u.Covered(10, 0.9, 0.2)), 0.2, 0.1, None, 0.6, 100)
+    record = u.Uncertainty(
+        **vars(u.key(trained, "float32", False)), alpha=0.1, highest_0=120, lowest_1=80, intervals=sides,
+        applicability=Applicability(bytes(64), (1.0,) * 8, 5.0, 0.5), calibrated_on="toy, validation",
+        measured=u.Measured("toy", "test", worth, {"south": worth}),
+    )  # fmt: skip
+    formats.write_record(trained.workdir / u.FILE, typed.plain(record), formats.UNCERTAINTY)
     landscape = {"version": 2, "region": "midstream", "year": 2021, "side": 720, "seed": 4}
     formats.write_record(FOLDER / "landscape.json", landscape, formats.LANDSCAPE)
 

@@ -104,6 +104,7 @@ def test_the_process_that_plans_leaves_memory_of_the_gpus_to_its_workers(executo
         (["--keep_grid"], "remove the flag"),
         (["--aoi=nowhere.geojson"], "does not exist"),
         (["--confidence"], "--augment"),
+        (["--uncertainty"], "--uncertainty --split=validation"),
         (["--tile=0"], "at least 1"),
     ],
     ids=lambda v: v if isinstance(v, str) else None,
