@@ -6,9 +6,10 @@ from fractions import Fraction
 import numpy as np
 
 from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.geo.reproject import transformer
 from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.mapping.product.rasters import classes_of
-from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
@@ -32,6 +33,15 @@ def legend(label: str) -> list[tuple[tuple[int, int, int], str]]:
         (OTHER_COLOUR, "other, right"),
         (drawing.NODATA_COLOUR, "unknown"),
     ]
+
+
+def about(site: Site) -> str:
+    """Name, region, place and date of a site, as far as they are known."""
+    half = COARSE_SPACING / 2
+    middle = (site.left + half * site.width, site.top - half * site.height)
+    lon, lat = transformer(site.crs, "EPSG:4326").transform(*middle)
+    place = f"{abs(lat):.3f} {'N' if lat >= 0 else 'S'}, {abs(lon):.3f} {'E' if lon >= 0 else 'W'}"
+    return ", ".join(part for part in (site.name, site.region, place, site.date[:10]) if part)
 
 
 class Panels:
@@ -70,9 +80,10 @@ class Panels:
             titles = [title for title, _ in cells]
             rows.append([rgb for _, rgb in cells])
         handles.close()
-        head = f"{self._site.name}: the {len(rows)} most mixed crops of {10 * self._kept[0][1].height} m"
-        colours = legend(scene.contract.label)
-        drawing.save_png(path, drawing.framed(drawing.panels(rows, titles), head, colours))
+        side = COARSE_SPACING * self._kept[0][1].height
+        head = f"{about(self._site)}: the {len(rows)} most mixed crops of {side:g} m"
+        grid = drawing.panels(rows, titles, metres=[COARSE_SPACING * w.height for _, w, _ in self._kept])
+        drawing.save_png(path, drawing.framed(grid, head, legend(scene.contract.label)))
 
     def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
         fine = window.scale(FINE_FACTOR)

@@ -13,9 +13,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "jointseg_jax"
 # From the lowest to the highest; a room imports from rooms below it, and from itself.
 ROOMS = (
-    "errors", "bounds", "storage", "config_file", "cli", "jobs", "rasters", "geo", "sources", "data", "data.prepare",
-    "landscape", "models", "training", "mapping.predictor", "mapping.product", "mapping.scenes", "mapping.records",
-    "mapping.area", "mapping.tools", "mapping.viewer", "mapping", "evaluation",
+    "errors", "bounds", "storage", "config_file", "cli", "pages", "jobs", "rasters", "geo", "sources", "data",
+    "data.prepare", "landscape", "models", "training", "mapping.predictor", "mapping.product", "mapping.scenes",
+    "mapping.records", "mapping.area", "mapping.tools", "mapping.viewer", "mapping", "evaluation",
 )  # fmt: skip
 # Of the room itself, sub-rooms of training import these modules alone.
 BELOW_SUB_ROOMS = {"training.state", "training.calibration"}

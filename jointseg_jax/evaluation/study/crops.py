@@ -17,7 +17,7 @@ from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.mapping.product.rasters import classes_of
-from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
@@ -98,7 +98,10 @@ def _picture(found: Study, fold: str, rows: Mapping[str, Run], say: Callable[[st
         lines.append(cells)
     handles.close()
     heads = list(lines[0])
-    grid = drawing.panels([list(cells.values()) for cells in lines], heads, min(256, _WIDEST // len(heads)))
+    ground = [COARSE_SPACING * crop.window.height for crop in crops]
+    grid = drawing.panels(
+        [list(cells.values()) for cells in lines], heads, min(256, _WIDEST // len(heads)), metres=ground
+    )
     about = (
         f"{fold}, left out of training: {len(crops)} crops of {10 * crops[0].window.height} m with the most mixed "
         f"labels; seed {next(iter(rows.values())).seed}; F1 over all of the scene"

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
+from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.decimated import decimated_shape, glance, read_small
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.pictures import drawing
@@ -25,7 +25,8 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     titles.append(scene.contract.label)
     order = list(rgb_order(scene.contract.image_bands))
     limits = None
-    for window in (whole, _detail(scene, files["impervious"])):
+    detail = _detail(scene, files["impervious"])
+    for window in (whole, detail):
         layer = scene.layers[scene.contract.primary.name][0]
         with open_raster(layer.path) as raster:
             stored, valid = glance(layer, raster, window, decimated_shape((window.height, window.width), _PICTURE_SIDE))
@@ -41,8 +42,17 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
             cells.append(drawing.resize_nearest(image, *size))
         classes, _ = read_small(files["impervious"], window.scale(FINE_FACTOR))
         cells.append(drawing.resize_nearest(drawing.colour_classes(classes[..., 0]), *size))
+        if window == whole and detail != whole:
+            part = [round(scale * edge) for edge in detail]
+            cells = [drawing.outlined(cell, *part) for cell in cells]
         rows.append(cells)
-    return drawing.panels(rows, titles, side=_CELL)
+    ground = [COARSE_SPACING * max(window.height, window.width) for window in (whole, detail)]
+    legend = [
+        (drawing.IMPERVIOUS_COLOUR, scene.contract.label), (drawing.PERVIOUS_COLOUR, "other"),
+        (drawing.NODATA_COLOUR, "not mapped"),
+    ]  # fmt: skip
+    head = f"{scene.name}: all of it above, the framed detail below"
+    return drawing.framed(drawing.panels(rows, titles, side=_CELL, metres=ground), head, legend)
 
 
 def _decoded(path: pathlib.Path, stored: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Draws rasters as 8-bit RGB pictures: stretches, map colours, labelled panels, PNG files."""
 
 import io
+import math
 import os
 from collections.abc import Sequence
 
@@ -14,9 +15,10 @@ IMPERVIOUS_COLOUR = (214, 39, 40)
 PERVIOUS_COLOUR = (236, 239, 228)
 NODATA_COLOUR = (160, 160, 160)
 COLORMAP = {0: (*PERVIOUS_COLOUR, 255), 1: (*IMPERVIOUS_COLOUR, 255), IGNORE: (0, 0, 0, 0)}
-_TITLE = 18  # pixels above a panel
 _GAP = 4
-_SWATCH = 18  # side of a colour in a legend
+# Letters of 14 pixels where a picture is shown as wide as the text of a README.
+_LETTERS, _SHOWN = 14, 880
+_BARS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)  # metres
 
 
 def stretch_limits(
@@ -72,55 +74,124 @@ def shrink(rgb: np.ndarray, longest: int) -> np.ndarray:
     )
 
 
-def panels(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], side: int = 256) -> np.ndarray:
+def panels(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    side: int = 256,
+    metres: Sequence[float] | None = None,
+) -> np.ndarray:
     """Draws a grid of pictures with a title above each column; resizes each to `side` pixels on its longer side.
+
+    Args:
+        rows: pictures uint8 [h, w, 3]; all of a row show the same ground.
+        titles: of the columns.
+        side: pixels.
+        metres: per row, what the longer side of its pictures measures on the ground; the first picture of the row
+            then has a scale bar.
 
     Returns:
         uint8 [height, width, 3].
     """
-    cells = [_cell(row[0], side) for row in rows]  # height and width; all pictures of a row show the same ground
+    cells = [_cell(row[0], side) for row in rows]  # height and width
     widest = max(width for _, width in cells)
-    size = (len(titles) * (widest + _GAP) + _GAP, sum(height + _GAP for height, _ in cells) + _TITLE + _GAP)
-    canvas = Image.new("RGB", size, "white")
+    width = len(titles) * (widest + _GAP) + _GAP
+    font = _font(width)
+    heads = [_wrapped(title, font, widest) for title in titles]
+    above = max(len(head.splitlines()) for head in heads) * _line(font) + _GAP
+    canvas = Image.new("RGB", (width, sum(height + _GAP for height, _ in cells) + above), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(12)
-    for column, title in enumerate(titles):
-        left, top = _GAP + column * (widest + _GAP), _TITLE
-        draw.text((left, 2), title, fill="black", font=font)
+    for column, head in enumerate(heads):
+        left, top = _GAP + column * (widest + _GAP), above
+        draw.multiline_text((left, 0), head, fill="black", font=font)
         for row, (height, width) in zip(rows, cells, strict=True):
             smaller = max(row[column].shape[:2]) > side
             method = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
             canvas.paste(Image.fromarray(row[column]).resize((width, height), method), (left, top))
+            top += height + _GAP
+    if metres is not None:
+        top = above
+        for (height, width), ground in zip(cells, metres, strict=True):
+            _scale_bar(draw, (_GAP, top, width, height), ground / max(height, width), font)
             top += height + _GAP
     return np.asarray(canvas)
 
 
 def framed(rgb: np.ndarray, head: str, legend: Sequence[tuple[tuple[int, int, int], str]]) -> np.ndarray:
     """Adds a headline above a picture, and below it a legend of colours and meanings; uint8 [height, width, 3]."""
-    font = ImageFont.load_default(15)
-    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    wide = [_SWATCH + 3 * _GAP + round(measure.textlength(text, font=font)) + _SWATCH for _, text in legend]
-    # A narrow picture has its legend in several lines.
+    font = _font(rgb.shape[1])
+    swatch = _line(font)
+    wide = [2 * swatch + 3 * _GAP + round(font.getlength(text)) for _, text in legend]
+    width = max(rgb.shape[1], *wide)
+    # A narrow picture has its headline and its legend in several lines.
     lines, at = [0], 0
-    for number, width in enumerate(wide):
-        if at and at + width > max(rgb.shape[1], max(wide)):
+    for number, step in enumerate(wide):
+        if at and at + step > width:
             lines.append(number)
             at = 0
-        at += width
-    height, band = rgb.shape[0], _SWATCH + 2 * _GAP
-    width = max(rgb.shape[1], *wide, round(measure.textlength(head, font=font)) + 2 * _GAP)
-    canvas = Image.new("RGB", (width, band + height + band * len(lines)), "white")
+        at += step
+    head = _wrapped(head, font, width - 2 * _GAP)
+    above, band = len(head.splitlines()) * swatch + 2 * _GAP, swatch + 2 * _GAP
+    canvas = Image.new("RGB", (width, above + rgb.shape[0] + band * len(lines)), "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((_GAP, _GAP), head, fill="black", font=font)
-    canvas.paste(Image.fromarray(rgb), (0, band))
-    left, top = _GAP, band + height
+    draw.multiline_text((_GAP, _GAP), head, fill="black", font=font)
+    canvas.paste(Image.fromarray(rgb), (0, above))
+    left, top = _GAP, above + rgb.shape[0]
     for number, ((colour, text), step) in enumerate(zip(legend, wide, strict=True)):
         if number in lines[1:]:
             left, top = _GAP, top + band
-        draw.rectangle((left, top + _GAP, left + _SWATCH, top + _GAP + _SWATCH), fill=colour, outline="black")
-        draw.text((left + _SWATCH + 2 * _GAP, top + _GAP), text, fill="black", font=font)
+        draw.rectangle((left, top + _GAP, left + swatch, top + _GAP + swatch), fill=colour, outline="black")
+        draw.text((left + swatch + 2 * _GAP, top + _GAP), text, fill="black", font=font)
         left += step
     return np.asarray(canvas)
+
+
+def outlined(rgb: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """A picture with a frame around a part of it, black in white so that it shows on any ground; uint8 [h, w, 3]."""
+    canvas = Image.fromarray(rgb)
+    draw = ImageDraw.Draw(canvas)
+    stroke = max(1, max(rgb.shape[:2]) // 250)
+    for colour, grown in (("white", 2 * stroke), ("black", stroke)):
+        box = (left - grown, top - grown, left + width - 1 + grown, top + height - 1 + grown)
+        draw.rectangle(box, outline=colour, width=stroke)
+    return np.asarray(canvas)
+
+
+def _font(width: int) -> ImageFont.FreeTypeFont:
+    """Letters that can be read when a picture of so many pixels is shown in a README."""
+    font = ImageFont.load_default(max(_LETTERS, math.ceil(_LETTERS * width / _SHOWN)))
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font
+
+
+def _line(font: ImageFont.FreeTypeFont) -> int:
+    return round(1.3 * font.size)
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Breaks a text at its spaces into lines of at most `width` pixels; a longer word keeps its line."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def _scale_bar(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], metres: float, font: ImageFont.FreeTypeFont
+) -> None:
+    """Draws a bar of a round length, at most a third of the width, into the lower left of a box (left, top, w, h)."""
+    left, top, width, height = box
+    fitting = [length for length in _BARS if length / metres <= width / 3]
+    if not fitting:
+        return
+    length = fitting[-1]
+    x, y, thick = left + 2 * _GAP, top + height - 2 * _GAP, max(3, _line(font) // 5)
+    draw.rectangle((x, y - thick, x + round(length / metres), y), fill="white", outline="black")
+    words = f"{length} m" if length < 1000 else f"{length // 1000} km"
+    draw.text((x, y - thick - _line(font)), words, fill="white", font=font, stroke_width=2, stroke_fill="black")
 
 
 def _cell(rgb: np.ndarray, side: int) -> tuple[int, int]:

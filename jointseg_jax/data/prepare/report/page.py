@@ -1,7 +1,5 @@
 """Writes the report on a dataset: report.json, and report.html, one page with its pictures inside."""
 
-import base64
-import html
 import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,11 +8,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from jointseg_jax import pages
 from jointseg_jax.data.dataset import TRUSTED, Dataset, Site
 from jointseg_jax.data.prepare.report.days import FAR_DAYS
 from jointseg_jax.data.prepare.report.findings import SiteFindings, findings, histograms, look_at, windows_of
 from jointseg_jax.data.prepare.site_dates import IMAGE
 from jointseg_jax.data.prepare.splits import SPLITS
+from jointseg_jax.pages import Block, Heading, Items, Paragraph, Picture, Table
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.pictures.drawing import IMPERVIOUS_COLOUR, shrink, stretch, stretch_limits
@@ -23,19 +23,9 @@ from jointseg_jax.storage.files import write_json, write_text
 
 PAGE, FIGURES = "report.html", "report.json"
 _COLOURS = {"train": "#1f77b4", "validation": "#ff7f0e", "test": "#2ca02c"}
+_FIT = "No leakage, no residual shift above 0.3 Sentinel-2 pixels, no empty split."
 _PATCHES = 4  # shown of each split
 _LISTED = 60  # sites in a table, at most
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #222;
-overflow-wrap: break-word }
-table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .2em .7em; border-bottom: 1px solid #ddd;
-text-align: left; font-variant-numeric: tabular-nums }
-.bad { background: #fde8e8; padding: .6em 1em; border-radius: 4px }
-.good { background: #e8f5e9; padding: .6em 1em; border-radius: 4px } img { max-width: 100% } figure { display:
-inline-block; max-width: 100%; margin: .3em .6em .3em 0 } div, .drawn {
-overflow-x: auto } td { white-space: nowrap } .drawn img { min-width: 640px }
-figcaption { font-size: 12px; color: #555 }
-"""
 
 
 def write_report(data: Dataset, say: Callable[[str], None] = print) -> list[str]:
@@ -63,60 +53,60 @@ def write_report(data: Dataset, say: Callable[[str], None] = print) -> list[str]
 
 
 def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings]) -> str:
-    text = html.escape
     problems = found["problems"]
     sites = found["sites"]
-    parts = [
-        f"<h1>Dataset {text(found['name'])}</h1>",
-        f"<p class=bad><b>Not fit for use.</b> {_items(problems)}</p>"
-        if problems
-        else "<p class=good>No leakage, no residual shift above 0.3 Sentinel-2 pixels, no empty split.</p>",
-        f"<p>{len(sites)} sites, {sum(s['km2'] for s in sites):.2f} km2; patches: "
-        + ", ".join(f"{split} {n}" for split, n in found["patches"].items())
-        + f"; label: {text(found['label'])}.</p>",
-        "<h2>Sites by split</h2>",
+    blocks: list[Block] = [
+        *([Paragraph("Not fit for use.", "bad"), Items(problems)] if problems else [Paragraph(_FIT, "good")]),
+        Paragraph(
+            f"{len(sites)} sites, {sum(s['km2'] for s in sites):.2f} km2; patches: "
+            + ", ".join(f"{split} {n}" for split, n in found["patches"].items())
+            + f"; label: {found['label']}."
+        ),
+        Heading("Sites by split"),
         _map(sites),
-        "<h2>Leakage and duplicates</h2>",
-        _items(found["leakage"]) or "<p>No ground and no image content lies in two splits.</p>",
-        _items(found["duplicates"]) or "<p>No image content lies at two sites of one split.</p>",
-        "<h2>Class balance</h2>",
-        _table(
+        Heading("Leakage and duplicates"),
+        _listed(found["leakage"], "No ground and no image content lies in two splits."),
+        _listed(found["duplicates"], "No image content lies at two sites of one split."),
+        Heading("Class balance"),
+        Table(
             ("region", "split", "km2", f"{found['label']} share", "unknown km2"),
             [
                 (r["region"], r["split"], f"{r['km2']:.2f}", _percent(r["share"]), f"{r['unknown_km2']:.2f}")
                 for r in found["balance"]
             ],
         ),
-        *(_patches(data, split) for split in SPLITS),
-        "<h2>Registration</h2>",
-        _table(
+        *(block for split in SPLITS for block in _patches(data, split)),
+        Heading("Registration"),
+        Table(
             ("site", "what", "off", "lies down m", "right m", "moved down m", "right m", "remaining m", "quality"),
             [(s["site"], what, *_lies(r)) for s in _worst(sites) for what, r in s["registration"].items()],
         ),
-        "<p>Measured before the raster was moved, by whole metres; negative: up or left. Quality: the correlation of "
-        "the edges, 0 to 1.</p>",
-        "<h2>Dates</h2>",
-        _items(found["warnings"]) or f"<p>No known date of an input lies more than {FAR_DAYS} days off the image.</p>",
-        _table(
+        Paragraph(
+            "Measured before the raster was moved, by whole metres; negative: up or left. Quality: the correlation of "
+            "the edges, 0 to 1."
+        ),
+        Heading("Dates"),
+        _listed(found["warnings"], f"No known date of an input lies more than {FAR_DAYS} days off the image."),
+        Table(
             ("days to the image", "sites", "unknown", "least", "median", "most", "most between dates"),
             [
                 (name, *("-" if value is None else f"{value:g}" for value in row.values()))
                 for name, row in found["days"].items()
             ],
         ),
-        _days(sites),
-        _table(
+        *_days(sites),
+        Table(
             ("site", "image", *found["days"]),
             [
                 (s["site"], s["date"] or "unknown", *(_signed(s["days"].get(name, ())) for name in found["days"]))
                 for s in _farthest(sites)
             ],
         ),
-        "<h2>Radiometry</h2>",
-        _items(found["outliers"]) or "<p>No site stands out.</p>",
+        Heading("Radiometry"),
+        _listed(found["outliers"], "No site stands out."),
         _histograms(data, looked, found["outliers"]),
-        "<h2>Missing ground</h2>",
-        _table(
+        Heading("Missing ground"),
+        Table(
             ("site", "region", "date", "km2", "without input", "without image"),
             [
                 (s["site"], s["region"], s["date"] or "unknown", f"{s['km2']:.2f}", _percent(s["without_input"]),
@@ -124,30 +114,29 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
                 for s in sorted(sites, key=lambda s: -s["without_input"])[:_LISTED]
             ],
         ),
-        "<p>Without input: nodata, cloud and shadow in the first date of the first modality. "
-        f"Tables list at most {_LISTED} sites; report.json lists all, with their notes.</p>",
+        Paragraph(
+            "Without input: nodata, cloud and shadow in the first date of the first modality. "
+            f"Tables list at most {_LISTED} sites; report.json lists all, with their notes."
+        ),
         *_completeness(data, sites),
-        "<h2>Licence and attribution</h2>",
-        f"<p>Licence: {text(found['licence'] or 'not stated')}. "
-        f"Provenance: {text(found['provenance'] or 'not stated')}.</p>",
-        _items(found["attributions"]),
+        Heading("Licence and attribution"),
+        Paragraph(
+            f"Licence: {found['licence'] or 'not stated'}. Provenance: {found['provenance'] or 'not stated'}."
+        ),
+        Items(found["attributions"]),
     ]  # fmt: skip
-    head = (
-        "<meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>"
-        f"<title>Dataset {text(found['name'])}</title><style>{_STYLE}</style>"
-    )
-    return "\n".join(["<!doctype html><html lang=en>", head, *parts, "</html>", ""])
+    return pages.to_html(f"Dataset {found['name']}", blocks)
 
 
-def _completeness(data: Dataset, sites: Sequence[dict[str, Any]]) -> list[str]:
+def _completeness(data: Dataset, sites: Sequence[dict[str, Any]]) -> list[Block]:
     """Where vectors are missing, if that was judged anywhere."""
     judged = sorted((s for s in sites if s["trusted"] is not None), key=lambda s: s["trusted"])
     if not judged:
         return []
     patches = data.index.groupby("site")[TRUSTED].agg(["mean", "min"])
     return [
-        "<h2>Completeness of vectors</h2>",
-        _table(
+        Heading("Completeness of vectors"),
+        Table(
             ("site", "region", "absence trusted", "patches, mean", "patches, least"),
             [
                 (
@@ -159,8 +148,10 @@ def _completeness(data: Dataset, sites: Sequence[dict[str, Any]]) -> list[str]:
                 for s in judged[:_LISTED]
             ],
         ),
-        "<p>Share of the ground outside of cells that another source shows as built-up and the vectors do not; "
-        f"{TRUSTED} of index.parquet has it per patch. In these cells the label is 255 where nothing is drawn.</p>",
+        Paragraph(
+            "Share of the ground outside of cells that another source shows as built-up and the vectors do not; "
+            f"{TRUSTED} of index.parquet has it per patch. In these cells the label is 255 where nothing is drawn."
+        ),
     ]
 
 
@@ -192,36 +183,15 @@ def _signed(days: Iterable[int | None]) -> str:
     return ", ".join("unknown" if day is None else f"{day:+d}" for day in days) or "-"
 
 
-def _items(lines: Iterable[str]) -> str:
-    listed = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f"<ul>{listed}</ul>" if listed else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    def row(cells: Sequence[Any], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
-
-    return f"<div><table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table></div>"
+def _listed(lines: Sequence[str], otherwise: str) -> Block:
+    return Items(lines) if lines else Paragraph(otherwise)
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _picture(content: bytes, caption: str, attributes: str = "") -> str:
-    data = base64.b64encode(content).decode()
-    alt = html.escape(caption, quote=True)
-    image = f'<img src="data:image/png;base64,{data}" alt="{alt}">'
-    return f"<figure{attributes}>{image}<figcaption>{alt}</figcaption></figure>"
-
-
-def _drawn(figure: Any, caption: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    return _picture(buffer.getvalue(), caption, " class=drawn")
-
-
-def _map(sites: Sequence[dict[str, Any]]) -> str:
+def _map(sites: Sequence[dict[str, Any]]) -> Picture:
     """Outlines of the sites; the dot has the colour of the split with the most ground."""
     from matplotlib.figure import Figure  # slow to import
 
@@ -240,10 +210,10 @@ def _map(sites: Sequence[dict[str, Any]]) -> str:
     axes.set_ylabel("latitude")
     axes.ticklabel_format(useOffset=False)
     axes.set_aspect("equal", adjustable="datalim")
-    return _drawn(figure, "Sites, by the split that holds most of their ground; grey: no split")
+    return pages.chart(figure, "Sites, by the split that holds most of their ground; grey: no split", "sites.png")
 
 
-def _days(sites: Sequence[dict[str, Any]]) -> str:
+def _days(sites: Sequence[dict[str, Any]]) -> list[Picture]:
     """Days from the image to every known date, over the sites."""
     from matplotlib.figure import Figure
 
@@ -251,22 +221,26 @@ def _days(sites: Sequence[dict[str, Any]]) -> str:
     every = {n: [d for site in sites for d in site["days"].get(n, ()) if d is not None] for n in names}
     shown = {name: days for name, days in every.items() if days}
     if not shown:
-        return ""
+        return []
     figure = Figure((9, 2.6), layout="constrained")
     axes = figure.add_subplot()
     axes.hist(list(shown.values()), bins=30, label=list(shown), stacked=True)
     axes.set_xlabel("days from the image")
     axes.set_ylabel("dates")
     axes.legend()
-    return _drawn(figure, "Days from the image to the dates of the inputs and of the label, over the sites")
+    return [
+        pages.chart(
+            figure, "Days from the image to the dates of the inputs and of the label, over the sites", "days.png"
+        )
+    ]
 
 
-def _patches(data: Dataset, split: str) -> str:
+def _patches(data: Dataset, split: str) -> list[Block]:
     shown = [_patch(data, site, window) for site, window in windows_of(data, split, _PATCHES)]
-    return f"<h3>{split}: image, and label over it</h3>{''.join(shown)}" if shown else ""
+    return [Heading(f"{split}: image, and label over it", 3), *shown] if shown else []
 
 
-def _patch(data: Dataset, site: Site, window: Window) -> str:
+def _patch(data: Dataset, site: Site, window: Window) -> Picture:
     handles, scene = Handles(), data.scene(site.name)
     assert scene.image is not None
     fine = window.scale(FINE_FACTOR)
@@ -278,10 +252,11 @@ def _patch(data: Dataset, site: Site, window: Window) -> str:
     both = np.concatenate([shrink(plain, 220), shrink(mixed.astype(np.uint8), 220)], axis=1)
     buffer = io.BytesIO()
     Image.fromarray(both).save(buffer, format="PNG", optimize=True)
-    return _picture(buffer.getvalue(), f"{site.name} ({site.region}), row {window.row}, column {window.col}")
+    caption = f"{site.name} ({site.region}), row {window.row}, column {window.col}"
+    return Picture(buffer.getvalue(), caption, f"{site.name}.png")
 
 
-def _histograms(data: Dataset, looked: dict[str, SiteFindings], outliers: Sequence[str]) -> str:
+def _histograms(data: Dataset, looked: dict[str, SiteFindings], outliers: Sequence[str]) -> Picture:
     from matplotlib.figure import Figure
 
     edges, shares = histograms(data, looked)
@@ -296,4 +271,4 @@ def _histograms(data: Dataset, looked: dict[str, SiteFindings], outliers: Sequen
             axes.plot(middle, share[b], linewidth=0.8, color="tab:red" if out else "0.6", zorder=3 if out else 2)
         axes.set_title(band)
         axes.set_xlabel(data.contract.primary.units)
-    return _drawn(figure, "Values of the input by site (share by bin); outliers in red")
+    return pages.chart(figure, "Values of the input by site (share by bin); outliers in red", "radiometry.png")
