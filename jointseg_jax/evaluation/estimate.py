@@ -43,7 +43,7 @@ def _parser() -> cli.Arguments:
     sample.add_argument("--answers", type=pathlib.Path, help="CSV of the page: id, class, ...")
     sample.add_argument("--second", type=pathlib.Path, help="CSV of a second interpreter, for their agreement")
     sample.add_argument("--poststratify", action="store_true", help="scale to the mapped area of every class")
-    sample.add_argument("--points", type=pathlib.Path, help="write the labelled points: .gpkg or .geojson")
+    sample.add_argument("--labels", type=pathlib.Path, help="write the labelled points: .gpkg or .geojson")
     sample.add_argument("--product", type=pathlib.Path, help="write the figures into its collection and model card")
     matrix = parser.add_argument_group("an error matrix")
     matrix.add_argument("--counts", type=pathlib.Path, help="CSV: map classes in rows, in sample counts")
@@ -80,11 +80,11 @@ def _check_outputs(given: argparse.Namespace) -> None:
         inputs += [given.design / DESIGN_FILE, given.design / SAMPLE_FILE]
     if given.json is not None:
         check_file(given.json, "file of estimates", _is_ours, inputs)
-    if given.points is not None:
-        if given.points.suffix.lower() not in _POINTS:
-            raise InputError(f"--points={given.points} must end with {' or '.join(_POINTS)}")
-        check_file(given.points, "file of points", _are_points, inputs)
-    lacking = [flag for flag in ("second", "points", "product") if getattr(given, flag) and given.design is None]
+    if given.labels is not None:
+        if given.labels.suffix.lower() not in _POINTS:
+            raise InputError(f"--labels={given.labels} must end with {' or '.join(_POINTS)}")
+        check_file(given.labels, "file of points", _are_points, inputs)
+    lacking = [flag for flag in ("second", "labels", "product") if getattr(given, flag) and given.design is None]
     if lacking or (given.poststratify and given.design is None):
         raise InputError(f"--{lacking[0] if lacking else 'poststratify'} needs --design, the folder of the sample")
 
@@ -121,8 +121,8 @@ def _of_design(given: argparse.Namespace) -> dict[str, Any]:
         weights = {stratum.name: stratum.weight for stratum in design.strata}
         about["agreement"] = agreement(rows, weights, answers, read_answers(given.second, design, rows))
     record |= {"sample": about, "tolerance": {"metres": design.tolerance, "overall_accuracy": near["overall_accuracy"]}}
-    if given.points is not None:
-        write_vectors(given.points, as_frame(rows, answers))
+    if given.labels is not None:
+        write_vectors(given.labels, as_frame(rows, answers))
     if product is not None:
         add_assessment(given.product, record, design.frame.partition("+")[0])
     return record

@@ -223,7 +223,7 @@ _MODULE: dict[str, tuple[Any, dict[str, tuple[str, ...]]]] = {
     }),
     "estimate": (estimate.main, {
         "counts": ("/nowhere.csv", "README.md", "/dev/zero"), "areas": ("/nowhere.csv", "README.md"),
-        "json": ("/dev/null/x.json", "README.md", "."), "interval": _NO_CHOICE, "points": ("x.shp", "x"),
+        "json": ("/dev/null/x.json", "README.md", "."), "interval": _NO_CHOICE, "labels": ("x.shp", "x"),
         "second": ("/nowhere.csv",), "nosuch": ("1",),
     }),
 }  # fmt: skip

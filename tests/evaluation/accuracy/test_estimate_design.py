@@ -62,7 +62,7 @@ def run(folder, answers, out, *flags):
 
 def test_estimates_are_those_of_the_weights(design, tmp_path):
     answers = answered(design, tmp_path / "a.csv", stratum="", weight="")
-    status, found = run(design, answers, tmp_path / "o.json", f"--points={tmp_path / 'p.gpkg'}")
+    status, found = run(design, answers, tmp_path / "o.json", f"--labels={tmp_path / 'p.gpkg'}")
     assert status == 0
     rows = table(design / "sample.csv")
     weights = np.array([float(row["weight"]) for row in rows])
@@ -77,7 +77,7 @@ def test_estimates_are_those_of_the_weights(design, tmp_path):
     labels = geopandas.read_file(tmp_path / "p.gpkg")
     labels[["geometry"]].to_file(tmp_path / "other.gpkg")
     for name, expected in (("p", 0), ("other", 2)):  # an earlier output is replaced, nothing else
-        assert run(design, answers, tmp_path / "o.json", f"--points={tmp_path / name}.gpkg")[0] == expected
+        assert run(design, answers, tmp_path / "o.json", f"--labels={tmp_path / name}.gpkg")[0] == expected
     assert (len(labels), labels.crs.to_epsg()) == (len(rows), 4326)
     assert labels.set_index("id").loc[rows[3]["id"], "class"] == NAMES[truth[3]]
 

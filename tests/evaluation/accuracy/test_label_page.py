@@ -124,7 +124,7 @@ def test_sixty_points_by_keyboard(design, tmp_path):
     assert len(answers) == 60
     first = next(a for a in answers if a["id"] == order[0])
     assert (first["note"], first["confidence"], first["interpreter"]) == ("1 roof; half", "medium", "Ada, B.")
-    out = [f"--json={tmp_path / 'o.json'}", f"--points={tmp_path / 'labels.gpkg'}"]
+    out = [f"--json={tmp_path / 'o.json'}", f"--labels={tmp_path / 'labels.gpkg'}"]
     assert estimate.main([f"--design={design}", f"--answers={tmp_path / 'answers.csv'}", *out]) == 0
     found = json.loads((tmp_path / "o.json").read_text())
     weights = {i: float(row["weight"]) for i, row in rows.items()}
