@@ -2,7 +2,7 @@
 
 python -m jointseg_jax.evaluation.compare_products MAP --product=worldcover:ESA_WorldCover_10m_2021_v200_N30E117_Map.tif
     [--product=mine:FILE,built=1+2,unknown=0,year=2021] [--reference=DATASET] [--other=MAP2] [--regions=FILE]
-    [--year=2021] [--output=DIR] [--rasters]
+    [--sample=DESIGN --answers=answers.csv] [--year=2021] [--output=DIR] [--rasters]
 
 MAP is a folder that predict.py wrote, or a raster of classes. `--list` prints the table of known products.
 """
@@ -14,23 +14,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jointseg_jax import cli
-from jointseg_jax.bounds.number import whole
 from jointseg_jax.data.prepare.splits import SPLITS
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.products.catalogue import CATALOGUE
 from jointseg_jax.evaluation.products.compare_maps import compare
-from jointseg_jax.evaluation.products.given import Given, parse, read_list
+from jointseg_jax.evaluation.products.given import YEAR, Given, parse, read_list
 from jointseg_jax.evaluation.products.labelled import judge, read_grounds
 from jointseg_jax.evaluation.products.layer import Layer
 from jointseg_jax.evaluation.products.maps import OurMap, read_map
 from jointseg_jax.evaluation.products.regions import Regions
 from jointseg_jax.evaluation.products.report import describe, document, terminal
+from jointseg_jax.evaluation.products.sampled import judge_sample
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.storage.files import write_json, write_text
 from jointseg_jax.storage.folders import claim
 
 RECORD, DOCUMENT = "comparison.json", "comparison.md"
-_YEAR = whole(1970, 2100)
 
 
 def compare_products(
@@ -39,8 +38,9 @@ def compare_products(
     *,
     reference: str | os.PathLike[str] | None = None,
     split: str = "test",
+    sample: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     regions: Regions | None = None,
-    output: pathlib.Path | None = None,
+    output: str | os.PathLike[str] | None = None,
     rasters: bool = False,
     announce: Callable[[list[str]], None] = lambda names: None,
 ) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def compare_products(
         products: see `given.parse`; other maps of ours among them.
         reference: dataset or raster of labels; None for none.
         split: of the dataset.
+        sample: folder of a probability sample and answers to it, see `sampled.judge_sample`; None for none.
         regions: see `regions.Regions`.
         output, rasters, announce: see `compare_maps.compare`.
 
@@ -64,11 +65,13 @@ def compare_products(
     handles = Handles()
     cells = {given.name: Layer(given, handles).cell for given in products}
     handles.close()
+    folder = pathlib.Path(output) if output is not None else None
     record: dict[str, Any] = {
         "map": {"name": ours.name, "files": [str(f) for f, _ in ours.files], "years": ours.years},
         "products": {given.name: describe(given, ours.years, cells[given.name]) for given in products},
-        "agreement": compare(ours, products, regions, output, rasters=rasters, announce=announce) if products else {},
+        "agreement": compare(ours, products, regions, folder, rasters=rasters, announce=announce),
         "reference": {},
+        "sample": judge_sample([ours.product(), *products], *map(pathlib.Path, sample)) if sample else {},
     }
     if grounds:
         groups = judge([ours.product(), *products], grounds, regions)
@@ -85,9 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--other", action="append", default=[], help="another map of ours, repeatable")
     parser.add_argument("--reference", type=pathlib.Path, help="prepared dataset, or raster of labels 0, 1, 255")
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the dataset")
+    parser.add_argument("--sample", type=pathlib.Path, help="folder of jointseg_jax.evaluation.sample, with --answers")
+    parser.add_argument("--answers", type=pathlib.Path, help="CSV of the sample's page")
     parser.add_argument("--regions", type=pathlib.Path, help="vector file of polygons")
     parser.add_argument("--name", help="column with the regions' names")
-    parser.add_argument("--year", type=cli.number(_YEAR), help="of the map, if its records do not say")
+    parser.add_argument("--year", type=cli.number(YEAR), help="of the map, if its records do not say")
     parser.add_argument("--output", type=pathlib.Path, help="folder for the record, the tables and the pictures")
     parser.add_argument("--rasters", action="store_true", help="write the differences as GeoTIFFs, too")
     parser.add_argument("--list", action="store_true", help="print the table of known products, and end")
@@ -101,15 +106,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("no map is given: name the folder that predict.py wrote, or a raster of classes")
         if given.rasters and given.output is None:
             raise InputError("--rasters needs a folder: give --output=DIR")
+        if (given.sample is None) != (given.answers is None):
+            raise InputError(
+                "--sample and --answers belong together: give the folder of the design and the answers to it"
+            )
         ours = read_map(given.map, given.year)
         products = _products(given, ours)
         regions = Regions(given.regions, given.name) if given.regions is not None else None
-        options = {"reference": given.reference, "split": given.split, "regions": regions}
+        sample = None if given.sample is None else (given.sample, given.answers)
+        options = {"reference": given.reference, "split": given.split, "sample": sample, "regions": regions}
         if given.output is None:
             print(terminal(compare_products(ours, products, **options)))
             return
         inputs = [given.map, *given.other, *(f for p in products for f in p.files)]
-        inputs += [path for path in (given.reference, given.regions, given.products) if path is not None]
+        inputs += [
+            path
+            for path in (given.reference, given.sample, given.answers, given.regions, given.products)
+            if path is not None
+        ]
         with claim(given.output, "comparison of maps", names=[RECORD, DOCUMENT], inputs=inputs) as taken:
             record = compare_products(
                 ours, products, **options, output=given.output, rasters=given.rasters, announce=taken.announce

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from jointseg_jax import cli
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import estimate, sample
+from jointseg_jax.evaluation import compare_products, estimate, sample
 from jointseg_jax.mapping.tools import export, zonal
 from jointseg_jax.mapping.viewer import build as viewer
 
@@ -226,6 +226,15 @@ _MODULE: dict[str, tuple[Any, dict[str, tuple[str, ...]]]] = {
         "json": ("/dev/null/x.json", "README.md", "."), "interval": _NO_CHOICE, "labels": ("x.shp", "x"),
         "second": ("/nowhere.csv",), "nosuch": ("1",),
     }),
+    "compare_products": (compare_products.main, {
+        "map": ("/nowhere", "", "README.md", "/dev/zero"), "year": (*_NO_NUMBER, "20", "1e9"),
+        "product": ("", "x", "worldcover:", "worldcover:/nowhere.tif", "mine:README.md,built=1",
+                    "mine:/dev/zero,full=1", "gaia:README.md,year=1900", "é:README.md",
+                    "mine:README.md,built=,unknown=x", "mine:docs,built=1"),
+        "products": ("/nowhere.csv", "README.md"), "other": ("/nowhere", "README.md"), "split": _NO_CHOICE,
+        "reference": ("/nowhere", "README.md", "docs"), "regions": ("/nowhere.gpkg", "README.md"),
+        "sample": ("/nowhere",), "answers": ("/nowhere.csv",), "output": ("/dev/null/x", "README.md"), "nosuch": ("1",),
+    }),
 }  # fmt: skip
 _OF_MODULES = tuple(f"{name} {flag}" for name, (_, table) in _MODULE.items() for flag in table)
 
@@ -237,12 +246,14 @@ def _module(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
     scene = next(iter(sorted(mapped.product().parent.glob("scenes/*.tif"))))
     shapes = folder / "shapes.gpkg"
     products.polygons().to_file(shapes)
+    tile = next(iter(sorted(mapped.product().glob("tiles/*/impervious.tif"))))
     line = {
         "zonal": {"product": str(mapped.product()), "polygons": str(shapes), "output": str(folder / "t.csv")},
         "viewer": {"product": str(folder / "nothing"), "input": str(scene), "max-zoom": "15"},
         "export": {"workdir": str(mapped.workdir()), "output": str(folder / "out")},
         "sample": {"product": str(mapped.product()), "output": str(folder / "d"), "points": "4", "minimum": "2"},
         "estimate": {"counts": str(folder / "m.csv"), "areas": str(folder / "a.csv"), "json": str(folder / "o.json")},
+        "compare_products": {"map": str(mapped.product()), "product": f"mine:{tile},built=1"},
     }[name]
     (folder / "m.csv").write_text("9,1\n2,8\n")
     (folder / "a.csv").write_text("90\n10\n")
@@ -250,7 +261,10 @@ def _module(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         line[flag] = value
     arguments: list[str] = []
     for key, given in line.items():
-        arguments += [f"--{key}", *given.split(" ")] if key in ("bands", "input") else [f"--{key}={given}"]
+        if key == "map":
+            arguments.append(given)
+        else:
+            arguments += [f"--{key}", *given.split(" ")] if key in ("bands", "input") else [f"--{key}={given}"]
 
     def call() -> None:
         _end(lambda: main(arguments))

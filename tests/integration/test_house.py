@@ -166,6 +166,9 @@ ENTRANCES = {
     "mapping.viewer.build": ("build",),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.compare": ("rows",),
+    "evaluation.compare_products": ("compare_products",),
+    "evaluation.products.maps": ("read_map",),
+    "evaluation.products.labelled": ("read_grounds",),
 }
 
 

@@ -89,30 +89,50 @@ def joined(design: Design, rows: Sequence[Row], reference: Mapping[str, str], *,
         InputError: a stratum has fewer than two answered units.
     """
     classes = {name: i for i, name in enumerate(design.classes)}
-    strata = {stratum.name: i for i, stratum in enumerate(design.strata)}
     count = len(classes)
     answered = [row for row in rows if row.id in reference]
-    stratum = np.array([strata[row.stratum] for row in answered])
     mapped = [reference[r.id] if tolerant and reference[r.id] in r.near else r.map_class for r in answered]
-    cell = np.array([classes[m] * count + classes[reference[r.id]] for m, r in zip(mapped, answered, strict=True)])
+    cell = {r.id: classes[m] * count + classes[reference[r.id]] for m, r in zip(mapped, answered, strict=True)}
+    found = gathered(design, rows, cell, count**2)
+    if isinstance(found, Blocks):
+        return found
+    possible = np.array([[name in s.classes for name in design.classes] for s in design.strata])
+    return dataclasses.replace(found, possible=own_rows(possible))
+
+
+def gathered(design: Design, rows: Sequence[Row], cells: Mapping[str, int], count: int) -> Sample:
+    """A sample of any cells, all of which can occur in every stratum.
+
+    Args:
+        design: see `Design`.
+        rows: of its sample.
+        cells: cell by id of every answered point.
+        count: number of cells.
+
+    Raises:
+        InputError: a stratum has fewer than two answered units.
+    """
+    strata = {stratum.name: i for i, stratum in enumerate(design.strata)}
+    answered = [row for row in rows if row.id in cells]
+    stratum = np.array([strata[row.stratum] for row in answered], int)
+    cell = np.array([cells[row.id] for row in answered], int)
     sizes = np.array([s.size for s in design.strata])
+    possible = np.ones((len(strata), count), bool)
     if design.kind == "points":
-        counts = np.zeros((len(strata), count**2))
+        counts = np.zeros((len(strata), count))
         np.add.at(counts, (stratum, cell), 1)
         _check(design.strata, counts.sum(1))
-        possible = np.array([[name in s.classes for name in design.classes] for s in design.strata])
-        return Points(counts, sizes, own_rows(possible), np.ones(len(strata)))
+        return Points(counts, sizes, possible, np.ones(len(strata)))
     units = sorted({(strata[r.stratum], r.unit) for r in answered})
     number = {unit: i for i, unit in enumerate(units)}
     # Blocks without a point on mapped ground need no answer: their content is 0.
     empty = [s.units - len({r.unit for r in rows if r.stratum == s.name}) for s in design.strata]
-    content = np.zeros((len(units) + sum(empty), count**2))
+    content = np.zeros((len(units) + sum(empty), count))
     at = np.array([number[strata[r.stratum], r.unit] for r in answered])
     np.add.at(content, (at, cell), 1)
     owner = np.array([h for h, _ in units] + [h for h, n in enumerate(empty) for _ in range(n)], int)
     labelled = np.bincount(owner, minlength=len(strata))
     _check(design.strata, labelled)
-    possible = np.ones((len(strata), count**2), bool)
     return Blocks(content, owner, sizes, possible, 1 - labelled / sizes)
 
 

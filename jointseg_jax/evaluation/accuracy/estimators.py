@@ -19,7 +19,7 @@ class Ratios:
     """Figures as ratios of sums over cells, in the order overall accuracy, user's, producer's, area of every class.
 
     Attributes:
-        over, under: cells in the numerator and in the denominator [figures, cells], 0 or 1.
+        over, under: weights of the cells in the numerator and in the denominator [figures, cells].
     """
 
     over: np.ndarray
@@ -84,6 +84,25 @@ def estimate(sample: Sample, ratios: Ratios, mapped: np.ndarray | None = None) -
     parts = np.square(weights)[..., None, :] * sample.fpc * spread / sample.units[..., None, :]
     se = np.where(np.isnan(value), np.nan, np.sqrt(parts.sum(-1)))
     return Estimates(value, se, parts, shares / total if mapped is None else shares)
+
+
+def difference(sample: Sample, first: Ratios, second: Ratios) -> tuple[np.ndarray, np.ndarray]:
+    """First minus second ratios, [figures] each, with the standard error of the difference.
+
+    Both are of the same units, so the influence of a unit on the difference is the difference of its influences.
+    """
+    weights = sample.sizes / sample.sizes.sum()
+    shares = weights @ sample.mean
+    values, influences = [], []
+    for ratios in (first, second):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            x = shares @ ratios.under.T
+            values.append((shares @ ratios.over.T) / x)
+            influences.append((ratios.over - values[-1][:, None] * ratios.under) / x[:, None])
+    value = values[0] - values[1]
+    spread = sample.spread(np.nan_to_num(influences[0] - influences[1]))
+    se = np.sqrt((np.square(weights) * sample.fpc * spread / sample.units).sum(-1))
+    return value, np.where(np.isnan(value), np.nan, se)
 
 
 def _scale(shares: np.ndarray, mapped: np.ndarray) -> np.ndarray:

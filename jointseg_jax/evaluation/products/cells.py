@@ -49,14 +49,26 @@ class Placed:
         return float((self.v[-1] - self.v[0]) * (self.u[-1] - self.u[0]) / cells)
 
 
-def places(lattice: GeoBox, window: Window, own: GeoBox) -> list[Placed]:
-    """Finds the place of a window of a lattice in a raster with the lattice `own`.
+@dataclasses.dataclass(frozen=True)
+class Nodes:
+    """Nodes of a window of the map in the CRS of other rasters.
 
-    In degrees the window is also looked for one turn around the Earth to the east and to the west: a raster may begin
-    at the antimeridian in the window's middle.
+    Attributes:
+        x, y: coordinates [nodes, nodes].
+        v, u: see `Placed`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    v: np.ndarray
+    u: np.ndarray
+
+
+def nodes(lattice: GeoBox, window: Window, own: GeoBox) -> Nodes:
+    """Transforms the nodes of a window to the CRS of `own`.
 
     Raises:
-        InputError: the raster's CRS is not defined there.
+        InputError: that CRS is not defined there.
     """
     v, u = _nodes(window.row, window.height), _nodes(window.col, window.width)
     x, y = through(lattice.affine, *np.meshgrid(window.col + u, window.row + v))
@@ -64,14 +76,22 @@ def places(lattice: GeoBox, window: Window, own: GeoBox) -> list[Placed]:
         x, y = transformer(crs_text(lattice), crs_text(own)).transform(x, y)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InputError(f"a product in {crs_name(own)} is not defined on the ground of the map: check its CRS")
-    turns: tuple[float, ...] = (0.0,)
     if own.crs is not None and own.crs.geographic:
-        turns = (0.0, -360.0, 360.0)
         x = x[0, 0] + np.mod(x - x[0, 0] + 180, 360) - 180  # a window across the antimeridian stays whole
+    return Nodes(x, y, v, u)
+
+
+def places(at: Nodes, own: GeoBox) -> list[Placed]:
+    """Finds the place of a window in a raster with the lattice `own`.
+
+    In degrees the window is also looked for one turn around the Earth to the east and to the west: a raster may begin
+    at the antimeridian in the window's middle.
+    """
+    turns = (0.0, -360.0, 360.0) if own.crs is not None and own.crs.geographic else (0.0,)
     found = []
     for turn in turns:
-        cols, rows = through(~own.affine, x + turn, y)
-        found.append(Placed(rows, cols, v, u))
+        cols, rows = through(~own.affine, at.x + turn, at.y)
+        found.append(Placed(rows, cols, at.v, at.u))
     return found
 
 

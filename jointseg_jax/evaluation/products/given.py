@@ -5,6 +5,8 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
+from jointseg_jax.bounds.flags import BAND
+from jointseg_jax.bounds.number import Number, real, whole
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.products.catalogue import CATALOGUE, CELL_AREA, THRESHOLD, Product
@@ -12,6 +14,8 @@ from jointseg_jax.evaluation.products.catalogue import CATALOGUE, CELL_AREA, THR
 _KEYS = ("title", "built", "unknown", "full", "band", "threshold", "year")
 _YEAR = re.compile(r"(?<!\d)(?:19[7-9]|20[0-4])\d(?!\d)")
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".png")
+YEAR = whole(1970, 2100)
+_FULL, _THRESHOLD = real(1e-9, 1e12), real(0, 1)
 APART = 1  # years between two maps, more than which is flagged
 
 
@@ -103,7 +107,7 @@ def _given(name: str, path: str, values: Mapping[str, str], map_years: tuple[int
         changes["unknown"] = _codes(values["unknown"], f"{where}: unknown")
     if "full" in values:
         full = values["full"]
-        changes["full"] = full if full == CELL_AREA else _number(full, f"{where}: full", least=1e-12)
+        changes["full"] = full if full == CELL_AREA else _value(_FULL, full, f"{where}: full")
     product = dataclasses.replace(product, **changes)  # type: ignore[arg-type]
     if not product.built and product.first_year is None and product.full is None:
         lacks = product.excludes if name in CATALOGUE else f"{name} is not in the table ({_known()})"
@@ -112,21 +116,23 @@ def _given(name: str, path: str, values: Mapping[str, str], map_years: tuple[int
             f"built cell, as in {name}:FILE,full=100"
         )
     files = _files(path, where)
-    year = round(_number(values["year"], f"{where}: year")) if "year" in values else _year(product, files, map_years)
+    year = int(_value(YEAR, values["year"], f"{where}: year")) if "year" in values else _year(product, files, map_years)
     _check_year(product, year, where)
-    threshold = _number(values.get("threshold", str(THRESHOLD)), f"{where}: threshold", least=0.0, most=1.0)
-    band = round(_number(values["band"], f"{where}: band", least=1)) if "band" in values else None
+    threshold = _value(_THRESHOLD, values.get("threshold", str(THRESHOLD)), f"{where}: threshold")
+    band = int(_value(BAND, values["band"], f"{where}: band")) if "band" in values else None
     return Given(product, files, year, threshold, band)
 
 
 def _files(path: str, where: str) -> tuple[pathlib.Path, ...]:
+    if not path:
+        raise InputError(f"{where} names no file: give a raster, or a folder of rasters, behind the colon")
     place = pathlib.Path(path)
     if place.is_dir():
         files = tuple(sorted(p for p in place.rglob("*") if p.suffix.lower() in _RASTERS))
         if not files:
             raise InputError(f"{where}: {place} has no raster ({', '.join(_RASTERS)}): give the folder of its tiles")
         return files
-    if not path or not place.exists():
+    if not place.exists():
         raise InputError(f"{where}: {place} does not exist: correct the path")
     return (place,)
 
@@ -163,15 +169,11 @@ def _codes(text: str, where: str) -> tuple[int, ...]:
         raise InputError(f"{where}={text} must be whole numbers joined by +, such as 1+2") from None
 
 
-def _number(text: str, where: str, least: float = -1e12, most: float = 1e12) -> float:
+def _value(kind: Number, text: str, where: str) -> float:
     try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        bounds = f" from {least:g} to {most:g}" if most < 1e12 else f" of at least {least:g}" if least > -1e12 else ""
-        raise InputError(f"{where}={text} must be a number{bounds}")
-    return value
+        return float(kind.parse(text))
+    except ValueError as error:
+        raise InputError(f"{where}={text} {error}") from None
 
 
 def _known() -> str:

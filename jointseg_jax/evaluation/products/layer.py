@@ -10,11 +10,11 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.products.catalogue import CELL_AREA
-from jointseg_jax.evaluation.products.cells import Parts, Placed, places, through
+from jointseg_jax.evaluation.products.cells import Nodes, Parts, Placed, nodes, places, through
 from jointseg_jax.evaluation.products.given import Given
 from jointseg_jax.geo.ellipsoid import PixelAreas
 from jointseg_jax.rasters.contract import IGNORE
-from jointseg_jax.rasters.lattice import Window, spacing_of
+from jointseg_jax.rasters.lattice import Window, crs_text, spacing_of
 from jointseg_jax.rasters.metric import check_grid, check_placed
 from jointseg_jax.rasters.raster_files import lattice_of
 from jointseg_jax.rasters.reader import Handles, read_mask, read_window
@@ -29,6 +29,7 @@ class _File:
     number: int
     path: pathlib.Path
     lattice: GeoBox
+    crs: str
     band: int
 
 
@@ -60,7 +61,7 @@ class Layer:
         check_placed(lattice, str(path))
         check_grid(lattice, str(path))
         dataset = self._handles.get(str(path))
-        return _File(number, path, lattice, _band(list(dataset.descriptions), self.given, path))
+        return _File(number, path, lattice, crs_text(lattice), _band(list(dataset.descriptions), self.given, path))
 
     @property
     def cell(self) -> str:
@@ -80,8 +81,11 @@ class Layer:
         """
         fraction = np.full((window.height, window.width), np.nan, np.float32)
         found: list[list[Parts]] = [[] for _ in classes]
+        by_crs: dict[str, Nodes] = {}
         for file in self._files:
-            for at in places(lattice, window, file.lattice):
+            if file.crs not in by_crs:
+                by_crs[file.crs] = nodes(lattice, window, file.lattice)
+            for at in places(by_crs[file.crs], file.lattice):
                 box = at.box(*file.lattice.shape)
                 if box.height and box.width and np.isnan(fraction).any():
                     self._add(file, at, box, lattice, classes, fraction, found)

@@ -7,6 +7,7 @@ from jointseg_jax.evaluation.compare import markdown, plain
 from jointseg_jax.evaluation.products.given import APART, Given
 
 Rows = list[dict[str, str]]
+_TITLES = (("precision", "P"), ("recall", "R"), ("f1", "F1"), ("iou", "IoU"), ("oa", "OA"), ("area_ratio", "area"))
 
 
 def describe(given: Given, years: tuple[int, int] | None, cell: str) -> dict[str, Any]:
@@ -70,6 +71,10 @@ def _document(record: Mapping[str, Any], table: Callable[[Rows], str], heading: 
         differences = _differences(record["reference"])
         if differences:
             lines += [heading("Map minus the other, with paired 95 % intervals"), table(differences)]
+    if record["sample"]:
+        lines += [heading("At the points of the sample"), table(_sampled(record["sample"]))]
+        lines += [heading("Map minus the other by the sample, with paired 95 % intervals")]
+        lines += [table(_sampled_differences(record["sample"]))]
     notes = warnings(record)
     if notes:
         lines += [heading("Years"), *(f"- {note}" for note in notes)]
@@ -132,6 +137,23 @@ def _differences(reference: Mapping[str, Any]) -> Rows:
             }
             rows.append({"region": region, "other": name, "blocks": str(found["blocks"]), **cells})
     return rows
+
+
+def _sampled(sample: Mapping[str, Any]) -> Rows:
+    return [
+        {"map": name}
+        | {title: f"{_number(found[key]['value'])} ± {_number(found[key]['se'])}" for key, title in _TITLES}
+        for name, found in sample["maps"].items()
+    ]
+
+
+def _sampled_differences(sample: Mapping[str, Any]) -> Rows:
+    return [
+        {"other": name, "discordant": str(found["discordant"])}
+        | {title: f"{_number(found[key]['value'], '+.3f')} {_limits((found[key]['low'], found[key]['high']))}"
+           for key, title in _TITLES}
+        for name, found in sample["differences"].items()
+    ]  # fmt: skip
 
 
 def _title(record: Mapping[str, Any], name: str) -> str:
