@@ -190,6 +190,7 @@ _LATER = (
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold", "dataset.coregister",
     "dataset.cloud_buffer", "dataset.source.sites", "dataset.source.side", "dataset.source.days",
     "dataset.source.dates", "dataset.source.composite", "dataset.label.change.block", "dataset.label.change.least",
+    "loss.prior",
 )  # fmt: skip
 _MODALITY = ("bands", "spacing", "units")  # what each modality needs
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these

@@ -112,7 +112,7 @@ class Site:
     notes: tuple[str, ...]
     files: dict[str, Digest] = dataclasses.field(default_factory=dict)
     label_counts: dict[str, int] = dataclasses.field(default_factory=dict)
-    gaps: Gaps | None = None
+    gaps: Gaps | None = dataclasses.field(default=None, metadata=typed.LATER)
     registration: dict[str, Registration] = dataclasses.field(default_factory=dict)
     dates: dict[str, tuple[str | None, ...]] = dataclasses.field(default_factory=dict)
     days: dict[str, tuple[int | None, ...]] = dataclasses.field(default_factory=dict)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.storage import typed
+
 UNITS = ("reflectance", "display", "dB", "m", "index")
 COARSE_SPACING = 10.0  # metres: the lattice of all inputs
 FINE_FACTOR = 10  # fine pixels on the side of a coarse pixel
@@ -94,7 +96,7 @@ class Modality:
     dates: int = 1
     optional: bool = False
     mtf: tuple[float, ...] = ()
-    speckle: Speckle | None = None
+    speckle: Speckle | None = dataclasses.field(default=None, metadata=typed.LATER)
 
     def __post_init__(self) -> None:
         if self.units not in UNITS:

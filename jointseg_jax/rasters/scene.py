@@ -15,6 +15,7 @@ from jointseg_jax.rasters.interpolation import interpolate
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_mask, read_window
 from jointseg_jax.rasters.speckle import filter_speckle
+from jointseg_jax.storage import typed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Layer:
     own_mask: bool = False
     collar: Collar | None = None
     clouds: CloudMask | None = None
-    speckle: Speckle | None = None
+    speckle: Speckle | None = dataclasses.field(default=None, metadata=typed.LATER)
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
         """Reads values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""

@@ -14,17 +14,27 @@ from jointseg_jax.storage import formats
 
 _Record = TypeVar("_Record")
 
-
-@dataclasses.dataclass(frozen=True)
-class _Box:
-    value: Any
+# Metadata of a field that a format got later: without a value it is not written, so that the text of an older record,
+# of which digests and identities were taken, stays what it was.
+LATER = {"later": True}
 
 
 def plain(value: Any) -> Any:
     """Converts dataclasses, also inside lists and dicts, to JSON values; tuples stay, bytes become base64."""
     # `to_builtins` alone would leave out the defaults that `convert` left to the class.
-    complete = dataclasses.asdict(_Box(value))["value"]
-    return msgspec.to_builtins(complete, enc_hook=lambda number: number.item())  # NumPy's scalars
+    return msgspec.to_builtins(_complete(value), enc_hook=lambda number: number.item())  # NumPy's scalars
+
+
+def _complete(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: _complete(part)
+            for field in dataclasses.fields(value)
+            if not ((part := getattr(value, field.name)) is None and field.metadata.get("later"))
+        }
+    if isinstance(value, dict):
+        return {key: _complete(part) for key, part in value.items()}
+    return type(value)(map(_complete, value)) if type(value) in (list, tuple) else value
 
 
 def parse(fields: Any, cls: type[_Record], kind: formats.Format, where: object, *, partial: bool = False) -> _Record:

@@ -124,3 +124,16 @@ def test_files(tmp_path):
     formats.write_record(path, {"books": 1}, KIND)
     with pytest.raises(formats.Damaged, match=r"shelf\.json is damaged \(books: expected array, got int\)"):
         typed.read(path, Shelf, KIND)
+
+
+def test_a_field_that_came_later_is_written_only_with_a_value():
+    @dataclasses.dataclass(frozen=True)
+    class Grown:
+        first: int
+        second: float | None = None
+        third: str | None = dataclasses.field(default=None, metadata=typed.LATER)
+
+    assert typed.plain([Grown(1)]) == [{"first": 1, "second": None}]
+    assert typed.plain({"a": Grown(1, 2.0, "x")}) == {"a": {"first": 1, "second": 2.0, "third": "x"}}
+    for fields in ({"first": 1}, {"first": 1, "third": "x"}):
+        assert typed.plain(typed.parse(fields, Grown, formats.SITE, "somewhere")) == {"second": None, **fields}

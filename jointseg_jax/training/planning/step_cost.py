@@ -93,7 +93,7 @@ def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:
         unit = Statistics((0.0,) * n, (1.0,) * n, (0.0,) * n, (1.0,) * n)
         modalities.append(dataclasses.replace(modality, statistics=unit))
     contract = Contract(tuple(modalities), recipe.image_bands, label=config.dataset.label.name)
-    impervious = (config.loss.prior or 1.0) / 2  # below the prior, as labels that miss some
+    impervious = (config.loss.get("prior") or 1.0) / 2  # below the prior, as labels that miss some
     return contract, (1 - impervious, impervious), "the config, because no dataset is prepared"
 
 
