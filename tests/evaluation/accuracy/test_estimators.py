@@ -39,6 +39,7 @@ def stehman():
 
 
 def test_the_example_of_olofsson_2014():
+    """Published: overall accuracy and deforested area; the other figures are those of the formulas, as in satscout."""
     found = estimate(of_matrix(MATRIX, AREAS), standard(4))
     half = 1.96 * found.se
     assert (round(found.value[0], 3), round(half[0], 3)) == (0.947, 0.018)
@@ -55,7 +56,7 @@ def test_the_example_of_olofsson_2014():
 
 
 def test_the_example_of_stehman_2014():
-    """Strata that are not the map's classes; his pages 4932 to 4936."""
+    """Strata that are not the map's classes; compared with a second package, not with the printed figures."""
     found = estimate(stehman(), standard(4))
     assert found.value[0] == pytest.approx(0.63)
     assert found.value[9:].round(2).tolist() == [0.35, 0.34, 0.20, 0.11]
