@@ -19,6 +19,7 @@ from jointseg_jax.geo.ellipsoid import PixelAreas
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_text, spacing_of
 from jointseg_jax.rasters.reader import Handles
+from jointseg_jax.storage.files import file_name
 
 Groups = dict[str, dict[str, Agreement]]  # region -> product
 
@@ -60,12 +61,13 @@ def compare(
                 writers = {}
                 if output is not None and rasters:
                     for given in products:
-                        name = f"difference/{given.name}/{_stem(path)}.tif"
+                        name = f"difference/{file_name(given.name)}/{_stem(path)}.tif"
                         announce([name])
                         writer = difference_writer(output / name, lattice, given.title)
                         writers[given.name] = stack.enter_context(writer)
+                areas = PixelAreas(lattice)
                 for window, masked in _ground(path, lattice, regions, handles):
-                    area = PixelAreas(lattice).pixel(window)
+                    area = areas.pixel(window)
                     for layer in layers:
                         code = _add(layer, lattice, window, masked, area, groups)
                         if pictures is not None:
@@ -144,5 +146,5 @@ class _Pictures:
             def save(path: pathlib.Path, picture: Picture = picture, head: str = head) -> None:
                 picture.save(path, head, given.title)
 
-            found.append((f"difference_{given.name}{zone}.png", save))
+            found.append((f"difference_{file_name(given.name)}{zone}.png", save))
         return found

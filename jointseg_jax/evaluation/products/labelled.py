@@ -155,6 +155,8 @@ def judge(maps: Sequence[Given], grounds: Sequence[Ground], regions: Regions | N
         for ground in grounds:
             for masked, fractions in _windows(ground, layers, regions, handles):
                 for name, labels in masked.items():
+                    if (labels == IGNORE).all():
+                        continue
                     groups.setdefault(name, _Group(names, side)).add(labels, fractions, thresholds)
     finally:
         handles.close()

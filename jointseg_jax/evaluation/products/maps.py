@@ -76,7 +76,8 @@ def read_map(path: str | os.PathLike[str], year: int | None = None) -> OurMap:
         lattice = lattice_of(file)
         check_metric(lattice, spacing_of(lattice), str(file))
         placed.append((file, lattice))
-    return OurMap(path.name or str(path), tuple(placed), years)
+    named = path.absolute().parent if path.name == MAP_FILE else path.absolute()
+    return OurMap(named.name, tuple(placed), years)
 
 
 def read_classes(path: pathlib.Path, window: Window, handles: Handles) -> np.ndarray:

@@ -93,6 +93,39 @@ def test_a_fraction_is_compared_as_a_fraction(tmp_path):
     assert found["nothing"]["fraction"]["own"]["bias"] == pytest.approx(classes.mean(), abs=0.01)
 
 
+CODES = {"worldcover": (10, 50), "dynamicworld": (1, 6), "esri": (11, 7), "ghsl": (1000, 9000), "ghsl10": (10, 90),
+         "gisa": (0, 20), "gaia": (0, 20)}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", CODES)
+def test_every_product_in_its_own_layout(tmp_path, layout):
+    """Built where half of a cell is: the matrix is that of the cells that hold the pixels' centres."""
+    lattice = layouts.grid(layout, SIDE)
+    classes = blobs(5, size=80)
+    rows, cols = (np.floor(x).astype(int) for x in layouts.cell_of_centres(lattice, SIDE))
+    built, count = (np.zeros(lattice.shape) for _ in range(2))
+    np.add.at(built, (rows, cols), classes)
+    np.add.at(count, (rows, cols), 1)
+    low, high = CODES[layout]
+    codes = np.where(built >= 0.5 * np.maximum(count, 1), high, low)
+    bands = ("label",) if layout == "dynamicworld" else None
+    path = layouts.write_product(tmp_path / "p.tif", layout, codes, lattice, bands)
+    year = "" if layout in ("gisa", "gaia") else ",year=2020"
+    product = parse(f"{layout.removesuffix('10')}:{path}{year}", (2012, 2012))
+    ours = read_map(layouts.write_map(tmp_path / "map.tif", classes), 2012)
+    record = compare_products(ours, [product])
+    found = record["agreement"]["all"][product.name]
+    theirs = codes[rows, cols] == high
+    hits = (theirs & (classes == 1)).sum()
+    assert found["coverage"] == pytest.approx(1)
+    assert found["f1"] == pytest.approx(2 * hits / (theirs.sum() + classes.sum()), abs=1e-4)
+    assert found["f1"] > (0.5 if layout == "ghsl" else 0.8)  # cells of 100 m on blocks of 80 m
+    low, high = (low / high * 0.9, 0.9) if layout.startswith("ghsl") else (0, 1)
+    share = np.where(theirs, high, low).mean()
+    assert found["product_fractions_km2"] / found["compared_km2"] == pytest.approx(share, rel=1e-4)
+    assert record["products"][product.name]["flagged"] == (not layout.startswith("ga") and not layout.startswith("gi"))
+
+
 def test_figures_do_not_depend_on_windows_and_tiles(tmp_path, monkeypatch):
     """Cells that windows or tiles cut are put together again."""
     classes = blobs(1, size=4)
