@@ -273,7 +273,8 @@ def _module(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         if steps:
             raise Wrong("it ended with status 0")
 
-    names = (f"--{flag}", flag, "collection.json", *_spoken(flag, value, line), "nothing")
+    place = value.rpartition(":")[2].partition(",")[0]  # of NAME:FILE,KEY=VALUE
+    names = (f"--{flag}", flag, "collection.json", *_spoken(flag, value, line), *([place] if place else []), "nothing")
     return Attempt(call, check, names, "refuse")
 
 
