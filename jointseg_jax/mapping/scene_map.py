@@ -109,7 +109,7 @@ def _report_map(product: Product, scene: Scene, label: str, say: Callable[[str],
     share = product.impervious_pixels / product.valid_pixels if product.valid_pixels else 0.0
     say(f"map     {share:.1%} of the valid area is {label}, {nodata:.1%} of the scene is nodata")
     for name, file in product.files.items():
-        say(f"{name:<12}{file}")
+        say(f"{name:<14}{file}")
 
 
 @contextlib.contextmanager
