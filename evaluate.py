@@ -1,6 +1,8 @@
 """Evaluates maps of the whole test sites: python evaluate.py --workdir=runs/demo."""
 
 import pathlib
+import shlex
+import sys
 
 from absl import flags
 
@@ -69,6 +71,7 @@ def main() -> None:
         augment=_AUGMENT.value,
         dtype=_DTYPE.value,
         dates=_DATES.value,
+        command=shlex.join(["python", "evaluate.py", *sys.argv[1:]]),
         uncertainty=_UNCERTAINTY.value,
         alpha=_ALPHA.value,
     )

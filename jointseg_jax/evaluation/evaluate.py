@@ -11,6 +11,8 @@ from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.evaluation import baseline, uncertainty_record
 from jointseg_jax.evaluation.confidence_quality import Ranking
 from jointseg_jax.evaluation.panels import Panels
+from jointseg_jax.evaluation.report import page
+from jointseg_jax.evaluation.report.terminal import table
 from jointseg_jax.evaluation.site_scores import ScoreCounts, check_contract, data_range, evaluate_site, sites_by_region
 from jointseg_jax.mapping.predictor import confidence
 from jointseg_jax.mapping.predictor.halo import halo_for
@@ -25,6 +27,7 @@ from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained
 
 _METRICS = "metrics.json"
+_FILES = (_METRICS, *page.FILES)
 
 
 def evaluate(
@@ -39,6 +42,7 @@ def evaluate(
     dates: int | None = None,
     uncertainty: bool = False,
     alpha: float = uncertainty_record.ALPHA,
+    command: str = "",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Evaluates a network on a split and writes the results.
@@ -47,7 +51,7 @@ def evaluate(
         trained: the network.
         data: a dataset that fits the network's contract.
         split: "train", "validation" or "test".
-        folder: receives metrics.json and one PNG of panels per site.
+        folder: receives metrics.json, the report (report.html, report.md and its charts) and a PNG of panels per site.
         tile: core size of the predictor in coarse pixels.
         augment: map with augmentation, measure the quality of its confidence, and store that beside the checkpoint.
             Nothing is stored for the training split, because a network is more certain there than elsewhere.
@@ -56,6 +60,7 @@ def evaluate(
         uncertainty: on the validation split, calibrate sets and intervals and draw the area of applicability; on the
             test split, measure what they are worth. Both are stored beside the checkpoint.
         alpha: of the calibration: the share of the truth that sets and intervals may miss.
+        command: that the report says it was made by; empty if none.
         say: receives the lines of the report.
 
     Returns:
@@ -74,7 +79,7 @@ def evaluate(
         uncertainty_record.check(trained, data, split, alpha)
     bounds.TILE.check("--tile", tile)
     tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
-    names = [_METRICS, *(f"{site.name}.png" for site in sites)]
+    names = [*_FILES, *(f"{site.name}.png" for site in sites)]
     with claim(folder, "evaluation", names=names, older=_made_without_marker) as taken:
         scenes = [data.scene(site.name, contract).first_dates(dates) for site in sites]
         halo = halo_for(trained, scenes[0], say=say)
@@ -96,6 +101,7 @@ def evaluate(
             record = uncertainty_record.measure(record, metrics, sites, by_site)
         metrics["dates"] = max(len(layers) for scene in scenes for layers in scene.layers.values())
         write_json(folder / _METRICS, metrics)
+        page.write(folder, metrics, trained, data, sites, command)
         taken.sweep(names)  # removes panels of sites that only an earlier evaluation covered
     say(table(metrics))
     if augment:
@@ -106,7 +112,7 @@ def evaluate(
         uncertainty_record.calibrate(
             predictor, data, sum(by_site.values(), ScoreCounts()).uncertainty, dates, alpha, say
         )
-    say(f"written to {folder}")
+    say(f"written to {folder}; to look at: {folder / page.PAGE}")
     return metrics
 
 
@@ -195,80 +201,3 @@ def _control(trained: Trained) -> str:
     """The input of the segmenter; "capacity" for a joint network without SR supervision."""
     control = str(trained.model.control)
     return "capacity" if control == "joint" and trained.meta.config["loss"]["sr"] == 0 else control
-
-
-def table(metrics: dict[str, Any]) -> str:
-    """Formats the metrics as text: one row per sub-region, one for all, and the images below."""
-    head = (
-        f"{metrics['label']:<14.14} {'km2':>7} {'precision':>9} {'recall':>7} {'F1':>7} {'IoU':>7} {'macro F1':>8} "
-        f"{'OA':>7} {'kappa':>7} {'area':>6} {'ECE':>6}"
-    )
-    rows = [head]
-    for name, figures in [
-        *metrics["regions"].items(),
-        ("all", metrics["overall"]),
-        ("10 m oracle", metrics["overall"]["oracle_10m"]),
-    ]:
-        isa = figures["isa"]
-        km2 = f"{figures['pixels'] / 1e6:7.2f}" if "pixels" in figures else " " * 7
-        ece = _cell(figures.get("calibration_error"), 6) if "calibration_error" in figures else " " * 6
-        rows.append(
-            f"{name:<14.14} {km2} {_cell(isa['precision'], 9)} {_cell(isa['recall'], 7)} {_cell(isa['f1'], 7)} "
-            f"{_cell(isa['iou'], 7)} "
-            f"{_cell(figures['macro_f1'], 8)} {_cell(figures['oa'], 7)} {_cell(figures['kappa'], 7)} "
-            f"{_cell(figures['area_ratio'], 6)} {ece}"
-        )
-    overall = metrics["overall"]
-    rows.append(
-        f"with the threshold that is best here: F1 {_cell(overall['f1_best'], 0)}; average precision "
-        f"{_cell(overall['average_precision'], 0)}"
-    )
-    rows += _spatial_lines(overall)
-    for stage in metrics["overall"]["stages"]:
-        rows.append(
-            f"image x{stage['scale']:g}: PSNR {_cell(stage['psnr'], 0)} dB (bicubic "
-            f"{_cell(stage['psnr_bicubic'], 0)}), "
-            f"SSIM {_cell(stage['ssim'], 0)} (bicubic {_cell(stage['ssim_bicubic'], 0)}), detail "
-            f"{_cell(stage['detail'], 0)} of the target's (bicubic {_cell(stage['detail_bicubic'], 0)}), data range "
-            f"{metrics['data_range']:.3g}"
-        )
-    if metrics["overall"].get("support") is not None:
-        rows.append(f"image x10: {metrics['overall']['support']:.1%} of its detail is measured, the rest is prior")
-    rows.append(
-        f"network ({metrics['control']}): {metrics['parameters']:,} parameters, "
-        f"{metrics['mega_flops_per_input_pixel']:.2f} MFLOP per 10 m pixel"
-    )
-    return "\n".join(rows)
-
-
-def _spatial_lines(overall: dict[str, Any]) -> list[str]:
-    """What the whole map shows beyond the counts of its pixels."""
-    lines = []
-    interval = overall["intervals"]
-    if interval["f1"]:
-        low, high = interval["f1"]
-        lines.append(
-            f"F1 of other ground like this: {low:.3f} to {high:.3f} (95 %, {interval['blocks']} blocks of 500 m)"
-        )
-    errors = overall["fraction"]
-    for name, words in (("map", "map"), ("probability", "mean probability"), ("regression_10m", "regression at 10 m")):
-        if errors[name]["10m"]["cells"]:
-            shown = ", ".join(f"{_cell(error['rmse'], 0)} at {side[:-1]} m" for side, error in errors[name].items())
-            lines.append(f"RMSE of the fraction by the {words}: {shown}")
-    edges, objects, seen = overall["boundary"]["2m"], overall["objects"], overall["resolution"]["resolution_m"]
-    sizes = [
-        f"{word} from {size} {unit}" if size else f"no size of {word}"
-        for word, size, unit in (
-            ("objects", objects["smallest_area_m2"], "m2"), ("widths", objects["smallest_width_m"], "m"),
-        )
-    ]  # fmt: skip
-    resolution = f", effective resolution {seen:.1f} m" if seen else ""
-    lines.append(
-        f"boundary F1 within 2 m {_cell(edges['f1'], 0)}, IoU {_cell(edges['iou'], 0)}; half or more is found of "
-        f"{' and '.join(sizes)}{resolution}"
-    )
-    return lines
-
-
-def _cell(value: float | None, width: int) -> str:
-    return f"{'-':>{width}}" if value is None else f"{value:>{width}.3f}"

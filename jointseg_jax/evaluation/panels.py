@@ -19,6 +19,7 @@ from jointseg_jax.training.trained import Trained
 
 _PANEL = 32  # coarse pixels on the side of a panel's crop
 FOUND_COLOUR, OTHER_COLOUR = (90, 90, 90), (245, 245, 245)  # of classes 1 and 0 where the map is right
+PRIOR_COLOUR = (94, 60, 153)
 MISSED_COLOUR, FALSE_COLOUR = (31, 119, 180), (255, 127, 14)
 
 
@@ -83,7 +84,8 @@ class Panels:
         side = COARSE_SPACING * self._kept[0][1].height
         head = f"{about(self._site)}: the {len(rows)} most mixed crops of {side:g} m"
         grid = drawing.panels(rows, titles, metres=[COARSE_SPACING * w.height for _, w, _ in self._kept])
-        drawing.save_png(path, drawing.framed(grid, head, legend(scene.contract.label)))
+        prior = [(PRIOR_COLOUR, "prior, not measured")] if "prior share" in titles else []
+        drawing.save_png(path, drawing.framed(grid, head, [*legend(scene.contract.label), *prior]))
 
     def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
         fine = window.scale(FINE_FACTOR)
@@ -111,11 +113,21 @@ class Panels:
             crop = image[top:bottom, left:right][..., order]
             crop = drawing.stretch(crop, limits, drawing.resize_mask(seen, *crop.shape[:2]))
             cells.append((f"SR {10 / float(scale):g} m", drawing.resize_nearest(crop, fine.height, fine.width)))
+        if tile.support is not None:
+            place = inside.scale(FINE_FACTOR).slices()
+            cells.append(("prior share", prior_share(tile.support[place], tile.fine_valid[place])))
         cells.append(("target 1 m", drawing.stretch(target, limits, target_valid)))
         cells.append((f"label: {scene.contract.label}", drawing.colour_classes(label)))
         cells.append(("map", drawing.colour_classes(mapped)))
         cells.append(("errors", errors(mapped, label)))
         return cells
+
+
+def prior_share(support: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Colours the share of an image's detail that is not measured, from white to violet. uint8 [h, w, 3]."""
+    share = 1 - np.clip(support, 0, 1)[..., None]
+    rgb = np.round((1 - share) * 255 + share * np.array(PRIOR_COLOUR)).astype(np.uint8)
+    return np.where(valid[..., None], rgb, np.array(drawing.NODATA_COLOUR, np.uint8))
 
 
 def errors(mapped: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confusion import Confusion
-from jointseg_jax.evaluation.evaluate import evaluate, table
+from jointseg_jax.evaluation.evaluate import evaluate
+from jointseg_jax.evaluation.report.terminal import table
 from jointseg_jax.mapping.scene_map import map_scene
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.storage.files import read_json
