@@ -117,7 +117,8 @@ def test_the_same_tiles_give_the_same_confusion(trained, data, mapped, tmp_path)
     (tmp_path / "gone.png").write_text("")
     (tmp_path / "mine.png").write_text("")
     metrics = evaluate(trained, data, "test", tmp_path, tile=20, say=lambda _: None)
-    assert {path.name for path in tmp_path.glob("*.png")} == {"d.png", "mine.png"}
+    charts = {"reliability.png", "sizes.png", "scales.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {"d.png", "mine.png", *charts}
     with rasterio.open(mapped[0].files["impervious"]) as raster:
         classes = raster.read(1)
     with rasterio.open(data.root / data.sites["d"].label) as raster:
