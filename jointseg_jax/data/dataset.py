@@ -71,6 +71,19 @@ class Registration:
 
 
 @dataclasses.dataclass(frozen=True)
+class ImageFit:
+    """How well the 1 m image's units were fitted to the input's.
+
+    Attributes:
+        explained: per band the share of the input's variance that the line explains, negative where it falls.
+        blocks: number of common blocks of 60 m.
+    """
+
+    explained: tuple[float, ...]
+    blocks: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Site:
     """One site of a prepared dataset; paths are relative to the dataset.
 
@@ -90,6 +103,9 @@ class Site:
             it could be measured; empty in older datasets.
         dates: modality, "image" or "label" -> one date per file, None where unknown; empty in older datasets.
         days: the same keys -> days from the image to each date, negative before it; None where unknown.
+        cloudy: modality -> per date the share of the site that its mask of cloud does not show as clear, 0 to 1, None
+            without a mask; only of modalities that have masks. None if there are none, and in older datasets.
+        fit: of the image's units; None if nothing was fitted, and in older datasets.
     """
 
     name: str
@@ -116,6 +132,8 @@ class Site:
     registration: dict[str, Registration] = dataclasses.field(default_factory=dict)
     dates: dict[str, tuple[str | None, ...]] = dataclasses.field(default_factory=dict)
     days: dict[str, tuple[int | None, ...]] = dataclasses.field(default_factory=dict)
+    cloudy: dict[str, tuple[float | None, ...]] | None = dataclasses.field(default=None, metadata=typed.LATER)
+    fit: ImageFit | None = dataclasses.field(default=None, metadata=typed.LATER)
 
     def replace(self, **changes: Any) -> "Site":
         """A copy with some fields changed."""

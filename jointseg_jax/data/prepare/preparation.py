@@ -12,7 +12,7 @@ import tqdm
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.bounds.config import check_dataset
 from jointseg_jax.data.dataset import DESCRIPTION, SITES, Dataset, Simulated, Site, load
-from jointseg_jax.data.prepare import ground, site_list, sources, splits, statistics
+from jointseg_jax.data.prepare import ground, site_line, site_list, sources, splits, statistics
 from jointseg_jax.data.prepare.archive.choose import TABLE as CHOSEN
 from jointseg_jax.data.prepare.archive.choose import Archive
 from jointseg_jax.data.prepare.archive.sites import read_sites
@@ -33,7 +33,6 @@ from jointseg_jax.storage import folders, typed
 from jointseg_jax.storage.files import clear_partial_folders
 from jointseg_jax.storage.locks import exclusive
 
-INPUTS = "inputs"  # in the dataset's folder: virtual rasters that stack the bands of products
 _WORTH_A_WORKER = 20.0  # km2: below it, starting a process takes longer than it saves
 
 
@@ -79,11 +78,11 @@ def _prepare(root: pathlib.Path, config: Any, workers: int, say: Callable[[str],
     given = ground.given_splits(config.split, entries)
     names = file_names(config, recipe)
     if config.source.kind == "archive":
-        archive = _archive(config, recipe, names, root / INPUTS)
+        archive = _archive(config, recipe, names, root / sources.INPUTS)
         planned, refused = _plan(entries, recipe, names, archive.find)
         archive.table(root / CHOSEN)
     else:
-        inputs = root / INPUTS
+        inputs = root / sources.INPUTS
         planned, refused = _plan(
             entries, recipe, names, lambda entry: sources.find(entry, names, recipe.modalities, inputs)
         )
@@ -108,7 +107,6 @@ def _run(work: SiteWork, workers: int, say: Callable[[str], None]) -> Outcome:
     """Makes the sites that are missing, and reports each."""
     names = [entry.name for entry in work.entries]
     km2 = {name: work.plans[name].km2 if name in work.plans else 0.0 for name in names}
-    said: set[str] = set()
     most = len(names) if workers else min(len(names), 1 + int(sum(km2.values()) / _WORTH_A_WORKER))
     executor = local_executor(workers, most)
     with progress_bar("site", km2, "s", logged=False) as tell:
@@ -119,12 +117,7 @@ def _run(work: SiteWork, workers: int, say: Callable[[str], None]) -> Outcome:
                 return
             about = f"FAILED: {event.value}"
             if isinstance(event.value, Site):
-                # Shared notes are printed once, notes on missing files for every site.
-                own = work.plans[event.unit].source.notes
-                notes = [n for n in event.value.notes if n in own or n not in said]
-                said.update(notes)
-                done = "prepared" if event.kind == "done" else "already there"
-                about = "; ".join([f"{km2[event.unit]:.2f} km2, {done}", *notes])
+                about = site_line.in_words(event.value, work.plans[event.unit], fresh=event.kind == "done")
             with tqdm.tqdm.external_write_mode():
                 say(f"[{event.settled}/{event.total}] {event.unit}: {about}")
 
@@ -250,5 +243,8 @@ def _finish(root: pathlib.Path, config: Any, recipe: Recipe, sites: list[Site], 
     if contract.primary.statistics is None:
         say(f"{root}: no site is for training: the dataset can only evaluate networks trained on other datasets")
     counts = ", ".join(f"{split} {int((index['split'] == split).sum())}" for split in splits.SPLITS)
-    say(f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}")
+    say(
+        f"{root}: {len(sites)} sites, patches of {config.patch} x {config.patch} input pixels: {counts}; more on each "
+        f"site in {SITES}/NAME/{RECORD}"
+    )
     return load(root, hold=False)  # a later preparation in this process must be able to remove its files

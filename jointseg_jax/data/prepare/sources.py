@@ -15,6 +15,10 @@ from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
 from jointseg_jax.rasters.raster_files import files_behind
 from jointseg_jax.sources.layer_files import LayerFile, open_layer
 
+INPUTS = (
+    "inputs"  # in the dataset's folder: SITE/PRODUCT/MODALITY.vrt, virtual rasters that stack the bands of products
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class SiteEntry:
@@ -47,6 +51,12 @@ class Part:
 
     path: pathlib.Path
     mask: CloudFile | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the product whose bands a virtual raster stacks, otherwise of the file."""
+        file = remote.bare(self.path)
+        return file.parent.name if file.suffix == ".vrt" and file.parts[-4:-3] == (INPUTS,) else file.name
 
 
 @dataclasses.dataclass(frozen=True)

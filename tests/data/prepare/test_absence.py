@@ -18,11 +18,11 @@ def test_a_modality_may_be_absent_at_some_sites(own):
     (root / "d" / "s1.tif").unlink()
     lines: list[str] = []
     data = prepare(config, say=lines.append)
-    assert "s1: absent (s1.tif not found), masked" in lines[0]
+    assert "; s1: absent" in lines[0]
     assert "absent" not in lines[1]
-    assert "s1: absent" in lines[3]
-    assert "RADIO_ADD_OFFSET is -1000" in lines[0]
-    assert "RADIO_ADD_OFFSET is -1000" not in lines[1]  # what is the same at every site is said once
+    assert "; s1: absent" in lines[3]
+    assert "s1: absent (s1.tif not found), masked" in data.sites["a"].notes
+    assert "RADIO_ADD_OFFSET is -1000" in data.sites["b"].notes[0]
     assert {m.name: m.optional for m in data.contract.modalities} == {
         "s2": False, "s2_20m": False, "s1": True, "dem": False,
     }  # fmt: skip
@@ -74,7 +74,8 @@ def test_clouds_are_masked_where_there_is_a_cloud_layer(own):
     (root / "b" / "scl.tif").unlink()
     lines: list[str] = []
     data = prepare(config, say=lines.append)
-    assert "clouds not masked (scl.tif not found)" in lines[1]
+    assert "; clouds not masked" in lines[1]
+    assert "clouds not masked (scl.tif not found)" in data.sites["b"].notes
     assert "clouds" not in lines[0]
     corner = Window(32, 36, 4, 6)
     assert not data.scene("a").read(corner, Handles())["s2"]["valid"].any()
@@ -112,8 +113,10 @@ def test_sites_for_super_resolution_or_segmentation_alone(own):
     (root / "b" / "image.tif").unlink()
     lines: list[str] = []
     data = prepare(config, say=lines.append)
-    assert "no label (label.tif not found): for super-resolution alone" in lines[0]
-    assert "no image (image.* not found): for segmentation alone" in lines[1]
+    assert "; no label" in lines[0]
+    assert "; no image" in lines[1]
+    assert "no label (label.tif not found): for super-resolution alone" in data.sites["a"].notes
+    assert "no image (image.* not found): for segmentation alone" in data.sites["b"].notes
     rows = data.patches("train")
     reader = PatchReader(data, "train", data.contract)
     for name, labelled in (("a", False), ("b", True)):

@@ -52,7 +52,8 @@ def test_a_product_yields_the_dataset_that_its_stacked_bands_yield(optical, tmp_
         np.testing.assert_array_equal(layer["valid"], stacked[name]["valid"])
         np.testing.assert_array_equal(layer["values"], stacked[name]["values"])
     assert "offset -1000 (RADIO_ADD_OFFSET is -1000)" in " ".join(data.sites["a"].notes)
-    assert "not clear by T50RQU_20210601T031500_SCL_20m.jp2" in lines[0]
+    assert "not clear by T50RQU_20210601T031500_SCL_20m.jp2" in data.sites["a"].notes[0]
+    assert " % not clear" in lines[0]
     again = []
     prepare(config, say=again.append)
     assert "already there" in again[0]
@@ -128,7 +129,7 @@ def test_a_mask_for_one_date_does_not_serve_two(optical):
     config.source.cloud = ("scl.tif", "scl_later.tif")
     lines = []
     valid = read(prepare(config, say=lines.append))["s2"]["valid"]
-    assert "clouds not masked (scl_later.tif not found)" in lines[0]
+    assert "; clouds not masked" in lines[0]
     assert valid[:, -4:, -6:].any((1, 2)).tolist() == [False, True]
 
 

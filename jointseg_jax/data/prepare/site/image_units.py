@@ -14,6 +14,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from scipy import stats
 
+from jointseg_jax.data.dataset import ImageFit
 from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.site import structure
 from jointseg_jax.errors import InputError
@@ -40,11 +41,21 @@ _INVERSE = 0.5  # a falling line that explains so much is a negative of the grou
 
 @dataclasses.dataclass(frozen=True)
 class ImageUnits:
-    """Gain and offset per band that convert the image's numbers to the input's units, and a note on their origin."""
+    """Gain and offset per band that convert the image's numbers to the input's units, and a note on their origin.
+
+    `fit` is None where nothing was fitted.
+    """
 
     gain: tuple[float, ...]
     offset: tuple[float, ...]
     note: str
+    fit: ImageFit | None = None
+
+
+def warned(fit: ImageFit) -> list[str]:
+    """What makes a fit uncertain, in a few words."""
+    few = [f"few blocks ({fit.blocks})"] if fit.blocks < _MANY else []
+    return ["another season"] * (min(fit.explained) < _TELLING) + few
 
 
 def image_units(
@@ -91,7 +102,8 @@ def image_units(
             "use a larger site if you can)"
         )
     gains = tuple(line.gain for line in lines)
-    return ImageUnits(gains, tuple(line.offset for line in lines), f"image: units fitted, {said}")
+    fit = ImageFit(tuple(round(line.explained if line.rising else -line.explained, 3) for line in lines), len(x))
+    return ImageUnits(gains, tuple(line.offset for line in lines), f"image: units fitted, {said}", fit)
 
 
 def _season(lines: "Sequence[Line]", seen: structure.Structure, where: str) -> str:

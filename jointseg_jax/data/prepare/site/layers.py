@@ -41,12 +41,31 @@ class Layers:
         seen: where any date of the first modality is valid, bool on the 10 m lattice.
         notes: on the decisions per file.
         lies: file name without its ending -> how it lies on the first date, where that could be measured.
+        cloudy: see `Site`.
     """
 
     names: dict[str, tuple[str, ...]]
     seen: np.ndarray
     notes: list[str]
     lies: dict[str, Registration]
+    cloudy: dict[str, tuple[float | None, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """A file, or the files of a date, in the modality's units.
+
+    Attributes:
+        values: `[h, w, bands]`.
+        valid: bool `[h, w]`.
+        note: on the decisions.
+        clear: where the mask of cloud is clear, bool on the 10 m lattice; None without one.
+    """
+
+    values: np.ndarray
+    valid: np.ndarray
+    note: str
+    clear: np.ndarray | None = None
 
 
 def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pathlib.Path) -> Layers:
@@ -57,7 +76,7 @@ def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pa
     With `recipe.coregister` an optical file that lies off by more than `registration.MOST_RESIDUAL` is read again from
     the ground where it lies, by whole metres: its pixels are interpolated once.
     """
-    made = Layers({}, np.zeros(lattice.shape, bool), [], {})
+    made = Layers({}, np.zeros(lattice.shape, bool), [], {}, {})
     first: pathlib.Path | None = None
     best, former = 0, list[pathlib.Path]()
     bands = tuple(recipe.primary.bands.index(band) for band in recipe.image_bands)
@@ -65,10 +84,10 @@ def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pa
         simulated = modality is recipe.primary and recipe.simulate is not None
         count = modality.dates if simulated else len(source.layers.get(modality.name, ()))
         files = tuple(f"{modality.name}.tif" if count == 1 else f"{modality.name}_{date}.tif" for date in range(count))
-        covered = []
+        covered, cloudy = list[np.ndarray](), list[float | None]()
         for date, file in enumerate(files):
             path = folder / file
-            valid, note = _write_date(source, recipe, modality, lattice, date, path)
+            read = _write_date(source, recipe, modality, lattice, date, path)
             if first is None:
                 first = path
             elif not simulated:
@@ -79,12 +98,15 @@ def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pa
                 movable = recipe.coregister and modality.units in registration.MOVED
                 if lies is not None and movable and lies.residual > registration.MOST_RESIDUAL * modality.spacing:
                     move = registration.move_for(lies)
-                    valid, note = _write_date(source, recipe, modality, lattice, date, path, move)
+                    read = _write_date(source, recipe, modality, lattice, date, path, move)
                     lies = registration.after(lies, move, measure())
                 if lies is not None:
                     made.lies[path.stem] = lies
-            made.notes.append(f"{file}: {note}")
-            covered.append(valid if modality is recipe.primary else valid[:0])
+            made.notes.append(f"{modality.name}: {read.note}")
+            covered.append(read.valid if modality is recipe.primary else read.valid[:0])
+            cloudy.append(None if read.clear is None else round(1 - float(read.clear.mean()), 4))
+        if any(share is not None for share in cloudy):
+            made.cloudy[modality.name] = tuple(cloudy)
         if modality is recipe.primary:
             best = int(np.argmax([valid.sum() for valid in covered]))
             made.seen[:] = covered[best] if recipe.composite == "best" else np.any(covered, axis=0)
@@ -111,7 +133,7 @@ def _joined(
         number = min(best, len(dates) - 1)
         shutil.copyfile(dates[number], target)
         what += f", number {number}"
-    return (target.name,), f"{target.name}: {what}"
+    return (target.name,), f"{modality.name}: {what}"
 
 
 def _write_date(
@@ -122,46 +144,45 @@ def _write_date(
     date: int,
     path: pathlib.Path,
     move: tuple[int, int] = (0, 0),
-) -> tuple[np.ndarray, str]:
-    """Writes a date of a modality; where it is valid on the modality's lattice, and a note.
+) -> _Read:
+    """Writes a date of a modality.
 
     `move` is in metres down and right: ground is read from where it lies, by interpolation.
     """
     if modality is recipe.primary and recipe.simulate is not None:
-        values, valid, note = _simulate(source, recipe, modality, lattice, date)
+        read = _simulate(source, recipe, modality, lattice, date)
     else:
         if any(move):
             recipe = dataclasses.replace(recipe, warp=True)
         ground = moved(lattice, (move[0] / COARSE_SPACING, move[1] / COARSE_SPACING))
-        values, valid, note = _mosaic(source.parts(modality.name, date), modality, ground, recipe)
-    _write_layer(path, values, valid, modality, lattice)
-    return valid, note
+        read = _mosaic(source.parts(modality.name, date), modality, ground, recipe)
+    _write_layer(path, read.values, read.valid, modality, lattice)
+    return read
 
 
-def _mosaic(
-    parts: Sequence[Part], modality: Modality, lattice: GeoBox, recipe: Recipe
-) -> tuple[np.ndarray, np.ndarray, str]:
+def _mosaic(parts: Sequence[Part], modality: Modality, lattice: GeoBox, recipe: Recipe) -> _Read:
     """The files of a date, each decoded by its own evidence; a pixel is that of the first one that is valid there."""
-    values, valid, note = _read_part(parts[0], modality, lattice, recipe)
+    read = _read_part(parts[0], modality, lattice, recipe)
+    values, valid, note, clear = read.values, read.valid, f"{parts[0].name}: {read.note}", read.clear
     for part in parts[1:]:
-        more, there, about = _read_part(part, modality, lattice, recipe)
-        filled = there & ~valid
-        values = np.where(filled[..., None], more, values)
+        more = _read_part(part, modality, lattice, recipe)
+        filled = more.valid & ~valid
+        values = np.where(filled[..., None], more.values, values)
         valid = valid | filled
-        file = remote.bare(part.path)
-        name = file.parent.name if file.suffix == ".vrt" else file.name  # a stack lies in its product's folder
-        note = f"{note}; {filled.mean():.1%} filled from {name} ({about})"
-    return values, valid, note
+        clear = more.clear if clear is None else clear if more.clear is None else clear | more.clear
+        note = f"{note}; {filled.mean():.1%} filled from {part.name} ({more.note})"
+    return _Read(values, valid, note, clear)
 
 
-def _read_part(part: Part, modality: Modality, lattice: GeoBox, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, str]:
+def _read_part(part: Part, modality: Modality, lattice: GeoBox, recipe: Recipe) -> _Read:
     """As `_read_layer`, with what its mask of cloud does not show as clear invalid."""
-    values, valid, note = _read_layer(part.path, modality, lattice, recipe)
-    if part.mask is not None:
-        clear = _clear_sky(part.mask, recipe, lattice)
-        valid = valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
-        note = f"{note}; {1 - clear.mean():.1%} not clear by {remote.bare(part.mask.path).name}"
-    return values, valid, note
+    read = _read_layer(part.path, modality, lattice, recipe)
+    if part.mask is None:
+        return read
+    clear = _clear_sky(part.mask, recipe, lattice)
+    valid = read.valid & coarsened(clear, round(modality.spacing / COARSE_SPACING))
+    note = f"{read.note}; {1 - clear.mean():.1%} not clear by {remote.bare(part.mask.path).name}"
+    return _Read(read.values, valid, note, clear)
 
 
 def _clear_sky(mask: CloudFile, recipe: Recipe, lattice: GeoBox) -> np.ndarray:
@@ -174,10 +195,8 @@ def _clear_sky(mask: CloudFile, recipe: Recipe, lattice: GeoBox) -> np.ndarray:
     return clear[edge : edge + lattice.shape[0], edge : edge + lattice.shape[1]]
 
 
-def _read_layer(
-    path: pathlib.Path, modality: Modality, lattice: GeoBox, recipe: Recipe
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Reads a raw raster: values `[h, w, bands]` in the modality's units, valid `[h, w]`, and notes on decisions."""
+def _read_layer(path: pathlib.Path, modality: Modality, lattice: GeoBox, recipe: Recipe) -> _Read:
+    """Reads a raw raster."""
     what = recipe.stored.get(modality.name, "values")
     speckle = modality.speckle
     raw, around = _raw_modality(modality, what), int(what == "elevation") if speckle is None else speckle.reach
@@ -214,7 +233,7 @@ def _read_layer(
         values, valid = filter_speckle(values, valid, speckle)[core], valid[core]
     made = "" if what == "values" else f"{', '.join(modality.bands)} made from {what}"
     notes = [note, used, warped, made, "" if collar is None else collar.note, str(speckle or "")]
-    return values, valid, "; ".join(filter(None, notes))
+    return _Read(values, valid, "; ".join(filter(None, notes)))
 
 
 def _raw_modality(modality: Modality, what: str) -> Modality:
@@ -282,10 +301,8 @@ def _layout(modality: Modality, lattice: GeoBox, tags: Mapping[str, str] | None 
     )
 
 
-def _simulate(
-    source: SiteSource, recipe: Recipe, modality: Modality, lattice: GeoBox, date: int
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Simulates a date of the first modality from the image: values `[h, w, bands]`, valid `[h, w]`, and a note.
+def _simulate(source: SiteSource, recipe: Recipe, modality: Modality, lattice: GeoBox, date: int) -> _Read:
+    """Simulates a date of the first modality from the image.
 
     The first date has the sensor of the recipe, each later one a shift, a gain and noise of its own.
     """
@@ -311,4 +328,4 @@ def _simulate(
             core = np.s_[margin : margin + window.height, margin : margin + window.width]
             result[window.slices()] = seen[core]
             valid[window.slices()] = seen_valid[core]
-    return result, valid, note
+    return _Read(result, valid, note)

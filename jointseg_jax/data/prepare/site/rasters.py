@@ -100,6 +100,8 @@ def prepare_site(
         registration=registration,
         dates=dates,
         days=days,
+        cloudy=inputs.cloudy or None,
+        fit=units.fit,
     )
 
 

@@ -152,7 +152,8 @@ def test_vectors_make_the_label_of_a_site(one, tmp_path):
     assert (label[300:320, 60:90] == 1).all()
     assert (label == 1).sum() == 8 * 420 + 20 * 30
     assert data.sites["a"].label_counts == {"features": 3, "rule everything": 3, "width by width": 2}
-    assert "label: 3 features, 2 width by width" in lines[0]
+    assert "; 3 features" in lines[0]
+    assert "label: 3 features, 2 width by width" in data.sites["a"].notes
     prepare(config, say=lines.append)
     assert "already there" in lines[-2]
     rules.write_text("rules: [{name: houses, label: impervious}]")

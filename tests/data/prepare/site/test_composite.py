@@ -92,7 +92,7 @@ def test_the_best_is_the_date_with_the_most_valid_ground(three):
         valid = values.all(0)
         np.testing.assert_array_equal(values[:, valid], second[:, valid])
         assert "COMPOSITE" not in tags
-    assert "s2.tif: best of 3 dates, number 1" in site.notes
+    assert "s2: best of 3 dates, number 1" in site.notes
 
 
 def test_dates_that_are_simulated_are_not_joined(tmp_path):

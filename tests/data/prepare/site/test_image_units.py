@@ -76,7 +76,9 @@ def test_another_season_is_warned_of_and_other_ground_refused(one):
     season(folder / "image.tif", 3)
     lines: list[str] = []
     site = prepare(config, say=lines.append).sites["a"]
-    assert any("WARNING: below 0.2 the gain may be off" in line and "same ground" in line for line in lines)
+    assert any("WARNING: below 0.2 the gain may be off" in note and "same ground" in note for note in site.notes)
+    assert "WARNING: another season" in lines[0]
+    assert min(site.fit.explained) < 0.2
     # Bright fields are no longer bright: the spread is another, but its kind is not.
     np.testing.assert_allclose(site.image_gain, before.image_gain, rtol=0.6)
     toy.rewrite(folder / "image.tif", values=lambda s: s[:, ::-1])

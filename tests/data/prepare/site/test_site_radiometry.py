@@ -72,8 +72,9 @@ def test_few_blocks_of_common_ground_are_warned_of(one):
     folder, config = one
     toy.rewrite(folder / "scl.tif", values=lambda s: np.where(np.arange(21) < 10, s, 9))
     lines: list[str] = []
-    prepare(config, say=lines.append)
-    assert any("WARNING: from 17 blocks, where 25 or more are wanted" in line for line in lines)
+    site = prepare(config, say=lines.append).sites["a"]
+    assert any("WARNING: from 17 blocks, where 25 or more are wanted" in note for note in site.notes)
+    assert "; WARNING: few blocks (17)" in lines[0]
 
 
 def test_an_image_said_to_match_must_be_stored_like_the_input(one):
