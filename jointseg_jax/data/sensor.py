@@ -67,6 +67,16 @@ def published_mtf(bands: tuple[str, ...], units: str) -> tuple[float, ...]:
     return tuple(MTF_AT_NYQUIST[b] for b in bands) if all(b in MTF_AT_NYQUIST for b in bands) else ()
 
 
+def published_sensor(bands: tuple[str, ...], units: str) -> "Sensor | None":
+    """The published sensor of bands by their Sentinel-2 names, with its noise; None if that of one is not published.
+
+    A `display` stretch has the noise that `Sensor.display` assumes.
+    """
+    if units == "display":
+        return Sensor.display(bands)
+    return Sensor.sentinel2(bands) if units == "reflectance" and SNR_AT_REFERENCE.keys() >= set(bands) else None
+
+
 def to_linear(display: np.ndarray) -> np.ndarray:
     """The sRGB decoding (IEC 61966-2-1): display values 0..1 to linear light."""
     return np.where(display <= 0.04045, display / 12.92, ((np.maximum(display, 0) + 0.055) / 1.055) ** 2.4)
@@ -174,11 +184,21 @@ class Sensor:
         weights = below(position + factor / 2) - below(position - factor / 2)
         return (weights / weights.sum(0)).astype(np.float32)
 
+    def noise(self, seen: np.ndarray) -> np.ndarray:
+        """Standard deviation of the noise of one observation, in the image's units; shape of `seen`, `[..., bands]`."""
+        if not self.linear_light:
+            return self._sigma(seen)
+        light = to_linear(seen)
+        bright = 1.055 / 2.4 * np.maximum(light, 0.0031308) ** (1 / 2.4 - 1)  # slope of `to_display`
+        return self._sigma(light) * np.where(light <= 0.0031308, 12.92, bright)
+
     def _noise(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Gaussian noise; at the reference signal its variance is half read noise, half photon noise [ours]."""
+        return self._sigma(signal) * rng.standard_normal(signal.shape, np.float32)
+
+    def _sigma(self, signal: np.ndarray) -> np.ndarray:
+        """Of Gaussian noise; at the reference signal its variance is half read noise, half photon noise [ours]."""
         reference, snr = np.asarray(self.reference, np.float32), np.asarray(self.snr, np.float32)
-        sigma = reference / snr * np.sqrt(0.5 + 0.5 * np.maximum(signal, 0) / reference)
-        return sigma * rng.standard_normal(signal.shape, np.float32)
+        return np.asarray(reference / snr * np.sqrt(0.5 + 0.5 * np.maximum(signal, 0) / reference))
 
 
 def _decimate(x: np.ndarray, kernel: np.ndarray, factor: int, axis: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""PSNR, SSIM and detail of super-resolved images over a whole site, independent of its tiling.
+"""PSNR, SSIM, spectral angle and detail of super-resolved images over a whole site, independent of its tiling.
 
-Squared errors add up. SSIM needs windows of 11 pixels, so rows of tiles are joined to strips that overlap by ten rows:
-every window of the site is counted once.
+Squared errors and angles add up. SSIM needs windows of 11 pixels, so rows of tiles are joined to strips that overlap by
+ten rows: every window of the site is counted once.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ STRIP_OVERLAP = _WINDOW - 1
 
 @dataclasses.dataclass(frozen=True)
 class ImageScore(Sums):
-    """Sums over pixels (for PSNR) and over windows (for SSIM and detail)."""
+    """Sums over pixels (for PSNR and the spectral angle) and over windows (for SSIM and detail)."""
 
     squared_error: float = 0.0
     values: float = 0.0
@@ -29,6 +29,8 @@ class ImageScore(Sums):
     windows: float = 0.0
     detail: float = 0.0
     target_detail: float = 0.0
+    angle: float = 0.0
+    angles: float = 0.0
 
     def psnr(self, data_range: float) -> float | None:
         """Peak signal-to-noise ratio [dB] for a signal that spans `data_range`."""
@@ -39,6 +41,10 @@ class ImageScore(Sums):
     def mean_ssim(self) -> float | None:
         """Mean structural similarity over windows whose pixels are all valid."""
         return self.ssim / self.windows if self.windows else None
+
+    def spectral_angle(self) -> float | None:
+        """Mean angle [degrees] between the spectra of image and target (Kruse et al. 1993): brightness is no part."""
+        return self.angle / self.angles if self.angles else None
 
     def detail_ratio(self) -> float | None:
         """Energy of the image at scales finer than a window, over the target's: 1 means as sharp, not as accurate."""
@@ -58,13 +64,16 @@ def score_strip(
         overlap: rows at the top that the previous strip has already counted; its last windows end there.
 
     Returns:
-        Squared errors of the rows after the overlap; SSIM and detail of all windows inside the strip.
+        Squared errors and angles of the rows after the overlap; SSIM and detail of all windows inside the strip.
     """
     image, target = image.astype(np.float64), target.astype(np.float64)
-    error = np.square(image[overlap:] - target[overlap:]) * valid[overlap:][..., None]
-    squared, values = float(error.sum()), float(valid[overlap:].sum()) * image.shape[-1]
+    fresh = valid[overlap:]
+    own, wanted = image[overlap:][fresh], target[overlap:][fresh]
+    angles = _angles(own, wanted)
+    squared = float(np.square(own - wanted).sum())
+    per_pixel = ImageScore(squared, own.size, angle=float(angles.sum()), angles=angles.size)
     if min(image.shape[:2]) < _WINDOW:
-        return ImageScore(squared, values)
+        return per_pixel
     filled = np.where(valid[..., None], image, target)  # invalid pixels affect only windows that are excluded
     _, similarity = structural_similarity(
         filled,
@@ -83,7 +92,14 @@ def score_strip(
     for x in (filled, target):
         finer = x - ndimage.uniform_filter(x, (_WINDOW, _WINDOW, 1))
         details.append(float((np.square(finer).sum(-1)[reach:-reach, reach:-reach] * whole).sum()))
-    return ImageScore(squared, values, float((inner * whole).sum()), float(whole.sum()), *details)
+    return per_pixel + ImageScore(0.0, 0.0, float((inner * whole).sum()), float(whole.sum()), *details)
+
+
+def _angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Angles [degrees] between spectra [n, bands]; pairs in which one is zero have none and are left out."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    cosine = (a * b).sum(-1)[lengths > 0] / lengths[lengths > 0]
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def _all_valid_windows(valid: np.ndarray) -> np.ndarray:

@@ -122,6 +122,16 @@ def test_noise_has_the_published_ratio_at_reference(band):
     assert sensor.reference[0] / seen.std() == pytest.approx(sensor.snr[0], rel=0.05)
 
 
+@pytest.mark.parametrize("value", [0.03, 0.2, 0.8])
+@pytest.mark.parametrize("display", [True, False])
+def test_the_stated_noise_is_that_of_the_simulation(value, display):
+    sensor = Sensor.display(("G",)) if display else Sensor.sentinel2(("B03",))
+    image = np.full((1000, 1000, 1), value, np.float32)
+    seen, _ = sensor.observe(image, np.ones((1000, 1000), bool), rng=np.random.default_rng(0))
+    inner = seen[2:-2, 2:-2]
+    assert inner.std() == pytest.approx(sensor.noise(inner).mean(), rel=0.05)
+
+
 def test_display_blurs_linear_light():
     image = np.zeros((100, 100, 3), np.float32)
     image[:, ::2] = 1.0  # half the light, so the display value of one half and not the mean display value

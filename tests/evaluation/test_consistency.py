@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jointseg_jax.data.sensor import published_sensor
 from jointseg_jax.evaluation.consistency import Consistency, MeanSupport
 from jointseg_jax.models.resampling import resample
 from jointseg_jax.models.sensor import SensorModel
@@ -42,7 +43,29 @@ def test_only_valid_pixels_count():
     wrong = seen.copy()
     wrong[:, 8:] = 5
     assert figures(image, wrong, valid) == figures(image, seen, valid)
-    assert Consistency().figures() == {"bias": None, "rmse": None}
+    assert set(Consistency().figures().values()) == {None}
+
+
+@pytest.mark.parametrize("bands", [("B04", "B03", "B02"), ("R", "G", "B")])
+def test_an_error_like_the_noise_is_one_noise(bands):
+    """The input is the observation and one draw of its noise; both tiles count."""
+    noise = published_sensor(bands, "display" if bands[0] == "R" else "reflectance")
+    image = scene(480)
+    model = SensorModel(SENSOR.sigma, noise.linear_light)
+    clean = np.asarray(model.observe(jnp.asarray(image[None]), 10))[0]
+    rng = np.random.default_rng(0)
+    seen = clean + noise.noise(clean) * rng.standard_normal(clean.shape)
+    half = Consistency.of(image, seen.astype(np.float32), np.ones(clean.shape[:2], bool), model, noise)
+    assert (half + half).figures()["rmse_over_noise"] == pytest.approx(1, abs=0.03)
+
+
+def test_noise_that_is_not_published_is_not_stated():
+    assert published_sensor(("B04", "B05"), "reflectance") is None
+    assert published_sensor(("VV",), "dB") is None
+    seen = scene()
+    found = Consistency.of(seen.repeat(10, 0).repeat(10, 1), seen, np.ones((16, 16), bool), SENSOR).figures()
+    assert found["rmse"] > 0
+    assert found["noise"] is None is found["rmse_over_noise"]
 
 
 def test_support_is_the_mean_over_labelled_pixels():

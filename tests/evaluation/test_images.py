@@ -1,4 +1,4 @@
-"""PSNR and SSIM in strips equal the library's on the whole."""
+"""PSNR, SSIM and spectral angle in strips equal the library's on the whole."""
 
 from fractions import Fraction
 
@@ -34,7 +34,10 @@ def test_strips_equal_the_whole(height):
     )
     assert score.mean_ssim() == pytest.approx(library, abs=1e-6)
     assert score.windows == 60 * 50
-    assert score.detail_ratio() == pytest.approx(strips(IMAGE, TARGET, np.ones((70, 60), bool), 70).detail_ratio())
+    whole = strips(IMAGE, TARGET, np.ones((70, 60), bool), 70)
+    assert score.detail_ratio() == pytest.approx(whole.detail_ratio())
+    assert score.spectral_angle() == pytest.approx(whole.spectral_angle())
+    assert score.angles == 70 * 60
 
 
 def test_invalid_pixels_do_not_count():
@@ -46,6 +49,18 @@ def test_invalid_pixels_do_not_count():
     clean = score_strip(IMAGE[30:], TARGET[30:], np.ones((40, 60), bool), 1.0, 0)
     assert score.psnr(1.0) == pytest.approx(clean.psnr(1.0))
     assert score.mean_ssim() == pytest.approx(clean.mean_ssim())
+    assert score.spectral_angle() == pytest.approx(clean.spectral_angle())
+
+
+def test_the_spectral_angle_is_between_spectra_and_blind_to_brightness():
+    target = np.broadcast_to([1.0, 1.0, 0.0], (20, 20, 3)).copy()
+    everywhere = np.ones((20, 20), bool)
+    assert score_strip(7 * target, target, everywhere, 1.0, 0).spectral_angle() == pytest.approx(0, abs=1e-5)
+    image = np.broadcast_to([0.0, 2.0, 0.0], (20, 20, 3)).copy()
+    image[:10] = [0.0, 0.0, 3.0]
+    assert score_strip(image, target, everywhere, 1.0, 0).spectral_angle() == pytest.approx((90 + 45) / 2)
+    image[:10] = 0  # black has no spectrum
+    assert score_strip(image, target, everywhere, 1.0, 0).spectral_angle() == pytest.approx(45)
 
 
 def test_detail_is_what_is_finer_than_a_window():
@@ -65,6 +80,7 @@ def test_nothing_has_no_score():
     assert ImageScore().psnr(1.0) is None
     assert ImageScore().mean_ssim() is None
     assert ImageScore().detail_ratio() is None
+    assert ImageScore().spectral_angle() is None
 
 
 @pytest.mark.parametrize("spacing", [Fraction(5, 2), Fraction(5), Fraction(10)])

@@ -153,14 +153,13 @@ def _image_figures(metrics: dict[str, Any]) -> Iterator[Block]:
     if not overall["stages"]:
         return
     yield Heading("Super-resolved images")
-    yield Table(
-        ("spacing m", "PSNR dB", "bicubic", "SSIM", "bicubic", "detail", "bicubic"),
-        [
-            (f"{10 / stage['scale']:g}", *(number(stage[f"{key}{of}"], 0) for key in ("psnr", "ssim", "detail")
-                                           for of in ("", "_bicubic")))
-            for stage in overall["stages"]
-        ],
-    )  # fmt: skip
+    named = (("PSNR dB", "psnr"), ("SSIM", "ssim"), ("angle deg", "spectral_angle"), ("detail", "detail"))
+    head = [column for name, _ in named for column in (name, "bicubic")]
+    rows = [
+        (f"{10 / stage['scale']:g}", *(number(stage[key + of], 0) for _, key in named for of in ("", "_bicubic")))
+        for stage in overall["stages"]
+    ]
+    yield Table(("spacing m", *head), rows)
     words = [f"Data range of PSNR and SSIM: {metrics['data_range']:.3g}."]
     if overall.get("support") is not None:
         words.append(
@@ -169,9 +168,11 @@ def _image_figures(metrics: dict[str, Any]) -> Iterator[Block]:
         )
     if overall.get("consistency"):
         again = overall["consistency"]
+        share = again["rmse_over_noise"]
         words.append(
-            f"Observed again by the sensor, the 1 m image differs from the input by {number(again['rmse'], 0)} (RMSE; "
-            f"bias {number(again['bias'], 0)})."
+            f"Observed again by the sensor, the 1 m image differs from the input by {again['rmse']:.2g} (RMSE; bias "
+            f"{again['bias']:.2g}), "
+            + ("whose noise is not known." if share is None else f"{share:.2f} times the noise of one observation.")
         )
     yield Paragraph(" ".join(words))
 

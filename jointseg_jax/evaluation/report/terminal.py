@@ -34,7 +34,9 @@ def table(metrics: dict[str, Any]) -> str:
         rows.append(
             f"image x{stage['scale']:g}: PSNR {number(stage['psnr'], 0)} dB (bicubic "
             f"{number(stage['psnr_bicubic'], 0)}), "
-            f"SSIM {number(stage['ssim'], 0)} (bicubic {number(stage['ssim_bicubic'], 0)}), detail "
+            f"SSIM {number(stage['ssim'], 0)} (bicubic {number(stage['ssim_bicubic'], 0)}), "
+            f"angle {number(stage['spectral_angle'], 0)} degrees (bicubic "
+            f"{number(stage['spectral_angle_bicubic'], 0)}), detail "
             f"{number(stage['detail'], 0)} of the target's (bicubic {number(stage['detail_bicubic'], 0)}), data range "
             f"{metrics['data_range']:.3g}"
         )
