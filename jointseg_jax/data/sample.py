@@ -90,7 +90,7 @@ def sample(request: Request) -> pd.DataFrame:
 
 def _table(drawn: Drawn, names: Sequence[str], density: Density | None) -> pd.DataFrame:
     digits = len(str(len(drawn.lon)))
-    sites = [f"s{number:0{digits}d}" for number in range(1, len(drawn.lon) + 1)]
+    sites = [f"site{number:0{digits}d}" for number in range(1, len(drawn.lon) + 1)]
     return pd.DataFrame(
         {
             "site": sites,

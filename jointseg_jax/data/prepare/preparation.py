@@ -16,7 +16,7 @@ from jointseg_jax.data.prepare import ground, site_line, site_list, sources, spl
 from jointseg_jax.data.prepare.archive.choose import TABLE as CHOSEN
 from jointseg_jax.data.prepare.archive.choose import Archive
 from jointseg_jax.data.prepare.archive.sites import read_sites
-from jointseg_jax.data.prepare.patch_index import patch_index
+from jointseg_jax.data.prepare.patch_index import check_room, patch_index
 from jointseg_jax.data.prepare.recipe import Recipe, cloud_names, make_recipe
 from jointseg_jax.data.prepare.site.lattice import site_lattice
 from jointseg_jax.data.prepare.site_folders import SiteFolders
@@ -87,6 +87,8 @@ def _prepare(root: pathlib.Path, config: Any, workers: int, say: Callable[[str],
             entries, recipe, names, lambda entry: sources.find(entry, names, recipe.modalities, inputs)
         )
     planned = _divide(config, given, planned, say, complete=not refused)
+    if not refused:  # the ground of a site that is missing may have room
+        check_room(planned, config)
     clear_partial_folders(root / SITES)  # of a run that was killed
     outcome = _run(SiteWork(root, recipe, entries, planned, refused), workers, say)
     found = {**outcome.skipped, **outcome.done}

@@ -2,10 +2,13 @@
 
 import pyproj
 import pytest
+import shapely
 from ml_collections import ConfigDict
 
 from configs import common
 from jointseg_jax.data.prepare import ground
+from jointseg_jax.data.prepare.patch_index import check_room
+from jointseg_jax.data.prepare.site_work import SitePlan
 from jointseg_jax.data.prepare.sources import SiteEntry
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import make_lattice
@@ -168,3 +171,49 @@ def test_preparation_refuses_shared_ground(own):
         shutil.copy(root / "a" / f"{name}.tif", root / "d" / f"{name}.tif")
     with pytest.raises(InputError, match=r"'a' \(train\) and 'd' \(test\) overlap"):
         prepare(config, say=lambda _: None)
+
+
+def test_a_patch_larger_than_the_sites_is_refused_before_anything_is_written(own):
+    import toy
+
+    from jointseg_jax.data.prepare.preparation import prepare
+
+    root, config = own
+    config.patch = 40  # the sites have 36 x 42 pixels
+    with pytest.raises(InputError, match=r"no patch of 40 .* split train or validation or test.* dataset\.patch to 36"):
+        prepare(config, say=toy.quiet)
+    assert not [*(root.parent / "dataset").rglob("*.tif")]
+
+
+@pytest.mark.parametrize(
+    ("code", "stride", "advice"),
+    [(1, 20, "lower dataset.patch to 10, lower dataset.stride to 12,"), (2, 20, "lower dataset.patch to 15, or")],
+)
+def test_ground_off_the_grid_of_patches_is_refused_with_advice_that_works(code, stride, advice):
+    """A split that begins at pixel 12 of 30 has room for 18 pixels, but patches start where the grid lets them."""
+    config = ConfigDict({"patch": 18, "stride": stride})
+    lattice = box(0)
+    left, bottom, right, top = lattice.boundingbox
+    plans = {"a": SitePlan(None, lattice, ((shapely.box(left + 120, bottom, right, top), code),))}
+    with pytest.raises(InputError, match=f"no patch of 18 pixels fits .*{advice}"):
+        check_room(plans, config)
+    config.patch = int(advice.split("patch to ")[1].split(",")[0])
+    check_room(plans, config)
+    config.patch, config.stride = 18, 12
+    if code == 1:
+        check_room(plans, config)
+
+
+def test_patches_with_too_few_labels_are_refused_with_the_share_that_the_best_has(one):
+    import numpy as np
+    import toy
+
+    from jointseg_jax.data.prepare.preparation import prepare
+
+    folder, config = one
+    toy.rewrite(folder / "label.tif", values=lambda s: np.where(np.arange(s.shape[-1]) % 2, s, 255).astype(np.uint8))
+    config.min_valid = 0.8
+    with pytest.raises(InputError, match=r"labelled on dataset\.min_valid=0\.8 of its ground, the best on 0\.500: low"):
+        prepare(config, say=toy.quiet)
+    config.min_valid = 0.5
+    assert len(prepare(config, say=toy.quiet).index)

@@ -46,15 +46,22 @@ def write_report(data: Dataset, say: Callable[[str], None] = print) -> list[str]
     write_json(data.root / FIGURES, found)
     write_text(data.root / PAGE, _page(data, found, looked))
     say(
-        f"report  {data.root / PAGE}: {len(found['problems'])} problems, {len(found['warnings'])} warnings, "
-        f"{len(found['outliers'])} radiometric outliers"
+        f"report  {data.root / PAGE}: {_many(found, 'problem')}, {_many(found, 'warning')}, "
+        f"{_many(found, 'outlier', 'radiometric outlier')}"
     )
     return list(found["problems"])
+
+
+def _many(found: dict[str, Any], what: str, name: str = "") -> str:
+    """For example "1 warning"."""
+    number = len(found[f"{what}s"])
+    return f"{number} {name or what}{'s' * (number != 1)}"
 
 
 def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings]) -> str:
     problems = found["problems"]
     sites = found["sites"]
+    warnings: list[Block] = [Heading("Warnings"), Items(found["warnings"])] if found["warnings"] else []
     blocks: list[Block] = [
         *([Paragraph("Not fit for use.", "bad"), Items(problems)] if problems else [Paragraph(_FIT, "good")]),
         Paragraph(
@@ -62,6 +69,7 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
             + ", ".join(f"{split} {n}" for split, n in found["patches"].items())
             + f"; label: {found['label']}."
         ),
+        *warnings,
         Heading("Sites by split"),
         _map(sites),
         Heading("Leakage and duplicates"),
@@ -86,7 +94,7 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
             "the edges, 0 to 1."
         ),
         Heading("Dates"),
-        _listed(found["warnings"], f"No known date of an input lies more than {FAR_DAYS} days off the image."),
+        Paragraph(f"Warnings name inputs and labels whose nearest date lies more than {FAR_DAYS} days off the image."),
         Table(
             ("days to the image", "sites", "unknown", "least", "median", "most", "most between dates"),
             [
