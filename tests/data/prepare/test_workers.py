@@ -83,6 +83,27 @@ def test_a_defect_of_the_program_is_no_fault_of_the_input(own, monkeypatch):
     assert "Traceback" in (pathlib.Path(config.path) / preparation.RUN / "quarantine/a.json").read_text()
 
 
+@pytest.mark.slow  # a second process imports the door
+def test_of_two_preparations_at_once_the_second_is_refused_and_nothing_is_lost(config, own):
+    root, dataset = own
+    command = [sys.executable, "prepare.py", harness.config_file(config, root), "--workers=1"]
+    others = []
+
+    def run_another(line):
+        if line.startswith("[1/4]"):
+            others.append(subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True, check=False))
+
+    made = prepare(dataset, say=run_another)
+    (other,) = others
+    assert other.returncode == 2, other.stdout + other.stderr
+    (sentence,) = other.stderr.splitlines()
+    assert sentence.startswith(f"error: {made.root} is in use by another preparation (process {os.getpid()} on ")
+    before = digests(made.root)
+    again = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True, check=False)
+    assert again.stdout.count(", already there") == 4, again.stdout + again.stderr
+    assert before.items() <= digests(made.root).items()  # the door adds the report
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "number", "status"),
