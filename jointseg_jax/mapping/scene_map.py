@@ -18,7 +18,7 @@ from jointseg_jax.mapping.predictor.weights import described
 from jointseg_jax.mapping.product.write import FILES, Product, write_product
 from jointseg_jax.rasters import remote
 from jointseg_jax.rasters.contract import FINE_FACTOR
-from jointseg_jax.rasters.scene import OpenedScene, Scene
+from jointseg_jax.rasters.scene import OpenedScene, Scene, in_words
 from jointseg_jax.rasters.stamps import contents_of
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.trained import Trained
@@ -91,8 +91,7 @@ def map_scene(
 
 def _report_scene(path: pathlib.Path, opened: OpenedScene, say: Callable[[str], None]) -> None:
     height, width = opened.scene.shape
-    decided = "; ".join(f"{k} {v}" for k, v in opened.decisions.items())
-    say(f"scene   {path}: {width} x {height} input pixels; {decided}")
+    say(f"scene   {path}: {width} x {height} input pixels; {in_words(opened.decisions)}")
 
 
 def _report_network(predictor: Predictor, say: Callable[[str], None]) -> None:

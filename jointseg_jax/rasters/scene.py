@@ -178,6 +178,16 @@ class Scene:
         return {"values": values, "valid": valid}
 
 
+def in_words(decisions: Mapping[str, str]) -> str:
+    """The decisions on a scene for people: "radiometry: contract; s2: offset -1000 (...); bands of s2: B02: band 1"."""
+
+    def name(key: str) -> str:
+        what, _, modality = key.partition("_")
+        return {"radiometry": modality, "bands": f"bands of {modality}"}.get(what, key) if modality else key
+
+    return "; ".join(f"{name(key)}: {text}" for key, text in decisions.items())
+
+
 @dataclasses.dataclass(frozen=True)
 class OpenedScene:
     """A scene and the decisions made while opening it.

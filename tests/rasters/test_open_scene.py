@@ -13,6 +13,7 @@ from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.radiometry.find_bands import find_bands
 from jointseg_jax.rasters.reader import Handles, open_raster
+from jointseg_jax.rasters.scene import in_words
 from jointseg_jax.rasters.writer import Layout, write_raster
 
 pytestmark = pytest.mark.quick
@@ -24,6 +25,9 @@ def test_reflectance_by_name_and_offset(tmp_path):
     read = opened.scene.read(Window(0, 0, 30, 40), Handles())["s2"]
     np.testing.assert_allclose(read["values"][0], (values[..., ::-1] - 1000.0) / 10000, atol=1e-6)
     assert "RADIO_ADD_OFFSET is -1000" in opened.decisions["radiometry_s2"]
+    said = in_words(opened.decisions)
+    assert said.startswith("radiometry: contract; s2: offset -1000 (RADIO_ADD_OFFSET is -1000); bands of s2: B0")
+    assert in_words({"grid": "kept", "bands_s2_20m": "B11: band 1"}) == "grid: kept; bands of s2_20m: B11: band 1"
 
 
 def test_a_datasets_site_is_a_scene(data):

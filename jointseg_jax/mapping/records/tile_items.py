@@ -19,6 +19,7 @@ from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.header import Header, read_header
 from jointseg_jax.rasters.lattice import same_lattice
 from jointseg_jax.rasters.pictures.drawing import COLORMAP
+from jointseg_jax.rasters.scene import in_words
 from jointseg_jax.storage.files import file_name
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -182,7 +183,7 @@ def _software(header: Header) -> dict[str, str]:
 
 
 def _lineage(tile: TileRow) -> str:
-    model, taken = tile.model, "; ".join(f"{k}: {v}" for k, v in tile.decisions.items())
+    model, taken = tile.model, in_words(tile.decisions)
     return (
         f"{model.get('name')}, step {model.get('step')}, {model.get('weights')} weights, over "
         f"{len(tile.scenes)} scene(s)" + (f"; {taken}" if taken else "")
