@@ -9,6 +9,7 @@ import numpy as np
 
 from jointseg_jax.data.sensor import published_sensor
 from jointseg_jax.evaluation.consistency import Consistency
+from jointseg_jax.evaluation.correctness import SPACING, Chips, Correctness
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
 from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.models.progressive import image_resample
@@ -30,11 +31,15 @@ class ImageCounts:
         stages: spacing -> scores of that stage's image.
         bicubic: spacing -> scores of the bicubic input at that spacing.
         consistency: of the 1 m image with the input; empty if the network does not know its sensor.
+        correctness: of the image at 2.5 m by opensr-test; empty without such a stage.
+        correctness_bicubic: the same of the bicubic input.
     """
 
     stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
     bicubic: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
     consistency: Consistency = dataclasses.field(default_factory=Consistency)
+    correctness: Correctness = dataclasses.field(default_factory=Correctness)
+    correctness_bicubic: Correctness = dataclasses.field(default_factory=Correctness)
 
     def __add__(self, other: "ImageCounts") -> "ImageCounts":
         def merge(a: dict[Fraction, ImageScore], b: dict[Fraction, ImageScore]) -> dict[Fraction, ImageScore]:
@@ -44,6 +49,8 @@ class ImageCounts:
             merge(self.stages, other.stages),
             merge(self.bicubic, other.bicubic),
             self.consistency + other.consistency,
+            self.correctness + other.correctness,
+            self.correctness_bicubic + other.correctness_bicubic,
         )
 
     def figures(self, data_range: float) -> dict[str, Any]:
@@ -58,6 +65,9 @@ class ImageCounts:
                     f"spectral_angle{ending}": judged.spectral_angle(),
                     f"detail{ending}": judged.detail_ratio(),
                 }
+            if spacing == SPACING:
+                found["opensr_test"] = self.correctness.figures()
+                found["opensr_test_bicubic"] = self.correctness_bicubic.figures()
             stages.append(found)
         return {
             "stages": stages,
@@ -72,6 +82,7 @@ class Strips:
         self._scene, self._range, self._handles, self._sensor = scene, signal_range, handles, sensor
         bands, primary = scene.contract.image_index, scene.contract.primary
         self._noise = published_sensor(tuple(primary.bands[i] for i in bands), primary.units)
+        self._chips = Chips(*scene.shape)
         self._row: list[tuple[Tile, np.ndarray]] = []
         self._tail: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
@@ -92,21 +103,27 @@ class Strips:
         counted = np.concatenate([tile.valid & ground for tile, ground in self._row], axis=1)
         valid = target_valid & repeat_pixels(counted, FINE_FACTOR)
         base = self._base(strip)
-        stages, bicubic = {}, {}
+        coarse = base[_BICUBIC_REACH:-_BICUBIC_REACH, _BICUBIC_REACH:-_BICUBIC_REACH]
+        found = ImageCounts()
         for k in range(len(self._row[0][0].images)):
             image = np.concatenate([tile.images[k] for tile, _ in self._row], axis=1)
             spacing = Fraction(height * FINE_FACTOR, image.shape[0])
             wanted, seen = area_mean(target, valid, spacing)
-            stages[spacing] = self._score("sr", k, image, wanted, seen)
             enlarged = np.asarray(image_resample(jnp.asarray(base[None]), 10 / spacing))[0]
             reach = _BICUBIC_REACH * round(10 / spacing)
-            bicubic[spacing] = self._score("bicubic", k, enlarged[reach:-reach, reach:-reach], wanted, seen)
+            enlarged = enlarged[reach:-reach, reach:-reach]
+            found += ImageCounts(
+                {spacing: self._score("sr", k, image, wanted, seen)},
+                {spacing: self._score("bicubic", k, enlarged, wanted, seen)},
+            )
+            if spacing == SPACING:
+                own, plain = self._chips.add(coarse, wanted, seen, (image, enlarged))
+                found += ImageCounts(correctness=own, correctness_bicubic=plain)
         self._row.clear()
-        again = Consistency()
-        if stages and self._sensor is not None:
-            seen = base[_BICUBIC_REACH:-_BICUBIC_REACH, _BICUBIC_REACH:-_BICUBIC_REACH]
-            again = Consistency.of(image, seen, counted, self._sensor, self._noise)
-        return ImageCounts(stages=stages, bicubic=bicubic, consistency=again)
+        if found.stages and self._sensor is not None:
+            again = Consistency.of(image, coarse, counted, self._sensor, self._noise)
+            found += ImageCounts(consistency=again)
+        return found
 
     def _base(self, strip: Window) -> np.ndarray:
         """The base of the network's images: the mean of the image bands over valid dates, float32 [h, w, 3]."""

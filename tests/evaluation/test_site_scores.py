@@ -138,6 +138,11 @@ def test_metrics_json_has_the_stated_shape(evaluated):
     assert [s["scale"] for s in metrics["overall"]["stages"]] == [4.0, 10.0]
     assert all(s["psnr"] > 5 and 0 < s["ssim"] <= 1 for s in metrics["overall"]["stages"])
     assert all(0 < s["spectral_angle"] < 90 > s["spectral_angle_bicubic"] > 0 for s in metrics["overall"]["stages"])
+    first, last = metrics["overall"]["stages"]
+    for found in (first["opensr_test"], first["opensr_test_bicubic"]):
+        assert found["chips"] == 1
+        assert found["improvement"] + found["omission"] + found["hallucination"] == pytest.approx(1)
+    assert "opensr_test" not in last
     assert 0 < metrics["overall"]["support"] <= 1
     assert list(metrics["regions"]) == ["north"]
     assert list(metrics["sites"]) == ["d"]

@@ -160,6 +160,7 @@ def _image_figures(metrics: dict[str, Any]) -> Iterator[Block]:
         for stage in overall["stages"]
     ]
     yield Table(("spacing m", *head), rows)
+    yield from _correctness(overall["stages"])
     words = [f"Data range of PSNR and SSIM: {metrics['data_range']:.3g}."]
     if overall.get("support") is not None:
         words.append(
@@ -175,6 +176,17 @@ def _image_figures(metrics: dict[str, Any]) -> Iterator[Block]:
             + ("whose noise is not known." if share is None else f"{share:.2f} times the noise of one observation.")
         )
     yield Paragraph(" ".join(words))
+
+
+def _correctness(stages: list[dict[str, Any]]) -> Iterator[Block]:
+    shares = ("improvement", "omission", "hallucination")
+    for stage in stages:
+        if stage.get("opensr_test", {}).get("chips"):
+            rows = [
+                (name, str(stage[key]["chips"]), *(number(stage[key][share], 0) for share in shares))
+                for name, key in (("image at 2.5 m", "opensr_test"), ("bicubic", "opensr_test_bicubic"))
+            ]
+            yield Table(("by opensr-test", "chips", *shares), rows)
 
 
 def _card(metrics: dict[str, Any], trained: Trained) -> Iterator[Block]:

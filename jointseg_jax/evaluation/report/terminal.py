@@ -40,6 +40,11 @@ def table(metrics: dict[str, Any]) -> str:
             f"{number(stage['detail'], 0)} of the target's (bicubic {number(stage['detail_bicubic'], 0)}), data range "
             f"{metrics['data_range']:.3g}"
         )
+        if stage.get("opensr_test", {}).get("chips"):
+            named = ("improvement", "omission", "hallucination")
+            own, plain = (stage[key] for key in ("opensr_test", "opensr_test_bicubic"))
+            shown = ", ".join(f"{name} {number(own[name], 0)} (bicubic {number(plain[name], 0)})" for name in named)
+            rows.append(f"image x4 by opensr-test: {shown}, over {own['chips']} chips")
     if metrics["overall"].get("support") is not None:
         rows.append(f"image x10: {metrics['overall']['support']:.1%} of its detail is measured, the rest is prior")
     rows.append(

@@ -33,6 +33,7 @@ def test_the_page_is_whole(evaluated):
     assert f"{metrics['overall']['isa']['precision']:.3f}" in page
     assert f"{metrics['overall']['fraction']['probability']['30m']['rmse']:.3f}" in page
     assert f"{metrics['overall']['stages'][0]['spectral_angle_bicubic']:.3f}" in page
+    assert f"{metrics['overall']['stages'][0]['opensr_test']['hallucination']:.3f}" in page
     assert f"{metrics['overall']['consistency']['rmse_over_noise']:.2f} times the noise" in page
     assert "python evaluate.py --workdir=&#x27;a b&#x27;" in page
     assert not re.search(r">[^<]*\b(nan|None)\b", page)
