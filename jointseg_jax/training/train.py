@@ -96,11 +96,12 @@ def introduce(experiment: Experiment, params: Params, log: RunLog, workdir: path
         write_json(workdir / "config.json", experiment.plain)
         write_text(workdir / "parameters.txt", table + "\n")
     count = cost.parameters(params)
+    inputs = [m.name + " (may be absent)" * m.optional for m in experiment.contract.modalities]
     log.say(f"devices   {parallel.describe(experiment.mesh)}")
     log.say(
         f"dataset   {data.root} ({data.description['name']}): {len(experiment.training)} training and "
         f"{len(experiment.validation)} validation "
-        f"patches of {height} x {width}, inputs {', '.join(m.name for m in experiment.contract.modalities)}"
+        f"patches of {height} x {width}, inputs {', '.join(inputs)}"
     )
     log.say(
         f"network   {config.name}, {count:,} parameters, {flops / 1e9:.1f} GFLOP per patch in a forward pass "

@@ -1,5 +1,6 @@
 """Products as they are handed out, L1C and L2A, as folders and as archives: real JPEG 2000 files."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -15,7 +16,7 @@ from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.opening import open_raster
 from jointseg_jax.rasters.radiometry.product_metadata import classification
 from jointseg_jax.rasters.reader import Handles
-from jointseg_jax.sources.safe import is_safe, read_safe
+from jointseg_jax.sources.safe import Safe, is_safe, read_safe
 
 pytestmark = pytest.mark.quick
 
@@ -90,3 +91,12 @@ def test_a_member_that_is_no_raster_is_not_given_to_gdal(tmp_path):
     product = read_safe(pack(safe))
     with pytest.raises(InputError, match="is not a GeoTIFF"):
         open_raster(product.files["B02_10m"])
+
+
+def test_radar_that_every_training_site_had_is_not_in_a_product(tmp_path):
+    folder = tmp_path / "S2A_x.SAFE"
+    radar = Modality("s1", ("VV", "VH"), 10.0, "float32", "dB", None, 1.0, 0.0)
+    product = Safe("S2A_x", folder, {"B02_10m": folder / "B02.jp2"})
+    with pytest.raises(InputError, match=r"optical bands alone.* s1\.tif\), or train without it .*data\.inputs="):
+        product.bands(radar)
+    assert product.bands(dataclasses.replace(radar, optional=True)) == []
