@@ -63,8 +63,9 @@ def scales(overall: dict[str, Any]) -> Picture:
     pairs = [(int(period[:-1]), value) for period, value in found["correlation"].items() if value is not None]
     left.plot([p for p, _ in pairs], [value for _, value in pairs], "o-", color=_BLUE)
     left.axhline(0.5, color=_GREY, linestyle=":")
-    left.set_xscale("log", base=2)
-    left.set_xticks([p for p, _ in pairs], [str(p) for p, _ in pairs])
+    if pairs:  # a logarithmic axis without a point cannot be drawn
+        left.set_xscale("log", base=2)
+        left.set_xticks([p for p, _ in pairs], [str(p) for p, _ in pairs])
     left.set(xlabel="period, m", ylabel="correlation with the label", title="Fourier ring correlation")
     for (name, words), colour, mark in zip(
         (("map", "map"), ("probability", "mean probability"), ("regression_10m", "regression at 10 m")),

@@ -7,6 +7,7 @@ import pytest
 
 from jointseg_jax.data.dataset import load
 from jointseg_jax.evaluation.evaluate import evaluate
+from jointseg_jax.evaluation.report import charts
 from jointseg_jax.training.train import train
 from jointseg_jax.training.trained import load_trained
 
@@ -47,3 +48,13 @@ def test_markdown_refers_to_files_that_are_there(evaluated):
     assert all((folder / file).stat().st_size for file in files)
     stored = json.loads((folder / "metrics.json").read_text())
     assert f"| all | {stored['pixels'] / 1e6:.2f} | {stored['overall']['isa']['precision']:.3f}" in text
+
+
+def test_ground_too_small_or_too_plain_for_any_scale_has_an_empty_chart():
+    """A map of one class correlates with nothing at any period, and a small site has no whole cell."""
+    empty = {side: {"cells": 0, "rmse": None} for side in ("10m", "30m")}
+    overall = {
+        "resolution": {"correlation": {"4m": None, "128m": None}},
+        "fraction": dict.fromkeys(("map", "probability", "regression_10m"), empty),
+    }
+    assert charts.scales(overall).png.startswith(b"\x89PNG")
