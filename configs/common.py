@@ -327,10 +327,13 @@ def sentinel2() -> ConfigDict:
             "s2": {"bands": ("B02", "B03", "B04", "B08"), "spacing": 10.0, "units": "reflectance"},
             "s2_20m": {"bands": ("B11", "B12"), "spacing": 20.0, "units": "reflectance"},
             "s2_60m": {"bands": ("B01", "B09"), "spacing": 60.0, "units": "reflectance"},  # of L1C "B10" too
-            "s1": {"bands": ("VV", "VH"), "spacing": 10.0, "units": "dB", "stored": "values", **SPECKLE},
+            "s1": {
+                "bands": ("VV", "VH"), "spacing": 10.0, "units": "dB", "stored": "values", "dates": placeholder(int),
+                **SPECKLE,
+            },
             "dem": {"bands": ("elevation",), "spacing": 10.0, "units": "m"},
         }
-    )
+    )  # fmt: skip
 
 
 def embedding(count: int, prefix: str = "A") -> ConfigDict:

@@ -57,7 +57,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.source.layers = ConfigDict({"s2": products, "s2_20m": products, "s1": ("s1/*.tif",), "dem": ("dem/*.tif",)})
 
     # ---- What the network sees. The first one holds `image_bands`; every other may be absent at some sites.
-    d.modalities = common.sentinel2()
+    d.modalities = common.sentinel2()  # also s2_60m, with products as its layer
     d.inputs = ("s2", "s2_20m", "s1", "dem")  # remove what you do not have
     d.image_bands = ("B04", "B03", "B02")  # of the input, in the order of the image's red, green, blue
 

@@ -34,6 +34,13 @@ def pytest_configure(config):
     logging.set_verbosity(logging.FATAL)
 
 
+@pytest.fixture(autouse=True)
+def no_remote(monkeypatch):
+    """An address that a test gives allows remote reads in its process: not in the tests that follow."""
+    monkeypatch.setenv("JOINTSEG_REMOTE", "")
+    monkeypatch.delenv("JOINTSEG_REMOTE")
+
+
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory):
     """Raw rasters of four toy sites, as a table."""

@@ -137,7 +137,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.modalities.*.speckle": Choice(("none", "lee")),
     "dataset.modalities.*.speckle_window": whole(3, 31, unit="pixels"),
     "dataset.modalities.*.looks": real(above=0),
-    "dataset.modalities.*.dates": whole(1, 100),
+    "dataset.modalities.*.dates": whole(1, 100, optional=True),
     "dataset.modalities.*.scale": real(above=0),
     "dataset.modalities.*.offset": real(),
     "dataset.image_bands": Many(Text(), least=1, distinct=True),

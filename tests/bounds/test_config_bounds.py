@@ -133,7 +133,7 @@ def test_no_field_takes_what_is_of_no_kind(path):
         ("dataset.simulate.snr", (100.0, 0.0), "above 0"),
         ("dataset.simulate.misregistration", (1.0,), "must be a tuple of 2 entries"),
         ("dataset.modalities", 3, "must be a section"),
-        ("dataset.modalities.s2", 3, "must be a section with the fields bands, offset, scale, spacing, stored, units"),
+        ("dataset.modalities.s2", 3, "must be a section with the fields bands, dates, looks, offset, scale, spacing, "),
     ],
     ids=str,
 )  # fmt: skip

@@ -205,7 +205,7 @@ def _make_modality(config: Any, name: str) -> Modality:
     files = config.source.layers.get(name, ())
     listed = _acquired(config, name) * bool(files) if config.source.kind == "archive" else len(files)
     dates = config.simulate.get("dates", 1) if simulated else listed
-    if dates and int(given.get("dates", dates)) != dates:
+    if dates and int(given.get("dates") or dates) != dates:
         raise InputError(
             f"dataset.modalities.{name}.dates={given.dates} counts for archives, but dataset.source.layers lists "
             f"{dates} for this modality: remove the field, or list as many files"
@@ -250,7 +250,7 @@ def _make_speckle(given: Any, name: str) -> Speckle | None:
 def _acquired(config: Any, name: str) -> int:
     """How many acquisitions of a modality are chosen from an archive."""
     given, common = config.modalities[name], int(config.source.get("dates", 1))
-    own = int(given.get("dates", common if given.units == "reflectance" else 1))
+    own = int(given.get("dates") or (common if given.units == "reflectance" else 1))
     if given.units == "reflectance" and own != common:
         raise InputError(
             f"dataset.modalities.{name}.dates={own} differs from dataset.source.dates={common}, but all optical bands "

@@ -94,10 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=pathlib.Path, required=True, help="fraction.tif, or a mosaic of it")
-    parser.add_argument("--side", type=int, choices=SIDES, required=True, help="of the cells, metres")
+    parser.add_argument("--side", choices=[str(side) for side in SIDES], required=True, help="of the cells, metres")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="the raster to write")
     flags = parser.parse_args(arguments)
-    return cli.status_of(lambda: fractions(flags.input, flags.side, flags.output))
+    return cli.status_of(lambda: fractions(flags.input, int(flags.side), flags.output))
 
 
 if __name__ == "__main__":
