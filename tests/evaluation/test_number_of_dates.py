@@ -33,6 +33,7 @@ def judged(trained, data, folder, **changes):
     return evaluate(trained, data, "test", folder, tile=24, say=toy.quiet, **changes)
 
 
+@pytest.mark.slow
 def test_one_network_is_judged_on_any_number_of_dates(experiments, tmp_path):
     several = trained_on(experiments, 3, tmp_path / "run")
     assert several.model.dates == 3
@@ -46,6 +47,7 @@ def test_one_network_is_judged_on_any_number_of_dates(experiments, tmp_path):
     assert alone["overall"] == found[1]["overall"]
 
 
+@pytest.mark.slow
 def test_a_network_of_one_date_is_judged_on_the_first(experiments, tmp_path):
     one = trained_on(experiments, 1, tmp_path / "run")
     with pytest.raises(InputError, match="'s2' has 3 dates where the network was trained with one; --dates=1 uses"):

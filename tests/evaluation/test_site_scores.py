@@ -1,6 +1,8 @@
 """Contract 9: the confusion of evaluate is the confusion of the map that predict writes."""
 
 import copy
+import json
+import re
 import shutil
 
 import numpy as np
@@ -36,7 +38,8 @@ def trained(toy_config, tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(trained, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
-    return evaluate(trained, data, "test", folder, tile=16, say=lambda _: None), folder
+    command = "python evaluate.py --workdir='a b'"
+    return evaluate(trained, data, "test", folder, tile=16, command=command, say=lambda _: None), folder
 
 
 @pytest.fixture(scope="module")
@@ -262,3 +265,26 @@ def test_a_subset_of_modalities_is_enough(config, data, tmp_path):
     opened = open_scene(data.root / "sites" / "d" / "s2.tif", trained.meta.contract)
     product = map_scene(trained, opened, tmp_path / "m", tile=20, say=lambda _: None)
     assert product.valid_pixels > 0
+
+
+def test_the_report_is_one_whole_page(evaluated):
+    metrics, folder = evaluated
+    page = (folder / "report.html").read_text()
+    assert page.count("<img ") == len(re.findall(r'src="data:image/png;base64,[A-Za-z0-9+/=]{100,}"', page)) == 4
+    assert f"{metrics['overall']['isa']['precision']:.3f}" in page
+    assert f"{metrics['overall']['fraction']['probability']['30m']['rmse']:.3f}" in page
+    assert f"{metrics['overall']['stages'][0]['spectral_angle_bicubic']:.3f}" in page
+    assert f"{metrics['overall']['stages'][0]['opensr_test']['hallucination']:.3f}" in page
+    assert f"{metrics['overall']['consistency']['rmse_over_noise']:.2f} times the noise" in page
+    assert "python evaluate.py --workdir=&#x27;a b&#x27;" in page
+    assert not re.search(r">[^<]*\b(nan|None)\b", page)
+
+
+def test_the_markdown_report_refers_to_files_that_are_there(evaluated):
+    _, folder = evaluated
+    text = (folder / "report.md").read_text()
+    files = re.findall(r"\]\((.+?\.png)\)", text)
+    assert files == ["reliability.png", "sizes.png", "scales.png", "d.png"]
+    assert all((folder / file).stat().st_size for file in files)
+    stored = json.loads((folder / "metrics.json").read_text())
+    assert f"| all | {stored['pixels'] / 1e6:.2f} | {stored['overall']['isa']['precision']:.3f}" in text

@@ -35,6 +35,7 @@ def read(product, layer):
         return np.moveaxis(raster.read(), 0, -1).squeeze(), raster.tags()
 
 
+@pytest.mark.slow
 def test_calibrated_then_measured_then_delivered(judged, data, tmp_path):
     path = judged.workdir / FILE
     mapper = predictor(judged, data)

@@ -21,6 +21,7 @@ from jointseg_jax.jobs.ledger import Ledger
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.slow
 def test_an_existing_cluster_is_used_and_left_alone(product, start_cluster, tmp_path):
     existing = start_cluster(workers=2)
     executor = Dask(scheduler=existing.address)

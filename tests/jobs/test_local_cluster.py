@@ -44,6 +44,7 @@ def read_environment(unit):
     return tuple(os.environ.get(name) for name in names)
 
 
+@pytest.mark.slow
 def test_each_worker_has_its_own_gpu_and_the_settings_of_a_serial_run(product, cuda, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
     threads = os.environ.get("OMP_NUM_THREADS")

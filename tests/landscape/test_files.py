@@ -92,6 +92,7 @@ def test_a_second_run_makes_nothing(tmp_path):
     assert len(table) == 7
 
 
+@pytest.mark.slow
 def test_years_of_one_place_share_a_split(tmp_path):
     config = demo.get_config("sites=3,side=240")
     d = config.dataset

@@ -144,6 +144,7 @@ def test_loading_nothing_says_what_to_run(tmp_path):
         load_trained(pathlib.Path("/nonexistent"))
 
 
+@pytest.mark.slow
 def test_patches_that_become_unreadable_are_counted(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "jointseg_jax.data.site_record.check_rasters", lambda *_, **__: None

@@ -121,6 +121,7 @@ def test_unreadable_samples_have_no_influence(experiment, jitted, single, host_b
     np.testing.assert_array_equal(metrics["cross_entropy"], other["cross_entropy"])
 
 
+@pytest.mark.slow
 def test_overfits_one_batch(jitted, single, host_batch):
     state = single
     first = None

@@ -26,6 +26,7 @@ def digests(root):
     return {path.relative_to(root): sha256(path) for path in root.rglob("*") if path.is_file() and path.name[0] != "."}
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_dataset_and_report_a_bad_site(own, tmp_path):
     root, config = own
     lines: list[str] = []

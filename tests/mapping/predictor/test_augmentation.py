@@ -25,6 +25,7 @@ def predictor(seeing):
     return Predictor(seeing, 4, tile=16, augment=True)
 
 
+@pytest.mark.slow
 def test_turning_the_scene_turns_the_map_to_the_bit(predictor, picture, ground):
     """Sides that the tile divides: tiles are turned into tiles. With nodata, and a scene that is not square."""
     stored = ground(0, 32, 48)

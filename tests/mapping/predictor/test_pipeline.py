@@ -208,6 +208,7 @@ print(json.dumps([before, peak(), stated.device, stated.host]))
 """
 
 
+@pytest.mark.slow
 def test_memory_is_what_is_stated_and_flat(seeing, picture, ground, tmp_path):
     """In a process of its own: a scene eight times as large takes no more."""
     import pickle

@@ -95,6 +95,7 @@ def test_tile_origin_does_not_matter(trained, data, measured):
     np.testing.assert_allclose(a[:110, :70], b[10:, 50:], atol=halos.TOLERANCE)
 
 
+@pytest.mark.slow
 def test_halo_grows_with_the_demand(trained, data, measured):
     strict = halos.measure(trained, data.scene("d"), 1e-5)
     assert measured.halo <= strict.halo <= halos.theoretical_reach(trained.model)
@@ -102,6 +103,7 @@ def test_halo_grows_with_the_demand(trained, data, measured):
     assert errors[0] >= errors[-1]
 
 
+@pytest.mark.slow
 def test_the_halo_is_that_of_the_weights_whatever_they_are_computed_in(trained, data, measured):
     coarse = dataclasses.replace(trained, model=trained.model.clone(dtype=jnp.bfloat16))
     assert halos.measure(coarse, data.scene("d"), halos.TOLERANCE) == measured

@@ -11,6 +11,7 @@ from jointseg_jax.mapping.records import model_card as cards
 from jointseg_jax.mapping.records.stac_records import write_records
 
 
+@pytest.mark.slow
 def test_the_tiles_of_an_area_are_compared_and_its_years_known(product, trained, tmp_path):
     """Five tiles in two zones, and a tile of the first as the product."""
     folder, rows = product
