@@ -258,7 +258,12 @@ def _check_split(found: Mapping[str, Any]) -> None:
     folds, fold = found.get("dataset.split.folds", 0), found.get("dataset.split.fold", 0)
     if fold and fold >= folds:
         raise InputError(
-            f"--config.dataset.split.fold={fold} is not one of dataset.split.folds={folds}, which are counted from 0"
+            f"--config.dataset.split.fold={fold} is not one of dataset.split.folds={folds}, which are counted from 0: "
+            + (
+                f"set it to {folds - 1} or less"
+                if folds
+                else "set it to 0, or dataset.split.folds to the number of parts"
+            )
         )
 
 

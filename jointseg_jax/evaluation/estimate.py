@@ -86,7 +86,7 @@ def _check_outputs(given: argparse.Namespace) -> None:
         check_file(given.labels, "file of points", _are_points, inputs)
     lacking = [flag for flag in ("second", "labels", "product") if getattr(given, flag) and given.design is None]
     if lacking or (given.poststratify and given.design is None):
-        raise InputError(f"--{lacking[0] if lacking else 'poststratify'} needs --design, the folder of the sample")
+        raise InputError(f"--{lacking[0] if lacking else 'poststratify'} needs a sample: give its folder with --design")
 
 
 def _of_matrix(given: argparse.Namespace) -> dict[str, Any]:

@@ -202,7 +202,9 @@ def attempt(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
             raise InputError(refused[0].reason)
         return entries[0]
 
-    names = ("item.json", "items.json", "collection.json", *(f"{b}.tif" for b in seeds.BANDS), "all.tif", "gone.json")
+    elsewhere = ("127.0.0.1:9", "s3://x", "//x", "/vsi", "vsis3")  # what a link leads to, as the catalogue has it
+    files_here = ("item.json", "items.json", "collection.json", *(f"{b}.tif" for b in seeds.BANDS), "all.tif")
+    names = (*files_here, "gone.json", *elsewhere)
     return Attempt(call, functools.partial(_check, blind=blind), names, must[0] if len(must) == 1 else "either")
 
 

@@ -246,7 +246,7 @@ def _module(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
     scene = next(iter(sorted(mapped.product().parent.glob("scenes/*.tif"))))
     shapes = folder / "shapes.gpkg"
     products.polygons().to_file(shapes)
-    tile = next(iter(sorted(mapped.product().glob("tiles/*/impervious.tif"))))
+    tile = next(iter(sorted(mapped.product().glob("tiles/**/impervious.tif"))))
     line = {
         "zonal": {"product": str(mapped.product()), "polygons": str(shapes), "output": str(folder / "t.csv")},
         "viewer": {"product": str(folder / "nothing"), "input": str(scene), "max-zoom": "15"},

@@ -25,6 +25,12 @@ def place(tmp_path_factory):
     seeds.use(tmp_path_factory.mktemp("seeds"))
 
 
+@pytest.fixture(autouse=True)
+def no_remote(monkeypatch):
+    """A spoilt address is refused at once; retries of servers are tested elsewhere and take a minute each."""
+    monkeypatch.setenv("JOINTSEG_REMOTE", "0")
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_right_result_or_one_sentence(name, tmp_path):
     kind, only = KINDS[name], os.environ.get("JOINTSEG_FUZZ", "")

@@ -70,7 +70,8 @@ def read_grounds(path: str | os.PathLike[str], split: str) -> list[Ground]:
         return [Ground(path, lattice)]
     if not (path / DESCRIPTION).exists():
         raise InputError(
-            f"--reference={path} is no prepared dataset ({DESCRIPTION} is missing), and no raster of labels"
+            f"--reference={path} is no prepared dataset ({DESCRIPTION} is missing), and no raster of labels: give one "
+            "of them"
         )
     data = load(path)
     return [

@@ -169,7 +169,7 @@ def test_without_a_design_nothing_is_estimated(design, tmp_path, capsys):
     assert not {"overall_accuracy", "users", "area", "interval"} & set(found)
     assert "descriptive only" in capsys.readouterr().out
     assert estimate.main([f"--answers={path}", f"--second={path}"]) == 2
-    assert "--second needs --design" in capsys.readouterr().err
+    assert "--second needs a sample: give its folder with --design" in capsys.readouterr().err
 
 
 def test_the_outcome_goes_into_the_records_and_stays(design, known_product, tmp_path, capsys):
