@@ -115,7 +115,7 @@ class Reliability:
         """
         hits, called = self._above()
         positive = self.impervious.sum()
-        return float((2 * hits / (called + positive)).max()) if positive else None
+        return float(np.max(2 * hits / (called + positive))) if positive else None
 
     def average_precision(self) -> float | None:
         """The mean precision over recall, from the precision at every level; needs no threshold.

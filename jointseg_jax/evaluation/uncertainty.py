@@ -7,6 +7,7 @@ same on the error of the fraction, within bins of the predicted fraction.
 import dataclasses
 import fractions
 import math
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -154,5 +155,5 @@ def _intervals(joint: np.ndarray, side: int, alpha: float) -> tuple[Interval, ..
     return tuple(found)
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole else None
+def _ratio(part: SupportsFloat, whole: SupportsFloat) -> float | None:
+    return float(part) / float(whole) if whole else None

@@ -90,7 +90,7 @@ class VectorLayer:
                 "longitude and latitude: assign the CRS of its coordinates (ogr2ogr -a_srs EPSG:...)"
             )
         if crs.is_geographic and ((np.abs(points) > (360, 90)).any()):
-            worst = points[np.abs(points).max(-1).argmax()].tolist()
+            worst = points[np.argmax(np.abs(points).max(-1))].tolist()
             raise InputError(
                 f"layer {self.name!r} of {self.path} has a CRS in degrees, but a point at {worst}: assign the CRS of "
                 "its coordinates (ogr2ogr -a_srs EPSG:...)"

@@ -40,5 +40,5 @@ def terrain(
     slope = np.hypot(east, north)
     length = np.sqrt(1 + slope**2)
     made = {"slope": slope, "northness": -north / length, "eastness": -east / length}
-    known = np.logical_and.reduce([at(row, col, valid) for row in range(3) for col in range(3)])
+    known = np.asarray(np.stack([at(row, col, valid) for row in range(3) for col in range(3)]).all(0))
     return np.stack([made[band] for band in bands], -1).astype(np.float32), known

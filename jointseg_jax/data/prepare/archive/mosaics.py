@@ -67,7 +67,7 @@ def mosaics(judged: Sequence[Judged], least: float = _LEAST_SEEN) -> tuple[list[
         if reason:
             refused += [dataclasses.replace(part, reason=reason) for part in parts]
             continue
-        cloud = parts[0].candidate.cloud if clear is None else 100 * (1 - float(clear.sum() / known.sum()))
+        cloud = parts[0].candidate.cloud if clear is None else 100 * (1 - float(clear.sum()) / float(known.sum()))
         found.append(Mosaic(tuple(parts), 100 * float(known.mean()), cloud))
     return sorted(found, key=lambda one: one.rank(None)), refused
 
@@ -106,9 +106,9 @@ def _fitted(group: Sequence[Judged]) -> tuple[list[Judged], list[Judged]]:
 
 def _together(parts: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray | None]:
     """Where a site has data, and where some are clear; None if a part has no classification."""
-    known = np.logical_or.reduce([part.known for part in parts])
+    known = np.asarray(np.stack([part.known for part in parts]).any(0))
     clear = [part.clear for part in parts if part.clear is not None]
-    return known, np.logical_or.reduce(clear) if len(clear) == len(parts) else None
+    return known, np.asarray(np.stack(clear).any(0)) if len(clear) == len(parts) else None
 
 
 def same_ground(files: Sequence[Candidate], first: Candidate) -> Candidate:

@@ -192,7 +192,7 @@ def _content_leaks(data: Dataset, looked: dict[str, SiteFindings]) -> list[dict[
     every, owner = every[order], owner[order]
     edges = np.flatnonzero(np.concatenate([[True], every[1:] != every[:-1], [True]]))
     shared: dict[tuple[int, int], int] = {}
-    for start in np.flatnonzero(np.diff(edges) > 1):
+    for start in np.flatnonzero(np.diff(edges) > 1).tolist():
         for pair in itertools.combinations(sorted(set(owner[edges[start] : edges[start + 1]].tolist()))[:20], 2):
             shared[pair] = shared.get(pair, 0) + 1
     found = []

@@ -148,7 +148,7 @@ def fit_lines(x: np.ndarray, y: np.ndarray) -> tuple[list[Line], np.ndarray]:
         The lines, and which blocks they use, bool `[blocks]`; all where the bands agree on less than half of them.
     """
     bands = range(x.shape[1])
-    kept = np.logical_and.reduce([_bulk(x[:, band], y[:, band]) for band in bands])
+    kept = np.asarray(np.stack([_bulk(x[:, band], y[:, band]) for band in bands]).all(0))
     if kept.sum() < max(_FEWEST, len(x) / 2):
         kept[:] = True
     return [_line(x[kept, band], y[kept, band]) for band in bands], kept
