@@ -4,11 +4,12 @@ A network that maps fractions worse than this has learned nothing from its conte
 """
 
 import dataclasses
-from collections.abc import Iterator
+import math
 
 import numpy as np
 
 from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.data.prepare.recipe import strips
 from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.mapping.predictor.applicability import standardised
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE, Contract
@@ -17,7 +18,7 @@ from jointseg_jax.rasters.reader import Handles, read_window
 from jointseg_jax.rasters.scene import Scene
 
 _RIDGE = 1e-4  # of the mean square of the features
-_STRIP = 64  # rows at a time
+_MOST = 2_000_000  # 10 m pixels: 200 km2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +31,15 @@ class Regression:
         """The estimated impervious fraction of a scene's 10 m pixels, between 0 and 1, float32 [h, w]."""
         height, width = scene.shape
         found = np.empty((height, width), np.float32)
-        for window in _strips(height, width):
+        for window in strips(height, width):
             found[window.slices()] = np.clip(_features(scene, window, handles) @ self.coefficients, 0, 1)
         return found
 
 
 def fit(data: Dataset, contract: Contract, dates: int | None = None) -> Regression | None:
     """Fits the regression on a dataset's training ground; None without labelled training ground.
+
+    Of more than 200 km2, every so many strips are used, so that a large dataset costs no more than a small one.
 
     Args:
         data: the dataset.
@@ -47,26 +50,22 @@ def fit(data: Dataset, contract: Contract, dates: int | None = None) -> Regressi
     moment = np.zeros(0)
     handles = Handles()
     try:
-        for site in data.sites.values():
-            scene = data.scene(site.name, contract).first_dates(dates)
-            for window in _strips(*scene.shape):
-                fraction, counted = _reference(data, site, window, handles)
-                if counted.any():
-                    features = _features(scene, window, handles)[counted]
-                    if gram is None:
-                        gram, moment = np.zeros((features.shape[1],) * 2), np.zeros(features.shape[1])
-                    gram += features.T @ features
-                    moment += features.T @ fraction[counted]
+        places = [(s, w) for s in data.sites.values() if s.pixels.get("train") for w in strips(s.height, s.width)]
+        every = math.ceil(sum(window.height * window.width for _, window in places) / _MOST)
+        for site, window in places[:: max(1, every)]:
+            fraction, counted = _reference(data, site, window, handles)
+            if counted.any():
+                scene = data.scene(site.name, contract).first_dates(dates)
+                features = _features(scene, window, handles)[counted]
+                if gram is None:
+                    gram, moment = np.zeros((features.shape[1],) * 2), np.zeros(features.shape[1])
+                gram += features.T @ features
+                moment += features.T @ fraction[counted]
     finally:
         handles.close()
     if gram is None:
         return None
     return Regression(np.linalg.solve(gram + _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram)), moment))
-
-
-def _strips(height: int, width: int) -> Iterator[Window]:
-    for row in range(0, height, _STRIP):
-        yield Window(row, 0, min(_STRIP, height - row), width)
 
 
 def _features(scene: Scene, window: Window, handles: Handles) -> np.ndarray:

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.mapping.predictor.confidence import LEVELS
 from jointseg_jax.rasters.contract import IGNORE
 
 
 @dataclasses.dataclass(frozen=True)
-class Ranking:
+class Ranking(Sums):
     """Counts of right and wrong pixels per stored level of a score, 0 to 200; a higher level is more confident.
 
     The levels are those of the product file, so the figures hold for it exactly.
@@ -18,9 +19,6 @@ class Ranking:
 
     right: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(LEVELS + 1, np.int64))
     wrong: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(LEVELS + 1, np.int64))
-
-    def __add__(self, other: "Ranking") -> "Ranking":
-        return Ranking(self.right + other.right, self.wrong + other.wrong)
 
     @classmethod
     def of(cls, levels: np.ndarray, mapped: np.ndarray, reference: np.ndarray) -> "Ranking":

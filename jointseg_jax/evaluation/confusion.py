@@ -59,17 +59,12 @@ def _ratio(a: float, b: float) -> float | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reliability:
+class Reliability(Sums):
     """Sums per level of predicted probability, thousandths: pixels, probabilities, impervious pixels."""
 
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(_LEVELS))
     probability: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(_LEVELS))
     impervious: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(_LEVELS))
-
-    def __add__(self, other: "Reliability") -> "Reliability":
-        return Reliability(
-            self.pixels + other.pixels, self.probability + other.probability, self.impervious + other.impervious
-        )
 
     @classmethod
     def of(cls, probability: np.ndarray, reference: np.ndarray, valid: np.ndarray) -> "Reliability":

@@ -65,14 +65,11 @@ class Consistency(Sums):
 
 
 @dataclasses.dataclass(frozen=True)
-class MeanSupport:
+class MeanSupport(Sums):
     """Sum over labelled 1 m pixels of how much of the image is measured, see `models.support`."""
 
     pixels: int = 0
     total: float = 0.0
-
-    def __add__(self, other: "MeanSupport") -> "MeanSupport":
-        return MeanSupport(self.pixels + other.pixels, self.total + other.total)
 
     @classmethod
     def of(cls, support: np.ndarray, label: np.ndarray) -> "MeanSupport":

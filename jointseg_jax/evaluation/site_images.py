@@ -11,6 +11,7 @@ from jointseg_jax.data.sensor import published_sensor
 from jointseg_jax.evaluation.consistency import Consistency
 from jointseg_jax.evaluation.correctness import SPACING, Chips, Correctness
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.models.progressive import image_resample
 from jointseg_jax.models.sensor import SensorModel
@@ -24,7 +25,7 @@ _BICUBIC_REACH = 2  # coarse pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageCounts:
+class ImageCounts(Sums):
     """All counts of the images; they add up over strips and sites.
 
     Attributes:
@@ -40,18 +41,6 @@ class ImageCounts:
     consistency: Consistency = dataclasses.field(default_factory=Consistency)
     correctness: Correctness = dataclasses.field(default_factory=Correctness)
     correctness_bicubic: Correctness = dataclasses.field(default_factory=Correctness)
-
-    def __add__(self, other: "ImageCounts") -> "ImageCounts":
-        def merge(a: dict[Fraction, ImageScore], b: dict[Fraction, ImageScore]) -> dict[Fraction, ImageScore]:
-            return {k: a.get(k, ImageScore()) + b.get(k, ImageScore()) for k in {**a, **b}}
-
-        return ImageCounts(
-            merge(self.stages, other.stages),
-            merge(self.bicubic, other.bicubic),
-            self.consistency + other.consistency,
-            self.correctness + other.correctness,
-            self.correctness_bicubic + other.correctness_bicubic,
-        )
 
     def figures(self, data_range: float) -> dict[str, Any]:
         """The metrics, as written to metrics.json: per stage, and of the 1 m image."""

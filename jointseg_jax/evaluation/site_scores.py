@@ -16,6 +16,7 @@ from jointseg_jax.evaluation.consistency import MeanSupport
 from jointseg_jax.evaluation.site_images import ImageCounts, Strips
 from jointseg_jax.evaluation.spatial.fraction import Fractions
 from jointseg_jax.evaluation.spatial.scores import SpatialScores
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.evaluation.uncertainty import UncertaintyCounts, similarity
 from jointseg_jax.mapping.predictor.applicability import Applicability
 from jointseg_jax.mapping.predictor.confidence import levels
@@ -29,7 +30,7 @@ from jointseg_jax.rasters.reader import Handles, read_window
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoreCounts:
+class ScoreCounts(Sums):
     """All counts of an evaluation; they add up over sites.
 
     Attributes:
@@ -57,21 +58,6 @@ class ScoreCounts:
     margin: Ranking = dataclasses.field(default_factory=Ranking)
     uncertainty: UncertaintyCounts = dataclasses.field(default_factory=UncertaintyCounts)
     similarity: Ranking = dataclasses.field(default_factory=Ranking)
-
-    def __add__(self, other: "ScoreCounts") -> "ScoreCounts":
-        return ScoreCounts(
-            self.confusion + other.confusion,
-            self.oracle + other.oracle,
-            self.spatial + other.spatial,
-            self.regression + other.regression,
-            self.reliability + other.reliability,
-            self.images + other.images,
-            self.support + other.support,
-            self.confidence + other.confidence,
-            self.margin + other.margin,
-            self.uncertainty + other.uncertainty,
-            self.similarity + other.similarity,
-        )
 
     def figures(self, data_range: float) -> dict[str, Any]:
         """The metrics, as written to metrics.json."""

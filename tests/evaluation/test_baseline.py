@@ -33,6 +33,26 @@ def test_no_training_ground_no_baseline(data, monkeypatch):
     assert baseline.fit(data, data.contract) is None
 
 
+def test_of_much_ground_a_part_is_used(data, monkeypatch):
+    """A third of the strips gives nearly the same estimates."""
+    whole = baseline.fit(data, data.contract)
+    read = []
+    reference = baseline._reference
+    monkeypatch.setattr(baseline, "_reference", lambda *given: read.append(given) or reference(*given))
+    monkeypatch.setattr(
+        baseline, "strips", lambda height, width: [baseline.Window(r, 0, 8, width) for r in range(0, height - 7, 8)]
+    )
+    baseline.fit(data, data.contract)
+    strips = len(read)
+    monkeypatch.setattr(baseline, "_MOST", 8 * data.sites["d"].width * strips // 3)
+    part = baseline.fit(data, data.contract)
+    assert len(read) - strips == pytest.approx(strips / 3, abs=2)
+    scene = data.scene("d")
+    window = baseline.Window(0, 0, *scene.shape)
+    pair = [np.clip(baseline._features(scene, window, Handles()) @ r.coefficients, 0, 1) for r in (whole, part)]
+    assert np.abs(pair[0] - pair[1]).mean() < 0.02
+
+
 def test_features_are_the_pixel_and_its_neighbours(data):
     scene = data.scene(next(iter(data.sites)))
     handles = Handles()

@@ -7,6 +7,7 @@ import numpy as np
 
 from jointseg_jax.evaluation.confusion import Confusion
 from jointseg_jax.evaluation.spatial.cells import cells
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.contract import IGNORE
 
 BLOCK = 500  # pixels: errors are alike within some hundred metres, so pixels are no independent sample
@@ -101,13 +102,10 @@ def _interval(drawn: np.ndarray, level: float) -> list[float] | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class ByDensity:
+class ByDensity(Sums):
     """Confusion per class of the reference's density in cells of 100 m."""
 
     classes: tuple[Confusion, ...] = (Confusion(),) * len(DENSITIES)
-
-    def __add__(self, other: "ByDensity") -> "ByDensity":
-        return ByDensity(tuple(a + b for a, b in zip(self.classes, other.classes, strict=True)))
 
     @classmethod
     def of(cls, mapped: np.ndarray, reference: np.ndarray) -> "ByDensity":

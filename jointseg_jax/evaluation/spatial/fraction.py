@@ -63,13 +63,10 @@ class FractionError(Sums):
 
 
 @dataclasses.dataclass(frozen=True)
-class Fractions:
+class Fractions(Sums):
     """Errors of the fraction in cells of 10, 30 and 100 m."""
 
     by_side: tuple[FractionError, ...] = (FractionError(),) * len(SIDES)
-
-    def __add__(self, other: "Fractions") -> "Fractions":
-        return Fractions(tuple(a + b for a, b in zip(self.by_side, other.by_side, strict=True)))
 
     @classmethod
     def of(cls, estimate: np.ndarray, reference: np.ndarray, known: np.ndarray) -> "Fractions":

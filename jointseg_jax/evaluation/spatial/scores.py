@@ -10,13 +10,14 @@ from jointseg_jax.evaluation.spatial.boundaries import BoundaryScore
 from jointseg_jax.evaluation.spatial.fraction import Fractions
 from jointseg_jax.evaluation.spatial.objects import ObjectScore
 from jointseg_jax.evaluation.spatial.resolution import RingCorrelation
+from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.contract import IGNORE
 
 PART = 6000  # pixels, a multiple of all cells and blocks
 
 
 @dataclasses.dataclass(frozen=True)
-class SpatialScores:
+class SpatialScores(Sums):
     """Scores of a site's whole map; they add up over sites.
 
     Attributes:
@@ -36,10 +37,6 @@ class SpatialScores:
     resolution: RingCorrelation = dataclasses.field(default_factory=RingCorrelation)
     density: ByDensity = dataclasses.field(default_factory=ByDensity)
     blocks: BlockCounts = dataclasses.field(default_factory=BlockCounts)
-
-    def __add__(self, other: "SpatialScores") -> "SpatialScores":
-        names = [field.name for field in dataclasses.fields(self)]
-        return SpatialScores(*(getattr(self, name) + getattr(other, name) for name in names))
 
     @classmethod
     def of(cls, mapped: np.ndarray, probability: np.ndarray, reference: np.ndarray) -> "SpatialScores":
