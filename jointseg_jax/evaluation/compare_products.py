@@ -7,6 +7,7 @@ python -m jointseg_jax.evaluation.compare_products MAP --product=worldcover:ESA_
 MAP is a folder that predict.py wrote, or a raster of classes. `--list` prints the table of known products.
 """
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -62,9 +63,8 @@ def compare_products(
         InputError: see `compare_maps.compare` and `labelled.judge`.
     """
     grounds = read_grounds(reference, split) if reference is not None else []
-    handles = Handles()
-    cells = {given.name: Layer(given, handles).cell for given in products}
-    handles.close()
+    with contextlib.closing(Handles()) as handles:
+        cells = {given.name: Layer(given, handles).cell for given in products}
     folder = pathlib.Path(output) if output is not None else None
     record: dict[str, Any] = {
         "map": {"name": ours.name, "files": [str(f) for f, _ in ours.files], "years": ours.years},

@@ -84,9 +84,9 @@ def _check_outputs(given: argparse.Namespace) -> None:
         if given.labels.suffix.lower() not in _POINTS:
             raise InputError(f"--labels={given.labels} must end with {' or '.join(_POINTS)}")
         check_file(given.labels, "file of points", _are_points, inputs)
-    lacking = [flag for flag in ("second", "labels", "product") if getattr(given, flag) and given.design is None]
-    if lacking or (given.poststratify and given.design is None):
-        raise InputError(f"--{lacking[0] if lacking else 'poststratify'} needs a sample: give its folder with --design")
+    asked = [flag for flag in ("second", "labels", "product", "poststratify") if getattr(given, flag)]
+    if asked and given.design is None:
+        raise InputError(f"--{asked[0]} needs a sample: give its folder with --design")
 
 
 def _of_matrix(given: argparse.Namespace) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _of_design(given: argparse.Namespace) -> dict[str, Any]:
     mapped = np.array(design.mapped)
     setting = Setting(design.classes, design.area, "m2", given.interval, mapped, given.poststratify)
     record = outcome(joined(design, rows, reference), setting)
-    near = outcome(joined(design, rows, reference, tolerant=True), setting)
+    tolerant = outcome(joined(design, rows, reference, tolerant=True), setting)
     about: dict[str, Any] = {
         "kind": design.kind,
         "strata": [{"name": s.name, "size": s.size, "units": s.units} for s in design.strata],
@@ -120,7 +120,10 @@ def _of_design(given: argparse.Namespace) -> dict[str, Any]:
     if given.second is not None:
         weights = {stratum.name: stratum.weight for stratum in design.strata}
         about["agreement"] = agreement(rows, weights, answers, read_answers(given.second, design, rows))
-    record |= {"sample": about, "tolerance": {"metres": design.tolerance, "overall_accuracy": near["overall_accuracy"]}}
+    record |= {
+        "sample": about,
+        "tolerance": {"metres": design.tolerance, "overall_accuracy": tolerant["overall_accuracy"]},
+    }
     if given.labels is not None:
         write_vectors(given.labels, as_frame(rows, answers))
     if product is not None:

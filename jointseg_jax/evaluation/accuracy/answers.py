@@ -83,7 +83,8 @@ def joined(design: Design, rows: Sequence[Row], reference: Mapping[str, str], *,
         design: see `Design`.
         rows: of its sample.
         reference: class by id of every answered point.
-        tolerant: take the map as right where it has the reference class within the tolerance.
+        tolerant: take the map class as the reference where the map has the reference class within the tolerance. The
+            map classes keep their areas, so poststratification still holds; only the overall accuracy has a meaning.
 
     Raises:
         InputError: a stratum has fewer than two answered units.
@@ -91,8 +92,8 @@ def joined(design: Design, rows: Sequence[Row], reference: Mapping[str, str], *,
     classes = {name: i for i, name in enumerate(design.classes)}
     count = len(classes)
     answered = [row for row in rows if row.id in reference]
-    mapped = [reference[r.id] if tolerant and reference[r.id] in r.near else r.map_class for r in answered]
-    cell = {r.id: classes[m] * count + classes[reference[r.id]] for m, r in zip(mapped, answered, strict=True)}
+    true = [r.map_class if tolerant and reference[r.id] in r.near else reference[r.id] for r in answered]
+    cell = {r.id: classes[r.map_class] * count + classes[t] for r, t in zip(answered, true, strict=True)}
     found = gathered(design, rows, cell, count**2)
     if isinstance(found, Blocks):
         return found

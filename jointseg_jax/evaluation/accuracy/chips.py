@@ -39,9 +39,14 @@ class Source:
         self._limits: tuple[np.ndarray, np.ndarray] | None = None
 
     def prepare(self, rows: Sequence[Row]) -> None:
-        """Finds one stretch for all pictures."""
-        self._seen = {row.id: self._read(row) for row in rows[:_FOR_LIMITS]}
-        pixels = [found[0][found[1]] for found in self._seen.values() if found is not None]
+        """Finds one stretch for all pictures, from the first points with data."""
+        pixels: list[np.ndarray] = []
+        for row in rows:
+            found = self._seen[row.id] = self._read(row)
+            if found is not None:
+                pixels.append(found[0][found[1]])
+            if len(pixels) == _FOR_LIMITS:
+                break
         if pixels:
             self._limits = stretch_limits(np.concatenate(pixels)[None])
 

@@ -73,11 +73,7 @@ def estimate(sample: Sample, ratios: Ratios, mapped: np.ndarray | None = None) -
     total = shares.sum(-1, keepdims=True)
     scale = np.ones_like(shares) if mapped is None else _scale(shares, mapped)
     shares, raw = shares * scale, shares
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x = shares @ ratios.under.T
-        value = (shares @ ratios.over.T) / x
-        # Influence of a unit's content by cell: y - R x, per unit of X.
-        influence = (ratios.over - value[..., None] * ratios.under) / x[..., None]
+    value, influence = _linearised(shares, ratios)
     if mapped is not None:
         influence = _poststratified(np.nan_to_num(influence), scale, raw)
     spread = sample.spread(np.nan_to_num(influence))
@@ -93,16 +89,19 @@ def difference(sample: Sample, first: Ratios, second: Ratios) -> tuple[np.ndarra
     """
     weights = sample.sizes / sample.sizes.sum()
     shares = weights @ sample.mean
-    values, influences = [], []
-    for ratios in (first, second):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            x = shares @ ratios.under.T
-            values.append((shares @ ratios.over.T) / x)
-            influences.append((ratios.over - values[-1][:, None] * ratios.under) / x[:, None])
-    value = values[0] - values[1]
-    spread = sample.spread(np.nan_to_num(influences[0] - influences[1]))
+    (value, influence), (other, others) = (_linearised(shares, ratios) for ratios in (first, second))
+    value = value - other
+    spread = sample.spread(np.nan_to_num(influence - others))
     se = np.sqrt((np.square(weights) * sample.fpc * spread / sample.units).sum(-1))
     return value, np.where(np.isnan(value), np.nan, se)
+
+
+def _linearised(shares: np.ndarray, ratios: Ratios) -> tuple[np.ndarray, np.ndarray]:
+    """Ratios [..., figures], and the influence of a unit's content by cell, (y - R x) / X [..., figures, cells]."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x = shares @ ratios.under.T
+        value = (shares @ ratios.over.T) / x
+        return value, (ratios.over - value[..., None] * ratios.under) / x[..., None]
 
 
 def _scale(shares: np.ndarray, mapped: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ bayes    the default: every stratum's cells get a Dirichlet posterior whose prio
          the cells that can occur there (Berger, Bernardo and Sun 2015, Bayesian Analysis 10, 189-221; for two classes
          it is Jeffreys' Beta(1/2, 1/2)); the interval is the central one of the figure over draws
 wilson   Wilson's score interval with the effective sample size R (1 - R) / SE^2
-wald     R +- z SE, as published tables have it; it promises too much at small counts
+wald     R +- z SE, as published tables have it; its coverage is too low at small counts
 """
 
 from collections.abc import Callable

@@ -55,7 +55,7 @@ def outcome(sample: Sample, setting: Setting) -> dict[str, Any]:
     figures = np.stack([found.value, found.se, low, high], -1)
     count = len(setting.classes)
     figures[1 + 2 * count :] *= setting.area
-    named = [dict(zip(("value", "se", "low", "high"), map(_plain, row), strict=True)) for row in figures.tolist()]
+    named = [dict(zip(("value", "se", "low", "high"), map(finite, row), strict=True)) for row in figures.tolist()]
     groups = {
         group: dict(zip(setting.classes, named[1 + i * count : 1 + (i + 1) * count], strict=True))
         for i, group in enumerate(GROUPS)
@@ -99,8 +99,9 @@ def descriptive(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def finite(value: float) -> float | None:
+    """The value as a JSON value: None if it is not finite."""
+    return float(value) if math.isfinite(value) else None
 
 
 def table(record: dict[str, Any]) -> str:

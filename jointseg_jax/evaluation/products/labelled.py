@@ -21,7 +21,7 @@ from jointseg_jax.evaluation.spatial.blocks import BLOCK, BlockCounts
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import Window, spacing_of
 from jointseg_jax.rasters.metric import check_metric
-from jointseg_jax.rasters.raster_files import lattice_of
+from jointseg_jax.rasters.raster_files import dataset_lattice, lattice_of
 from jointseg_jax.rasters.reader import Handles, read_window
 
 
@@ -47,12 +47,12 @@ class Ground:
         if self.split is None:
             return classes
         path, code = self.split
-        coarse = spacing_of(lattice_of(path))
-        factor = round(coarse / spacing_of(self.lattice))
+        raster = handles.get(str(path))
+        factor = round(spacing_of(dataset_lattice(raster)) / spacing_of(self.lattice))
         part = Window(
             window.row // factor, window.col // factor, -(-window.height // factor), -(-window.width // factor)
         )
-        inside = read_window(handles.get(str(path)), part)[0][..., 0] == code
+        inside = read_window(raster, part)[0][..., 0] == code
         inside = inside.repeat(factor, 0).repeat(factor, 1)[: window.height, : window.width]
         return np.where(inside, classes, IGNORE)
 

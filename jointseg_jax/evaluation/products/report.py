@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jointseg_jax.evaluation.compare import markdown, plain
+from jointseg_jax.evaluation.products.agreement import SIDES
 from jointseg_jax.evaluation.products.given import APART, Given
 
 Rows = list[dict[str, str]]
@@ -102,9 +103,7 @@ def _fractions(record: Mapping[str, Any]) -> Rows:
     for region, members in record["agreement"].items():
         for name, found in members.items():
             for side, error in found["fraction"].items():
-                cell = (
-                    record["products"][name]["cell"] if side == "own" else side.replace("m", " m").replace("k m", " km")
-                )
+                cell = record["products"][name]["cell"] if side == "own" else f"{SIDES[side]:,} m"
                 rows.append({
                     "region": region, "product": _title(record, name), "cells": cell, "number": f"{error['cells']:,}",
                     "bias": _number(error["bias"], "+.4f"), "RMSE": _number(error["rmse"], ".4f"),

@@ -15,6 +15,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.accuracy.answers import gathered, read_answers
 from jointseg_jax.evaluation.accuracy.design import Row, read_design
 from jointseg_jax.evaluation.accuracy.estimators import Ratios, difference, estimate
+from jointseg_jax.evaluation.accuracy.outcome import finite
 from jointseg_jax.evaluation.products.given import Given
 from jointseg_jax.evaluation.products.layer import Layer
 from jointseg_jax.rasters.lattice import Window, make_lattice
@@ -60,7 +61,7 @@ def judge_sample(maps: Sequence[Given], folder: pathlib.Path, answers: pathlib.P
         ratios = _ratios(1)
         own = estimate(sample, ratios)
         found["maps"][other.name] = {
-            name: {"value": _plain(v), "se": _plain(s)} for name, v, s in zip(FIGURES, own.value, own.se, strict=True)
+            name: {"value": finite(v), "se": finite(s)} for name, v, s in zip(FIGURES, own.value, own.se, strict=True)
         }
         if number:
             value, se = difference(sample, _ratios(0), ratios)
@@ -101,8 +102,4 @@ def _ratios(which: int) -> Ratios:
 
 def _interval(value: float, se: float) -> dict[str, float | None]:
     half = _NORMAL * se
-    return {"value": _plain(value), "se": _plain(se), "low": _plain(value - half), "high": _plain(value + half)}
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return {"value": finite(value), "se": finite(se), "low": finite(value - half), "high": finite(value + half)}

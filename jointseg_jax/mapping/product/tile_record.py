@@ -15,9 +15,8 @@ from jointseg_jax.rasters.contract import COARSE_SPACING
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.storage import formats, typed
 
-SPACING = dict.fromkeys(
-    ("scene", "fraction", "dissimilarity"), COARSE_SPACING
-)  # metres; layers not named here lie at 1 m
+# Metres; layers not named here lie at 1 m.
+SPACING = dict.fromkeys(("scene", "fraction", "dissimilarity"), COARSE_SPACING)
 LAYERS = ("impervious", "probability", "image", "confidence", "support", "set", "fraction", "dissimilarity", "scene")
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")

@@ -93,6 +93,9 @@ def test_the_tolerance_forgives_errors_at_edges(design, tmp_path):
     _, found = run(design, path, tmp_path / "o.json")
     assert found["overall_accuracy"]["value"] < 1
     assert found["tolerance"]["overall_accuracy"]["value"] == 1
+    path.write_text("id,class\n" + "".join(f"{row['id']},{row['map_class']}\n" for row in rows))
+    _, right = run(design, path, tmp_path / "right.json")
+    assert found["tolerance"]["overall_accuracy"] == right["overall_accuracy"]  # interval included
 
 
 def test_points_without_an_answer_are_reported(design, tmp_path, capsys):

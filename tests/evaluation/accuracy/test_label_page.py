@@ -10,6 +10,10 @@ import pytest
 from PIL import Image
 
 from jointseg_jax.evaluation import estimate, sample
+from jointseg_jax.evaluation.accuracy.chips import Source
+from jointseg_jax.evaluation.accuracy.design import Row
+from jointseg_jax.rasters.lattice import make_lattice
+from jointseg_jax.rasters.writer import Layout, write_raster
 
 
 @contextlib.contextmanager
@@ -68,6 +72,19 @@ def test_the_page_is_blind(design):
     known = [row["map_class"] == "impervious" for row in rows]
     assert 5 < sum(known[:30]) < 15  # the order of the ids tells nothing either
     assert all(point["pictures"][0] for point in content["points"])
+
+
+def test_imagery_of_a_small_part_is_shown(tmp_path):
+    """Also if none of the first points lies on it."""
+    lattice = make_lattice("EPSG:32650", 500_000, 3_400_000, 1, 100, 100)
+    values = np.random.default_rng(0).integers(1, 255, (100, 100, 3), np.uint8)
+    write_raster(tmp_path / "part.tif", values, Layout(lattice, "uint8", ("B04", "B03", "B02"), 0, rgb=True))
+    source = Source("part", [(tmp_path / "part.tif", (1, 2, 3))], 40)
+    places = [*((400_000, 3_400_000) for _ in range(100)), (500_050, 3_399_950)]
+    rows = [Row(str(i), str(i), "s", 32650, x, y, 0, 0, "impervious", ()) for i, (x, y) in enumerate(places)]
+    source.prepare(rows)
+    assert [source.picture(row) is not None for row in rows] == [False] * 100 + [True]
+    source.close()
 
 
 @pytest.mark.slow
