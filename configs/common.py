@@ -191,8 +191,8 @@ def loss() -> ConfigDict:
     config.cross_entropy = 1.0
     config.dice = 1.0
     config.class_balance = 0.0  # weights share ** -power of the classes in the cross-entropy; 0.5 is usual
-    # True share of impervious ground, of labels that miss some of it and show no other: where they show none is then
-    # unknown (positive-unlabelled). 0: the labels are complete.
+    # True share of impervious ground, for labels that miss some of it but are right where they show it: class 0 then
+    # counts as unknown (positive-unlabelled loss). 0: the labels are complete.
     config.prior = 0.0
     config.boundary = 0.0
     config.boundary_reach = 3  # 1 m pixels on either side of an edge
@@ -277,7 +277,7 @@ def dataset(name: str) -> ConfigDict:
     config.label.completeness.cell = 100  # metres; side of the cells that are judged one by one
     config.label.completeness.least = 0.5  # share of a cell's built-up ground that the vectors must show
     config.label.change = ConfigDict()
-    config.label.change.block = 0  # metres; blocks (240) where image and input show other ground become 255; 0: none
+    config.label.change.block = 0  # metres (240 was measured); label 255 where image and input differ; 0: off
     config.label.change.least = 0.45  # agreement of a block's edges and values, up to 2, below which it changed
     config.label.classes = ((0, 0), (1, 1), (255, 255))  # code in the raster -> 0, 1 or 255 (ignore)
 

@@ -14,7 +14,7 @@ _NAMES = (
 # The query of an address may be a signature, and what stands before an @ a password.
 _SECRETS = (
     (re.compile(r"(https?://)[^\s/@'\"]+@"), r"\1"),
-    (re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\",;:()]*"), r"\1"),
+    (re.compile(r"(https?://[^\s?'\"]*)\?(?:[^\s'\",;:()]|:(?=[^\s'\"]))*"), r"\1"),
 )
 
 

@@ -22,3 +22,9 @@ def test_whatever_a_name_holds(kind):
 def test_an_ordinary_sentence_is_as_it_was():
     sentence = "maps/武汉/x.tif is damaged: restore it"
     assert str(InputError(sentence)) == sentence
+
+
+@pytest.mark.parametrize("query", ["sig=abc%3A1", "se=2026-12-01T00:00:00Z&sig=abc", "a=1&sig=abc"])
+def test_an_address_loses_its_query(query):
+    said = str(InputError(f"/vsicurl/https:/user:abc@host/a.tif?{query}: correct the address (https://host/b?{query})"))
+    assert said == "https://host/a.tif: correct the address (https://host/b)"

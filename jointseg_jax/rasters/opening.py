@@ -93,11 +93,11 @@ def retried(path: str | os.PathLike[str], read: Callable[[], T], *, again: bool 
             if not patience(error):
                 raise
 
-    def anew() -> T:
-        with remote.quick_open(), remote.afresh():
+    def read_uncached() -> T:
+        with remote.quick_open(), remote.uncached():
             return read()
 
-    return retries.call(anew, errors=errors, patience=remote.Patience(), first=0.1)
+    return retries.call(read_uncached, errors=errors, patience=remote.Patience(), first=0.1)
 
 
 def is_raster(path: str | os.PathLike[str]) -> bool:

@@ -213,11 +213,11 @@ def persistent(dataset: DatasetReader, read: Callable[[DatasetReader], np.ndarra
             return read(dataset)
     except RasterioError:
 
-        def afresh() -> np.ndarray:
+        def read_again() -> np.ndarray:
             with _opened_again(dataset) as opened:
                 return read(opened)
 
-        return retried(_file_of(dataset), afresh, again=True)
+        return retried(_file_of(dataset), read_again, again=True)
 
 
 def _file_of(dataset: DatasetReader) -> str:

@@ -38,9 +38,8 @@ _PASSING = re.compile(
 )
 PASSING_CODES = frozenset((408, 425, 429, *range(500, 600)))
 PATIENCE = 60.0  # seconds, after GDAL's own retries
-_DOUBTS = (
-    4  # further attempts after an error that may be a broken file or a cut connection; every other one sees a cache
-)
+# Further attempts after an error that may be a broken file or a cut connection; every other one sees a cache.
+_DOUBTS = 4
 
 _CREDENTIALS = {
     "/vsis3/": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE; AWS_NO_SIGN_REQUEST=YES for a public "
@@ -115,8 +114,8 @@ def quick_open() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def afresh() -> Iterator[None]:
-    """While open, GDAL asks the server again: it keeps errors and cut answers, and would return them for ever."""
+def uncached() -> Iterator[None]:
+    """While open, GDAL asks the server again: otherwise it returns errors and truncated answers from its cache."""
     with rasterio.Env(CPL_VSIL_CURL_NON_CACHED=":".join(["/vsicurl/", *_ROOTS.values()])):
         yield
 

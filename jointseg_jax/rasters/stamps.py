@@ -61,10 +61,7 @@ def stamp(path: pathlib.Path) -> tuple[int, int] | None:
 
 def contents_of(stamps: Iterable[Stamp]) -> str:
     """A digest that changes with the bytes of files, not with their times; of remote files with their stamps."""
-    parts = [
-        json.dumps(about) if remote.is_remote(path) else sampled_sha256(path)
-        for path, *about in stamps
-    ]  # fmt: skip
+    parts = [json.dumps(about) if remote.is_remote(path) else sampled_sha256(path) for path, *about in stamps]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 

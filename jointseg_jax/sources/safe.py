@@ -54,9 +54,10 @@ class Safe:
         """See `Acquisition`."""
         if modality.units not in ("reflectance", "display") and not modality.optional:
             raise InputError(
-                f"product {self.path} has optical bands alone, not those of modality {modality.name!r}, which the "
-                "network needs because every training site had it: give a folder with one raster per modality (s2.tif, "
-                f"{modality.name}.tif), or train without it (--config.data.inputs=\"('s2','s2_20m')\")"
+                f"product {self.path} has optical bands alone, not those of modality {modality.name!r}, which is "
+                "required: to map, give a folder with one raster per modality (s2.tif, "
+                f"{modality.name}.tif), or train without {modality.name!r} (in --config.data.inputs); to prepare a "
+                f"dataset, name rasters in dataset.source.layers.{modality.name}"
             )
         advice = f"download the product again, or remove modality {modality.name!r}"
         return choose_bands(self.files, modality, f"product {self.path}", advice)

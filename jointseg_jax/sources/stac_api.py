@@ -82,7 +82,7 @@ def endpoint(document: Mapping[str, Any], path: pathlib.Path) -> Endpoint | None
 
 
 def search(where: Endpoint, collection: str, wanted: Wanted) -> list[dict[str, Any]]:
-    """The items of a collection that meet the wishes, as JSON values, over all pages.
+    """The items of a collection on the wanted ground and in the wanted period, as JSON values, over all pages.
 
     Raises:
         InputError: the server refuses or cannot be reached.

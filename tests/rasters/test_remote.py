@@ -168,7 +168,7 @@ def test_a_stamp_changes_with_the_file_and_only_then(server, bucket, monkeypatch
     (server.folder / "a.tif").touch()
     assert stamps.stamp(path) == first
     write(server.folder / "a.tif", NUMBERS // 7)
-    with remote.afresh(), open_raster(path):
+    with remote.uncached(), open_raster(path):
         pass
     assert stamps.stamp(path) != first
     assert "signature" not in str(stamps.stamps_of({"s2": [path]}))

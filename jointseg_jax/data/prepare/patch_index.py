@@ -80,15 +80,16 @@ def check_room(plans: Mapping[str, SitePlan], config: Any) -> None:
         return
     fits = config.patch
     for split in lacking:
-        while not _has_room(every, split, fits, config.stride if split == "train" else fits):
+        while fits and not _has_room(every, split, fits, config.stride if split == "train" else fits):
             fits -= 1
-    advice = [f"lower dataset.patch to {fits}"]
+    # Ground narrower than the stride may hold no start: then no patch fits.
+    advice = [f"lower dataset.patch to {fits}, or "] * (fits > 0)
     if lacking == ["train"]:
         finer = (n for n in range(config.stride - 1, 0, -1) if _has_room(every, "train", config.patch, n))
-        advice += [f"lower dataset.stride to {n}" for n in itertools.islice(finer, 1)]
+        advice += [f"lower dataset.stride to {n}, or " for n in itertools.islice(finer, 1)]
     raise InputError(
         f"no patch of {config.patch} pixels fits into the ground of split {' or '.join(lacking)}, where patches start "
-        f"every {_stride(config, lacking[0])} pixels from a site's corner: {', '.join(advice)}, or give larger sites"
+        f"every {_stride(config, lacking[0])} pixels from a site's corner: {''.join(advice)}give larger sites"
     )
 
 

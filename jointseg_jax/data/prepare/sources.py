@@ -15,9 +15,8 @@ from jointseg_jax.rasters.radiometry.product_metadata import metadata_files
 from jointseg_jax.rasters.raster_files import files_behind
 from jointseg_jax.sources.layer_files import LayerFile, open_layer
 
-INPUTS = (
-    "inputs"  # in the dataset's folder: SITE/PRODUCT/MODALITY.vrt, virtual rasters that stack the bands of products
-)
+# In the dataset's folder: SITE/PRODUCT/MODALITY.vrt, virtual rasters that stack the bands of products.
+INPUTS = "inputs"
 
 
 @dataclasses.dataclass(frozen=True)

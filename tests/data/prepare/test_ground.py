@@ -187,7 +187,7 @@ def test_a_patch_larger_than_the_sites_is_refused_before_anything_is_written(own
 
 @pytest.mark.parametrize(
     ("code", "stride", "advice"),
-    [(1, 20, "lower dataset.patch to 10, lower dataset.stride to 12,"), (2, 20, "lower dataset.patch to 15, or")],
+    [(1, 20, "lower dataset.patch to 10, or lower dataset.stride to 12, or"), (2, 20, "lower dataset.patch to 15, or")],
 )
 def test_ground_off_the_grid_of_patches_is_refused_with_advice_that_works(code, stride, advice):
     """A split that begins at pixel 12 of 30 has room for 18 pixels, but patches start where the grid lets them."""
@@ -202,6 +202,15 @@ def test_ground_off_the_grid_of_patches_is_refused_with_advice_that_works(code, 
     config.patch, config.stride = 18, 12
     if code == 1:
         check_room(plans, config)
+
+
+def test_ground_where_no_patch_can_start_is_refused_without_advice_on_patches():
+    """Training ground begins at pixel 21 of 30, and patches start at 0 and 20, of whatever size."""
+    lattice = box(0)
+    left, bottom, right, top = lattice.boundingbox
+    plans = {"a": SitePlan(None, lattice, ((shapely.box(left + 210, bottom, right, top), 1),))}
+    with pytest.raises(InputError, match=r"corner: give larger sites$"):
+        check_room(plans, ConfigDict({"patch": 18, "stride": 20}))
 
 
 def test_patches_with_too_few_labels_are_refused_with_the_share_that_the_best_has(one):

@@ -29,7 +29,7 @@ from jointseg_jax.sources.dates import days_apart
 from jointseg_jax.sources.layer_files import acquisition_of, stacked
 from jointseg_jax.sources.raster_tags import date_and_cloud
 from jointseg_jax.sources.stac import StacScene
-from jointseg_jax.sources.stac_items import Catalogue, is_stac, open_catalogue
+from jointseg_jax.sources.stac_items import Catalogue, Item, is_stac, open_catalogue
 from jointseg_jax.sources.wanted import Wanted, around
 from jointseg_jax.storage.files import write_text
 
@@ -72,7 +72,7 @@ class Archive:
         self._image, self._label, self._vectors = image, label, vectors
         self._built_up = root / built_up if built_up and vectors else None
         self._rows: list[dict[str, object]] = []
-        self._opened: dict[tuple[str, str | None], Candidate | None] = {}
+        self._opened: dict[tuple[pathlib.Path, str, str | None], Candidate | None] = {}
 
     def find(self, entry: SiteEntry) -> SiteSource:
         """The files of a site.
@@ -250,11 +250,15 @@ class Archive:
         box = bbox(entry.ground)
         wanted = Wanted((box[0], box[1], box[2], box[3]), around(date, self._days))
         catalogues = [path for pattern in patterns for path in self._matching(pattern) if is_stac(path)]
-        items = [item for path in catalogues for item in self._catalogue(path).find(wanted)]
+        items = [item for path in catalogues for item in self._wanted_items(path, wanted)]
         found = (self._candidate(item.id, item.path, StacScene(item), modality) for item in items)
         return [candidate for candidate in found if candidate is not None]
 
-    @functools.cache  # noqa: B019  # see below
+    @functools.lru_cache(maxsize=16)  # noqa: B019  # the modalities of a site ask for the same
+    def _wanted_items(self, path: pathlib.Path, wanted: Wanted) -> list[Item]:
+        return self._catalogue(path).find(wanted)
+
+    @functools.cache  # noqa: B019  # an archive lives as long as its preparation
     def _catalogue(self, path: pathlib.Path) -> Catalogue:
         return open_catalogue(path)
 
@@ -275,7 +279,7 @@ class Archive:
         self, name: str, path: pathlib.Path, acquired: Acquisition | None, modality: Modality | None
     ) -> Candidate | None:
         """A file, or an acquisition that was found; None, and a row of the table, if it cannot be read."""
-        key = name, None if modality is None else modality.name
+        key = path, name, None if modality is None else modality.name  # ids of two catalogues may be equal
         if key not in self._opened:
             self._opened[key] = None
             try:
@@ -291,7 +295,7 @@ class Archive:
                 check_placed(lattice, name)
                 self._opened[key] = Candidate(name, path, lattice, date, cloud, acquired)
             except InputError as error:
-                self._rows.append({"layer": key[1] or "", "file": name, "reason": f"cannot be used: {error}"})
+                self._rows.append({"layer": key[-1] or "", "file": name, "reason": f"cannot be used: {error}"})
         return self._opened[key]
 
     def _unusable(self, layer: str) -> str:

@@ -12,9 +12,8 @@ from jointseg_jax.data.prepare.archive.candidate import Candidate, Judged
 from jointseg_jax.sources.dates import interval_of
 
 _LEAST_SEEN = 50  # per cent of a site that an acquisition must have data on
-_ONE_PASS = datetime.timedelta(
-    minutes=10
-)  # between tiles of one datatake at a site; the next orbit is 100 minutes later
+# Between tiles of one datatake at a site; the next orbit is 100 minutes later.
+_ONE_PASS = datetime.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,8 +40,13 @@ class Completeness:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
-    """What was judged -> number of cells, and which cells lack vectors, bool `[rows, columns]`."""
+class JudgedCells:
+    """The result of `ignore_gaps`.
+
+    Attributes:
+        counts: what was judged -> number of cells.
+        sparse: which cells lack vectors, bool `[rows, columns]`.
+    """
 
     counts: dict[str, int]
     sparse: np.ndarray
@@ -52,7 +57,7 @@ BY_DEFAULT = Completeness()
 
 def ignore_gaps(
     values: np.ndarray, fine: GeoBox, built_up: pathlib.Path, how: Completeness, scratch: pathlib.Path | None = None
-) -> Judged:
+) -> JudgedCells:
     """Sets pervious ground to 255, in place, in the cells where vectors are missing.
 
     Args:
@@ -75,7 +80,7 @@ def ignore_gaps(
     sparse = judged & (found < how.least * expected)
     ignored = repeat_pixels(sparse, how.cell)[: values.shape[0], : values.shape[1]]
     values[ignored & (values == 0)] = IGNORE
-    return Judged({"cells built up": int(judged.sum()), "cells without vectors": int(sparse.sum())}, sparse)
+    return JudgedCells({"cells built up": int(judged.sum()), "cells without vectors": int(sparse.sum())}, sparse)
 
 
 def _per_cell(mask: np.ndarray, cell: int) -> np.ndarray:

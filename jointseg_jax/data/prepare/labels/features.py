@@ -113,7 +113,7 @@ def _check_one_theme(path: pathlib.Path, window: VectorWindow) -> None:
 
 
 def _check_rules(path: pathlib.Path, window: VectorWindow, rules: Rules) -> None:
-    """Refuses a file whose themes the rules do not know: all of it would be ground, or fit by chance."""
+    """Refuses a file whose tags no rule asks for: every feature would be left out, or fit a rule by chance."""
     unknown = []
     for layer in window.layers:
         themes = {str(name) for name in layer.table.columns} & THEMATIC
