@@ -82,7 +82,7 @@ def _figures(metrics: dict[str, Any]) -> Iterator[Block]:
         )
         yield Table(("figure", "low", "high"), rows)
     else:
-        yield Paragraph(f"No intervals: {found['blocks']} blocks of 500 m are too few.")
+        yield Paragraph(f"No intervals: blocks of 500 m with a label: {found['blocks']}, too few.")
     if not overall["pixels"]:
         yield Paragraph("No pixel is labelled, so the map is not judged.")
     else:
@@ -123,7 +123,12 @@ def _map_figures(overall: dict[str, Any]) -> Iterator[Block]:
     yield Heading("Scales")
     seen = overall["resolution"]["resolution_m"]
     yield Paragraph(
-        "Effective resolution: " + (f"{seen:.1f} m." if seen else "not to be had: no window of 128 m is known.")
+        "Effective resolution: "
+        + (
+            f"{seen:.1f} m."
+            if seen
+            else "unknown, because no window of 128 m is labelled, or not even its coarsest pattern agrees."
+        )
     )
     yield charts.scales(overall)
     rows = [
