@@ -47,7 +47,7 @@ demo: setup
 	@echo "== what came out (made-up ground: a check of the software, no evidence about real cities) =="
 	@$(RUN) -m jointseg_jax.evaluation.compare runs/demo runs/demo-bilinear
 	@echo "look at    maps/demo/quicklook.png                     input, super-resolved image, map"
-	@echo "           runs/demo/evaluation/test/*.png             panels of each test site"
+	@echo "           runs/demo/evaluation/test/report.html       figures, charts and panels of each test site, in a browser"
 	@echo "the map    maps/demo/impervious.tif                    open it in QGIS"
 	@echo "figures    runs/demo/evaluation/test/metrics.json      curves: tensorboard --logdir runs"
 

@@ -99,7 +99,7 @@ CATALOGUE = {
             excludes="urban green (parks, sports fields); 2020 (v100) and 2021 (v200) are of different algorithms, so "
             "their difference is no change",
             citation="Zanaga et al. 2021 (10.5281/zenodo.5571936), 2022 (10.5281/zenodo.7254221), CC BY 4.0",
-            source="Euro Data Cube and Terrascope documentation of the product",
+            source="Euro Data Cube documentation of the product",
         ),
         Product(
             "dynamicworld", "Dynamic World", (2015, None), built=(6,), other=(0, 1, 2, 3, 4, 5, 7, 8), band="label",
@@ -108,7 +108,7 @@ CATALOGUE = {
             excludes="clouds are masked: export them as nodata, because code 0 is water; a composite over a year "
             "(most frequent label) is the user's",
             citation="Brown et al. 2022 (10.1038/s41597-022-01307-4), CC BY 4.0",
-            source="Earth Engine catalogue, GOOGLE/DYNAMICWORLD/V1, band label",
+            source="the order of the classes in Brown et al. 2022; the catalogue's own table was not read",
         ),
         Product(
             "esri", "Esri / Impact Observatory land cover", (2017, None), built=(7,), other=(1, 2, 4, 5, 8, 9, 11),
