@@ -14,7 +14,8 @@ from jointseg_jax.rasters.radiometry.product_metadata import RECORDED_OFFSET
 from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.virtual.band_stack import Band
 from jointseg_jax.sources.raster_tags import moment_in
-from jointseg_jax.sources.stac_items import Asset, Item, resolve
+from jointseg_jax.sources.stac_item import Asset, Item
+from jointseg_jax.sources.stac_items import resolve
 from jointseg_jax.storage.files import plain
 
 _BASELINE = "PROCESSING_BASELINE"

@@ -1,4 +1,4 @@
-"""Reads STAC (items, item collections, static catalogues, the answers of APIs) into typed records."""
+"""Finds the items of STAC: in item collections, static catalogues and the answers of APIs."""
 
 import dataclasses
 import pathlib
@@ -10,55 +10,13 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import remote
 from jointseg_jax.sources import json_document, stac_api
 from jointseg_jax.sources.band_files import RASTERS
-from jointseg_jax.sources.raster_tags import percentage
-from jointseg_jax.sources.wanted import ANYTHING, Box, Wanted
-from jointseg_jax.storage import formats, typed
+from jointseg_jax.sources.stac_item import STAC, Item, parse_item
+from jointseg_jax.sources.wanted import ANYTHING, Wanted
+from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import read_json, write_json
 
 _DEPTH = 8  # nesting of catalogues
-_LARGEST = 1e18  # of a number in a tag; excludes infinities and NaN
 _LINKS = ("item", "items", "child")
-_STAC = formats.Format("STAC", 1, "correct it")
-# What is read of STAC; null counts as absent.
-_NAMES = ("name", "common_name", "eo:common_name")
-_Band = TypedDict(
-    "_Band",
-    {
-        "name": str | None,
-        "common_name": str | None,
-        "eo:common_name": str | None,
-        "scale": float | None,
-        "offset": float | None,
-        "raster:scale": float | None,
-        "raster:offset": float | None,
-    },
-    total=False,
-)
-_Bands = list[_Band] | None
-_Asset = TypedDict(
-    "_Asset",
-    {
-        "href": str | None,
-        "roles": tuple[str, ...] | str | None,
-        "bands": _Bands,
-        "eo:bands": _Bands,
-        "raster:bands": _Bands,
-        "raster:scale": float | None,
-        "raster:offset": float | None,
-    },
-    total=False,
-)
-
-
-class _Dates(TypedDict, total=False):
-    datetime: str | None
-    start_datetime: str | None
-    end_datetime: str | None
-
-
-class _Item(TypedDict, total=False):
-    properties: _Dates | None
-    assets: dict[str, Any] | None
 
 
 class Link(TypedDict, total=False):
@@ -71,48 +29,6 @@ class Link(TypedDict, total=False):
 class _File(TypedDict, total=False):
     features: list[dict[str, Any]] | None
     links: list[Link] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Asset:
-    """An asset of an item.
-
-    Attributes:
-        key: its name in the item.
-        href: as recorded; empty if missing.
-        roles: may be empty.
-        bands: the recorded names of each band, from STAC 1.1 (`bands`) or the eo extension (`eo:bands`).
-        scalings: the recorded scale and offset (value = stored * scale + offset), one or one per band; often none.
-    """
-
-    key: str
-    href: str
-    roles: tuple[str, ...]
-    bands: tuple[tuple[str, ...], ...]
-    scalings: tuple[tuple[float, float], ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """A STAC item.
-
-    Attributes:
-        id: its identifier.
-        path: of the item's file or address; relative hrefs start there.
-        date: `datetime`; if that is null `START/END`, or the start alone; empty without a start.
-        cloud: `eo:cloud_cover` in per cent; None if unknown.
-        properties: those that are text, booleans or finite numbers, as text.
-        assets: by key.
-        bbox: west, south, east, north in degrees; None if unknown.
-    """
-
-    id: str
-    path: pathlib.Path
-    date: str
-    cloud: float | None
-    properties: Mapping[str, str]
-    assets: Mapping[str, Asset]
-    bbox: Box | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +76,7 @@ class Catalogue:
             record = {"asked": asked, "features": stac_api.search(self.search, self.collection, wanted)}
             if kept is not None:
                 write_json(kept, record)
-        return [_item(feature, _own_address(feature, self.path)) for feature in record["features"]]
+        return [parse_item(feature, _own_address(feature, self.path)) for feature in record["features"]]
 
 
 def is_stac(path: pathlib.Path) -> bool:
@@ -229,7 +145,7 @@ def _api(record: Mapping[str, Any], path: pathlib.Path) -> tuple[stac_api.Endpoi
         )
     if record.get("type") != "Collection":
         return None
-    links = typed.parse(record, _File, _STAC, path, partial=True).get("links") or ()
+    links = typed.parse(record, _File, STAC, path, partial=True).get("links") or ()
     root = next((link.get("href") or "" for link in links if link.get("rel") == "root"), "")
     at = resolve(root, path) if root else None
     if at is None or not remote.is_remote(at) or at == path:
@@ -253,7 +169,7 @@ def _own_address(feature: Mapping[str, Any], path: pathlib.Path) -> pathlib.Path
     """Where an item of an API's answer lies: hrefs may be relative to it."""
     if not isinstance(feature, dict) or "assets" not in feature:
         raise InputError(f"{path} answers with something that is no STAC item: correct the address")
-    links = typed.parse(feature, _File, _STAC, path, partial=True).get("links") or ()
+    links = typed.parse(feature, _File, STAC, path, partial=True).get("links") or ()
     own = next((link.get("href") for link in links if link.get("rel") == "self"), None)
     return resolve(own, path) if own else path
 
@@ -276,9 +192,9 @@ def _items(
     record = _read(path) if record is None else record
     kind = record.get("type")
     if kind == "Feature" and "assets" in record:
-        yield _item(record, path)
+        yield parse_item(record, path)
     elif kind == "FeatureCollection":
-        collection = typed.parse(record, _File, _STAC, path, partial=True)
+        collection = typed.parse(record, _File, STAC, path, partial=True)
         if any(link.get("rel") == "next" for link in collection.get("links") or ()):
             raise InputError(
                 f"{path} is one page of an API's answer, with more to follow: give the address of the collection "
@@ -287,9 +203,9 @@ def _items(
         for feature in collection.get("features") or ():
             if "assets" not in feature:
                 raise _no_stac(path, kind)
-            yield _item(feature, path)
+            yield parse_item(feature, path)
     elif kind in ("Collection", "Catalog"):
-        for number, link in enumerate(typed.parse(record, _File, _STAC, path, partial=True).get("links") or ()):
+        for number, link in enumerate(typed.parse(record, _File, STAC, path, partial=True).get("links") or ()):
             if link.get("rel") in _LINKS:
                 href = link.get("href")
                 if not href:
@@ -313,61 +229,3 @@ def _no_stac(path: pathlib.Path, kind: Any) -> InputError:
         f"{path} is not a STAC item, item collection, collection or catalogue (type {text[:60]}): give such a "
         "file, or the folder of a prepared dataset or of scenes"
     )
-
-
-def _item(record: Mapping[str, Any], path: pathlib.Path) -> Item:
-    identifier = record.get("id")
-    if not isinstance(identifier, str | int) or isinstance(identifier, bool) or not str(identifier):
-        raise InputError(f"{path} contains an item without an id: add one")
-    where = f"{path}: item {str(identifier)!r}"
-    given = typed.parse(record, _Item, _STAC, where, partial=True)
-    properties = record.get("properties") or {}
-    return Item(
-        str(identifier),
-        path,
-        _date(given.get("properties") or {}),
-        percentage(properties.get("eo:cloud_cover")),
-        {key: str(value) for key, value in properties.items() if _is_plain(key) and _is_plain(value)},
-        {key: _asset(key, asset, where) for key, asset in (given.get("assets") or {}).items()},
-        _box(record.get("bbox")),
-    )
-
-
-def _box(values: Any) -> Box | None:
-    """West, south, east, north of a bbox, which may have heights; None if it is none."""
-    numbers = values if isinstance(values, list) and len(values) in (4, 6) else []
-    if not numbers or not all(isinstance(v, int | float) and abs(v) <= _LARGEST for v in numbers):
-        return None
-    half = len(numbers) // 2
-    return float(numbers[0]), float(numbers[1]), float(numbers[half]), float(numbers[half + 1])
-
-
-def _date(properties: _Dates) -> str:
-    first, last = properties.get("start_datetime"), properties.get("end_datetime")
-    return properties.get("datetime") or (f"{first}/{last}" if first and last else first or "")
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value fits a raster's tag."""
-    if isinstance(value, str):
-        return value.isprintable()
-    return isinstance(value, int | float) and abs(value) <= _LARGEST
-
-
-def _asset(key: str, asset: Any, item: str) -> Asset:
-    own = typed.parse(asset, _Asset, _STAC, f"{item}, asset {key!r},", partial=True)
-    bands = own.get("bands") or own.get("eo:bands") or []
-    roles = own.get("roles") or ()
-    names = tuple(tuple(str(name) for k in _NAMES if (name := band.get(k))) for band in bands)
-    return Asset(key, own.get("href") or "", (roles,) if isinstance(roles, str) else roles, names, _scalings(own))
-
-
-def _scalings(asset: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
-    """Scales and offsets: of the bands (the raster extension before and in STAC 1.1), or of the whole asset."""
-    recorded = asset.get("raster:bands") or asset.get("bands") or []
-    found = []
-    for record in (*recorded, asset):
-        scale, offset = (record.get(f"raster:{name}", record.get(name)) for name in ("scale", "offset"))
-        if scale is not None or offset is not None:
-            found.append((1.0 if scale is None else float(scale), float(offset or 0.0)))
-    return tuple(found)

@@ -29,7 +29,8 @@ from jointseg_jax.sources.dates import days_apart
 from jointseg_jax.sources.layer_files import acquisition_of, stacked
 from jointseg_jax.sources.raster_tags import date_and_cloud
 from jointseg_jax.sources.stac import StacScene
-from jointseg_jax.sources.stac_items import Catalogue, Item, is_stac, open_catalogue
+from jointseg_jax.sources.stac_item import Item
+from jointseg_jax.sources.stac_items import Catalogue, is_stac, open_catalogue
 from jointseg_jax.sources.wanted import Wanted, around
 from jointseg_jax.storage.files import write_text
 

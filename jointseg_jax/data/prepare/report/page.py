@@ -84,6 +84,37 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
             ],
         ),
         *(block for split in SPLITS for block in _patches(data, split)),
+        *_registration_and_dates(found),
+        Heading("Radiometry"),
+        _listed(found["outliers"], "No site stands out."),
+        _histograms(data, looked, found["outliers"]),
+        Heading("Missing ground"),
+        Table(
+            ("site", "region", "date", "km2", "without input", "without image"),
+            [
+                (s["site"], s["region"], s["date"] or "unknown", f"{s['km2']:.2f}", _percent(s["without_input"]),
+                 _percent(s["without_image"]))
+                for s in sorted(sites, key=lambda s: -s["without_input"])[:_LISTED]
+            ],
+        ),
+        Paragraph(
+            "Without input: nodata, cloud and shadow in the first date of the first modality. "
+            f"Tables list at most {_LISTED} sites; report.json lists all, with their notes."
+        ),
+        *_completeness(data, sites),
+        Heading("Licence and attribution"),
+        Paragraph(
+            f"Licence: {found['licence'] or 'not stated'}. Provenance: {found['provenance'] or 'not stated'}."
+        ),
+        Items(found["attributions"]),
+    ]  # fmt: skip
+    return pages.to_html(f"Dataset {found['name']}", blocks)
+
+
+def _registration_and_dates(found: dict[str, Any]) -> list[Block]:
+    """How the rasters of each site lie, and how far in time."""
+    sites = found["sites"]
+    return [
         Heading("Registration"),
         Table(
             ("site", "what", "off", "lies down m", "right m", "moved down m", "right m", "remaining m", "quality"),
@@ -110,30 +141,7 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
                 for s in _farthest(sites)
             ],
         ),
-        Heading("Radiometry"),
-        _listed(found["outliers"], "No site stands out."),
-        _histograms(data, looked, found["outliers"]),
-        Heading("Missing ground"),
-        Table(
-            ("site", "region", "date", "km2", "without input", "without image"),
-            [
-                (s["site"], s["region"], s["date"] or "unknown", f"{s['km2']:.2f}", _percent(s["without_input"]),
-                 _percent(s["without_image"]))
-                for s in sorted(sites, key=lambda s: -s["without_input"])[:_LISTED]
-            ],
-        ),
-        Paragraph(
-            "Without input: nodata, cloud and shadow in the first date of the first modality. "
-            f"Tables list at most {_LISTED} sites; report.json lists all, with their notes."
-        ),
-        *_completeness(data, sites),
-        Heading("Licence and attribution"),
-        Paragraph(
-            f"Licence: {found['licence'] or 'not stated'}. Provenance: {found['provenance'] or 'not stated'}."
-        ),
-        Items(found["attributions"]),
-    ]  # fmt: skip
-    return pages.to_html(f"Dataset {found['name']}", blocks)
+    ]
 
 
 def _completeness(data: Dataset, sites: Sequence[dict[str, Any]]) -> list[Block]:
