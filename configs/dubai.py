@@ -19,13 +19,14 @@ from configs import common, scenes
 from jointseg_jax.errors import InputError
 
 FOLDS = tuple(f"scene{number}" for number in range(1, 8))
+NONE = "none"  # no scene is left out: the network that is shipped
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: fold=scene4 (the scene left out), and stages, control and dates as in configs/scenes.py."""
+    """Config argument: fold=scene4 (the scene left out, or none), and stages, control and dates as in configs/scenes.py."""
     given = common.parse_arg(arg, fold="scene4", stages="4x2.5", control="joint", dates="1")
-    if given.fold not in FOLDS:
-        raise InputError(f"fold={given.fold} is unknown; known: {', '.join(FOLDS)}")
+    if given.fold not in (*FOLDS, NONE):
+        raise InputError(f"fold={given.fold} is unknown; known: {', '.join((*FOLDS, NONE))}")
     data = os.environ.get("JOINTSEG_DATA", "")
     config = scenes.build("dubai", ConfigDict({**given, "root": f"{data}/dubai" if data else ""}))
     d = config.dataset
@@ -37,7 +38,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.licence = "CC0-1.0"
     d.provenance = "Semantic segmentation of aerial imagery (Humans in the Loop, MBR Space Centre); nominal 1 m"
     d.split.by = "mixed"
-    d.split.table.test = (given.fold,)
+    d.split.table.test = () if given.fold == NONE else (given.fold,)
     d.split.shares = ConfigDict({"train": 0.9, "validation": 0.1, "test": 0.0})
     d.split.block = 96
     d.split.gap = d.split.halo = 24

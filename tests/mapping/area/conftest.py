@@ -54,6 +54,7 @@ def mapped_area(network, scenes, area, tmp_path_factory):
     """The product's folder, its plan, and the lines that were reported; copy the folder before changing it."""
     folder = tmp_path_factory.mktemp("made") / "product"
     (network.workdir / rates.FILE).unlink(missing_ok=True)  # it has not mapped yet
+    mapped_areas.fix_halo(network, scenes)
     lines = []
     plan = mapped_areas.make_product(network, scenes, area, folder, say=lines.append)
     return folder, plan, lines
