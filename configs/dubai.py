@@ -23,7 +23,7 @@ NONE = "none"  # no scene is left out: the network that is shipped
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: fold=scene4 (the scene left out, or none), and stages, control and dates as in configs/scenes.py."""
+    """Config argument: fold=scene4 (left out, or none); stages, control, dates as in configs/scenes.py."""
     given = common.parse_arg(arg, fold="scene4", stages="4x2.5", control="joint", dates="1")
     if given.fold not in (*FOLDS, NONE):
         raise InputError(f"fold={given.fold} is unknown; known: {', '.join((*FOLDS, NONE))}")
