@@ -1,6 +1,7 @@
 """The rooms as CONTRIBUTING describes them: imports run one way, and a library is known in one room."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pathlib
@@ -23,13 +24,16 @@ BELOW = {"build": {"training.method"}}  # of one sub-room
 MOST_FILES = 20  # in a room, sub-rooms apart
 
 
+@functools.cache
 def imported(path):
     """Dotted names of the modules that a file imports, also inside functions."""
+    names = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
+    return names
 
 
 def room_of(name):
