@@ -1,52 +1,8 @@
-"""Prepares a dataset and reports on it: python prepare.py --config=configs/demo.py.
+"""The same as `jointseg prepare`, from a checkout: python prepare.py --help."""
 
-The report lies in the dataset's folder (report.html, report.json). The status is 2 if the dataset is not fit for use.
-"""
+import sys
 
-from absl import flags
-
-from jointseg_jax import cli
-from jointseg_jax.bounds import flags as bounds
-
-_CONFIG = cli.define_config()
-_WORKERS = cli.define_number(
-    "workers", 0, "Processes that prepare sites in parallel; 0: one per core and 20 km2, 4 at most; 1: only this one.",
-    bounds.WORKERS,
-)  # fmt: skip
-_COREGISTER = flags.DEFINE_bool(
-    "coregister", False, "Move images onto the input, labels onto the image, later dates onto the first one, by whole "
-    "metres; as --config.dataset.coregister=True.",
-)  # fmt: skip
-_REPORT = flags.DEFINE_bool("report", False, "Only report on the dataset that was prepared before.")
-flags.mark_flag_as_required("config")
-
-
-def main() -> None:
-    """Runs the preparation, and reports."""
-    from jointseg_jax.data.dataset import load
-    from jointseg_jax.data.prepare.preparation import prepare
-    from jointseg_jax.data.prepare.report.page import PAGE, write_report
-    from jointseg_jax.errors import InputError
-
-    dataset = _CONFIG.value.dataset
-    if _REPORT.value:
-        data = load(dataset.path)
-    else:
-        if _COREGISTER.value:
-            with dataset.unlocked():
-                dataset.coregister = True
-        if dataset.source.kind == "landscape":
-            from jointseg_jax.landscape.files import make_landscape  # real data do not need it
-
-            make_landscape(dataset)
-        data = prepare(dataset, workers=_WORKERS.value)
-    problems = write_report(data)
-    if problems:
-        raise InputError(
-            f"the dataset {data.root} is not fit for use ({len(problems)} findings, the first: {problems[0]}): see "
-            f"{data.root / PAGE}, correct its inputs or its splits, and prepare it again"
-        )
-
+from jointseg_jax.commands.prepare import main
 
 if __name__ == "__main__":
-    cli.run(main)
+    sys.exit(main())

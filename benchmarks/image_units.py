@@ -28,8 +28,8 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from configs import common
 from jointseg_jax import cli
+from jointseg_jax.configs import common
 from jointseg_jax.data import dataset
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.data.prepare.site.image_units import Line, fit_lines

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from configs import demo, yreb
+from jointseg_jax.configs import demo, yreb
 from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError

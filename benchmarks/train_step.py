@@ -10,27 +10,29 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from absl import flags  # noqa: E402
-
 from jointseg_jax import cli  # noqa: E402
+from jointseg_jax.bounds.number import real, whole  # noqa: E402
+from jointseg_jax.flag_set import FlagSet  # noqa: E402
 
-_PRESET = flags.DEFINE_string(
+FLAGS = FlagSet("benchmark", __doc__)
+
+_PRESET = FLAGS.text(
     "preset", "small", "paper or default (the networks of configs/yreb.py, for a GPU) or small (for a CPU)."
 )
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "A prepared dataset to read; by default a synthetic landscape is prepared."
+_DATASET = FLAGS.text("dataset", None, "A prepared dataset to read; by default a synthetic landscape is prepared.")
+_BATCH = FLAGS.number("batch", None, "Patches per step, instead of the preset's.", whole(1, optional=True))
+_DTYPE = FLAGS.choice("dtype", None, ["float32", "bfloat16"], "Data type to compute in, instead of the preset's.")
+_ROUNDS = FLAGS.number("rounds", 9, "Turns of each contestant.", whole(2))
+_TURN = FLAGS.number("turn_seconds", 1.0, "Seconds that a turn should take; a turn is at least one step.", real(0.001))
+_DATA_STEPS = FLAGS.number("data_steps", 20, "Steps of the measurement that also reads batches.", whole(2))
+_CORES = FLAGS.number(
+    "cores", None, "CPU cores for both; 0: all. Default 1 for small, all for paper.", whole(0, optional=True)
 )
-_BATCH = flags.DEFINE_integer("batch", None, "Patches per step, instead of the preset's.", 1)
-_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Data type to compute in, instead of the preset's.")
-_ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns of each contestant.", 2)
-_TURN = flags.DEFINE_float("turn_seconds", 1.0, "Seconds that a turn should take; a turn is at least one step.", 0.001)
-_DATA_STEPS = flags.DEFINE_integer("data_steps", 20, "Steps of the measurement that also reads batches.", 2)
-_CORES = flags.DEFINE_integer("cores", None, "CPU cores for both; 0: all. Default 1 for small, all for paper.", 0)
-_PEER = flags.DEFINE_string("peer-python", None, "Interpreter of a venv with benchmarks/peers/requirements.txt.")
-_VARIANTS = flags.DEFINE_list("peers", None, "eager, regions, whole; default eager,regions and on small whole as well.")
-_LIMIT = flags.DEFINE_float("peer_seconds", 300, "Seconds after which a variant that is not ready is left out.", 1)
-_EARLY = flags.DEFINE_boolean("early", False, "Measure and write JSON without peers first, then again with them.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file; default runs/benchmarks/PRESET.json.")
+_PEER = FLAGS.text("peer-python", None, "Interpreter of a venv with benchmarks/peers/requirements.txt.")
+_VARIANTS = FLAGS.texts("peers", None, "eager, regions, whole; default eager,regions and on small whole as well.")
+_LIMIT = FLAGS.number("peer_seconds", 300, "Seconds after which a variant that is not ready is left out.", real(1))
+_EARLY = FLAGS.switch("early", False, "Measure and write JSON without peers first, then again with them.")
+_OUTPUT = FLAGS.text("output", None, "JSON file; default runs/benchmarks/PRESET.json.")
 
 
 def main() -> None:
@@ -85,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    sys.exit(cli.run(FLAGS, main))

@@ -1,6 +1,6 @@
 """The rows of the study: what each changes in a config that knows `stages` and `control`.
 
-    python -m jointseg_jax.evaluation.ablation configs/dubai.py runs/study --names=bilinear,joint --seeds=0,1
+    jointseg study dubai runs/study --names=bilinear,joint --seeds=0,1
 
 trains, evaluates and reports them. The controls separate the effects of learned super-resolution (joint) from
 deblurring alone (deconvolved), capacity alone (capacity), one stage and several, features and image (no-fusion,

@@ -1,17 +1,17 @@
 """`make archive-demo`: configs/template.py, walked on a small archive of made-up ground.
 
-    python -m jointseg_jax.landscape.archive --output=datasets/archive-demo/raw
-    python -m jointseg_jax.data.sample --area=datasets/archive-demo/raw/area.gpkg --region=name --sites=4 --side=360 \
+    jointseg archive --output=datasets/archive-demo/raw
+    jointseg sites --area=datasets/archive-demo/raw/area.gpkg --region=name --sites=4 --side=360 \
         --distance=510 --output=datasets/archive-demo/sample
-    python prepare.py --config=configs/archive_demo.py
-    python train.py --config=configs/archive_demo.py --workdir=runs/archive-demo
+    jointseg prepare --config=archive_demo
+    jointseg train --config=archive_demo --workdir=runs/archive-demo
 
 Scores on it check the software; they are no evidence about real ground.
 """
 
 from ml_collections import ConfigDict
 
-from configs import common, template
+from jointseg_jax.configs import common, template
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

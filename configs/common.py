@@ -143,8 +143,8 @@ def experiment(name: str) -> ConfigDict:
     config.keep = 2
     config.panels = 4
     config.max_skipped = 20  # updates in a row that are not finite, before the run gives up
-    config.incidents = 3  # number of them dumped, for `python -m jointseg_jax.training.reproduce`
-    config.init_from = placeholder(str)  # weights to start from, see train.py --init-from
+    config.incidents = 3  # number of them dumped, for `jointseg reproduce`
+    config.init_from = placeholder(str)  # weights to start from, see jointseg train --init-from
     config.wandb = placeholder(str)  # Weights & Biases project; unset: none
 
     config.data = ConfigDict()
@@ -226,7 +226,7 @@ def adversarial() -> ConfigDict:
 
 
 def dataset(name: str) -> ConfigDict:
-    """The dataset that `prepare.py` makes and `train.py` reads."""
+    """The dataset that `jointseg prepare` makes and `jointseg train` reads."""
     config = ConfigDict()
     config.name = name
     config.path = f"datasets/{name}"

@@ -1,8 +1,8 @@
 """The embedded landscape: takes minutes on two cores and needs no data.
 
-    python prepare.py --config=configs/demo.py
-    python train.py --config=configs/demo.py --workdir=runs/demo
-    python train.py --config=configs/demo.py:control=bilinear --workdir=runs/demo-bilinear
+    jointseg prepare --config=demo
+    jointseg train --config=demo --workdir=runs/demo
+    jointseg train --config=demo:control=bilinear --workdir=runs/demo-bilinear
 
 A made-up river basin with mountains upstream, a plain midstream and a city downstream, seen by a simulated Sentinel-2.
 Scores on it check the software; they are no evidence about real ground.
@@ -10,8 +10,8 @@ Scores on it check the software; they are no evidence about real ground.
 
 from ml_collections import ConfigDict
 
-from configs import common
 from jointseg_jax.bounds.number import whole
+from jointseg_jax.configs import common
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

@@ -1,21 +1,21 @@
 """Seven real 1 m scenes of Dubai, with simulated 10 m input.
 
-    JOINTSEG_DATA=DIR python prepare.py --config=configs/dubai.py
-    JOINTSEG_DATA=DIR python train.py --config=configs/dubai.py --workdir=runs/dubai
-    JOINTSEG_DATA=DIR python train.py --config=configs/dubai.py:control=bilinear --workdir=runs/dubai-bilinear
+    JOINTSEG_DATA=DIR jointseg prepare --config=dubai
+    JOINTSEG_DATA=DIR jointseg train --config=dubai --workdir=runs/dubai
+    JOINTSEG_DATA=DIR jointseg train --config=dubai:control=bilinear --workdir=runs/dubai-bilinear
 
 The scenes are those of "Semantic segmentation of aerial imagery" (Humans in the Loop, CC0), laid out as
 $JOINTSEG_DATA/dubai/<scene>/image.vrt and landcover.tif. One scene is left out for the test (`fold`); checkpoint,
 temperature and threshold are chosen on blocks of the six others. A dataset serves one fold:
 
-    python -m jointseg_jax.evaluation.ablation configs/dubai.py runs/study     all rows and folds
+    jointseg study dubai runs/study     all rows and folds
 """
 
 import os
 
 from ml_collections import ConfigDict
 
-from configs import common, scenes
+from jointseg_jax.configs import common, scenes
 from jointseg_jax.errors import InputError
 
 FOLDS = tuple(f"scene{number}" for number in range(1, 8))
@@ -33,7 +33,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.path = d.path.replace("dubai", f"dubai-{given.fold}")
     d.source.missing = (
         "Set JOINTSEG_DATA to a folder with dubai/scene1..scene7/image.vrt and landcover.tif, then run "
-        "`python prepare.py --config=configs/dubai.py`"
+        "`jointseg prepare --config=dubai`"
     )
     d.licence = "CC0-1.0"
     d.provenance = "Semantic segmentation of aerial imagery (Humans in the Loop, MBR Space Centre); nominal 1 m"

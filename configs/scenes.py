@@ -1,7 +1,7 @@
 """Any folder of 1 m scenes with a label, with simulated 10 m input.
 
-    python prepare.py --config=configs/scenes.py:root=DIR --config.dataset.split.table.train="('a','b')" ...
-    python train.py --config=configs/scenes.py:root=DIR --workdir=runs/scenes
+    jointseg prepare --config=scenes:root=DIR --config.dataset.split.table.train="('a','b')" ...
+    jointseg train --config=scenes:root=DIR --workdir=runs/scenes
 
 DIR holds <scene>/image.tif (or .vrt; red, green, blue, uint8, 1 m, UTM) and <scene>/landcover.tif on the same pixels.
 The label is called `built_proxy`: land-cover classes of such scenes draw whole blocks and leave out paved yards, so
@@ -10,8 +10,8 @@ claim no areas from them. The 10 m input is SIMULATED Sentinel-2: published MTF 
 
 from ml_collections import ConfigDict
 
-from configs import common
 from jointseg_jax.bounds.number import whole
+from jointseg_jax.configs import common
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
@@ -30,7 +30,7 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
         d.source.root = given.root
     d.source.missing = (
         "Put <scene>/image.tif and <scene>/landcover.tif into a folder and run "
-        "`python prepare.py --config=configs/scenes.py:root=FOLDER`"
+        "`jointseg prepare --config=scenes:root=FOLDER`"
     )
     d.source.label = "landcover.tif"
     d.inputs = ("s2",)

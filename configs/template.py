@@ -1,11 +1,11 @@
 """A template for your own ground: Sentinel-2 products, OpenStreetMap and orthophotos. Copy it and change what differs.
 
-    python -m jointseg_jax.data.sample --area=area.gpkg --sites=60 --side=1000 --output=sites
-    python prepare.py --config=configs/template.py:root=ARCHIVE \
+    jointseg sites --area=area.gpkg --sites=60 --side=1000 --output=sites
+    jointseg prepare --config=template:root=ARCHIVE \
         --config.dataset.source.sites=sites/sites.gpkg
-    python train.py --config=configs/template.py --workdir=runs/mine
-    python evaluate.py --workdir=runs/mine
-    python predict.py --workdir=runs/mine --input=ARCHIVE/s2/S2A_....SAFE --output=maps/mine
+    jointseg train --config=template --workdir=runs/mine
+    jointseg evaluate --workdir=runs/mine
+    jointseg predict --workdir=runs/mine --input=ARCHIVE/s2/S2A_....SAFE --output=maps/mine
 
     ARCHIVE/s2/*.SAFE, *.zip   products as they were downloaded, L1C or L2A, neither unpacked nor stacked
             ortho/*.tif        red, green, blue, finer than 2 m, any CRS; the date in the name (site7_2021-05-10.tif)
@@ -19,7 +19,7 @@ configs/common.py holds all other fields and their defaults.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from jointseg_jax.configs import common
 from jointseg_jax.errors import InputError
 
 NETWORKS = ("small", "large")
@@ -38,7 +38,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d = config.dataset
 
     # ---- The dataset: where it is written, and what its users must know.
-    d.path = "datasets/template"  # new, empty, or written by prepare.py before
+    d.path = "datasets/template"  # new, empty, or written by jointseg prepare before
     d.licence = "labels: ODbL 1.0 (OpenStreetMap contributors); images: see their owner"
     d.provenance = "Copernicus Sentinel-2, OpenStreetMap, orthophotos"
     d.composite = "single acquisition"

@@ -1,10 +1,10 @@
 """The Yangtze River Economic Belt: a network for accelerators, or the paper's recipe.
 
-    python prepare.py --config=configs/yreb.py --config.dataset.source.root=DIR
-    python train.py --config=configs/yreb.py --workdir=runs/yreb
-    python train.py --config=configs/yreb.py:control=bilinear --workdir=runs/yreb-bilinear
-    python train.py --config=configs/yreb.py:network=paper --workdir=runs/yreb-paper
-    python train.py --config=configs/yreb.py:network=paper,vgg=vgg19-dcbb9e9d.pth --workdir=runs/yreb-paper
+    jointseg prepare --config=yreb --config.dataset.source.root=DIR
+    jointseg train --config=yreb --workdir=runs/yreb
+    jointseg train --config=yreb:control=bilinear --workdir=runs/yreb-bilinear
+    jointseg train --config=yreb:network=paper --workdir=runs/yreb-paper
+    jointseg train --config=yreb:network=paper,vgg=vgg19-dcbb9e9d.pth --workdir=runs/yreb-paper
 
 The paper's data may not be redistributed (Sentinel-2, Jilin-1 imagery of 2022, labels from OpenStreetMap, footprints
 and SAM), so bring your own. DIR holds sites.csv (columns site, region, date, folder) and per site s2.tif (B02 B03 B04
@@ -27,7 +27,7 @@ Both are for accelerators; XLA unrolls the blocks on CPUs, where compiling alone
 
 from ml_collections import ConfigDict
 
-from configs import common
+from jointseg_jax.configs import common
 from jointseg_jax.errors import InputError
 
 NETWORKS = ("default", "paper")
@@ -59,7 +59,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.source.missing = (
         "Put sites.csv and one folder per site with s2.tif, image.tif and label.tif into a folder DIR "
         "(docs/your-own-data.md), "
-        "then run `python prepare.py --config=configs/yreb.py --config.dataset.source.root=DIR`"
+        "then run `jointseg prepare --config=yreb --config.dataset.source.root=DIR`"
     )
     d.modalities = common.sentinel2()
     d.modalities.s2.bands = ("B04", "B03", "B02")

@@ -9,25 +9,27 @@
 75  stopped by SIGTERM or Ctrl-C, or other processes not found in time: run the same command again (`Interrupted`)
 130 Ctrl-C twice
 
-Programs with absl flags call `run`; commands of modules (`python -m ...`) parse with `Arguments` and call `status_of`.
+Commands with a `FlagSet` end with `run`; the others parse with `Arguments` and end with `status_of`.
 """
 
 import argparse
 import contextlib
 import errno
+import importlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from jointseg_jax.bounds.config import FIELDS, check_present
 from jointseg_jax.bounds.number import Number, shown
 from jointseg_jax.errors import InputError, Interrupted, RunEnded, StorageError
+from jointseg_jax.flag_set import FlagSet
 from jointseg_jax.storage import retries
 from jointseg_jax.storage.lasting_output import lasting_output
 
@@ -36,35 +38,12 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR,
 _MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory", re.I)  # JAX's messages for a full device
 
 
-def define_config() -> Any:
-    """Defines the `--config=FILE[:key=value,...]` flag."""
-    from jointseg_jax.config_file import define
-
-    return define()
-
-
-def define_number(name: str, default: float | None, words: str, kind: Number) -> Any:
-    """Defines a numeric flag with the bounds of a kind in `bounds.flags`."""
-    return flags.DEFINE(_NumberParser(kind), name, default, words)
-
-
-class _NumberParser(flags.ArgumentParser):
-    def __init__(self, kind: Number):
-        self._kind = kind
-
-    def parse(self, argument: Any) -> Any:
-        if isinstance(argument, str):
-            return self._kind.parse(argument)
-        if fault := self._kind.fault(argument):
-            raise ValueError(fault)
-        return argument
-
-    def flag_type(self) -> str:
-        return "a whole number" if self._kind.whole else "a number"
-
-
 class Arguments(argparse.ArgumentParser):
-    """The parser of a `python -m` command; it raises `InputError` for arguments that it cannot parse."""
+    """The parser of a command; it raises `InputError` for arguments that it cannot parse."""
+
+    def __init__(self, **options: Any):
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
         """Raises `InputError`."""
@@ -91,21 +70,44 @@ def number(kind: Number) -> Callable[[str], Any]:
     return parse
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses absl flags, runs, and ends the process; see `status_of`."""
+def run(flag_set: FlagSet, work: Callable[[], None], arguments: Sequence[str] | None = None) -> int:
+    """Parses the flags of a program and does its work, or prints its help; returns the exit status, see `status_of`.
 
-    def work() -> None:
-        app.run(parsed, flags_parser=_parse)
+    Args:
+        flag_set: of the program.
+        work: reads the values of its flags.
+        arguments: by default those of the process.
+    """
+    if arguments is not None:
+        sys.argv = [f"jointseg {flag_set.name}", *arguments]  # where the overrides of a config are looked for
 
-    def parsed(arguments: list[str]) -> None:
-        logging.set_verbosity(logging.ERROR)  # Orbax prints some 25 warnings per save about intended behaviour
-        if len(arguments) > 1:
-            raise InputError(f"unexpected argument {arguments[1]!r}: every option begins with --")
-        main()
+    def parsed() -> None:
+        if flag_set.asks_help(sys.argv[1:]):
+            print(flag_set.help())
+            return
+        _quieten()
+        rest = _parse(flag_set, sys.argv)
+        if len(rest) > 1:
+            raise InputError(f"unexpected argument {rest[1]!r}: every option begins with --")
+        work()
 
-    status = status_of(work)
+    status = status_of(parsed)
     _settle(status)
-    sys.exit(status)
+    return status
+
+
+def _quieten() -> None:
+    """Leaves out what Orbax logs, some 25 warnings per save about intended behaviour."""
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.ERROR)
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # Grain's workers read flags that libraries define
+
+
+def run_command(name: str) -> NoReturn:
+    """Runs a command of `jointseg` and ends the process: for `python -m` of the module that does its work."""
+    program = importlib.import_module("jointseg_jax.commands.jointseg")  # above all rooms
+    sys.exit(program.main([name, *sys.argv[1:]]))
 
 
 def status_of(work: Callable[[], int | None]) -> int:
@@ -117,7 +119,7 @@ def status_of(work: Callable[[], int | None]) -> int:
     with lasting_output() as streams, _stoppable():
         try:
             status = _outcome(work)
-        except SystemExit as ended:  # absl ends every run with it, and so does --help
+        except SystemExit as ended:  # so does --help end
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         sys.stdout.flush()
         lost = next((raw.lost for raw in streams if raw.lost), None)
@@ -157,7 +159,7 @@ def _outcome(work: Callable[[], int | None]) -> int:
             raise
         return _say(
             f"error: not enough memory ({_first_line(error)}): lower the batch (--config.data.batch, --batch) "
-            "or the window (--tile); train.py --plan prints what a training step needs",
+            "or the window (--tile); `jointseg plan` prints what a training step needs",
             INPUT_ERROR_STATUS,
         )
 
@@ -218,14 +220,14 @@ def _stoppable() -> Iterator[None]:
             signal.signal(n, handler)
 
 
-def _parse(arguments: list[str]) -> list[str]:
-    """Parses flags and checks the config; raises `InputError`."""
+def _parse(flag_set: FlagSet, arguments: Sequence[str]) -> list[str]:
+    """Parses flags and checks the config; returns the other arguments; raises `InputError`."""
     try:
-        rest = list(flags.FLAGS(arguments))
+        rest = list(flag_set.values(arguments))
     except Exception as error:  # a user's config may raise anything
         raise InputError(_explain(error)) from error
-    if "config" in flags.FLAGS:
-        check_present(flags.FLAGS.config)
+    if "config" in flag_set.values:
+        check_present(flag_set.values.config)
     return rest
 
 

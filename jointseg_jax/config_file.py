@@ -1,4 +1,7 @@
-"""The flag `--config=FILE[:argument]` and its overrides `--config.field=value`; errors name the file and the field."""
+"""The flag `--config=FILE[:argument]` and its overrides `--config.field=value`; errors name the file and the field.
+
+A shipped config goes by its name, `--config=demo`, wherever the package is installed.
+"""
 
 import difflib
 import pathlib
@@ -13,30 +16,57 @@ from ml_collections.config_flags import config_flags
 
 from jointseg_jax.errors import InputError
 
+SHIPPED = pathlib.Path(__file__).parent / "configs"
+_NO_EXPERIMENTS = ("__init__", "ablations", "common")
+WORDS = (
+    "Config file, or the name of a shipped one; its arguments follow a colon: demo, configs/dubai.py:control=bilinear."
+)
 
-def define() -> Any:
-    """Defines the flag; its value is the config with its overrides, locked."""
-    holder = config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "Config file, such as configs/demo.py; its arguments follow a colon: configs/dubai.py:control=bilinear.",
-        lock_config=True,
-    )
-    flags.FLAGS["config"].parser = _File(name="config", lock_config=True)
+
+def define(values: flags.FlagValues) -> Any:
+    """Defines the flag; its value is the config with its overrides, locked.
+
+    Args:
+        values: the flags of the program.
+    """
+    holder = config_flags.DEFINE_config_file("config", None, WORDS, lock_config=True, flag_values=values)
+    values["config"].parser = _File(name="config", lock_config=True)
     return holder
+
+
+def shipped() -> list[str]:
+    """The names of the configs that the package contains."""
+    return sorted(path.stem for path in SHIPPED.glob("*.py") if path.stem not in _NO_EXPERIMENTS)
+
+
+def find(given: str) -> pathlib.Path:
+    """The file that a user means by its path, or by the name of a shipped config.
+
+    Args:
+        given: without arguments.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if given in shipped():
+        return SHIPPED / f"{given}.py"
+    path = pathlib.Path(given)
+    if not path.is_file():
+        raise InputError(
+            f"--config={given}: the file {given!r} does not exist; give a file, or the name of a shipped config: "
+            f"{', '.join(shipped())}"
+        )
+    return path
 
 
 class _File(config_flags.ConfigFileFlagParser):
     """Loads the config file; raises `InputError` if the file or an override of a field is wrong."""
 
     def parse(self, path: str) -> ConfigDict:
-        file = pathlib.Path(path.partition(":")[0])
-        if not file.is_file():
-            raise InputError(
-                f"--config={path}: the file {str(file)!r} does not exist; give one such as configs/demo.py"
-            )
+        given, colon, argument = path.partition(":")
+        file = find(given)
         try:
-            config = super().parse(path)
+            config = super().parse(f"{file}{colon}{argument}")
         except InputError as error:  # from get_config; ml_collections added a traceback to its message
             raise error.__context__ if isinstance(error.__context__, InputError) else error from None
         except Exception as error:
@@ -54,19 +84,21 @@ def _failure(file: pathlib.Path, error: Exception) -> str:
     """Says where in the file an exception was raised, with its message."""
     if isinstance(error, SyntaxError):
         place = f"{error.filename}, line {error.lineno}"
-        return f"{place}, is not valid Python ({error.msg}): correct it; configs/demo.py is an example"
+        return f"{place}, is not valid Python ({error.msg}): correct it"
     at: BaseException = error
     frames = traceback.extract_tb(at.__traceback__)
     while at.__context__ is not None:  # the first exception has the place
         at = at.__context__
         frames = traceback.extract_tb(at.__traceback__)
     own = [frame for frame in frames if pathlib.Path(frame.filename).resolve() == file.resolve()]
+    if isinstance(at, ModuleNotFoundError) and at.name == "configs":
+        return f"{file} imports `configs`, which is part of the package: write `from jointseg_jax.configs import ...`"
     said = f"{type(at).__name__}: {str(at).splitlines()[0] if str(at) else 'no message'}"
     if own:
         return f"{file}, line {own[-1].lineno}, fails ({said}): correct it there, or the arguments after the colon"
     if isinstance(at, AttributeError):
-        return f"{file} has no function get_config: give a config file such as configs/demo.py"
-    return f"{file} cannot be read as a config ({said}): give a config file such as configs/demo.py"
+        return f"{file} has no function get_config: give a config file, or the name of a shipped one such as demo"
+    return f"{file} cannot be read as a config ({said}): give a config file, or the name of a shipped one such as demo"
 
 
 def _overrides(arguments: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import toy
 
-from configs import common
+from jointseg_jax.configs import common
 
 FOLDS = ("three",)
 

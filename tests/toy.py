@@ -9,7 +9,7 @@ import rasterio
 from ml_collections import ConfigDict
 from scipy import ndimage
 
-from configs import common
+from jointseg_jax.configs import common
 from jointseg_jax.data import site_record
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
@@ -125,7 +125,7 @@ def batch(reader, count: int) -> dict:
 
 def scenes(root: pathlib.Path, dataset: pathlib.Path, **changes: str) -> ConfigDict:
     """Writes three scenes unless they exist, and returns an experiment on their simulated input."""
-    from configs import scenes as config
+    from jointseg_jax.configs import scenes as config
 
     for seed, name in enumerate(("one", "two", "three")):
         if (root / name).exists():

@@ -11,6 +11,7 @@ DATES = whole(1, 10_000, optional=True)
 ALPHA = real(0.01, 0.5)
 CLOUD_BUFFER = whole(0, 10_000, unit="metres")
 BAND = whole(1, 65_535)
+YEAR = whole(1970, 2100)
 
 PROCESSES = whole(1, 1_000_000, optional=True)
 PROCESS = whole(0, 1_000_000, optional=True)

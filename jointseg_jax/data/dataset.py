@@ -262,7 +262,7 @@ def load(root: str | os.PathLike[str], *, hold: bool = True) -> Dataset:
         description = formats.read_record(path, formats.DATASET)
     except FileNotFoundError as error:
         raise InputError(
-            f"{path} is missing: prepare the dataset first with `python prepare.py --config=...`"
+            f"{path} is missing: prepare the dataset first with `jointseg prepare --config=...`"
         ) from error
     description.pop("schema_version", None)  # of version 1
     stored = {name: description.pop(name) for name in _STORED if name in description}

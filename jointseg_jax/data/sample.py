@@ -1,10 +1,7 @@
 """Draws training sites at random over an area of interest.
 
-python -m jointseg_jax.data.sample --area=FILE --sites=1000 --output=DIR [--region=COLUMN]
-    [--density=RASTER --breaks=5,20,50] [--distance=3000] [--side=2000] [--seed=0]
-
 DIR/sites.csv    site, region, date (empty), folder, density, lon, lat: fill in the dates and put each site's rasters
-                 into its folder, then it is the table of `prepare.py`
+                 into its folder, then it is the table of `jointseg prepare`
     sites.gpkg   the sites as squares, for ordering images and clipping products
     sites.png    a map
     sample.json  the arguments and the numbers by stratum
@@ -17,7 +14,6 @@ import dataclasses
 import io
 import json
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 
 import geopandas
@@ -26,7 +22,6 @@ import pandas as pd
 import shapely
 
 from jointseg_jax import cli
-from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data.sampling import WARNING, Density, Drawn, draw
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.area_of_interest import read_regions
@@ -158,33 +153,5 @@ def _record(request: Request, table: pd.DataFrame) -> str:
     return json.dumps({"warning": WARNING, "arguments": arguments, "strata": counts}, indent=1, ensure_ascii=False)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Draws the sites and prints their numbers; returns the exit status."""
-    parser = cli.Arguments(prog="python -m jointseg_jax.data.sample", description=__doc__)
-    parser.add_argument("--area", type=pathlib.Path, required=True, help="polygons: GeoPackage, GeoJSON, ...")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="new folder")
-    parser.add_argument("--sites", type=cli.number(bounds.SITES), required=True, help="number of sites")
-    parser.add_argument("--region", help="column of the polygons that names the region; by default all are one")
-    parser.add_argument("--density", type=pathlib.Path, help="raster, such as a built-up share; its first band counts")
-    parser.add_argument("--breaks", default="", help="between its classes: 5,20,50")
-    parser.add_argument("--distance", type=cli.number(bounds.DISTANCE), default=3000.0, help="metres between centres")
-    parser.add_argument("--side", type=cli.number(bounds.SIDE), default=2000.0, help="of a site, metres")
-    parser.add_argument("--seed", type=cli.number(bounds.SEED), default=0)
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        try:
-            breaks = tuple(float(text) for text in given.breaks.split(",") if text.strip())
-        except ValueError:
-            raise InputError(f"--breaks={given.breaks} must be numbers with commas, such as 5,20,50") from None
-        table = sample(Request(**{**vars(given), "breaks": breaks}))
-        for (region, density), count in table.groupby(["region", "density"], sort=False).size().items():
-            print(f"sites   {count} in {region}{f', density {density}' if density else ''}")
-        print(f"sites   {len(table)} in {given.output / 'sites.csv'}, map in {given.output / 'sites.png'}")
-        print(f"note    {WARNING}")
-
-    return cli.status_of(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("sites")

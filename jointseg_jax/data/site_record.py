@@ -128,7 +128,7 @@ def check_rasters(data: Dataset, sites: Iterable[Site], *, deep: bool) -> None:
         for found in pool.map(lambda site: amiss(data.root / site.folder, site, deep=deep), sites):
             if found:
                 raise InputError(
-                    f"{found}: run `python prepare.py` with the dataset's --config, which prepares that site again"
+                    f"{found}: run `jointseg prepare` with the dataset's --config, which prepares that site again"
                 )
 
 

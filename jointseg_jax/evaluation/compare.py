@@ -1,11 +1,7 @@
-"""Prints several evaluated runs side by side.
-
-python -m jointseg_jax.evaluation.compare runs/a runs/b [--split=test] [--markdown]
-"""
+"""Prints several evaluated runs side by side."""
 
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +22,7 @@ def rows(workdirs: Sequence[str | os.PathLike[str]], split: str) -> list[dict[st
     for workdir in map(pathlib.Path, workdirs):
         path = workdir / "evaluation" / split / "metrics.json"
         if not path.exists():
-            raise InputError(f"{path} is missing: run `python evaluate.py --workdir={workdir} --split={split}` first")
+            raise InputError(f"{path} is missing: run `jointseg evaluate --workdir={workdir} --split={split}` first")
         found.append(_row(workdir.name, read_json(path)))
     return found
 
@@ -71,23 +67,5 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table; returns the exit status."""
-    parser = cli.Arguments(
-        prog="python -m jointseg_jax.evaluation.compare", description="Compares several evaluated runs."
-    )
-    parser.add_argument("workdirs", nargs="+", type=pathlib.Path)
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--markdown", action="store_true")
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        table = rows(given.workdirs, given.split)
-        print(markdown(table) if given.markdown else plain(table))
-        print("MFLOP/px: of a forward pass, per 10 m input pixel. PSNR: of the 1 m image, that of bicubic in brackets.")
-
-    return cli.status_of(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("compare")

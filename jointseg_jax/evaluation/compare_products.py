@@ -1,25 +1,20 @@
 """Compares a map with other products of built or impervious ground, and with another map of ours.
 
-python -m jointseg_jax.evaluation.compare_products MAP --product=worldcover:ESA_WorldCover_10m_2021_v200_N30E117_Map.tif
-    [--product=mine:FILE,built=1+2,unknown=0,year=2021] [--reference=DATASET] [--other=MAP2] [--regions=FILE]
-    [--sample=DESIGN --answers=answers.csv] [--year=2021] [--output=DIR] [--rasters]
-
-MAP is a folder that predict.py wrote, or a raster of classes. `--list` prints the table of known products.
+`jointseg compare-products` is its command.
 """
 
+import argparse
 import contextlib
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jointseg_jax import cli
-from jointseg_jax.data.prepare.splits import SPLITS
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.products.catalogue import CATALOGUE
 from jointseg_jax.evaluation.products.compare_maps import compare
-from jointseg_jax.evaluation.products.given import YEAR, Given, parse, read_list
+from jointseg_jax.evaluation.products.given import Given, parse, read_list
 from jointseg_jax.evaluation.products.labelled import judge, read_grounds
 from jointseg_jax.evaluation.products.layer import Layer
 from jointseg_jax.evaluation.products.maps import OurMap, read_map
@@ -79,61 +74,43 @@ def compare_products(
     return record
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the tables and writes the files; returns the exit status."""
-    parser = cli.Arguments(prog="python -m jointseg_jax.evaluation.compare_products", description=__doc__)
-    parser.add_argument("map", nargs="?", help="folder that predict.py wrote, or a raster of classes 0 and 1")
-    parser.add_argument("--product", action="append", default=[], help="NAME:FILE[,KEY=VALUE...], repeatable")
-    parser.add_argument("--products", type=pathlib.Path, help="CSV of products: name, path and keys")
-    parser.add_argument("--other", action="append", default=[], help="another map of ours, repeatable")
-    parser.add_argument("--reference", type=pathlib.Path, help="prepared dataset, or raster of labels 0, 1, 255")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="of the dataset")
-    parser.add_argument("--sample", type=pathlib.Path, help="folder of jointseg_jax.evaluation.sample, with --answers")
-    parser.add_argument("--answers", type=pathlib.Path, help="CSV of the sample's page")
-    parser.add_argument("--regions", type=pathlib.Path, help="vector file of polygons")
-    parser.add_argument("--name", help="column with the regions' names")
-    parser.add_argument("--year", type=cli.number(YEAR), help="of the map, if its records do not say")
-    parser.add_argument("--output", type=pathlib.Path, help="folder for the record, the tables and the pictures")
-    parser.add_argument("--rasters", action="store_true", help="write the differences as GeoTIFFs, too")
-    parser.add_argument("--list", action="store_true", help="print the table of known products, and end")
+def compare_given(given: argparse.Namespace) -> None:
+    """Compares what the flags name, prints the tables and writes the files.
 
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        if given.list:
-            print(catalogue())
-            return
-        if given.map is None:
-            raise InputError("no map is given: name the folder that predict.py wrote, or a raster of classes")
-        if given.rasters and given.output is None:
-            raise InputError("--rasters needs a folder: give --output=DIR")
-        if (given.sample is None) != (given.answers is None):
-            raise InputError(
-                "--sample and --answers belong together: give the folder of the design and the answers to it"
-            )
-        ours = read_map(given.map, given.year)
-        products = _products(given, ours)
-        regions = Regions(given.regions, given.name) if given.regions is not None else None
-        sample = None if given.sample is None else (given.sample, given.answers)
-        options = {"reference": given.reference, "split": given.split, "sample": sample, "regions": regions}
-        if given.output is None:
-            print(terminal(compare_products(ours, products, **options)))
-            return
-        inputs = [given.map, *given.other, *(f for p in products for f in p.files)]
-        inputs += [
-            path
-            for path in (given.reference, given.sample, given.answers, given.regions, given.products)
-            if path is not None
-        ]
-        with claim(given.output, "comparison of maps", names=[RECORD, DOCUMENT], inputs=inputs) as taken:
-            record = compare_products(
-                ours, products, **options, output=given.output, rasters=given.rasters, announce=taken.announce
-            )
-            write_json(given.output / RECORD, record)
-            write_text(given.output / DOCUMENT, document(record))
-        print(terminal(record))
-        print(f"\nwritten to {given.output}")
+    Args:
+        given: the flags of `commands.compare_products`.
 
-    return cli.status_of(work)
+    Raises:
+        InputError: they do not fit each other, or a file cannot be used.
+    """
+    if given.map is None:
+        raise InputError("no map is given: name the folder that jointseg predict wrote, or a raster of classes")
+    if given.rasters and given.output is None:
+        raise InputError("--rasters needs a folder: give --output=DIR")
+    if (given.sample is None) != (given.answers is None):
+        raise InputError("--sample and --answers belong together: give the folder of the design and the answers to it")
+    ours = read_map(given.map, given.year)
+    products = _products(given, ours)
+    regions = Regions(given.regions, given.name) if given.regions is not None else None
+    sample = None if given.sample is None else (given.sample, given.answers)
+    options = {"reference": given.reference, "split": given.split, "sample": sample, "regions": regions}
+    if given.output is None:
+        print(terminal(compare_products(ours, products, **options)))
+        return
+    inputs = [given.map, *given.other, *(f for p in products for f in p.files)]
+    inputs += [
+        path
+        for path in (given.reference, given.sample, given.answers, given.regions, given.products)
+        if path is not None
+    ]
+    with claim(given.output, "comparison of maps", names=[RECORD, DOCUMENT], inputs=inputs) as taken:
+        record = compare_products(
+            ours, products, **options, output=given.output, rasters=given.rasters, announce=taken.announce
+        )
+        write_json(given.output / RECORD, record)
+        write_text(given.output / DOCUMENT, document(record))
+    print(terminal(record))
+    print(f"\nwritten to {given.output}")
 
 
 def _products(given: Any, ours: OurMap) -> list[Given]:
@@ -167,4 +144,4 @@ def catalogue() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("compare-products")

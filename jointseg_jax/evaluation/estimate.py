@@ -1,17 +1,10 @@
 """Estimates accuracy and area of a map, with standard errors and intervals, from a probability sample.
 
-python -m jointseg_jax.evaluation.estimate --design=DESIGN --answers=answers.csv --json=OUT [--product=DIR]
-python -m jointseg_jax.evaluation.estimate --counts=matrix.csv --areas=areas.csv --json=OUT
-
-DESIGN is a folder of `jointseg_jax.evaluation.sample`, the answers come from its page. The matrix holds sample counts,
-map classes in rows and reference classes in columns; the areas are the mapped area of every class, in any unit, and the
-strata of that sample must be the map classes.
+The sample is a design of `jointseg sample` with answers, or a matrix of sample counts with mapped areas.
 """
 
 import argparse
 import pathlib
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +14,6 @@ from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.accuracy.answers import agreement, as_frame, joined, read_answers, response
 from jointseg_jax.evaluation.accuracy.design import DESIGN_FILE, SAMPLE_FILE, read_design
-from jointseg_jax.evaluation.accuracy.intervals import DEFAULT, INTERVALS
 from jointseg_jax.evaluation.accuracy.matrix_files import read_matrix
 from jointseg_jax.evaluation.accuracy.outcome import Setting, descriptive, outcome, table
 from jointseg_jax.evaluation.accuracy.samples import of_matrix
@@ -34,44 +26,26 @@ from jointseg_jax.storage.folders import check_file
 _POINTS = (".gpkg", ".geojson")
 
 
-def _parser() -> cli.Arguments:
-    parser = cli.Arguments(
-        prog="python -m jointseg_jax.evaluation.estimate", description="Accuracy and area from a sample."
-    )
-    sample = parser.add_argument_group("a sample that was drawn by jointseg_jax.evaluation.sample")
-    sample.add_argument("--design", type=pathlib.Path, help="folder of the design")
-    sample.add_argument("--answers", type=pathlib.Path, help="CSV of the page: id, class, ...")
-    sample.add_argument("--second", type=pathlib.Path, help="CSV of a second interpreter, for their agreement")
-    sample.add_argument("--poststratify", action="store_true", help="scale to the mapped area of every class")
-    sample.add_argument("--labels", type=pathlib.Path, help="write the labelled points: .gpkg or .geojson")
-    sample.add_argument("--product", type=pathlib.Path, help="write the figures into its collection and model card")
-    matrix = parser.add_argument_group("an error matrix")
-    matrix.add_argument("--counts", type=pathlib.Path, help="CSV: map classes in rows, in sample counts")
-    matrix.add_argument("--areas", type=pathlib.Path, help="CSV: mapped area of every class, in any unit")
-    parser.add_argument("--interval", choices=INTERVALS, default=DEFAULT, help="wald for published +- figures")
-    parser.add_argument("--json", type=pathlib.Path, help="file for the estimates")
-    return parser
+def estimate(given: argparse.Namespace) -> None:
+    """Prints the estimates, and writes them as JSON where that is asked for.
 
+    Args:
+        given: the flags of `commands.estimate`.
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the estimates and writes them as JSON; returns the exit status."""
-    parser = _parser()
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        _check_outputs(given)
-        if given.counts is not None or given.areas is not None:
-            record = _of_matrix(given)
-        elif given.answers is None:
-            raise InputError("give --design and --answers, or --counts and --areas (--help lists the options)")
-        else:
-            record = _of_design(given) if given.design is not None else _of_answers(given)
-        print(table(record))
-        if given.json is not None:
-            write_json(given.json, record)
-            print(f"written to {given.json}")
-
-    return cli.status_of(work)
+    Raises:
+        InputError: they do not fit each other, or a file cannot be used.
+    """
+    _check_outputs(given)
+    if given.counts is not None or given.areas is not None:
+        record = _of_matrix(given)
+    elif given.answers is None:
+        raise InputError("give --design and --answers, or --counts and --areas (--help lists the options)")
+    else:
+        record = _of_design(given) if given.design is not None else _of_answers(given)
+    print(table(record))
+    if given.json is not None:
+        write_json(given.json, record)
+        print(f"written to {given.json}")
 
 
 def _check_outputs(given: argparse.Namespace) -> None:
@@ -153,4 +127,4 @@ def _are_points(path: pathlib.Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("estimate")

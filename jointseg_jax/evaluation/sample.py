@@ -1,22 +1,16 @@
 """Draws a probability sample of a mapped area, for estimating accuracy and area, and writes the page to label it.
 
-python -m jointseg_jax.evaluation.sample --product=DIR --output=DESIGN --input scenes/*.tif
-
 The strata are the map's classes; --density, --polygons and --buffer divide them further, --earlier makes a map of
 change of two products. The size follows from a target standard error of overall accuracy (Olofsson et al. 2014,
 equation 13).
 """
 
 import argparse
-import pathlib
-import sys
-from collections.abc import Sequence
 
 import numpy as np
 
 from jointseg_jax import cli
-from jointseg_jax.bounds import flags as bounds
-from jointseg_jax.bounds.number import real, whole
+from jointseg_jax.bounds.number import real
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.accuracy import draw, page, sizes
 from jointseg_jax.evaluation.accuracy.design import (
@@ -37,69 +31,38 @@ from jointseg_jax.storage.folders import claim
 _SHARE = real(0, 1)
 
 
-def _parser() -> cli.Arguments:
-    parser = cli.Arguments(prog="python -m jointseg_jax.evaluation.sample", description="A sample of a mapped area.")
-    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with collection.json")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for the design")
-    size = parser.add_argument_group("size")
-    size.add_argument("--target-se", type=cli.number(real(above=0, most=0.2)), default=0.02, help="of overall accuracy")
-    size.add_argument("--expected", default="0.9", help="conjectured user's accuracies, one or one per class")
-    size.add_argument("--points", type=cli.number(whole(2, 1_000_000)), help="units in all, instead of --target-se")
-    size.add_argument("--minimum", type=cli.number(whole(2, 100_000)), default=50, help="units per stratum")
-    size.add_argument("--seed", type=cli.number(bounds.SEED), default=0)
-    strata = parser.add_argument_group("strata")
-    strata.add_argument("--density", default="", help="divide tiles by their share: bounds such as 0.05,0.25")
-    strata.add_argument(
-        "--polygons", type=pathlib.Path, help="divide by the polygons of a vector file (reads all tiles)"
-    )
-    strata.add_argument("--name", help="column with the polygons' names")
-    strata.add_argument(
-        "--buffer", type=cli.number(whole(0, 500)), default=0, help="metres around the second class (reads all tiles)"
-    )
-    strata.add_argument("--earlier", type=pathlib.Path, help="earlier product of the area: a map of change")
-    strata.add_argument("--block", type=cli.number(whole(2, 10_000)), help="draw blocks with a side of so many metres")
-    strata.add_argument("--block-points", type=cli.number(whole(1, 20)), default=3, help="points on a side of a block")
-    shown = parser.add_argument_group("page")
-    shown.add_argument("--tolerance", type=cli.number(whole(0, 20)), default=1, help="positional tolerance, metres")
-    shown.add_argument("--no-page", action="store_true", help="leave the page out, to label elsewhere")
-    shown.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="10 m rasters to show")
-    shown.add_argument("--imagery", type=pathlib.Path, nargs="*", default=[], help="other pictures to show")
-    shown.add_argument("--definitions", type=pathlib.Path, help="CSV with columns class, definition")
-    shown.add_argument("--chip", type=cli.number(whole(20, 2_000)), default=120, help="side of a picture, metres")
-    return parser
+def draw_sample(given: argparse.Namespace) -> None:
+    """Draws the sample, writes its files and prints the strata.
 
+    Args:
+        given: the flags of `commands.sample`.
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Draws the sample, writes its files and prints the strata; returns the exit status."""
-    parser = _parser()
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        inputs = [given.product, *given.input, *given.imagery]
-        inputs += [path for path in (given.earlier, given.polygons, given.definitions) if path is not None]
-        frame = open_frame(given.product, given.earlier)
-        request = page.Request(given.input, given.imagery, page.read_definitions(given.definitions, frame), given.chip)
-        names = [DESIGN_FILE, SAMPLE_FILE, *([] if given.no_page else [PAGE_FILE])]
-        with claim(
-            given.output,
-            "accuracy sample",
-            names=names,
-            inputs=inputs,
-            run={"map": frame.digest[:16], "draw": _draw_of(given)},
-        ):
-            design, table = _drawn(given, frame)
-            write_design(given.output, design, table)
-            design, rows = read_design(given.output)
-            if not given.no_page:
-                page.write_page(given.output / PAGE_FILE, frame, design, rows, request)
-        unit = "blocks" if design.kind == "blocks" else "m2"
-        for stratum in design.strata:
-            print(f"stratum {stratum.name}: {stratum.units} of {stratum.size:,.0f} {unit}")
-        print(f"design  {given.output / DESIGN_FILE}: {len(rows)} points, seed {design.seed}")
+    Raises:
+        InputError: they do not fit each other or the product.
+    """
+    inputs = [given.product, *given.input, *given.imagery]
+    inputs += [path for path in (given.earlier, given.polygons, given.definitions) if path is not None]
+    frame = open_frame(given.product, given.earlier)
+    request = page.Request(given.input, given.imagery, page.read_definitions(given.definitions, frame), given.chip)
+    names = [DESIGN_FILE, SAMPLE_FILE, *([] if given.no_page else [PAGE_FILE])]
+    with claim(
+        given.output,
+        "accuracy sample",
+        names=names,
+        inputs=inputs,
+        run={"map": frame.digest[:16], "draw": _draw_of(given)},
+    ):
+        design, table = _drawn(given, frame)
+        write_design(given.output, design, table)
+        design, rows = read_design(given.output)
         if not given.no_page:
-            print(f"page    {given.output / PAGE_FILE}: label them there, then run jointseg_jax.evaluation.estimate")
-
-    return cli.status_of(work)
+            page.write_page(given.output / PAGE_FILE, frame, design, rows, request)
+    unit = "blocks" if design.kind == "blocks" else "m2"
+    for stratum in design.strata:
+        print(f"stratum {stratum.name}: {stratum.units} of {stratum.size:,.0f} {unit}")
+    print(f"design  {given.output / DESIGN_FILE}: {len(rows)} points, seed {design.seed}")
+    if not given.no_page:
+        print(f"page    {given.output / PAGE_FILE}: label them there, then run `jointseg estimate`")
 
 
 def _draw_of(given: argparse.Namespace) -> str:
@@ -178,4 +141,4 @@ def _shares(flag: str, text: str) -> list[float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("sample")

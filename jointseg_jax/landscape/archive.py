@@ -1,7 +1,5 @@
 """A small archive of the kind that teams have, made of the embedded landscape.
 
-python -m jointseg_jax.landscape.archive --output=DIR
-
 DIR/s2/*.SAFE     two overlapping products in two UTM zones, three days apart, each with its own clouds
     ortho/*.tif   two orthophotos of 0.3 m: one in UTM, placed 3 m too far east, one in Web Mercator
     osm.gpkg      roads, buildings and paved ground with OpenStreetMap's tags, and a boundary, which is no ground
@@ -11,11 +9,8 @@ DIR/s2/*.SAFE     two overlapping products in two UTM zones, three days apart, e
 The orthophotos are resampled from 1 m: they have the format of 0.3 m, not its detail.
 """
 
-import argparse
 import pathlib
-import sys
 import tempfile
-from collections.abc import Sequence
 
 import geopandas as gpd
 import numpy as np
@@ -171,21 +166,5 @@ def _enclosing(ground: GeoBox, crs: str, spacing: float = 1.0) -> GeoBox:
     return make_lattice(crs, left, top, spacing, rows, cols)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes the archive; returns the exit status."""
-    parser = cli.Arguments(
-        prog="python -m jointseg_jax.landscape.archive", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="new folder")
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        make_archive(given.output)
-        print(f"{given.output}: an archive of made-up ground, {2 * SIDE**2 / 1e6:.1f} km2")
-
-    return cli.status_of(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("archive")

@@ -1,4 +1,4 @@
-"""Maps one opened scene; `predict.py` runs it."""
+"""Maps one opened scene; `jointseg predict` runs it."""
 
 import contextlib
 import os

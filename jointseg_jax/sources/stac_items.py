@@ -62,8 +62,8 @@ class Catalogue:
             return [item for item in self.items if wanted.has(item.date, item.bbox)]
         if wanted.bbox is None or wanted.period is None:
             raise InputError(
-                f"{self.path} is a STAC API, which is searched by ground and time: give both (predict.py: --aoi=FILE "
-                "--period=2021-05-01/2021-06-30)"
+                f"{self.path} is a STAC API, which is searched by ground and time: give both "
+                "(jointseg predict: --aoi=FILE --period=2021-05-01/2021-06-30)"
             )
         asked = {
             "search": self.search.url,

@@ -38,22 +38,22 @@ class Format:
     again: str
 
 
-_PREPARE = "prepare the dataset again with `python prepare.py --config=...`"
+_PREPARE = "prepare the dataset again with `jointseg prepare --config=...`"
 CHECKPOINT = Format("checkpoint", 3, "use another step (--checkpoint), or restore it from a copy")
 DATASET = Format("dataset", 2, _PREPARE)
 SITE = Format("site", 2, _PREPARE)
 LANDSCAPE = Format("landscape", 2, _PREPARE)
 PLAN = Format("plan", 2, "remove it; the same command writes a new one")
-CATALOGUE = Format("catalogue", 2, "run the same `predict.py` command again, which writes a new one")
+CATALOGUE = Format("catalogue", 2, "run the same `jointseg predict` command again, which writes a new one")
 LEDGER = Format("ledger row", 2, "run the same command again, which repeats that unit")
 HALO = Format("halo", 2, "remove it; the next run measures it again")
 RATES = Format("mapping rates", 2, "remove it; the next run measures it again")
-CONFIDENCE = Format("confidence", 2, "run `python evaluate.py --augment` again")
+CONFIDENCE = Format("confidence", 2, "run `jointseg evaluate --augment` again")
 UNCERTAINTY = Format(
-    "uncertainty", 1, "run `python evaluate.py --uncertainty --split=validation` again, then on the test split"
+    "uncertainty", 1, "run `jointseg evaluate --uncertainty --split=validation` again, then on the test split"
 )
 FOLDER = Format("folder", 1, "choose another folder for the output")
-EXPORT = Format("export", 1, "export the network again with `python -m jointseg_jax.mapping.tools.export`")
+EXPORT = Format("export", 1, "export the network again with `jointseg export`")
 
 
 class Damaged(InputError):

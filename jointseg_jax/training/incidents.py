@@ -3,7 +3,7 @@
     WORKDIR/incidents/STEP/incident.json          the step's metrics, and the path of the dataset
     WORKDIR/incidents/STEP/checkpoints/STEP/      the state before the step, config, contract
 
-The batch is not stored: it is a pure function of dataset, seed and step. `python -m jointseg_jax.training.reproduce
+The batch is not stored: it is a pure function of dataset, seed and step. `jointseg reproduce
 WORKDIR/incidents/STEP` runs the step again.
 """
 
@@ -59,7 +59,7 @@ class Incidents:
         if streak >= self._experiment.config.max_skipped:
             raise Diverged(
                 f"steps {step - streak + 1} to {step} were all skipped because their loss or gradient is not finite: "
-                f"run `python -m jointseg_jax.training.reproduce` on a folder of {self._folder} to see which patches "
+                f"run `jointseg reproduce` on a folder of {self._folder} to see which patches "
                 "cause it and correct them, or start a new run with a lower optimizer.learning_rate or "
                 "model.dtype=float32"
             )
@@ -85,7 +85,7 @@ class Incidents:
                 write_json(folder / RECORD, self._record(step, values))
         except (OSError, StorageError) as error:
             return f"; its dump could not be written ({error})"
-        return f"; to repeat it: python -m jointseg_jax.training.reproduce {folder}"
+        return f"; to repeat it: jointseg reproduce {folder}"
 
     def _record(self, step: int, values: dict[str, float]) -> dict[str, Any]:
         return {

@@ -34,7 +34,7 @@ def set_up(config: Any) -> Experiment:
     mesh = parallel.make_mesh(config.mesh.data, config.mesh.space)
     if not (pathlib.Path(config.dataset.path) / datasets.DESCRIPTION).exists():
         source = config.dataset.source
-        hint = source.missing if source.root is None else "run `python prepare.py` with the same --config first"
+        hint = source.missing if source.root is None else "run `jointseg prepare` with the same --config first"
         raise InputError(f"there is no prepared dataset at {config.dataset.path}: {hint}")
     data = datasets.load(config.dataset.path)
     judged = [s for s in data.sites.values() if s.pixels.get("train") or s.pixels.get("validation")]

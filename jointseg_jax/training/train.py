@@ -1,4 +1,4 @@
-"""Trains, from a config and a work directory to a checkpoint; `train.py` runs it."""
+"""Trains, from a config and a work directory to a checkpoint; `jointseg train` runs it."""
 
 import contextlib
 import os

@@ -53,7 +53,7 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
     workdir = pathlib.Path(workdir)
     if not (workdir / FOLDER).is_dir():
         raise InputError(
-            f"{workdir} has no checkpoint: train first with `python train.py --config=... --workdir={workdir}`"
+            f"{workdir} has no checkpoint: train first with `jointseg train --config=... --workdir={workdir}`"
         )
     if weights not in ("ema", "raw"):
         raise InputError(f"weights={weights} is unknown: use 'ema' or 'raw'")

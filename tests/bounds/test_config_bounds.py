@@ -5,8 +5,8 @@ import math
 import pytest
 from ml_collections import ConfigDict
 
-from configs import common, demo, dubai, scenes, yreb
 from jointseg_jax.bounds.config import FIELDS, OPTIONAL, _pattern, check_dataset, check_experiment, check_present
+from jointseg_jax.configs import common, demo, dubai, scenes, yreb
 from jointseg_jax.data.prepare.recipe import ENCODINGS
 from jointseg_jax.data.sensor import KERNELS
 from jointseg_jax.errors import InputError

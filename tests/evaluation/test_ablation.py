@@ -7,8 +7,8 @@ import harness
 import pytest
 import toy
 
-from configs.ablations import Row
-from jointseg_jax.evaluation import ablation
+from jointseg_jax.commands import study
+from jointseg_jax.configs.ablations import Row
 from jointseg_jax.evaluation.study import runs
 
 TESTS = pathlib.Path(__file__).parents[1]
@@ -19,7 +19,7 @@ sys.path.insert(0, {tests!r})
 import harness
 import toy
 
-from configs import common
+from jointseg_jax.configs import common
 
 FOLDS = ("c", "d")
 
@@ -37,12 +37,12 @@ def get_config(arg=None):
     return config
 """
 ROWS = """
-from configs.ablations import Row
+from jointseg_jax.configs.ablations import Row
 
 ROWS = {"bilinear": Row("control=bilinear"), "coarse": Row("control=coarse", ("optimizer.clip=0.5",))}
 """
 DATED_ROWS = """
-from configs.ablations import Row
+from jointseg_jax.configs.ablations import Row
 
 ROWS = {"dates-2": Row("control=bilinear", dates=2, judged=(1, 3))}
 """
@@ -62,7 +62,7 @@ def config(tmp_path_factory):
 def test_a_study_from_end_to_end(config, capfd):
     folder = config.parent / "out"
     command = [str(config), str(folder), "--names=bilinear,coarse", "--folds=d", "--workers=2"]
-    assert ablation.main(command) == 0
+    assert study.main(command) == 0
     results = json.loads((folder / "study.json").read_text())
     assert [(r["row"], r["fold"], r["seed"], r["steps"]) for r in results] == [
         ("bilinear", "d", 0, 2),
@@ -79,13 +79,13 @@ def test_a_study_from_end_to_end(config, capfd):
     before = (folder / "study.json").stat().st_mtime_ns
     kept = folder / "runs" / "coarse" / "d" / "seed0" / "checkpoints" / "2"
     at = kept.stat().st_mtime_ns
-    assert ablation.main(command) == 0  # nothing is left to do
+    assert study.main(command) == 0  # nothing is left to do
     assert kept.stat().st_mtime_ns == at
     assert (folder / "study.json").stat().st_mtime_ns > before
     other = config.parent / "moved"
     other.mkdir()
     (other / "study.json").write_bytes((folder / "study.json").read_bytes())
-    assert ablation.main([str(config), str(other), *command[2:]]) == 0
+    assert study.main([str(config), str(other), *command[2:]]) == 0
     assert not (other / "runs").exists()
 
 
@@ -93,7 +93,7 @@ def test_a_study_from_end_to_end(config, capfd):
 def test_a_network_of_several_dates_has_a_row_for_every_number(tmp_path, capfd):
     path = harness.study(tmp_path, DATED_ROWS)
     folder = tmp_path / "out"
-    assert ablation.main([str(path), str(folder)]) == 0, capfd.readouterr().err
+    assert study.main([str(path), str(folder)]) == 0, capfd.readouterr().err
     results = json.loads((folder / "study.json").read_text())
     assert [r["row"] for r in results] == ["dates-2", "dates-2 on 1", "dates-2 on 3"]
     evaluations = folder / "runs" / "dates-2" / "three" / "seed0" / "evaluation"
@@ -108,7 +108,7 @@ def test_a_network_of_several_dates_has_a_row_for_every_number(tmp_path, capfd):
     assert "1 runs" in report
     assert "| dates-2 on 3 | 1 |" in report
     at = (evaluations / "dates3" / "metrics.json").stat().st_mtime_ns
-    assert ablation.main([str(path), str(folder)]) == 0
+    assert study.main([str(path), str(folder)]) == 0
     assert (evaluations / "dates3" / "metrics.json").stat().st_mtime_ns == at
 
 
@@ -116,7 +116,7 @@ def test_a_network_of_several_dates_has_a_row_for_every_number(tmp_path, capfd):
 def test_a_run_that_fails_is_named_and_the_others_are_done(config, capfd):
     folder = config.parent / "failing"
     command = [str(config), str(folder), "--names=bilinear", "--folds=c,d", "--config.optimizer.learning_rate=1e30"]
-    assert ablation.main([*command, "--config.max_skipped=1"]) == 4
+    assert study.main([*command, "--config.max_skipped=1"]) == 4
     message = capfd.readouterr().err
     assert "2 of 2 runs failed, first bilinear, c, seed 0: train.py ended with status 3" in message
     assert "train.log" in message
@@ -138,7 +138,7 @@ def test_runs_of_another_length_are_not_compared(config, capfd):
     folder = config.parent / "longer"
     folder.mkdir()
     (folder / "study.json").write_text(json.dumps([{"row": "bilinear", "fold": "c", "seed": 0, "steps": 300}]))
-    assert ablation.main([str(config), str(folder)]) == 2
+    assert study.main([str(config), str(folder)]) == 2
     assert "has runs of 300 steps, but these would have 2: use another folder" in capfd.readouterr().err
 
 
@@ -153,16 +153,16 @@ def test_runs_of_another_length_are_not_compared(config, capfd):
     ],
 )
 def test_wrong_arguments_are_one_sentence(arguments, sentence, config, capfd):
-    assert ablation.main([str(config), str(config.parent / "none"), *arguments]) == 2
+    assert study.main([str(config), str(config.parent / "none"), *arguments]) == 2
     assert sentence in capfd.readouterr().err
     assert not (config.parent / "none").exists()
 
 
 def test_published_weights_are_asked_for(config, tmp_path, capfd):
     path = harness.study(
-        tmp_path, "from configs.ablations import Row\n\nROWS = {'warm': Row('', ('init_from={weights}',))}"
+        tmp_path, "from jointseg_jax.configs.ablations import Row\n\nROWS = {'warm': Row('', ('init_from={weights}',))}"
     )
-    assert ablation.main([str(path), str(tmp_path / "out"), "--names=warm"]) == 2
+    assert study.main([str(path), str(tmp_path / "out"), "--names=warm"]) == 2
     assert "row 'warm' begins with the weights of Real-ESRGAN x4plus: give their file with" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
     assert Row(fields=("a={half}", "b={weights}")).overrides(9, "w.pth") == ("a=4", "b=w.pth")
@@ -171,5 +171,5 @@ def test_published_weights_are_asked_for(config, tmp_path, capfd):
 def test_a_config_without_folds_is_refused(tmp_path, capfd):
     (tmp_path / "plain.py").write_text("")
     (tmp_path / "ablations.py").write_text("ROWS = {}")
-    assert ablation.main([str(tmp_path / "plain.py"), str(tmp_path / "out")]) == 2
+    assert study.main([str(tmp_path / "plain.py"), str(tmp_path / "out")]) == 2
     assert "has no FOLDS" in capfd.readouterr().err

@@ -1,9 +1,7 @@
 """Command lines of the programs, and configs: parsed in this process, and run where that is cheap."""
 
 import contextlib
-import copy
-import functools
-import importlib.util
+import importlib
 import io
 import json
 import pathlib
@@ -13,16 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
-from absl import flags
 from fuzz import configs, mapped, products
 from fuzz.engine import Attempt, Kind, Step, Wrong
 from ml_collections import ConfigDict
 
 from jointseg_jax import cli
+from jointseg_jax.commands import compare_products, estimate, export, sample, view, zonal
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation import compare_products, estimate, sample
-from jointseg_jax.mapping.tools import export, zonal
-from jointseg_jax.mapping.viewer import build as viewer
 
 ROOT = pathlib.Path(__file__).parents[2]
 _NO_NUMBER = ("nan", "inf", "-inf", "abc", "", "1e400", "1.5", "1_0_", "é", "--", "1,2", "9" * 5000)
@@ -86,45 +81,19 @@ GOOD: dict[str, dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@functools.cache
-def _door(name: str) -> tuple[Any, dict[str, Any]]:
-    """A program as a module, and its flags, which are taken out of the global ones."""
-    before = set(flags.FLAGS)
-    spec = importlib.util.spec_from_file_location(f"fuzz_{name}", ROOT / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with _parser_of_programs():
-        spec.loader.exec_module(module)
-    own = {key: flags.FLAGS[key] for key in set(flags.FLAGS) - before}
-    for key in own:
-        delattr(flags.FLAGS, key)
-    return module, own
-
-
-@contextlib.contextmanager
-def _parser_of_programs() -> Iterator[None]:
-    """Flags may be defined and parsed anew."""
-    flags.FLAGS.unparse_flags()
-    try:
-        yield
-    finally:
-        flags.FLAGS.mark_as_parsed()
-
-
 @contextlib.contextmanager
 def _installed(name: str, arguments: Sequence[str]) -> Iterator[Any]:
-    """A program with its flags, fresh, and its command line."""
-    module, own = _door(name)
-    before = set(flags.FLAGS)
-    with _parser_of_programs(), mock.patch.object(sys, "argv", [f"{name}.py", *arguments]):
-        for key, flag in copy.deepcopy(own, {id(flags.FLAGS): flags.FLAGS}).items():
-            flags.FLAGS[key] = flag
+    """A program with its flags at their defaults, and its command line."""
+    module = importlib.import_module(f"jointseg_jax.commands.{name}")
+    values = module.FLAGS.values
+    before = set(values)
+    with mock.patch.object(sys, "argv", [f"jointseg {name}", *arguments]):
         try:
             yield module
         finally:
-            for key in set(flags.FLAGS) - before:
-                delattr(flags.FLAGS, key)
+            for key in set(values) - before:  # overrides of the config
+                delattr(values, key)
+            values.unparse_flags()
 
 
 def _line(name: str, folder: pathlib.Path) -> dict[str, str]:
@@ -152,12 +121,12 @@ def _command(folder: pathlib.Path, steps: Sequence[Step]) -> Attempt:
         with _installed(program, arguments) as module, contextlib.chdir(ROOT):
 
             def work() -> None:
-                cli._parse([f"{program}.py", *arguments])
+                cli._parse(module.FLAGS, sys.argv)
                 if program != "train":
-                    module.main()
+                    module.work()
 
             _end(work)
-            return _plain(flags.FLAGS.config) if program == "train" else {}
+            return _plain(module.FLAGS.values.config) if program == "train" else {}
 
     def check(result: Any) -> None:
         if program == "predict" and not (folder / "map" / "impervious.tif").is_file():
@@ -197,14 +166,12 @@ _COMMANDS = tuple(
     f"{program} {flag}" for program in BAD for flag in dict.fromkeys((*BAD[program], *GOOD.get(program, {})))
 )
 
-# Commands of modules.
-
 _MODULE: dict[str, tuple[Any, dict[str, tuple[str, ...]]]] = {
     "zonal": (zonal.main, {
         "product": ("/nowhere", "", "README.md"), "polygons": ("/nowhere.gpkg", ""),
         "name": ("nosuch", ""), "output": ("", "/dev/null/x.csv", "."), "nosuch": ("1",),
     }),
-    "viewer": (viewer.main, {
+    "viewer": (view.main, {
         "product": ("/nowhere", ""), "max-zoom": (*_NO_NUMBER, "-1", "21", "1000000"),
         "bands": ("0 1 2", "1 2 99", "-1 2 3", "a b c", "1 2"), "table": ("/nowhere.csv",),
         "input": ("/nowhere.tif",), "nosuch": ("1",),

@@ -7,8 +7,8 @@ import re
 import jax
 import pytest
 
-from configs import ablations, demo, dubai, scenes, yreb
 from jointseg_jax.bounds.config import check_experiment
+from jointseg_jax.configs import ablations, demo, dubai, scenes, yreb
 from jointseg_jax.data.prepare.recipe import make_recipe
 from jointseg_jax.errors import InputError
 from jointseg_jax.models import cost

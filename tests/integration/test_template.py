@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from configs import archive_demo, template
 from jointseg_jax.bounds.config import DATASET, check_experiment
+from jointseg_jax.configs import archive_demo, template
 from jointseg_jax.errors import InputError
 
 pytestmark = pytest.mark.quick

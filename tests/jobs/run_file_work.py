@@ -1,21 +1,24 @@
 """A program for the tests: runs `FileWork`, with the exit statuses of all programs."""
 
 import pathlib
+import sys
 
-from absl import flags
 from jobs.file_work import FileWork, names, run
 
 from jointseg_jax import cli
+from jointseg_jax.bounds.number import real, whole
+from jointseg_jax.flag_set import FlagSet
 from jointseg_jax.jobs.cluster import Dask
 from jointseg_jax.jobs.executors import Serial, parse_shard
 
-PRODUCT = flags.DEFINE_string("product", None, "")
-UNITS = flags.DEFINE_integer("units", 6, "")
-SECONDS = flags.DEFINE_float("seconds", 0.0, "")
-GRACE = flags.DEFINE_float("grace", 20.0, "")
-WORKERS = flags.DEFINE_integer("workers", 0, "")
-SCHEDULER = flags.DEFINE_string("scheduler", "", "")
-SHARD = flags.DEFINE_string("shard", "0/1", "")
+FLAGS = FlagSet("file-work", __doc__)
+PRODUCT = FLAGS.text("product", None, "")
+UNITS = FLAGS.number("units", 6, "", whole(1))
+SECONDS = FLAGS.number("seconds", 0.0, "", real(0))
+GRACE = FLAGS.number("grace", 20.0, "", real(0))
+WORKERS = FLAGS.number("workers", 0, "", whole(0))
+SCHEDULER = FLAGS.text("scheduler", "", "")
+SHARD = FLAGS.text("shard", "0/1", "")
 
 
 def main():
@@ -31,4 +34,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    sys.exit(cli.run(FLAGS, main))

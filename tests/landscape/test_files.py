@@ -6,7 +6,7 @@ import pytest
 import rasterio
 from ml_collections import ConfigDict
 
-from configs import demo
+from jointseg_jax.configs import demo
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.landscape import make_scene

@@ -14,6 +14,7 @@ import shapely
 from browser import browser
 from PIL import Image
 
+from jointseg_jax.commands.view import main
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import parse_rows
@@ -21,7 +22,7 @@ from jointseg_jax.mapping.records import model_card as cards
 from jointseg_jax.mapping.records.stac_records import write_records
 from jointseg_jax.mapping.tools.zonal import zonal
 from jointseg_jax.mapping.tools.zonal_table import write_table
-from jointseg_jax.mapping.viewer.build import build, last_level, main
+from jointseg_jax.mapping.viewer.build import build, last_level
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
 from jointseg_jax.mapping.viewer.page_layers import layers_of
 from jointseg_jax.rasters.lattice import make_lattice

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs import common
+from jointseg_jax.configs import common
 from jointseg_jax.errors import InputError
 from jointseg_jax.training import calibration, doubts
 from jointseg_jax.training.planning.step_memory import check_room

@@ -72,7 +72,7 @@ def test_a_dump_reproduces_the_step_and_names_the_patch(speck, tmp_path, capsys)
     incidents = [line["step"] for line in skipped if line["streak"] == 1]
     dumps = sorted(int(p.name) for p in (workdir / "incidents").iterdir())
     assert dumps == incidents[:2]
-    assert out.count("to repeat it: python -m jointseg_jax.training.reproduce") == 2
+    assert out.count("to repeat it: jointseg reproduce") == 2
 
     found = reproduce(workdir / "incidents" / str(dumps[1]))
     assert found.same

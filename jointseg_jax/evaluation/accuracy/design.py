@@ -25,7 +25,7 @@ DESIGN_FILE, SAMPLE_FILE, PAGE_FILE = "design.json", "sample.csv", "label.html"
 COLUMNS = (
     "id", "unit", "stratum", "tile", "epsg", "x", "y", "longitude", "latitude", "map_class", "near", "weight",
 )  # fmt: skip
-_FORMAT = formats.Format("accuracy design", 1, "draw the sample again with `python -m jointseg_jax.evaluation.sample`")
+_FORMAT = formats.Format("accuracy design", 1, "draw the sample again with `jointseg sample`")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,9 +157,7 @@ def read_design(folder: pathlib.Path) -> tuple[Design, list[Row]]:
     try:
         design = typed.read(path, Design, _FORMAT)
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path} is missing: give the folder that `python -m jointseg_jax.evaluation.sample` wrote"
-        ) from error
+        raise InputError(f"{path} is missing: give the folder that `jointseg sample` wrote") from error
     table = folder / SAMPLE_FILE
     rows = read_table(table, COLUMNS)
     if sha256(table) != design.sample:

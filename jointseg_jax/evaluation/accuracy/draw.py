@@ -93,7 +93,7 @@ def _pixels(
         if not total:
             raise InputError(
                 f"tile {tile.tile!r} has no pixel of stratum {strata.names[rare]!r}, but its record says it has: "
-                "run predict.py again with --check, which maps the tile again"
+                "run jointseg predict again with --check, which maps the tile again"
             )
         ends = np.cumsum(counts[:, rare])
         for rank in rng.integers(total, size=left[rare]):

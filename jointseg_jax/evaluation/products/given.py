@@ -5,8 +5,8 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from jointseg_jax.bounds.flags import BAND
-from jointseg_jax.bounds.number import Number, real, whole
+from jointseg_jax.bounds.flags import BAND, YEAR
+from jointseg_jax.bounds.number import Number, real
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.products.catalogue import CATALOGUE, CELL_AREA, THRESHOLD, Product
@@ -14,7 +14,6 @@ from jointseg_jax.evaluation.products.catalogue import CATALOGUE, CELL_AREA, THR
 _KEYS = ("title", "built", "unknown", "full", "band", "threshold", "year")
 _YEAR = re.compile(r"(?<!\d)(?:19[7-9]|20[0-4])\d(?!\d)")
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".png")
-YEAR = whole(1970, 2100)
 _FULL, _THRESHOLD = real(1e-9, 1e12), real(0, 1)
 APART = 1  # years between two maps, more than which is flagged
 

@@ -48,7 +48,7 @@ def read_map(path: str | os.PathLike[str], year: int | None = None) -> OurMap:
     """Finds the rasters of a map.
 
     Args:
-        path: folder that predict.py wrote, or a raster of classes 0 and 1.
+        path: folder that jointseg predict wrote, or a raster of classes 0 and 1.
         year: of its scenes; None for that in its records, if there is one.
 
     Raises:
@@ -67,7 +67,7 @@ def read_map(path: str | os.PathLike[str], year: int | None = None) -> OurMap:
         files = [path / MAP_FILE]
         if not files[0].exists():
             raise InputError(
-                f"{path} has neither {COLLECTION_FILE} nor {MAP_FILE}: give a folder that predict.py wrote"
+                f"{path} has neither {COLLECTION_FILE} nor {MAP_FILE}: give a folder that jointseg predict wrote"
             )
     else:
         files = [path]

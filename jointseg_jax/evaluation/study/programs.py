@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-import jointseg_jax
 from jointseg_jax.errors import InputError, Interrupted, Unfinished
 from jointseg_jax.storage.files import read_json, write_json
 
 COST = "cost.json"  # CPU seconds of a training so far, in its folder
-_PROGRAMS = pathlib.Path(jointseg_jax.__file__).parents[1]
 _STOPPED = 75
 _Job = TypeVar("_Job")
 
@@ -69,7 +67,7 @@ class Programs:
         """Runs a program to its end.
 
         Args:
-            program: such as "train.py".
+            program: a command of `jointseg`, such as "train".
             arguments: of it.
             log: folder that receives its output, in `train.log`.
             costs: add its CPU seconds to `COST` in that folder.
@@ -81,10 +79,10 @@ class Programs:
         if self._stopping.is_set():
             raise Interrupted(f"{program} was not started")
         log.mkdir(parents=True, exist_ok=True)
-        path = log / f"{program.removesuffix('.py')}.log"
+        path = log / f"{program}.log"
         with path.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, str(_PROGRAMS / program), *arguments],
+                [sys.executable, "-m", "jointseg_jax", program, *arguments],
                 stdout=output,
                 stderr=output,
                 env=self._environment(),

@@ -143,7 +143,7 @@ class Robustness:
         if not (self._output(judgement) / "metrics.json").exists():
             data = self._study.dataset(run.fold, self._dates(run), _folder(judgement.condition))
             self._study.programs.call(
-                "evaluate.py",
+                "evaluate",
                 f"--workdir={workdir}",
                 f"--tile={TILE}",
                 f"--dataset={data}",

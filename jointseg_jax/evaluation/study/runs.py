@@ -107,7 +107,7 @@ class Study:
         row = self.rows[run.row]
         argument = f"fold={run.fold}" + (f",{row.arguments}" if row.arguments else "")
         self.programs.call(
-            "train.py",
+            "train",
             f"--config={self.config}:{argument}",
             f"--workdir={workdir}",
             f"--config.seed={run.seed}",
@@ -117,14 +117,14 @@ class Study:
             log=workdir,
             costs=True,
         )
-        self.programs.call("evaluate.py", f"--workdir={workdir}", f"--tile={TILE}", log=workdir)
+        self.programs.call("evaluate", f"--workdir={workdir}", f"--tile={TILE}", log=workdir)
         results = [result_of(run, workdir)]
         for dates in row.judged:
             output = workdir / "evaluation" / f"dates{dates}"
             flags = [f"--tile={TILE}", f"--dates={dates}", f"--output={output}"]
             if dates > row.dates:
                 flags.append(f"--dataset={self.dataset(run.fold, dates)}")
-            self.programs.call("evaluate.py", f"--workdir={workdir}", *flags, log=workdir)
+            self.programs.call("evaluate", f"--workdir={workdir}", *flags, log=workdir)
             name = f"{run.row} on {dates}"
             results.append({**result_of(run, workdir, output.name), "row": name, "same_run_as": run.row})
         write_json(workdir / RESULT, results if row.judged else results[0])
@@ -156,7 +156,7 @@ class Study:
         path.mkdir(parents=True, exist_ok=True)
         own = [field for field in self._overrides if field.startswith("--config.dataset.")]
         self.programs.call(
-            "prepare.py",
+            "prepare",
             f"--config={self.config}:fold={fold}" + (f",dates={dates}" if dates > 1 else ""),
             f"--config.dataset.path={path}",
             *own,

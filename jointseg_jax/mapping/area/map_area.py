@@ -1,4 +1,4 @@
-"""Maps the tiles of a plan; `predict.py --aoi` runs it."""
+"""Maps the tiles of a plan; `jointseg predict --aoi` runs it."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Plans the map of an area: finds its scenes and tiles; `predict.py --aoi` runs it before `map_area`."""
+"""Plans the map of an area: finds its scenes and tiles; `jointseg predict --aoi` runs it before `map_area`."""
 
 import dataclasses
 import os

@@ -1,8 +1,8 @@
 """The confidence of a pixel's class: the agreement over the eight flips and quarter turns of the input.
 
 A score from 0 to 1 looks convincing even if it does not rank errors. A product includes it only after its AUROC for
-wrong against right pixels was measured by `evaluate.py --augment` on reference data. The record beside the checkpoint
-holds for these weights, this calibration and this arithmetic only.
+wrong against right pixels was measured by `jointseg evaluate --augment` on reference data. The record beside the
+checkpoint holds for these weights, this calibration and this arithmetic only.
 """
 
 import dataclasses
@@ -79,7 +79,7 @@ def measured(trained: Trained, dtype: str) -> Worth:
     """
     path = trained.workdir / FILE
     ask = (
-        f"run `python evaluate.py --workdir={trained.workdir} --augment` with the same --checkpoint, --weights and "
+        f"run `jointseg evaluate --workdir={trained.workdir} --augment` with the same --checkpoint, --weights and "
         "--dtype, or map without --confidence"
     )
     try:

@@ -253,7 +253,7 @@ class Predictor:
         if scene.image is None:
             raise InputError(
                 f"scene {scene.name!r} has no 1 m image, which the control 'fine' segments: map with another network, "
-                "or run evaluate.py on a prepared dataset"
+                "or run jointseg evaluate on a prepared dataset"
             )
         read = [scene.image.read(w.scale(FINE_FACTOR), handles) for w in full]
         image, valid = np.stack([image for image, _ in read]), np.stack([valid for _, valid in read])

@@ -2,8 +2,8 @@
 
 Sets and intervals are those of split conformal prediction: calibrated on validation ground so that they hold the truth
 with a stated share on ground like it. What they are worth elsewhere is measured on test ground, and a product includes
-them only after that. `evaluate.py --uncertainty` does both; the record beside the checkpoint holds for these weights,
-this calibration and this arithmetic only.
+them only after that. `jointseg evaluate --uncertainty` does both; the record beside the checkpoint holds for these
+weights, this calibration and this arithmetic only.
 """
 
 import dataclasses
@@ -195,7 +195,7 @@ def stored_digest(trained: Trained) -> str:
 
 def _command(trained: Trained, split: str) -> str:
     return (
-        f"run `python evaluate.py --workdir={trained.workdir} --uncertainty --split={split}` with the same "
+        f"run `jointseg evaluate --workdir={trained.workdir} --uncertainty --split={split}` with the same "
         "--checkpoint, --weights, --augment and --dtype"
     )
 

@@ -97,7 +97,7 @@ def parse_rows(rows: Mapping[str, Mapping[str, Any]]) -> list[TileRow]:
         InputError: there are no rows, or one lacks a field or holds an impossible value.
     """
     if not rows:
-        raise InputError("the product has no finished tile yet: run predict.py again until one is done")
+        raise InputError("the product has no finished tile yet: run jointseg predict again until one is done")
     return [parse_row(name, rows[name]) for name in sorted(rows)]
 
 
@@ -108,7 +108,7 @@ def parse_row(
     advice: str = "",
 ) -> TileRow:
     """Validates one row; raises `InputError`, with location and advice, if no finished tile could have written it."""
-    advice = advice or f"delete ledger/{name}.json and run predict.py again"
+    advice = advice or f"delete ledger/{name}.json and run jointseg predict again"
 
     def refuse(what: str) -> InputError:
         return InputError(f"{where} tile {name!r} {what}: {advice}")
@@ -151,7 +151,7 @@ def parse_time(text: Any, name: str) -> dates.datetime | None:
     except ValueError as error:
         raise InputError(
             f"tile {name!r} has the date {text!r}, which is not an ISO date: delete ledger/{name}.json and run "
-            "predict.py again"
+            "jointseg predict again"
         ) from error
     return time.replace(tzinfo=dates.UTC) if time.tzinfo is None else time.astimezone(dates.UTC)
 
@@ -170,6 +170,6 @@ def scene_interval(scene: Mapping[str, Any], name: str) -> tuple[dates.datetime,
     if len(ends) != 2 or ends[0] is None or ends[1] is None or ends[0] > ends[1]:
         raise InputError(
             f"tile {name!r} has a scene with the interval {given!r}, which is not two ISO dates in order: delete "
-            f"ledger/{name}.json and run predict.py again"
+            f"ledger/{name}.json and run jointseg predict again"
         )
     return ends[0], ends[1]

@@ -20,7 +20,7 @@ from jointseg_jax.storage.files import read_json, write_json
 
 ASSESSMENT_FILE = "accuracy.json"
 KEY = "jointseg:accuracy"
-_FORMAT = formats.Format("accuracy assessment", 1, "run `python -m jointseg_jax.evaluation.estimate` again")
+_FORMAT = formats.Format("accuracy assessment", 1, "run `jointseg estimate` again")
 _SHORT = ("overall_accuracy", "users", "producers", "area", "area_unit", "interval", "confidence", "method", "sample")
 
 

@@ -15,7 +15,7 @@ from jointseg_jax.sources.json_document import read_document
 from jointseg_jax.sources.stac_items import Link, resolve
 from jointseg_jax.storage import formats, typed
 
-_ANEW = "run predict.py again, which rewrites the records"
+_ANEW = "run jointseg predict again, which rewrites the records"
 _OWNED = "jointseg:owned_m2"
 _KEPT = ("owned_m2", "valid_m2", "impervious_m2", "scenes", "decisions", "agreement", "model", "seconds")
 
@@ -52,7 +52,7 @@ def read_product(product: str | os.PathLike[str]) -> ProductRecord:
     product = pathlib.Path(product)
     path = product / COLLECTION_FILE
     if not path.exists():
-        raise InputError(f"{path} is missing: give the folder of a product that predict.py --aoi=... wrote")
+        raise InputError(f"{path} is missing: give the folder of a product that jointseg predict --aoi=... wrote")
     record = read_document(path, _ANEW)
     fields = typed.parse(record, _Collection, formats.Format("collection", 1, _ANEW), path, partial=True)
     items = [_inside(link.get("href") or "", path) for link in fields.links or () if link.get("rel") == "item"]

@@ -94,7 +94,7 @@ def tile_item(product: pathlib.Path, tile: TileRow, label: Label) -> pystac.Item
 def checked_header(product: pathlib.Path, tile: TileRow, layer: str) -> Header:
     """Reads the header of a tile's file; raises `InputError` unless the file matches the ledger."""
     path = product / tile.files[layer].path
-    again = f"run predict.py again with --check, which maps tile {tile.tile!r} again"
+    again = f"run jointseg predict again with --check, which maps tile {tile.tile!r} again"
     if not path.is_file():
         raise InputError(f"{path} is listed in the ledger but missing on disk: {again}")
     size = path.stat().st_size

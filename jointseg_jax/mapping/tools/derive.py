@@ -1,17 +1,11 @@
-"""Writes a layer that a network takes and that is made from another: python -m jointseg_jax.mapping.tools.derive.
-
-    python -m jointseg_jax.mapping.tools.derive power s1_linear.tif s1.tif
-    python -m jointseg_jax.mapping.tools.derive elevation dem.tif terrain.tif
+"""Writes a layer that a network takes and that is made from another.
 
 `power` makes backscatter in dB from linear power, `elevation` makes slope, northness and eastness (see
-`rasters.derived`) from elevation in metres on a north-up UTM lattice. `prepare.py` does the same by
+`rasters.derived`) from elevation in metres on a north-up UTM lattice. `jointseg prepare` does the same by
 `dataset.modalities.NAME.stored`.
 """
 
-import argparse
 import pathlib
-import sys
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -62,15 +56,5 @@ def derive(what: str, source: pathlib.Path, target: pathlib.Path) -> None:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status."""
-    parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("power", "elevation"), help="what the input holds")
-    parser.add_argument("source", type=pathlib.Path)
-    parser.add_argument("target", type=pathlib.Path)
-    flags = parser.parse_args(arguments)
-    return cli.status_of(lambda: derive(flags.what, flags.source, flags.target))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("derive")

@@ -1,18 +1,15 @@
 """Exports a trained network as files that run with jax alone.
 
-python -m jointseg_jax.mapping.tools.export --workdir=RUN --output=DIR
-
-    DIR/model.stablehlo        the function, for any batch, height and width, on CPU, CUDA and TPU (jax.export);
-                               normalisation and calibration are inside
-    DIR/weights.safetensors    its parameters
-    DIR/load.py                some thirty lines that verify both files and build the function
-    DIR/model.json, README.md  the model card as a STAC item (MLM) and as text, with the radiometry contract
+DIR/model.stablehlo        the function, for any batch, height and width, on CPU, CUDA and TPU (jax.export);
+normalisation and calibration are inside
+DIR/weights.safetensors    its parameters
+DIR/load.py                some thirty lines that verify both files and build the function
+DIR/model.json, README.md  the model card as a STAC item (MLM) and as text, with the radiometry contract
 """
 
 import os
 import pathlib
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -31,7 +28,7 @@ from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import atomic_path, sha256, write_json, write_text
 from jointseg_jax.storage.folders import claim
-from jointseg_jax.training.trained import Trained, load_trained
+from jointseg_jax.training.trained import Trained
 
 FUNCTION, WEIGHTS, LOADER, CARD, README = "model.stablehlo", "weights.safetensors", "load.py", "model.json", "README.md"
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -176,25 +173,5 @@ SHA-256 of the weights: `{weights_digest(trained.params)}`.
 """  # noqa: E501
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exports a network and prints the written files; returns the exit status."""
-    parser = cli.Arguments(
-        prog="python -m jointseg_jax.mapping.tools.export",
-        description="Exports a trained network as files that run with jax alone.",
-    )
-    parser.add_argument("--workdir", required=True, help="folder of the training run")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for the exported files")
-    parser.add_argument("--checkpoint", default="best", help="best, latest or a step")
-    parser.add_argument("--weights", default="ema", help="ema or raw")
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        trained = load_trained(given.workdir, checkpoint=given.checkpoint, weights=given.weights)
-        for name, path in export(trained, given.output).items():
-            print(f"{name:<22}{path.stat().st_size:>12,} bytes")
-
-    return cli.status_of(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("export")

@@ -1,15 +1,10 @@
-"""Fractions of larger cells and their intervals, from the 10 m fractions that predict.py --uncertainty wrote.
-
-    python -m jointseg_jax.mapping.tools.fractions --input=MAP/fraction.tif --side=100 --output=fraction_100m.tif
-    python -m jointseg_jax.mapping.tools.fractions --input=PRODUCT/mosaics/fraction_32650.vrt --side=30 --output=OUT.tif
+"""Fractions of larger cells and their intervals, from the 10 m fractions that jointseg predict --uncertainty wrote.
 
 The corners of the cells are multiples of the side in the coordinates of the map. So a cell is the same in every map of
 its ground, and a mosaic has whole cells where tiles meet. A cell is unknown if less than half of it is known.
 """
 
-import argparse
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,20 +80,10 @@ def _intervals(source: pathlib.Path, side: str) -> tuple[dict[str, str], tuple[I
         return dict(tags), tagged_intervals(tags, side)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{source} has no intervals of {side} in its tags: give the fraction.tif (or its mosaic) that predict.py "
-            "--uncertainty wrote"
+            f"{source} has no intervals of {side} in its tags: give the fraction.tif (or its mosaic) that "
+            "`jointseg predict --uncertainty` wrote"
         ) from error
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status."""
-    parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=pathlib.Path, required=True, help="fraction.tif, or a mosaic of it")
-    parser.add_argument("--side", choices=[str(side) for side in SIDES], required=True, help="of the cells, metres")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="the raster to write")
-    flags = parser.parse_args(arguments)
-    return cli.status_of(lambda: fractions(flags.input, int(flags.side), flags.output))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("fractions")

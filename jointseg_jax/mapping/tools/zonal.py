@@ -1,7 +1,5 @@
 """Shares of the mapped class by polygon.
 
-python -m jointseg_jax.mapping.tools.zonal --product=DIR --polygons=FILE --output=TABLE.csv
-
 TABLE.gpkg, TABLE.geojson and TABLE.parquet hold the polygons, too.
 
 A pixel belongs to a polygon that holds its centre, and counts with its geodesic area. Every tile is read once, in rows
@@ -12,7 +10,6 @@ import dataclasses
 import math
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import geopandas
@@ -30,8 +27,6 @@ from jointseg_jax.geo.reproject import longest_side, reproject, transformer
 from jointseg_jax.geo.vectors import AREAL, layers_with
 from jointseg_jax.mapping.product.label import Label
 from jointseg_jax.mapping.product.tile_record import TileRow
-from jointseg_jax.mapping.records.read_product import read_product
-from jointseg_jax.mapping.tools.zonal_table import check_output, write_table
 from jointseg_jax.rasters.burn import burn
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import Window, crop
@@ -231,31 +226,5 @@ def _add_strip(
     sums.pixels[number] += int(mapped.sum())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the table and prints a summary; returns the exit status."""
-    parser = cli.Arguments(prog="python -m jointseg_jax.mapping.tools.zonal", description=__doc__)
-    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with collection.json")
-    parser.add_argument("--polygons", type=pathlib.Path, required=True, help="vector file: GeoPackage, GeoJSON, ...")
-    parser.add_argument("--name", help="column with the polygons' names; by default all columns are kept")
-    parser.add_argument(
-        "--output", type=pathlib.Path, required=True, help="table: .csv, or .gpkg, .geojson, .parquet with the polygons"
-    )
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        check_output(given.output, [given.polygons])
-        record = read_product(given.product)
-        polygons = read_polygons(given.polygons, given.name, record.label)
-        table = zonal(given.product, record.tiles, polygons, record.label)
-        write_table(given.output, table, polygons)
-        missed = int((table["pixels"] == 0).sum())
-        print(
-            f"table   {given.output}: {len(table)} polygons, {table['mapped_km2'].sum():.3f} km2 mapped in them; "
-            f"{missed} contain no mapped pixel"
-        )
-
-    return cli.status_of(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("zonal")

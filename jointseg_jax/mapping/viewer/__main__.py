@@ -1,8 +1,6 @@
-"""Runs `build.main`: python -m jointseg_jax.mapping.viewer."""
+"""Runs `jointseg view`, as python -m jointseg_jax.mapping.viewer."""
 
-import sys
-
-from jointseg_jax.mapping.viewer.build import main
+from jointseg_jax import cli
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("view")

@@ -1,4 +1,4 @@
-"""Builds the page: python -m jointseg_jax.mapping.viewer --product=DIR [--input=RASTER ...] [--table=TABLE.csv].
+"""Builds the page of a product.
 
 PRODUCT/viewer/index.html    the page; all its files lie beside it, and it requests nothing else
 PRODUCT/viewer/layers/       PNG pyramids: the 10 m input, the classes, the probability, the super-resolved image
@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.bounds.kinds import Many
 from jointseg_jax.data.tables import read_table
@@ -110,8 +109,7 @@ def _table(path: pathlib.Path) -> dict[str, Any]:
             raise ValueError("a bounding box is not finite")
     except ValueError as error:
         raise InputError(
-            f"{path} is not a table of `python -m jointseg_jax.mapping.tools.zonal --output=TABLE.csv` ({error}): "
-            "write it again"
+            f"{path} is not a table of `jointseg zonal --output=TABLE.csv` ({error}): write it again"
         ) from error
     own = [c for c in (rows[0] if rows else {}) if c not in (*_BOX, "pixels")]
     shown = [[as_written(row[c]) for c in own] for row in rows]
@@ -142,25 +140,3 @@ def _about(
         "boxes": boxes,
         "table": table,
     }
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Builds the page and prints the written files; returns the exit status."""
-    parser = cli.Arguments(prog="python -m jointseg_jax.mapping.viewer", description="Builds a page for a product.")
-    parser.add_argument("--product", type=pathlib.Path, required=True, help="folder with collection.json")
-    parser.add_argument("--input", type=pathlib.Path, nargs="*", default=[], help="the 10 m rasters it was made from")
-    parser.add_argument(
-        "--bands",
-        type=cli.number(bounds.BAND),
-        nargs=3,
-        help="numbers of the red, green and blue bands in --input, from 1; by default found by name",
-    )
-    parser.add_argument("--table", type=pathlib.Path, help="table of jointseg_jax.mapping.tools.zonal (CSV)")
-    parser.add_argument("--max-zoom", type=cli.number(bounds.ZOOM), help="last zoom level; 17 shows 1 m")
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        bands = None if given.bands is None else (given.bands[0], given.bands[1], given.bands[2])
-        build(given.product, inputs=given.input, bands=bands, table=given.table, deepest=given.max_zoom)
-
-    return cli.status_of(work)

@@ -62,7 +62,7 @@ def layers_of(
             found.append(Layer(name, label.of_layer(name), sources, paint or _stretched(sources)))
         elif name == "impervious":
             raise InputError(
-                f"{mosaic_path(product, name, zones[0])} is missing: run predict.py again, which writes it"
+                f"{mosaic_path(product, name, zones[0])} is missing: run jointseg predict again, which writes it"
             )
     return found
 

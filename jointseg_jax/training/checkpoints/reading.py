@@ -194,7 +194,7 @@ def choose_step(checkpoints: Stored, wanted: str, workdir: str | os.PathLike[str
     """Resolves "best", "latest" or a number to a step; raises `InputError` when there is no such checkpoint."""
     if not checkpoints.steps:
         raise InputError(
-            f"{workdir} has no checkpoint: train first with `python train.py --config=... --workdir={workdir}`"
+            f"{workdir} has no checkpoint: train first with `jointseg train --config=... --workdir={workdir}`"
         )
     if wanted == "latest":
         return checkpoints.steps[-1]

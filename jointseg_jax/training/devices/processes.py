@@ -111,7 +111,7 @@ def _slurm(environment: Mapping[str, str], demanded: bool) -> Processes | None:
     if missing or count < nodes:
         lacking = f"{missing[0]} is not set" if missing else f"it has {count} task(s)"
         raise InputError(
-            f"the Slurm job has {max(count, nodes)} tasks or nodes, but {lacking}: start with `srun python train.py "
+            f"the Slurm job has {max(count, nodes)} tasks or nodes, but {lacking}: start with `srun jointseg train "
             "...`, or give --cluster=none for a single process"
         )
     first = re.match(r"([^,\[]+)(?:\[([^,\-\]]+)[^\]]*\])?([^,\[]*)", environment["SLURM_STEP_NODELIST"])

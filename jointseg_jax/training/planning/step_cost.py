@@ -1,4 +1,4 @@
-"""The cost of a training step, measured by compiling it: python train.py --config=... --plan.
+"""The cost of a training step, measured by compiling it: jointseg plan --config=....
 
 It trains nothing and reads no patches; bands and class shares come from the dataset if one is prepared.
 """

@@ -75,7 +75,7 @@ def check_room(experiment: Experiment, limit: int | None = None) -> None:
     if need + state > limit:
         raise InputError(
             f"--config.data.batch={batch} needs {in_words(need + state)} of memory with the network, but only "
-            f"{in_words(limit)} are available: use a smaller batch; train.py --plan shows which one fits"
+            f"{in_words(limit)} are available: use a smaller batch; `jointseg plan` shows which one fits"
         )
 
 

@@ -83,7 +83,7 @@ def test_clouds_are_masked_where_there_is_a_cloud_layer(own):
 
 
 def test_yreb_uses_the_cloud_layer_it_asks_for():
-    from configs import yreb
+    from jointseg_jax.configs import yreb
 
     assert yreb.get_config().dataset.source.cloud == ("scl.tif",)
 

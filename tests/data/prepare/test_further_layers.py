@@ -5,11 +5,11 @@ import pytest
 import rasterio
 import toy
 
-from configs import common
+from jointseg_jax.commands import derive
+from jointseg_jax.configs import common
 from jointseg_jax.data.dataset import load
 from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.tools import derive
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.derived import TERRAIN, terrain
 from jointseg_jax.rasters.lattice import Window, make_lattice

@@ -5,7 +5,7 @@ import pytest
 import shapely
 from ml_collections import ConfigDict
 
-from configs import common
+from jointseg_jax.configs import common
 from jointseg_jax.data.prepare import ground
 from jointseg_jax.data.prepare.patch_index import check_room
 from jointseg_jax.data.prepare.site_work import SitePlan

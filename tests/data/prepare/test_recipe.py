@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import common
+from jointseg_jax.configs import common
 from jointseg_jax.data.prepare.recipe import make_recipe
 from jointseg_jax.data.prepare.site_list import from_table
 from jointseg_jax.errors import InputError

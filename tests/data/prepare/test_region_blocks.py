@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from scipy.spatial import cKDTree
 from split_gap import gap_between
 
-from configs import common, yreb
+from jointseg_jax.configs import common, yreb
 from jointseg_jax.data.prepare import ground
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import make_lattice

@@ -10,7 +10,7 @@ import pytest
 import shapely
 from known_ground import make_product
 
-from jointseg_jax.evaluation import sample
+from jointseg_jax.commands import sample
 from jointseg_jax.evaluation.accuracy import draw
 from jointseg_jax.evaluation.accuracy.design import read_design
 from jointseg_jax.evaluation.accuracy.frame import open_frame

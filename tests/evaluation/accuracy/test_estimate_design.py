@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from known_ground import card
 
-from jointseg_jax.evaluation import estimate, sample
+from jointseg_jax.commands import estimate, sample
 from jointseg_jax.mapping.product.tile_record import parse_rows
 from jointseg_jax.mapping.records.assessment import KEY, kept_assessment
 from jointseg_jax.mapping.records.read_product import read_product

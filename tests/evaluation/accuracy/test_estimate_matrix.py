@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from jointseg_jax.commands.estimate import main
 from jointseg_jax.evaluation.accuracy.matrix_files import read_matrix
-from jointseg_jax.evaluation.estimate import main
 
 pytestmark = pytest.mark.quick
 

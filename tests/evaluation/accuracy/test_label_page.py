@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jointseg_jax.evaluation import estimate, sample
+from jointseg_jax.commands import estimate, sample
 from jointseg_jax.evaluation.accuracy.chips import Source
 from jointseg_jax.evaluation.accuracy.design import Row
 from jointseg_jax.rasters.lattice import make_lattice

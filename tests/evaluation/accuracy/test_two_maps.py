@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from known_ground import SHAPE
 
-from jointseg_jax.evaluation import compare_products, sample
+from jointseg_jax.commands import compare_products, sample
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
 

@@ -9,8 +9,9 @@ import pytest
 import rasterio
 import shapely
 
+from jointseg_jax.commands.compare_products import main
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation.compare_products import compare_products, main
+from jointseg_jax.evaluation.compare_products import compare_products
 from jointseg_jax.evaluation.products import maps
 from jointseg_jax.evaluation.products.given import parse
 from jointseg_jax.evaluation.products.labelled import judge, read_grounds

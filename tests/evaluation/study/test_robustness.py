@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jointseg_jax.commands.study import main
 from jointseg_jax.data.sensor import Sensor
-from jointseg_jax.evaluation import ablation
 from jointseg_jax.evaluation.study import robustness
 from jointseg_jax.evaluation.study.runs import Run
 
 ROWS = """
-from configs.ablations import Row
+from jointseg_jax.configs.ablations import Row
 
 ROWS = {"bilinear": Row("control=bilinear"), "coarse": Row("control=coarse")}
 """
@@ -56,7 +56,7 @@ def test_the_report_pairs_within_folds():
 
 def test_without_a_finished_run_there_is_nothing_to_judge(tmp_path, capfd):
     path = harness.study(tmp_path, ROWS)
-    assert ablation.main([str(path), str(tmp_path / "out"), "--robustness"]) == 2
+    assert main([str(path), str(tmp_path / "out"), "--robustness"]) == 2
     assert "has no finished run of these rows, folds and seeds: train them first" in capfd.readouterr().err
 
 
@@ -64,10 +64,10 @@ def test_without_a_finished_run_there_is_nothing_to_judge(tmp_path, capfd):
 def test_a_finished_run_is_judged_under_other_sensors(tmp_path, capfd, monkeypatch):
     path = harness.study(tmp_path, ROWS)
     folder = tmp_path / "out"
-    assert ablation.main([str(path), str(folder), "--names=bilinear"]) == 0, capfd.readouterr().err
+    assert main([str(path), str(folder), "--names=bilinear"]) == 0, capfd.readouterr().err
     some = {name: robustness.CONDITIONS[name] for name in ("nominal", "east-5m")}
     monkeypatch.setattr(robustness, "CONDITIONS", some)
-    assert ablation.main([str(path), str(folder), "--robustness"]) == 0, capfd.readouterr().err
+    assert main([str(path), str(folder), "--robustness"]) == 0, capfd.readouterr().err
     records = json.loads((folder / robustness.RECORDS).read_text())
     assert [(r["row"], r["fold"], r["condition"]) for r in records] == [
         ("bilinear", "three", "east-5m"),
@@ -83,13 +83,13 @@ def test_a_finished_run_is_judged_under_other_sensors(tmp_path, capfd, monkeypat
         shifts[name] = stored["simulated"]["sensor"]["shift"]
         assert [site["name"] for site in stored["sites"]] == ["three"]
     assert np.subtract(shifts["east-5m"], shifts["nominal"]) == pytest.approx((0, 5))
-    assert ablation.main([str(path), str(folder), "--crops"]) == 0, capfd.readouterr().err
+    assert main([str(path), str(folder), "--crops"]) == 0, capfd.readouterr().err
     with Image.open(folder / "crops" / "three.png") as picture:
         assert picture.width > 4 * 240  # input, true image, label, one map
     assert "](crops/three.png)" in (folder / "report.md").read_text()
     evaluated = Run("bilinear", "three", 0).workdir(folder) / "evaluation" / "sensor-east-5m" / "metrics.json"
     at = evaluated.stat().st_mtime_ns
     (folder / robustness.RECORDS).unlink()
-    assert ablation.main([str(path), str(folder), "--robustness"]) == 0  # only collects
+    assert main([str(path), str(folder), "--robustness"]) == 0  # only collects
     assert evaluated.stat().st_mtime_ns == at
     assert json.loads((folder / robustness.RECORDS).read_text()) == records

@@ -74,9 +74,8 @@ def test_the_plan_alone(asked, tmp_path):
 
 _EXECUTOR = """
 import os, sys
-from absl import flags
-import predict
-flags.FLAGS(sys.argv)
+from jointseg_jax.commands import predict
+predict.FLAGS.values(sys.argv)
 predict.chosen_executor()
 print(os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "unsaid"))
 """

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from jointseg_jax.commands import fractions
 from jointseg_jax.errors import InputError
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area.tile_work import TileWork
 from jointseg_jax.mapping.predictor import uncertainty
 from jointseg_jax.mapping.predictor.applicability import Applicability
-from jointseg_jax.mapping.tools import fractions
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.training.trained import load_trained
 

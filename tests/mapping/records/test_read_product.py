@@ -124,8 +124,8 @@ def test_an_item_that_is_gone_is_named(records):
 def test_the_commands_say_it_in_one_line(records, tmp_path, capsys):
     import geopandas
 
-    from jointseg_jax.mapping.tools.zonal import main as zonal
-    from jointseg_jax.mapping.viewer.build import main as view
+    from jointseg_jax.commands.view import main as view
+    from jointseg_jax.commands.zonal import main as zonal
 
     (records[0] / ITEM).write_text("{")
     geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=32650).to_file(tmp_path / "p.gpkg")

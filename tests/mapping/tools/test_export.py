@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from jointseg_jax.commands.export import main
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor.predictor import predict_tiles
 from jointseg_jax.mapping.predictor.weights import flat_weights
-from jointseg_jax.mapping.tools.export import export, export_function, main
+from jointseg_jax.mapping.tools.export import export, export_function
 from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import sha256
 

@@ -9,13 +9,14 @@ import rasterio
 import shapely
 from geodesic import rectangle_area
 
+from jointseg_jax.commands.zonal import main
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.ellipsoid import PixelAreas
 from jointseg_jax.mapping.product.tile_record import parse_rows
 from jointseg_jax.mapping.records import model_card as cards
 from jointseg_jax.mapping.records.read_product import read_product
 from jointseg_jax.mapping.records.stac_records import write_records
-from jointseg_jax.mapping.tools.zonal import main, read_polygons, zonal
+from jointseg_jax.mapping.tools.zonal import read_polygons, zonal
 from jointseg_jax.rasters.lattice import Window, make_lattice
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import shapely
 
+from jointseg_jax.commands.zonal import main
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.tools.zonal import main
 from jointseg_jax.mapping.tools.zonal_table import as_csv, as_written, check_output, write_table
 
 pytestmark = pytest.mark.quick

@@ -1,0 +1,110 @@
+"""The flags `--name=value` of one program, and what `--help` prints of them."""
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from absl import flags
+
+from jointseg_jax.bounds.number import Number
+
+_COLUMN = 24  # where the words about a flag begin
+_Text = TypeVar("_Text", str, None)
+_Switch = TypeVar("_Switch", bool, None)
+_HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+
+
+class FlagSet:
+    """Flags of absl that belong to one program: programs do not share them, and may be imported together.
+
+    Args:
+        name: of the command, such as "predict".
+        words: what it does; the module's docstring.
+    """
+
+    def __init__(self, name: str, words: str | None):
+        self.name, self.values = name, flags.FlagValues()
+        self._words = (words or "").strip()
+        self._shown: list[tuple[str, str]] = []
+        self._required: list[str] = []
+
+    def text(self, name: str, default: _Text, words: str) -> "flags.FlagHolder[_Text | str]":
+        """Defines `--name=TEXT`."""
+        self._show(f"--{name}=TEXT", words, default)
+        return flags.DEFINE_string(name, default, words, flag_values=self.values)
+
+    def texts(self, name: str, default: Sequence[str] | None, words: str) -> Any:
+        """Defines `--name=TEXT,TEXT`."""
+        self._show(f"--{name}=TEXT,...", words, ",".join(default or ()) or None)
+        return flags.DEFINE_list(name, default if default is None else list(default), words, flag_values=self.values)
+
+    def switch(self, name: str, default: _Switch, words: str) -> "flags.FlagHolder[_Switch | bool]":
+        """Defines `--name` and `--noname`."""
+        self._show(f"--[no]{name}", words, None)
+        return flags.DEFINE_boolean(name, default, words, flag_values=self.values)
+
+    def choice(self, name: str, default: _Text, choices: Sequence[str], words: str) -> "flags.FlagHolder[_Text | str]":
+        """Defines `--name=WORD`, one of some words."""
+        self._show(f"--{name}={'|'.join(choices)}", words, default)
+        return flags.DEFINE_enum(name, default, list(choices), words, flag_values=self.values)
+
+    def number(self, name: str, default: float | None, words: str, kind: Number) -> Any:
+        """Defines `--name=NUMBER` with the bounds of a kind in `bounds.flags`."""
+        self._show(f"--{name}=NUMBER", words, None if default is None else f"{default:g}")
+        return flags.DEFINE(_NumberParser(kind), name, default, words, flag_values=self.values)
+
+    def config(self) -> Any:
+        """Defines `--config=FILE[:key=value,...]`, and an override of every field of the config."""
+        from jointseg_jax.config_file import WORDS, define
+
+        self._show("--config=FILE|NAME[:KEY=VALUE,...]", WORDS, None)
+        self._show("--config.FIELD=VALUE", "Changes a field of the config, such as --config.data.batch=8.", None)
+        return define(self.values)
+
+    def alias(self, name: str, of: str) -> None:
+        """Defines another spelling of a flag; `--help` leaves it out."""
+        flags.DEFINE_alias(name, of, flag_values=self.values)
+
+    def require(self, *names: str) -> None:
+        """Makes flags required."""
+        self._required += names
+        flags.mark_flags_as_required(names, flag_values=self.values)
+
+    @staticmethod
+    def asks_help(arguments: Sequence[str]) -> bool:
+        """Whether a command line asks for help, whatever else it says."""
+        before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        return any(argument in _HELP for argument in before)
+
+    def help(self) -> str:
+        """The text of `--help`: what the program does, and every flag with its default."""
+        width = min(shutil.get_terminal_size().columns, 110)
+        needed = " ".join(f"--{name}=..." for name in self._required)
+        lines = [f"usage: jointseg {self.name} {needed} [flags]".replace("  ", " "), "", self._words, "", "flags:"]
+        for flag, words in self._shown:
+            label = f"  {flag}"
+            if len(label) > _COLUMN - 2:
+                lines.append(label)
+                label = ""
+            indent = " " * _COLUMN
+            lines += textwrap.wrap(words, width, initial_indent=label.ljust(_COLUMN), subsequent_indent=indent)
+        return "\n".join(lines)
+
+    def _show(self, flag: str, words: str, default: str | None) -> None:
+        self._shown.append((flag, words if default in (None, "") else f"{words} [{default}]"))
+
+
+class _NumberParser(flags.ArgumentParser):
+    def __init__(self, kind: Number):
+        self._kind = kind
+
+    def parse(self, argument: Any) -> Any:
+        if isinstance(argument, str):
+            return self._kind.parse(argument)
+        if fault := self._kind.fault(argument):
+            raise ValueError(fault)
+        return argument
+
+    def flag_type(self) -> str:
+        return "a whole number" if self._kind.whole else "a number"
