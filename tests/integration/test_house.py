@@ -16,8 +16,8 @@ PACKAGE = ROOT / "jointseg_jax"
 ROOMS = (
     "errors", "bounds", "storage", "config_file", "flag_set", "cli", "pages", "jobs", "rasters", "geo", "sources",
     "data", "data.prepare", "landscape", "models", "training", "mapping.predictor", "mapping.product", "mapping.scenes",
-    "mapping.records", "mapping.area", "mapping.tools", "mapping.viewer", "mapping", "evaluation", "commands",
-    "__main__",
+    "mapping.records", "mapping.area", "mapping.tools", "mapping.viewer", "mapping", "change", "evaluation",
+    "commands", "__main__",
 )  # fmt: skip
 # Of the room itself, sub-rooms of training import these modules alone.
 BELOW_SUB_ROOMS = {"training.state", "training.calibration"}
