@@ -3,6 +3,9 @@
     jointseg prepare --config=demo
     jointseg train --config=demo --workdir=runs/demo
     jointseg train --config=demo:control=bilinear --workdir=runs/demo-bilinear
+    jointseg train --config=demo:inputs=s2 --workdir=runs/demo-s2
+
+The last one maps any Sentinel-2 raster with B02, B03, B04 and B08, without radar, elevation and the bands of 20 m.
 
 A made-up river basin with mountains upstream, a plain midstream and a city downstream, seen by a simulated Sentinel-2.
 Scores on it check the software; they are no evidence about real ground.
@@ -12,11 +15,29 @@ from ml_collections import ConfigDict
 
 from jointseg_jax.bounds.number import whole
 from jointseg_jax.configs import common
+from jointseg_jax.errors import InputError
+
+INPUTS = ("s2", "s2_20m", "s1", "dem")
+
+
+def chosen_inputs(text: str) -> tuple[str, ...]:
+    """The inputs of a text such as `s2+s1`, in the order of the dataset; empty for all.
+
+    Raises:
+        InputError: one is unknown, or the first of the dataset, which holds the image bands, is not among them.
+    """
+    given = set(text.split("+"))
+    if INPUTS[0] not in given or not given <= set(INPUTS):
+        raise InputError(f"inputs={text} must be {INPUTS[0]}, alone or with others of {'+'.join(INPUTS)}")
+    return () if given == set(INPUTS) else tuple(name for name in INPUTS if name in given)
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: stages=4x2.5, control=joint, sites=4 (per sub-region), side=720 (metres)."""
-    given = common.parse_arg(arg, stages="4x2.5", control="joint", sites="4", side="720")
+    """Config argument: stages=4x2.5, control=joint, sites=4 (per sub-region), side=720 (metres), inputs=s2 (all).
+
+    Inputs are such as s2+s1; fewer than all are trained on the same dataset.
+    """
+    given = common.parse_arg(arg, stages="4x2.5", control="joint", sites="4", side="720", inputs="+".join(INPUTS))
     sites, side = common.whole(given, "sites", whole(3, 250)), common.whole(given, "side", whole(240, 12_000))
     config = common.experiment("demo")
     config.steps = 120
@@ -35,7 +56,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d.source.layers = ConfigDict(common.SENTINEL2_FILES)
     d.source.cloud = ("scl.tif",)
     d.modalities = common.sentinel2()
-    d.inputs = ("s2", "s2_20m", "s1", "dem")
+    d.inputs = INPUTS
+    config.data.inputs = chosen_inputs(given.inputs)
     d.licence = "CC0-1.0"
     d.provenance = "embedded procedural landscape, simulated Sentinel-2"
     d.composite = "single acquisition, simulated Sentinel-2"

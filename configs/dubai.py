@@ -5,7 +5,8 @@
     JOINTSEG_DATA=DIR jointseg train --config=dubai:control=bilinear --workdir=runs/dubai-bilinear
 
 The scenes are those of "Semantic segmentation of aerial imagery" (Humans in the Loop, CC0), laid out as
-$JOINTSEG_DATA/dubai/<scene>/image.vrt and landcover.tif. One scene is left out for the test (`fold`); checkpoint,
+$JOINTSEG_DATA/dubai/<scene>/image.tif and landcover.tif by `python -m jointseg_jax.data.dubai` (docs/data.md). One
+scene is left out for the test (`fold`); fold=none trains on all, as for the shipped network. Checkpoint,
 temperature and threshold are chosen on blocks of the six others. A dataset serves one fold:
 
     jointseg study dubai runs/study     all rows and folds
@@ -23,8 +24,8 @@ NONE = "none"  # no scene is left out: the network that is shipped
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: fold=scene4 (left out, or none); stages, control, dates as in configs/scenes.py."""
-    given = common.parse_arg(arg, fold="scene4", stages="4x2.5", control="joint", dates="1")
+    """Config argument: fold=scene4 (the scene left out, or none), and all but root of configs/scenes.py."""
+    given = common.parse_arg(arg, fold="scene4", stages="4x2.5", control="joint", dates="1", weights="")
     if given.fold not in (*FOLDS, NONE):
         raise InputError(f"fold={given.fold} is unknown; known: {', '.join((*FOLDS, NONE))}")
     data = os.environ.get("JOINTSEG_DATA", "")
@@ -32,8 +33,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d = config.dataset
     d.path = d.path.replace("dubai", f"dubai-{given.fold}")
     d.source.missing = (
-        "Set JOINTSEG_DATA to a folder with dubai/scene1..scene7/image.vrt and landcover.tif, then run "
-        "`jointseg prepare --config=dubai`"
+        "Unpack the published set (docs/data.md) into FOLDER, run `python -m jointseg_jax.data.dubai FOLDER`, set "
+        "JOINTSEG_DATA=FOLDER, then run `jointseg prepare --config=dubai`"
     )
     d.licence = "CC0-1.0"
     d.provenance = "Semantic segmentation of aerial imagery (Humans in the Loop, MBR Space Centre); nominal 1 m"

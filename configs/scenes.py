@@ -12,11 +12,15 @@ from ml_collections import ConfigDict
 
 from jointseg_jax.bounds.number import whole
 from jointseg_jax.configs import common
+from jointseg_jax.errors import InputError
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """Config argument: root=DIR, stages=4x2.5, control=joint, dates=1 (acquisitions simulated and trained on)."""
-    given = common.parse_arg(arg, root="", stages="4x2.5", control="joint", dates="1")
+    """Config argument: root=DIR, stages=4x2.5, control=joint, dates=1 (acquisitions simulated and trained on).
+
+    weights=FILE begins with a published RRDBNet x4, such as RealESRGAN_x4plus.pth, as stage 1, which gets its size.
+    """
+    given = common.parse_arg(arg, root="", stages="4x2.5", control="joint", dates="1", weights="")
     return build("scenes", given)
 
 
@@ -55,4 +59,24 @@ def build(name: str, given: ConfigDict) -> ConfigDict:
     config.optimizer.warmup = 20
     config.data.sensor_spread = ConfigDict({"mtf": 0.06, "shift": 0.05, "gain": 0.03, "snr": 2.0})
     common.apply_control(config, given.control)
+    if given.weights:
+        _begin_with(config, given.weights)
     return config
+
+
+def _begin_with(config: ConfigDict, weights: str) -> None:
+    """Makes stage 1 the published RRDBNet x4 of a file.
+
+    Raises:
+        InputError: the first factor is not 4, or the network has no stages.
+    """
+    model = config.model
+    if model.stages[0] != "4" or model.control not in ("joint", "sequential"):
+        raise InputError(
+            f"weights={weights} is for a first stage of factor 4: use stages=4x2.5 and control=joint, or leave it out"
+        )
+    published = {"blocks": 23, "features": 64, "growth": 32, "tail_features": 64}
+    for field, size in published.items():
+        model[field] = (size, *model[field][1:])
+    model.subpixel = False  # the published network has no such convolution
+    config.init_from = weights

@@ -11,7 +11,11 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.flag_set import FlagSet
 
 FLAGS = FlagSet("evaluate", __doc__)
-_WORKDIR = FLAGS.text("workdir", None, "Folder of the training run.")
+_WORKDIR = FLAGS.text(
+    "workdir",
+    None,
+    "Folder of the training run or of an exported network, or the name of a shipped one, such as dubai.",
+)
 _DATASET = FLAGS.text("dataset", None, "Prepared dataset to evaluate on; by default that of the training.")
 _SPLIT = FLAGS.text("split", "test", "Split to evaluate on: train, validation or test.")
 _CHECKPOINT = FLAGS.text("checkpoint", "best", "Checkpoint: best (by validation F1), latest, or a step.")
@@ -58,7 +62,7 @@ def work() -> None:
         raise InputError(f"--split={_SPLIT.value} is unknown; known: train, validation, test")
     use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
-    data = dataset.load(_DATASET.value or trained.meta.config["dataset"]["path"])
+    data = dataset.load(_DATASET.value or trained.dataset)
     name = _SPLIT.value if _DATASET.value is None else f"{file_name(str(data.description['name']))}-{_SPLIT.value}"
     name += "-augmented" if _AUGMENT.value else ""
     name += "" if _DATES.value is None else f"-dates{_DATES.value}"

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from jointseg_jax.sources.wanted import Period
 
 FLAGS = FlagSet("predict", __doc__)
-_WORKDIR = FLAGS.text("workdir", None, "Folder of the training run.")
+_WORKDIR = FLAGS.text(
+    "workdir",
+    None,
+    "Folder of the training run or of an exported network, or the name of a shipped one, such as dubai.",
+)
 _INPUT = FLAGS.text(
     "input", None, "One scene: a raster, or a folder with one raster per modality (such as a site of a dataset). Or "
     "several scenes: a folder of scenes, a STAC collection, item collection or item, or a prepared dataset. A raster "

@@ -8,6 +8,7 @@ from typing import Any
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import Dataset, Site
+from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation import baseline, uncertainty_record
 from jointseg_jax.evaluation.confidence_quality import Ranking
 from jointseg_jax.evaluation.panels import Panels
@@ -21,6 +22,7 @@ from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import fitted
 from jointseg_jax.models import cost
 from jointseg_jax.models.cost import forward_flops
+from jointseg_jax.shipped import is_shipped
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_json
 from jointseg_jax.storage.folders import claim
@@ -71,6 +73,11 @@ def evaluate(
     """
     folder = pathlib.Path(folder)
     contract = trained.meta.contract
+    if (augment or uncertainty) and is_shipped(trained.workdir):
+        raise InputError(
+            f"what --augment and --uncertainty measure is stored beside the network, but {trained.workdir} is part of "
+            f"the package: copy that folder, and give the copy, such as --workdir=runs/{trained.workdir.name}"
+        )
     check_contract(contract, data, dates)
     sites = data.sites_of(split)
     site_record.check_rasters(data, sites, deep=True)

@@ -1,4 +1,4 @@
-"""Interpolates a coarser band onto the 10 m lattice.
+"""Brings bands of other spacings onto a lattice: coarser ones by interpolation, finer ones by means.
 
 Interpolation weights follow from the pixel's position in the whole raster, so a value does not depend on the window.
 """
@@ -46,6 +46,23 @@ def interpolate(
     ]
     here = valid[np.ix_(nearest_row - coarse.row, nearest_col - coarse.col)] & inside
     return np.where(here[..., None], total / np.maximum(mass, np.finfo(np.float32).tiny), 0.0).astype(np.float32), here
+
+
+def block_means(values: np.ndarray, valid: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means over blocks of `side` x `side` pixels, of the valid ones; a block is valid if any pixel is.
+
+    Args:
+        values: float32 `[h side, w side, bands]`, zero where invalid.
+        valid: `[h side, w side]`.
+        side: of a block.
+
+    Returns:
+        Values `[h, w, bands]` float32, zero where invalid, and valid `[h, w]`.
+    """
+    height, width = valid.shape[0] // side, valid.shape[1] // side
+    count = valid.reshape(height, side, width, side).sum((1, 3))
+    total = values.reshape(height, side, width, side, -1).sum((1, 3), dtype=np.float32)
+    return total / np.maximum(count, 1)[..., None].astype(np.float32), count > 0
 
 
 def _positions(start: int, count: int, factor: int) -> tuple[np.ndarray, np.ndarray]:

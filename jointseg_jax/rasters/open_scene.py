@@ -19,7 +19,7 @@ from jointseg_jax.rasters.lattice import Window, check_same_ground, coarsen
 from jointseg_jax.rasters.metric import NotMetric, check_grid, check_metric
 from jointseg_jax.rasters.opening import is_raster
 from jointseg_jax.rasters.radiometry.encoding import Stated, as_display, interpret, stated
-from jointseg_jax.rasters.radiometry.find_bands import bands_note, check_bands, find_bands
+from jointseg_jax.rasters.radiometry.find_bands import bands_note, check_bands, find_bands, match_bands
 from jointseg_jax.rasters.radiometry.find_collar import find_collar
 from jointseg_jax.rasters.radiometry.sample import Sample, take_sample
 from jointseg_jax.rasters.radiometry.unit_checks import check_against_training, harmonise
@@ -27,6 +27,7 @@ from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
 from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
 from jointseg_jax.rasters.scene import Layer, OpenedScene, Scene
 from jointseg_jax.rasters.stamps import stamps_of
+from jointseg_jax.shipped import RED_GREEN_BLUE, names
 
 RADIOMETRY = ("contract", "display", "harmonise", "any-composite")
 _OPTICAL = ("reflectance", "display")
@@ -46,6 +47,9 @@ def open_scene(
 ) -> OpenedScene:
     """Opens a raster, or a folder with one raster per modality (`s2.tif`, `s1.tif`, ...; a site of a dataset is one).
 
+    One raster may hold the bands of several optical modalities at 10 m, as most exports of Sentinel-2 do; those of a
+    coarser modality are averaged to its spacing first.
+
     Several dates of a modality are `s2_0.tif`, `s2_1.tif`, ... in order. A network that was trained with several maps
     any number of them.
 
@@ -57,7 +61,8 @@ def open_scene(
             the training mean and deviation; "any-composite": as "contract", but a single date may serve a network
             trained on composites, and the other way.
         keep_grid: accept any CRS and pixel size, and produce the map on that grid refined ten times.
-        bands: one-based numbers of the first modality's bands in the file, if band names do not identify them.
+        bands: one-based numbers of the network's bands in the file, if band names do not identify them: those of the
+            first modality, then those of others that the same file holds.
         files: modality -> one file per date, if `path` does not determine them.
         dates: use only so many dates, the first ones; None for all.
         clouds: which mask of cloud counts.
@@ -105,6 +110,7 @@ def open_files(
         decisions["grid"] = "kept"
     else:
         check_metric(lattice, COARSE_SPACING, where)
+    numbers = _numbers(files, contract, bands)
     layers: dict[str, tuple[Layer, ...]] = {}
     valid: dict[str, np.ndarray] = {}
     for modality in contract.modalities:
@@ -115,7 +121,8 @@ def open_files(
                 modality,
                 lattice,
                 mode="contract" if mode == "display" and not first else mode,
-                bands=bands if first else (),
+                bands=numbers.get(modality.name, ()),
+                stack=_in_stack(files, contract, modality),
                 visible=first,
                 clouds=clouds.of_date(date),
             )
@@ -158,11 +165,12 @@ def find_files(path: pathlib.Path, contract: Contract, dates: int | None = None)
         if path.is_dir():
             found = _dated(path, modality.name)[:dates]
         else:
-            found = [path] if modality is contract.primary else []
+            found = [path] if modality is contract.primary or _holds(path, contract, modality) else []
         if not found and not modality.optional:
             raise InputError(
                 f"{path} has no raster of modality {modality.name!r}, but the network was trained on "
                 f"{[m.name for m in contract.modalities]}: give a folder with one raster for each, such as s2.tif"
+                f"{_other_network(modality, path)}"
             )
         if len(found) > 1 and modality.dates == 1:
             raise InputError(
@@ -171,6 +179,57 @@ def find_files(path: pathlib.Path, contract: Contract, dates: int | None = None)
             )
         files[modality.name] = found
     return files
+
+
+def _other_network(missing: Modality, path: pathlib.Path) -> str:
+    """Advice: the shipped network that maps one raster, if it has red, green and blue."""
+    if RED_GREEN_BLUE not in names() or path.is_dir():
+        return ""
+    return (
+        f"; or map it without {missing.name}, by a shipped network that takes red, green and blue alone: "
+        f"--workdir={RED_GREEN_BLUE} --radiometry=harmonise"
+    )
+
+
+def _holds(path: pathlib.Path, contract: Contract, modality: Modality) -> bool:
+    """Whether one raster holds the bands of another optical modality, by their names or, without names, by number."""
+    if modality.units not in _OPTICAL:
+        return False
+    with open_raster(path) as raster:
+        found = match_bands(raster, modality)
+        unnamed = not any(raster.descriptions) and raster.count >= len(contract.primary.bands) + len(modality.bands)
+    return unnamed if found is None else all(found)
+
+
+def _in_stack(files: Mapping[str, Sequence[pathlib.Path]], contract: Contract, modality: Modality) -> bool:
+    """Whether a modality is read from the raster of the first one."""
+    return modality is not contract.primary and [*files[modality.name]] == [*files[contract.primary.name]] != []
+
+
+def _numbers(
+    files: Mapping[str, Sequence[pathlib.Path]], contract: Contract, bands: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """The numbers of --bands by modality.
+
+    Raises:
+        InputError: there are fewer or more than the file's modalities have bands, or none for bands without names.
+    """
+    held = [m for m in contract.modalities if m is contract.primary or _in_stack(files, contract, m)]
+    wanted = [band for modality in held for band in modality.bands]
+    if len(bands) != len(wanted):
+        with open_raster(files[contract.primary.name][0]) as raster:
+            named, count, where = any(raster.descriptions), raster.count, raster.name
+        if len(held) > 1 and not (named and len(bands) in (0, len(contract.primary.bands))):
+            raise InputError(
+                f"{where} has {count} {'' if named else 'unnamed '}bands, and the network needs {wanted}: give the "
+                f"numbers of these {len(wanted)} with --bands=1,2,..."
+            )
+        return {contract.primary.name: bands}
+    found, begin = {}, 0
+    for modality in held:
+        found[modality.name] = bands[begin : begin + len(modality.bands)]
+        begin += len(modality.bands)
+    return found
 
 
 def _dated(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
@@ -189,10 +248,13 @@ def _open_layer(
     bands: tuple[int, ...],
     visible: bool,
     clouds: CloudChoice,
+    stack: bool = False,
 ) -> tuple[Layer, str, np.ndarray]:
     """A layer, a note on how it is decoded, and where it is valid, decimated: bool [h, w]."""
     with open_raster(path) as raster:
-        step = round(modality.spacing / COARSE_SPACING)
+        # All bands of a stack lie on the scene's lattice.
+        finer = round(modality.spacing / COARSE_SPACING) if stack else 1
+        step = round(modality.spacing / COARSE_SPACING) // finer
         check_same_ground(dataset_lattice(raster), coarsen(lattice, step), str(path))
         if bands:
             check_bands(bands, raster, modality)
@@ -205,7 +267,9 @@ def _open_layer(
         # The encoding is not known yet, but the file's nodata value is.
         units = "display" if picture else modality.units
         unread = Modality(modality.name, modality.bands, modality.spacing, file.dtype, units, file.nodata)
-        at_a_glance = Layer(str(path), indexes, unread, own_mask=masked, collar=collar)
+        at_a_glance = Layer(
+            str(path), indexes, unread, own_mask=masked, collar=collar, finer=finer if finer > 1 else None
+        )
         likely = _valid_at_a_glance(at_a_glance, raster)
         mask, note = clouds.mask(raster, lattice, step) if modality.units in _OPTICAL else (None, "")
         if mask is not None and clouds.applied:

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.rasters.clouds import CloudMask
 from jointseg_jax.rasters.collar import Collar
 from jointseg_jax.rasters.contract import COARSE_SPACING, Contract, Modality, Speckle
-from jointseg_jax.rasters.interpolation import interpolate
+from jointseg_jax.rasters.interpolation import block_means, interpolate
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_mask, read_window
 from jointseg_jax.rasters.speckle import filter_speckle
@@ -39,6 +39,8 @@ class Layer:
         collar: black border that also counts as absent.
         clouds: what it does not show as clear also counts as absent; None for everything.
         speckle: filter of the values; None for those of a dataset, which are filtered already.
+        finer: pixels of the file on the side of a pixel of the modality, if it is a stack of all bands at 10 m. Their
+            means are read.
     """
 
     path: str
@@ -49,15 +51,24 @@ class Layer:
     collar: Collar | None = None
     clouds: CloudMask | None = None
     speckle: Speckle | None = dataclasses.field(default=None, metadata=typed.LATER)
+    finer: int | None = dataclasses.field(default=None, metadata=typed.LATER)
 
     def read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
-        """Reads values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the file's lattice."""
+        """Reads values `[h, w, bands]` float32 and valid `[h, w]`; the window is on the modality's lattice."""
+        if self.finer is not None:
+            return block_means(*self._read(window.scale(self.finer), handles), self.finer)
         if self.speckle is None:
             return self._read(window, handles)
         reach = self.speckle.reach
         values, valid = self._read(window.pad(reach), handles)
         core = np.s_[reach:-reach, reach:-reach]
         return filter_speckle(values, valid, self.speckle)[core], valid[core]
+
+    def shape(self, handles: Handles) -> tuple[int, int]:
+        """Height and width in pixels of the modality."""
+        height, width = handles.get(self.path).shape
+        step = self.finer or 1
+        return -(-height // step), -(-width // step)
 
     def _read(self, window: Window, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
         stored, inside = read_window(handles.get(self.path), window, self.indexes)
@@ -172,9 +183,8 @@ class Scene:
             if factor == 1:
                 values[date], valid[date] = layer.read(window, handles)
             else:
-                shape = handles.get(layer.path).shape
                 read = functools.partial(layer.read, handles=handles)
-                values[date], valid[date] = interpolate(read, window, factor, shape)
+                values[date], valid[date] = interpolate(read, window, factor, layer.shape(handles))
         return {"values": values, "valid": valid}
 
 

@@ -182,6 +182,28 @@ def test_dubai_without_data_says_what_to_set(monkeypatch, tmp_path):
         prepare(dubai.get_config().dataset, say=lambda _: None)
 
 
+def test_published_weights_set_the_size_of_stage_1():
+    """As the rows of the study do, so that weights and sizes fit."""
+    config = dubai.get_config("weights=RealESRGAN_x4plus.pth")
+    row = build_row("dubai", ablations.ROWS["esrgan-tuned"])
+    assert config.model == row.model
+    assert config.init_from == "RealESRGAN_x4plus.pth"
+    for arg in ("stages=10", "control=bilinear", "stages=2x5"):
+        with pytest.raises(InputError, match="is for a first stage of factor 4"):
+            scenes.get_config(f"weights=x.pth,{arg}")
+
+
+def test_fewer_inputs_of_the_landscape():
+    """One dataset for both networks."""
+    every, few = demo.get_config(), demo.get_config("inputs=s2")
+    assert (tuple(every.data.inputs), tuple(few.data.inputs)) == ((), ("s2",))
+    assert every.dataset == few.dataset
+    assert tuple(demo.get_config("inputs=s1+s2").data.inputs) == ("s2", "s1")
+    for text in ("s1", "s2+radar", ""):
+        with pytest.raises(InputError, match=r"must be s2, alone or with others of s2\+s2_20m\+s1\+dem"):
+            demo.get_config(f"inputs={text}")
+
+
 @pytest.mark.parametrize("arg", ["sites=1", "sites=many", "side=0"])
 def test_a_landscape_of_no_sense_is_refused(arg):
     with pytest.raises(InputError, match=f"{arg} must be a whole number"):

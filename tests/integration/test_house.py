@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "jointseg_jax"
 # From the lowest to the highest; a room imports from rooms below it, and from itself.
 ROOMS = (
-    "errors", "bounds", "storage", "config_file", "flag_set", "cli", "pages", "jobs", "rasters", "geo", "sources",
+    "errors", "bounds", "storage", "config_file", "flag_set", "cli", "pages",
+    "shipped", "jobs", "rasters", "geo", "sources",
     "data", "data.prepare", "landscape", "models", "training", "mapping.predictor", "mapping.product", "mapping.scenes",
     "mapping.records", "mapping.area", "mapping.tools", "mapping.viewer", "mapping", "change", "evaluation",
     "commands", "__main__",

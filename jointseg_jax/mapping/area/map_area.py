@@ -117,4 +117,4 @@ def _conclude(
 
 
 def _checkpoint(trained: Trained) -> str:
-    return (trained.workdir / "checkpoints" / str(trained.step)).absolute().as_uri()
+    return trained.stored.absolute().as_uri()

@@ -12,6 +12,7 @@ import numpy as np
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.area.product_plan import Settings
+from jointseg_jax.shipped import is_shipped
 from jointseg_jax.storage import formats, typed
 
 FILE = "mapping_rate.json"
@@ -27,9 +28,10 @@ class _Rate:
 
 
 def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any]]) -> None:
-    """Adds the measurements of a run to the stored ones; does nothing if the work directory is not writable.
+    """Adds the measurements of a run to the stored ones.
 
-    The pace is the median over tiles, weighted by area: the first tile of a process also compiles.
+    Does nothing if the network is a shipped one, or its folder is not writable. The pace is the median over tiles,
+    weighted by area: the first tile of a process also compiles.
 
     Args:
         workdir: of the network.
@@ -37,7 +39,7 @@ def keep(workdir: pathlib.Path, settings: Settings, rows: Sequence[dict[str, Any
         rows: of the tiles that the run mapped.
     """
     areas = np.array([r["owned_m2"] / 1e6 for r in rows])
-    if areas.sum() <= 0:
+    if areas.sum() <= 0 or is_shipped(workdir):
         return
     paces = np.array([r["seconds"]["total"] for r in rows]) / np.maximum(areas, 1e-9)
     order = np.argsort(paces)

@@ -14,7 +14,6 @@ from jointseg_jax import __version__
 from jointseg_jax.mapping.predictor.halo import kept
 from jointseg_jax.mapping.predictor.weights import flat_weights, weights_digest
 from jointseg_jax.rasters.contract import FINE_FACTOR, Contract, Modality
-from jointseg_jax.training.checkpoints.reading import FOLDER
 from jointseg_jax.training.trained import Trained
 
 MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
@@ -120,10 +119,9 @@ def describe(trained: Trained) -> str:
 
 def _moment(trained: Trained) -> dict[str, Any]:
     """When the checkpoint was written; if its folder is missing, the interval in which it must have been."""
-    folder = trained.workdir / FOLDER / str(trained.step)
-    if folder.exists():
-        written = dates.datetime.fromtimestamp(folder.stat().st_mtime, dates.UTC)
-        return {"datetime": written.isoformat(timespec="seconds")}
+    written = trained.written
+    if written is not None:
+        return {"datetime": written}
     now = dates.datetime.now(dates.UTC).isoformat(timespec="seconds")
     return {"datetime": None, "start_datetime": SENTINEL2_BEGAN, "end_datetime": now}
 

@@ -1,12 +1,15 @@
-"""Exports a trained network as files that run with jax alone.
+"""Exports a trained network as files that run with jax alone, and that this program takes in place of the run.
 
 DIR/model.stablehlo        the function, for any batch, height and width, on CPU, CUDA and TPU (jax.export);
 normalisation and calibration are inside
 DIR/weights.safetensors    its parameters
 DIR/load.py                some thirty lines that verify both files and build the function
 DIR/model.json, README.md  the model card as a STAC item (MLM) and as text, with the radiometry contract
+DIR/network.json           what `--workdir=DIR` reads: config, contract, calibration
+DIR/halo_STEP_KIND.json    the context that a tile needs, if it was measured for these weights
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
@@ -16,21 +19,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors.numpy
 from jax import export as jax_export
 
 from jointseg_jax import cli
 from jointseg_jax.errors import InputError
+from jointseg_jax.mapping.predictor.halo import kept, kept_at
 from jointseg_jax.mapping.predictor.weights import described, flat_weights, weights_digest
 from jointseg_jax.mapping.records.model_card import describe, known_halo, model_item
-from jointseg_jax.models.jointseg import JointSeg, run
+from jointseg_jax.models.jointseg import JointSeg, Params, run
 from jointseg_jax.rasters.contract import Contract
-from jointseg_jax.storage import typed
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import atomic_path, sha256, write_json, write_text
 from jointseg_jax.storage.folders import claim
+from jointseg_jax.training.checkpoints import portable
 from jointseg_jax.training.trained import Trained
 
-FUNCTION, WEIGHTS, LOADER, CARD, README = "model.stablehlo", "weights.safetensors", "load.py", "model.json", "README.md"
+FUNCTION, LOADER, CARD, README = "model.stablehlo", "load.py", "model.json", "README.md"
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
@@ -83,39 +87,56 @@ def _shapes(contract: Contract, batch: Any, height: Any, width: Any) -> dict[str
     }
 
 
-def export(trained: Trained, folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
+def export(trained: Trained, folder: str | os.PathLike[str], *, half: bool = False) -> dict[str, pathlib.Path]:
     """Writes all files; the card comes last, because it holds the checksums of the others.
+
+    Args:
+        trained: the network.
+        folder: for the files.
+        half: store the weights as float16, which halves their file. The exported network is then that of the rounded
+            weights, and its map differs a little.
 
     Raises:
         InputError: see `export_function`; or the folder holds other files, or is not writable.
     """
     folder = pathlib.Path(folder)
-    names = (FUNCTION, WEIGHTS, LOADER, README, CARD)
+    if half:
+        trained = dataclasses.replace(trained, params=rounded(trained.params))
+    halo = kept_at(trained).name
+    names = (FUNCTION, portable.WEIGHTS, portable.RECORD, LOADER, README, CARD, halo)
     with claim(folder, "exported network", run={"network": described(trained)}, names=names, inputs=[trained.workdir]):
-        return _export(trained, {name: folder / name for name in names})
+        return _export(trained, folder, half)
 
 
-def _export(trained: Trained, files: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
+def rounded(params: Params) -> Params:
+    """The parameters with the precision of float16, as float32."""
+    return jax.tree.map(lambda x: np.asarray(x, np.float16).astype(np.float32), params)
+
+
+def _export(trained: Trained, folder: pathlib.Path, half: bool) -> dict[str, pathlib.Path]:
+    files = {name: folder / name for name in (FUNCTION, portable.WEIGHTS, portable.RECORD, LOADER, README, CARD)}
     function = export_function(trained).serialize()
-    weights = flat_weights(trained.params)
+    arrays = {k: v.astype(np.float16) if half else v for k, v in flat_weights(trained.params).items()}
     with atomic_path(files[FUNCTION]) as temporary:
         temporary.write_bytes(function)
-    with atomic_path(files[WEIGHTS]) as temporary:
-        about = {"name": trained.name, "step": str(trained.step), "weights": trained.weights}
-        arrays = {k: np.ascontiguousarray(v) for k, v in weights.items()}
-        temporary.write_bytes(safetensors.numpy.save(arrays, about))  # its own file writer hides a full disk
+    portable.write(folder, arrays, trained.meta, trained.step, trained.weights, trained.written)
+    measured = kept(trained)
+    if measured is not None:
+        files[kept_at(trained).name] = folder / kept_at(trained).name
+        formats.write_record(folder / kept_at(trained).name, typed.plain(measured), formats.HALO)
     loader = resources.files("jointseg_jax.mapping.tools").joinpath("portable", LOADER).read_text(encoding="utf-8")
     write_text(files[LOADER], loader)
     write_text(files[README], readme(trained))
     card = model_item(trained, _assets(files))
     write_json(files[CARD], {**card, "jointseg:contract": typed.plain(trained.meta.contract)})
-    return dict(files)
+    return files
 
 
 def _assets(files: Mapping[str, pathlib.Path]) -> dict[str, dict[str, Any]]:
     kinds = {
         FUNCTION: ("model", ["mlm:model", "mlm:compiled"], "jax.export", "application/octet-stream"),
-        WEIGHTS: ("weights", ["mlm:weights"], None, "application/octet-stream"),
+        portable.WEIGHTS: ("weights", ["mlm:weights"], None, "application/octet-stream"),
+        portable.RECORD: ("network", ["metadata"], None, "application/json"),
         LOADER: ("loader", ["code"], None, "text/x-python"),
         README: ("card", ["metadata"], None, "text/markdown"),
     }

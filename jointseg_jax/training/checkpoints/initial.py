@@ -13,6 +13,8 @@ from flax import traverse_util
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.shipped import names, shipped
+from jointseg_jax.training.checkpoints import portable
 from jointseg_jax.training.checkpoints.published import load_rrdbnet
 from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
 from jointseg_jax.training.state import TrainState
@@ -25,9 +27,10 @@ def begin_from(state: TrainState, source: str, layout: TrainState, contract: Con
 
     Args:
         state: fresh.
-        source: WORKDIR (the latest step), WORKDIR:STEP or WORKDIR:best of a run, which gives its EMA weights; or a
-            weight file of BasicSR's or Real-ESRGAN's RRDBNet x4, which goes into stage 1. That network predicts the
-            image, not a residual on the bicubic, so its last convolution is left out.
+        source: WORKDIR (the latest step), WORKDIR:STEP or WORKDIR:best of a run, which gives its EMA weights; the
+            folder of an exported network, or the name of a shipped one; or a weight file of BasicSR's or Real-ESRGAN's
+            RRDBNet x4, which goes into stage 1. That network predicts the image, not a residual on the bicubic, so its
+            last convolution is left out.
         layout: shardings of the state.
         contract: of the dataset.
 
@@ -41,8 +44,10 @@ def begin_from(state: TrainState, source: str, layout: TrainState, contract: Con
     wanted, shardings = _flat(own), _flat({name: layout.params[name] for name in state.ema})
     if pathlib.Path(source).is_file():
         where, stored = source, _published(source, wanted, contract)
-        fitting = [name for name, x in stored.items() if name in wanted and x.shape == wanted[name].shape]
-        found = {name: jax.device_put(stored[name], shardings[name]) for name in fitting}
+        found = _placed(stored, wanted, shardings)
+    elif (exported := _exported(source)) is not None:
+        where, stored = str(exported), portable.read_weights(exported)
+        found = _placed(stored, wanted, shardings)
     else:
         where, stored, found = _run(source, wanted, shardings)
     if not found:
@@ -66,6 +71,19 @@ def begin_from(state: TrainState, source: str, layout: TrainState, contract: Con
 
 def _flat(tree: Mapping[str, Any]) -> Flat:
     return dict(traverse_util.flatten_dict(tree, sep="/"))
+
+
+def _placed(stored: Flat, wanted: Flat, shardings: Flat) -> Flat:
+    """The arrays that fit, on the devices."""
+    fitting = [name for name, x in stored.items() if name in wanted and x.shape == wanted[name].shape]
+    return {name: jax.device_put(stored[name], shardings[name]) for name in fitting}
+
+
+def _exported(source: str) -> pathlib.Path | None:
+    """The folder of an exported network, or of the shipped one of that name; None for anything else."""
+    if portable.is_portable(source):
+        return pathlib.Path(source)
+    return shipped(source) if source in names() and not (pathlib.Path(source) / FOLDER).is_dir() else None
 
 
 def _published(path: str, wanted: Flat, contract: Contract) -> Flat:
@@ -101,7 +119,8 @@ def _run(source: str, wanted: Flat, shardings: Flat) -> tuple[str, Flat, Flat]:
         folder, step = source, "latest"
     if not (pathlib.Path(folder) / FOLDER).is_dir():
         raise InputError(
-            f"--init-from={source} is neither a weight file nor the folder of a run with checkpoints: give one of them"
+            f"--init-from={source} is neither a weight file nor the folder of a run with checkpoints or of an exported "
+            "network: give one of them"
         )
     checkpoints = Stored(folder)
     chosen = choose_step(checkpoints, step, folder)

@@ -20,8 +20,8 @@ def load(folder):
     for name, entry in json.loads(raw[8 : 8 + size]).items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            array = np.frombuffer(raw[8 + size + begin : 8 + size + end], {"F32": "<f4"}[entry["dtype"]])
-            weights[name] = jax.numpy.asarray(array.reshape(entry["shape"]))
+            array = np.frombuffer(raw[8 + size + begin : 8 + size + end], {"F32": "<f4", "F16": "<f2"}[entry["dtype"]])
+            weights[name] = jax.numpy.asarray(array.reshape(entry["shape"]), "float32")
     call = jax.jit(exported.call)
     return lambda inputs: call(weights, inputs)
 
