@@ -13,7 +13,9 @@ import ml_collections
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 
+import jointseg_jax as js
 from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.set_up import set_up
 
@@ -84,6 +86,10 @@ def test_evaluation_and_map(run, place):
     assert "impervious" in out
     with rasterio.open(place / "map" / "impervious.tif") as raster:
         assert raster.shape == (240, 240)
+    dataset = js.open_dataset(place / "dataset", split="test")
+    found = js.load(workdir).predict(dataset.sites.loc["downstream-3", "folder"], progress=False)
+    xr.testing.assert_identical(found, js.read_map(place / "map").compute())
+    xr.testing.assert_equal(found["x"], dataset.raster("downstream-3", "label")["x"])
     compared = subprocess.run(
         [sys.executable, "-m", "jointseg_jax.evaluation.compare", str(workdir), "--markdown"],
         cwd=ROOT,
