@@ -129,6 +129,7 @@ DATASET: Mapping[str, Kind] = {
     "dataset.source.landscape.side": whole(60, 12_000, multiple=60, unit="metres"),  # larger ones would overlap
     "dataset.source.landscape.years": Many(Choice((2017, 2019, 2021, 2023)), least=1, distinct=True),
     "dataset.source.landscape.seed": _SEED,
+    "dataset.source.landscape.shift": real(0, 30, unit="metres"),
     "dataset.inputs": Many(Name(), least=1, distinct=True),
     "dataset.modalities.*.bands": Many(Text(), least=1, distinct=True),
     "dataset.modalities.*.spacing": real(10, 10_000, multiple=10, unit="metres"),
@@ -190,7 +191,7 @@ _LATER = (
     "dataset.split.tolerance", "dataset.split.folds", "dataset.split.fold", "dataset.coregister",
     "dataset.cloud_buffer", "dataset.source.sites", "dataset.source.side", "dataset.source.days",
     "dataset.source.dates", "dataset.source.composite", "dataset.label.change.block", "dataset.label.change.least",
-    "loss.prior",
+    "loss.prior", "dataset.source.landscape.shift",
 )  # fmt: skip
 _MODALITY = ("bands", "spacing", "units")  # what each modality needs
 _USERS = {"dataset.source.layers": "modality", "dataset.modalities": "modality"}  # the user names the keys of these
@@ -238,7 +239,8 @@ def _check(config: Any, prefix: str, table: Mapping[str, Kind]) -> None:
 
 def _check_source(found: Mapping[str, Any]) -> None:
     if found["dataset.source.kind"] == "landscape":
-        lacking = [p for p in DATASET if p.startswith("dataset.source.landscape.") and p not in found]
+        own = [p for p in DATASET if p.startswith("dataset.source.landscape.") and p not in _LATER]
+        lacking = [p for p in own if p not in found]
         if lacking:
             raise InputError(f"--config.dataset.source.kind=landscape needs {lacking[0]}: see configs/demo.py")
     if found["dataset.source.kind"] == "archive" and not found.get("dataset.source.sites"):

@@ -16,6 +16,7 @@ from jointseg_jax.evaluation.accuracy.answers import agreement, as_frame, joined
 from jointseg_jax.evaluation.accuracy.design import DESIGN_FILE, SAMPLE_FILE, read_design
 from jointseg_jax.evaluation.accuracy.matrix_files import read_matrix
 from jointseg_jax.evaluation.accuracy.outcome import Setting, descriptive, outcome, table
+from jointseg_jax.evaluation.accuracy.parts import outcomes_of_parts
 from jointseg_jax.evaluation.accuracy.samples import of_matrix
 from jointseg_jax.geo.vectors import read_layers, write_vectors
 from jointseg_jax.mapping.records.assessment import add_assessment, frame_digest
@@ -91,6 +92,8 @@ def _of_design(given: argparse.Namespace) -> dict[str, Any]:
         "frame": design.frame,
         "seed": design.seed,
     }
+    if parts := outcomes_of_parts(design, rows, reference, setting):
+        record["parts"] = parts
     if given.second is not None:
         weights = {stratum.name: stratum.weight for stratum in design.strata}
         about["agreement"] = agreement(rows, weights, answers, read_answers(given.second, design, rows))

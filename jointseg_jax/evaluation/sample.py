@@ -1,8 +1,8 @@
 """Draws a probability sample of a mapped area, for estimating accuracy and area, and writes the page to label it.
 
 The strata are the map's classes; --density, --polygons and --buffer divide them further, --earlier makes a map of
-change of two products. The size follows from a target standard error of overall accuracy (Olofsson et al. 2014,
-equation 13).
+change of two products, --change takes the kinds of change that monitor.py decoded. The size follows from a target
+standard error of overall accuracy (Olofsson et al. 2014, equation 13).
 """
 
 import argparse
@@ -41,8 +41,8 @@ def draw_sample(given: argparse.Namespace) -> None:
         InputError: they do not fit each other or the product.
     """
     inputs = [given.product, *given.input, *given.imagery]
-    inputs += [path for path in (given.earlier, given.polygons, given.definitions) if path is not None]
-    frame = open_frame(given.product, given.earlier)
+    inputs += [p for p in (given.earlier, given.change, given.polygons, given.definitions) if p is not None]
+    frame = open_frame(given.product, given.earlier, given.change)
     request = page.Request(given.input, given.imagery, page.read_definitions(given.definitions, frame), given.chip)
     names = [DESIGN_FILE, SAMPLE_FILE, *([] if given.no_page else [PAGE_FILE])]
     with claim(

@@ -86,7 +86,8 @@ def _product(
     images = product / "GRANULE" / f"L2A_{tile}_A036000_{time}" / "IMG_DATA"
     rng = np.random.default_rng(seed)
     for band, spacing in _SPACINGS.items():
-        numbers = files.digital_numbers(reflectance, cloud, shadow, (band,), spacing, (scene.seed, YEAR), rng)[..., 0]
+        sensor = files.instrument(scene.seed, YEAR, (band,), spacing)
+        numbers = files.digital_numbers(reflectance, cloud, shadow, (band,), sensor, rng)[..., 0]
         numbers[~_whole(inside, spacing)] = 0
         write_jpeg2000(
             images / f"R{spacing}m" / f"{tile}_{time}_{band}_{spacing}m.jp2", numbers, lattice.zoom_out(spacing)

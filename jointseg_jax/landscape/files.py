@@ -19,7 +19,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.geo.vectors import write_vectors
 from jointseg_jax.landscape import BANDS, REGIONS, SyntheticScene, make_scene
 from jointseg_jax.rasters.blocks import block_mean
-from jointseg_jax.rasters.contract import IGNORE
+from jointseg_jax.rasters.contract import COARSE_SPACING, IGNORE
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.radiometry.offsets import ADDED, QUANTIFICATION
 from jointseg_jax.rasters.writer import Layout, write_raster
@@ -35,6 +35,7 @@ _LEFT, _TOP = 499_980.0, 3_400_020.0  # multiples of 60 m
 _STEP = 12_000.0  # between sites
 _TEN, _TWENTY = ("B02", "B03", "B04", "B08"), ("B11", "B12")
 _CLOUD = np.array([0.62, 0.63, 0.64, 0.66, 0.45, 0.36], np.float32)  # reflectance of cloud in BANDS
+SHIFT = 0.5  # metres; spread of the misregistration that `instrument` draws unless it is told another
 _SHADOW = 0.35  # light left in a cloud's shadow
 _TAGS = {"RADIO_ADD_OFFSET": -ADDED, "PROCESSING_BASELINE": "05.09", "ORIGIN": "simulated by jointseg-jax"}
 
@@ -58,7 +59,8 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
 
     Args:
         root: folder for sites.csv and a folder per site.
-        spec: `sites` per sub-region, `side` in metres (a multiple of 60), `years`, `seed`.
+        spec: `sites` per sub-region, `side` in metres (a multiple of 60), `years`, `seed`; perhaps `shift`, metres,
+            the spread of the misregistration of every acquisition.
         say: receives a line per site.
 
     Raises:
@@ -70,6 +72,7 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
     ):
         clear_partial_folders(root)  # of a run that was killed
         rows, made = [], 0
+        shift = float(spec.get("shift", SHIFT))
         for column, region in enumerate(REGIONS):
             for number in range(1, spec.sites + 1):
                 place = f"{region}-{number}"
@@ -77,9 +80,10 @@ def write_landscape(root: pathlib.Path, spec: Any, say: Callable[[str], None]) -
                 for year in spec.years:
                     site = place if len(spec.years) == 1 else f"{place}-{year}"
                     seed = zlib.crc32(f"{spec.seed} {place}".encode())
-                    made += _write_once(root / site, region, year, spec.side, seed, corner)
-                    about = {"site": site, "place": place, "region": region, "date": str(year), "folder": site}
-                    rows.append(about | {f"date_{name}": str(year) for name in _DATED})
+                    about = {"region": region, "year": year, "side": spec.side, "seed": seed}
+                    made += _write_once(root / site, about, corner, shift)
+                    row = {"site": site, "place": place, "region": region, "date": str(year), "folder": site}
+                    rows.append(row | {f"date_{name}": str(year) for name in _DATED})
         write_text(root / TABLE, pd.DataFrame(rows).to_csv(index=False))
     area = len(rows) * spec.side**2 / 1e6
     say(f"{root}: landscape of {len(rows)} sites, {area:.1f} km2 in all ({made} new)")
@@ -90,12 +94,10 @@ def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
     return [] if any(folder.glob(f"*/{_RECORD}")) else None
 
 
-def _write_once(
-    folder: pathlib.Path, region: str, year: int, side: int, seed: int, corner: tuple[float, float]
-) -> bool:
+def _write_once(folder: pathlib.Path, about: dict[str, Any], corner: tuple[float, float], shift: float) -> bool:
     """Writes a site unless the same one is there; whether it was written."""
     record = folder / _RECORD
-    asked = {"version": VERSION, "region": region, "year": year, "side": side, "seed": seed}
+    asked = {"version": VERSION, **about} | ({} if shift == SHIFT else {"shift": shift})
     with contextlib.suppress(FileNotFoundError, formats.Damaged):  # then it is made, or made anew
         if formats.read_record(record, formats.LANDSCAPE) == asked:
             return False
@@ -105,13 +107,14 @@ def _write_once(
             "choose another dataset.source.root"
         )
     try:
-        scene = make_scene(region, year=year, height=side, width=side, seed=seed)
+        side = about["side"]
+        scene = make_scene(about["region"], year=about["year"], height=side, width=side, seed=about["seed"])
     except ValueError as error:
         raise InputError(f"site {folder.name!r} of the landscape cannot be generated: {error}") from error
     building = folder.with_name(f".partial-{folder.name}")
     building.mkdir(parents=True)
     try:
-        write_scene(building, scene, corner)
+        write_scene(building, scene, corner, shift)
         if folder.exists():
             formats.write_record(record, {}, formats.LANDSCAPE)  # of neither while files of both are there
             for path in sorted(building.iterdir()):
@@ -125,13 +128,14 @@ def _write_once(
     return True
 
 
-def write_scene(folder: pathlib.Path, scene: SyntheticScene, corner: tuple[float, float]) -> None:
+def write_scene(folder: pathlib.Path, scene: SyntheticScene, corner: tuple[float, float], shift: float = SHIFT) -> None:
     """Writes the raw rasters and vectors of one scene: image, label, s2, s2_20m, s1, dem, scl, features.gpkg.
 
     Args:
         folder: target.
         scene: from `make_scene`.
         corner: left and top of the scene in `CRS`, multiples of 60 m.
+        shift: spread of the misregistration of Sentinel-2, metres.
     """
     height, width = scene.label.shape
     left, top = corner
@@ -139,15 +143,16 @@ def write_scene(folder: pathlib.Path, scene: SyntheticScene, corner: tuple[float
     def lattice(spacing: int) -> Any:
         return make_lattice(CRS, left, top, spacing, height // spacing, width // spacing)
 
-    rng = np.random.default_rng([scene.seed, scene.year])
+    state = scene.seed, scene.weather
+    rng = np.random.default_rng(state)
     image = display(scene.reflectance[..., [BANDS.index(b) for b in ("B04", "B03", "B02")]])
     write_raster(
         folder / "image.tif", image, Layout(lattice(1), "uint8", ("R", "G", "B"), tags={"YEAR": scene.year}, rgb=True)
     )
     write_raster(folder / "label.tif", scene.label, Layout(lattice(1), "uint8", ("impervious",), IGNORE))
     for name, bands, spacing in (("s2", _TEN, 10), ("s2_20m", _TWENTY, 20)):
-        state = scene.seed, scene.year
-        dn = digital_numbers(scene.reflectance, scene.cloud, scene.cloud_shadow, bands, spacing, state, rng)
+        sensor = instrument(*state, bands, spacing, shift)
+        dn = digital_numbers(scene.reflectance, scene.cloud, scene.cloud_shadow, bands, sensor, rng)
         write_raster(folder / f"{name}.tif", dn, Layout(lattice(spacing), "uint16", bands, 0, _TAGS))
     write_raster(
         folder / "s1.tif", scene.backscatter.astype(np.float32), Layout(lattice(10), "float32", ("VV", "VH"), np.nan)
@@ -167,13 +172,14 @@ def display(reflectance: np.ndarray) -> np.ndarray:
     return np.round(1 + 254 * np.clip(stretched, 0, 1)).astype(np.uint8)
 
 
-def instrument(seed: int, year: int, bands: tuple[str, ...], spacing: int) -> Sensor:
+def instrument(seed: int, weather: int, bands: tuple[str, ...], spacing: int, shift: float = SHIFT) -> Sensor:
     """Sentinel-2 as it was over one site in one year: published figures, each a little off, for all bands alike.
 
+    Its misregistration has a spread of `shift` metres.
     With one state for all, training and test sites would share a degradation that no real archive shares.
     """
-    rng = np.random.default_rng([seed, year, 1])
-    return SensorSpread().draw(Sensor.sentinel2(bands, float(spacing)), rng)
+    rng = np.random.default_rng([seed, weather, 1])
+    return SensorSpread(shift=shift / COARSE_SPACING).draw(Sensor.sentinel2(bands, float(spacing)), rng)
 
 
 def digital_numbers(
@@ -181,8 +187,7 @@ def digital_numbers(
     cloud: np.ndarray,
     shadow: np.ndarray,
     bands: tuple[str, ...],
-    spacing: int,
-    state: tuple[int, int],
+    sensor: Sensor,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The numbers Sentinel-2 would deliver, clouds and their shadows included.
@@ -191,17 +196,15 @@ def digital_numbers(
         reflectance: `[h, w, 6]` in the order of BANDS, at 1 m.
         cloud, shadow: opacity 0 to 1, `[h, w]`.
         bands: those wanted.
-        spacing: of them, metres.
-        state: seed and year of the instrument.
+        sensor: of them, see `instrument`.
         rng: of the noise.
 
     Returns:
-        Uint16 `[h / spacing, w / spacing, bands]`.
+        Uint16 `[h / spacing, w / spacing, bands]`, at the spacing of the sensor.
     """
     index = [BANDS.index(b) for b in bands]
     cloud, shadow = cloud[..., None], shadow[..., None]
     seen = reflectance[..., index] * (1 - (1 - _SHADOW) * shadow) * (1 - cloud) + _CLOUD[index] * cloud
-    sensor = instrument(*state, bands, spacing)
     values, _ = sensor.observe(seen, np.ones(reflectance.shape[:2], bool), rng=rng)
     return np.clip(np.round(values * QUANTIFICATION + ADDED), 1, 65535).astype(np.uint16)
 

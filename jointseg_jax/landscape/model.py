@@ -67,7 +67,8 @@ class SyntheticScene:
     reflectance float32 [height, width, 6] in the order of BANDS; label uint8 [height, width], 1 impervious;
     landcover uint8 [height, width], see LandCover; elevation float32 [height/10, width/10], metres;
     backscatter float32 [height/10, width/10, 2], Sentinel-1 VV and VH in dB; cloud and cloud_shadow
-    float32 [height, width], opacity 0..1 at the Sentinel-2 overpass (the reflectance contains neither).
+    float32 [height, width], opacity 0..1 at the Sentinel-2 overpass (the reflectance contains neither). `weather`
+    numbers the light, haze, noise and clouds.
     """
 
     region: str
@@ -81,6 +82,7 @@ class SyntheticScene:
     cloud: np.ndarray
     cloud_shadow: np.ndarray
     features: tuple[Feature, ...]
+    weather: int
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,8 @@ def _standing(land: Landscape, label: np.ndarray, water: np.ndarray, year: int) 
     return every[np.where(paved > 0, at(label, 0, 0), open_ground), :5]
 
 
-def draw(land: Landscape, year: int, sun: sky.Sun) -> Drawing:
-    """Draw a landscape as it stood in a year."""
+def draw(land: Landscape, year: int, sun: sky.Sun, weather: int) -> Drawing:
+    """Draw a landscape as it stood in a year; `weather` seeds haze and noise."""
     region = REGIONS.index(land.region)
     seeds = (land.seed, region)
     present = [(i, f) for i, f in enumerate(land.features) if f.year_built <= year]
@@ -147,7 +147,7 @@ def draw(land: Landscape, year: int, sun: sky.Sun) -> Drawing:
     shade = np.ones(land.shape, np.float32)
     if land.relief is not None:
         shade = sky.slope_light((RELIEF_EXAGGERATION * land.relief).astype(np.float32), sun)
-    rng = np.random.default_rng([*seeds, year])
+    rng = np.random.default_rng([*seeds, weather])
     ground = _surface(drawn.inks, drawn.palette.table(), texture)
     leaves = (
         trees.tints()[hue]

@@ -7,13 +7,15 @@ LATTICE = 60  # metres; sides of a scene are multiples of the coarsest Sentinel-
 BUILDERS = {"upstream": upstream.build, "midstream": midstream.build, "downstream": downstream.build}
 
 
-def make_scene(region: str, *, year: int, height: int, width: int, seed: int) -> SyntheticScene:
+def make_scene(
+    region: str, *, year: int, height: int, width: int, seed: int, weather: int | None = None
+) -> SyntheticScene:
     """Make a synthetic scene; the same arguments give the same bits.
 
-    The map depends on the region, the seed and the size only; the year decides which features have been built,
-    and the season's crops, light and clouds. About 3-8 % of an upstream scene is impervious, 12-25 % midstream and
-    45-65 % downstream; scenes with a side below 400 m may deviate from that. Towns, highways and canals need a shorter
-    side of 420 m, the city's expressway 600 m, the airport 1200 m by 1800 m.
+    The map depends on the region, the seed and the size only; the year decides which features have been built and
+    what grows on the fields, the weather decides light, haze, noise and clouds. About 3-8 % of an upstream scene is
+    impervious, 12-25 % midstream and 45-65 % downstream; scenes with a side below 400 m may deviate from that. Towns,
+    highways and canals need a shorter side of 420 m, the city's expressway 600 m, the airport 1200 m by 1800 m.
 
     Args:
         region: one of REGIONS.
@@ -21,6 +23,7 @@ def make_scene(region: str, *, year: int, height: int, width: int, seed: int) ->
         height: rows at 1 m, a positive multiple of 60.
         width: columns at 1 m, a positive multiple of 60.
         seed: a whole number, 0 or above.
+        weather: likewise; None for that of the year. With the same year and another weather the ground is the same.
 
     Raises:
         ValueError: an argument is not as above.
@@ -33,17 +36,19 @@ def make_scene(region: str, *, year: int, height: int, width: int, seed: int) ->
         raise ValueError(
             f"a size of {height} x {width} is not possible: height and width must be positive multiples of {LATTICE}"
         )
-    if seed < 0:
-        raise ValueError(f"seed {seed} is negative: use 0 or above")
+    weather = year if weather is None else weather
+    for name, number in (("seed", seed), ("weather", weather)):
+        if number < 0:
+            raise ValueError(f"{name} {number} is negative: use 0 or above")
     index = REGIONS.index(region)
     land = BUILDERS[region](seed, (height, width))
-    sun = sky.sun_of(noise.stream(seed, index, "sun"), year)
-    drawing = render.draw(land, year, sun)
+    sun = sky.sun_of(noise.stream(seed, index, "sun"), weather)
+    drawing = render.draw(land, year, sun, weather)
     backscatter = radar.backscatter(
-        noise.stream(seed, index, f"radar {year}"), drawing.landcover, drawing.height, land.elevation
+        noise.stream(seed, index, f"radar {weather}"), drawing.landcover, drawing.height, land.elevation
     )
-    cloud, cloud_shadow = sky.clouds(noise.stream(seed, index, f"clouds {year}"), (height, width), sun)
+    cloud, cloud_shadow = sky.clouds(noise.stream(seed, index, f"clouds {weather}"), (height, width), sun)
     return SyntheticScene(
         region, year, seed, drawing.reflectance, drawing.label, drawing.landcover, land.elevation, backscatter, cloud,
-        cloud_shadow, tuple(f for f in land.features if f.year_built <= year),
+        cloud_shadow, tuple(f for f in land.features if f.year_built <= year), weather,
     )  # fmt: skip

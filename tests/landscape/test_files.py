@@ -60,6 +60,13 @@ def test_every_site_has_an_instrument_of_its_own():
     assert len({s.mtf for s in (first, *others)}) == len({s.shift for s in (first, *others)}) == 3
 
 
+def test_the_instrument_lies_as_far_off_as_it_is_told():
+    """Its other deviations are drawn alike."""
+    near, far = instrument(1, 2021, ("B04",), 10), instrument(1, 2021, ("B04",), 10, 2.0)
+    np.testing.assert_allclose(far.shift, np.multiply(near.shift, 4))
+    assert (far.mtf, far.gain, far.snr) == (near.mtf, near.gain, near.snr)
+
+
 def test_the_image_is_a_stretch_of_red_green_blue(site):
     folder, scene = site
     with rasterio.open(folder / "image.tif") as raster:
@@ -121,7 +128,8 @@ def test_a_torn_record_of_the_landscape_is_made_anew(tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(files, "make_scene", lambda *_, **__: None)
     monkeypatch.setattr(files, "write_scene", lambda folder, *_: made.append(folder))
-    arguments = (tmp_path / "midstream-1", "midstream", 2021, 300, 4, (499_980.0, 3_400_020.0))
+    about = {"region": "midstream", "year": 2021, "side": 300, "seed": 4}
+    arguments = (tmp_path / "midstream-1", about, (499_980.0, 3_400_020.0), files.SHIFT)
     assert files._write_once(*arguments)
     assert not files._write_once(*arguments)
     for content in (b"", b'{"format"', b"[]"):

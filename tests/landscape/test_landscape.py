@@ -352,3 +352,13 @@ def test_the_image_is_as_rough_as_real_ones(region: str) -> None:
         assert low < edge_density(bright, 0.25) < high
         low, high = REAL_STRONG_EDGE_DENSITY
         assert low < edge_density(bright, 0.5) < high
+
+
+def test_another_weather_shows_the_same_ground_in_another_light() -> None:
+    """What changes in such a pair of scenes is no change of the ground."""
+    first, other = (make_scene("midstream", year=2021, height=120, width=180, seed=5, weather=w) for w in (2021, 7))
+    np.testing.assert_array_equal(first.label, other.label)
+    np.testing.assert_array_equal(first.landcover, other.landcover)
+    assert np.abs(first.reflectance - other.reflectance).mean() > 0.001
+    usual = make_scene("midstream", year=2021, height=120, width=180, seed=5)
+    np.testing.assert_array_equal(usual.reflectance, first.reflectance)

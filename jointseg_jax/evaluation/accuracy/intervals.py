@@ -104,7 +104,9 @@ def _central(
             found = (shares @ ratios.over[:, cell].T) / (shares @ ratios.under[:, cell].T)
         values[start : start + len(found)] = found
     tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(values, (tail, 1 - tail), axis=0)
+    low, high = np.full((2, len(ratios.over)), np.nan)
+    some = ~np.isnan(values).all(0)  # not of the user's accuracy of a class that the map does not have
+    low[some], high[some] = np.nanquantile(values[:, some], (tail, 1 - tail), axis=0)
     return low, high
 
 

@@ -35,8 +35,9 @@ class Strata:
         frame: see `Frame`.
         density: bounds between the shares of tiles; a tile's part is the number of bounds that its share reaches.
         polygons: by name, in degrees; the part of a pixel is that of the first polygon that holds its centre.
-        buffer: pixels of the first class within so many metres of the second are a stratum of their own (0 for none):
-            it holds most omissions (Olofsson et al. 2020). A buffer ends at the edge of a tile.
+        buffer: pixels of the first class within so many metres of the second (of change: of any change) are a stratum
+            of their own (0 for none): it holds most omissions (Olofsson et al. 2020). A buffer ends at the edge of a
+            tile.
     """
 
     frame: Frame
@@ -71,7 +72,7 @@ class Strata:
     def areas(self) -> np.ndarray:
         """Square metres of every stratum in every tile [tiles, strata]."""
         tiles = self.frame.tiles
-        if not self.polygons and not self.buffer and self.frame.earlier is None:
+        if not self.polygons and not self.buffer and not self.frame.divided:
             found = np.zeros((len(tiles), len(self.parts), 2))
             for row, tile in zip(found, tiles, strict=True):
                 row[self.part_of(tile)] = max(tile.valid_m2 - tile.impervious_m2, 0), max(tile.impervious_m2, 0)
@@ -98,8 +99,8 @@ class Strata:
         classes = self.frame.read(tile, around, handles)
         inner = (slice(self.buffer, self.buffer + window.height), slice(self.buffer, self.buffer + window.width))
         kind = classes[inner]
-        if self.buffer and (classes == 1).any():
-            near = ndimage.distance_transform_edt(classes != 1)[inner] <= self.buffer
+        if self.buffer and (found := np.isin(classes, self.frame.omitted)).any():
+            near = ndimage.distance_transform_edt(~found)[inner] <= self.buffer
             kind = np.where((kind == 0) & near, len(self.kinds) - 1, kind)
         part = self._polygon_of(tile, window) if self.polygons else self.part_of(tile)
         known = kind != IGNORE
@@ -145,4 +146,4 @@ def check(strata: Strata) -> None:
     if sum(map(bool, (strata.density, strata.polygons))) > 1:
         raise InputError("--density and --polygons divide the map in two ways: choose one")
     if strata.buffer and strata.frame.earlier is not None:
-        raise InputError("--buffer is for the map of one date: leave it or --earlier out")
+        raise InputError("--buffer is for the map of one date, or for --change: leave it or --earlier out")

@@ -54,6 +54,17 @@
     const box = at("legend");
     box.replaceChildren();
     const shown = [at("left").value, at("right").value];
+    const swatches = new Map();  // layers of several dates share their lines
+    for (const id of shown) {
+      for (const [colour, name] of (product.legends && product.legends[id]) || []) swatches.set(name, colour);
+    }
+    for (const [name, colour] of swatches) {
+      const line = make("div");
+      const swatch = make("span", undefined, "swatch");
+      swatch.style.background = colour;
+      line.append(swatch, name);
+      box.append(line);
+    }
     if (shown.includes("impervious")) {
       for (const [value, name] of [["1", product.classes[1]], ["0", product.classes[0]]]) {
         const line = make("div");
@@ -137,7 +148,7 @@
     `${product.mapped_km2.toLocaleString("en", { maximumFractionDigits: 3 })} km² mapped in ${product.tiles} tiles${share}`;
   const ids = product.layers.map((l) => l.id);
   const before = ids.includes("input") ? "input" : ids.includes("image") ? "image" : ids[0];
-  for (const [side, chosen] of [["left", before], ["right", "impervious"]]) {
+  for (const [side, chosen] of [["left", product.left || before], ["right", product.right || "impervious"]]) {
     for (const layer of product.layers) {
       const option = make("option", layer.title);
       option.value = layer.id;
@@ -149,6 +160,23 @@
   for (const side of ["left", "right"]) {
     at(side).addEventListener("change", () => show(side, at(side).value));
     show(side, at(side).value);
+  }
+  if (product.dates) {
+    const names = at("date-name");
+    const chosen = () => product.dates.findIndex((d) => d.layer === at("right").value);
+    const follow = () => {
+      if (chosen() >= 0) at("date").value = chosen();
+      names.textContent = chosen() >= 0 ? product.dates[chosen()].label : "-";
+    };
+    at("dates").hidden = false;
+    at("date").max = product.dates.length - 1;
+    at("date").addEventListener("input", () => {
+      at("right").value = product.dates[Number(at("date").value)].layer;
+      show("right", at("right").value);
+      follow();
+    });
+    at("right").addEventListener("change", follow);
+    follow();
   }
   at("opacity").addEventListener("input", () => { fade(); clip(); });
   at("slider").addEventListener("input", clip);
