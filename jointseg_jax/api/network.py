@@ -31,7 +31,7 @@ def load(network: str | os.PathLike[str], *, checkpoint: str | int = "best", wei
     """Loads a trained network.
 
     Args:
-        network: folder of a training run.
+        network: folder of a training run or of an exported network, or the name of a shipped one.
         checkpoint: "best" (by validation F1), "latest", or a step.
         weights: "ema" (moving average) or "raw".
 
