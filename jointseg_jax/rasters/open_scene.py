@@ -186,7 +186,7 @@ def _other_network(missing: Modality, path: pathlib.Path) -> str:
     if RED_GREEN_BLUE not in names() or path.is_dir():
         return ""
     return (
-        f"; or map it without {missing.name}, by a shipped network that takes red, green and blue alone: "
+        f"; or try it without {missing.name}, by the shipped network for red, green and blue alone: "
         f"--workdir={RED_GREEN_BLUE} --radiometry=harmonise"
     )
 
