@@ -1,5 +1,6 @@
 """The flags `--name=value` of one program, and what `--help` prints of them."""
 
+import re
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -65,6 +66,12 @@ class FlagSet:
     def alias(self, name: str, of: str) -> None:
         """Defines another spelling of a flag; `--help` leaves it out."""
         flags.DEFINE_alias(name, of, flag_values=self.values)
+
+    def share(self, other: "FlagSet", *names: str) -> None:
+        """Takes over flags of another program: whoever parses them, both read their values."""
+        for name in names:
+            self.values[name] = other.values[name]
+            self._shown += [shown for shown in other._shown if re.match(rf"--(\[no\])?{name}(=|$)", shown[0])]
 
     def require(self, *names: str) -> None:
         """Makes flags required."""

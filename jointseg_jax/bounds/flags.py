@@ -9,6 +9,8 @@ GRID = whole(20, 10_000_000, multiple=20, unit="metres")  # 20 m: pixel of the c
 WORKERS = whole(0, 10_000, unit="processes")
 DATES = whole(1, 10_000, optional=True)
 ALPHA = real(0.01, 0.5)
+SHARPNESS = real(0.01, 100, optional=True)
+YEARLY_SHARE = real(0, 0.45, optional=True)
 CLOUD_BUFFER = whole(0, 10_000, unit="metres")
 BAND = whole(1, 65_535)
 YEAR = whole(1970, 2100)

@@ -51,6 +51,7 @@ def decode(
     *,
     classes: np.ndarray | None = None,
     doubt: np.ndarray | None = None,
+    sharpness: float = 1.0,
 ) -> Decoded:
     """Decodes the maps of several dates, of any size with constant memory besides the arrays given and returned.
 
@@ -62,6 +63,7 @@ def decode(
         classes: integers [rows, cols]: the class of ground of each pixel, index into `transitions`; None for class 0.
         doubt: per date, the share of pixels whose probability says nothing (haze, a wrong scene), from 0 to 1: the
             likelihood becomes (1 - doubt) * likelihood + doubt. None for no doubt.
+        sharpness: factor of the log-odds of the probabilities, see `estimation.estimate_sharpness`.
 
     Raises:
         ValueError: shapes do not fit, or a prior is not between 0 and 1.
@@ -69,7 +71,7 @@ def decode(
     dates, rows, cols = probabilities.shape
     chain = transitions.irreversible() if irreversible else transitions
     count = len(chain.initial)
-    tables = _tables(chain, prior, doubt)
+    tables = _tables(chain, prior, doubt, sharpness)
     if dates != len(chain.years) or not dates <= MOST_DATES:
         raise ValueError(f"{dates} dates were given for the {len(chain.years)} years of the transitions")
     flat = np.asarray(probabilities, np.float32).reshape(dates, -1)
@@ -97,7 +99,9 @@ def decode(
 _FIELDS = tuple(field.name for field in dataclasses.fields(Decoded))
 
 
-def _tables(chain: Transitions, prior: float | np.ndarray, doubt: np.ndarray | None) -> dict[str, np.ndarray]:
+def _tables(
+    chain: Transitions, prior: float | np.ndarray, doubt: np.ndarray | None, sharpness: float
+) -> dict[str, np.ndarray]:
     """The chain as float32 arrays by class, for the compiled program."""
     priors = np.broadcast_to(np.asarray(prior, np.float64), len(chain.initial))
     if not ((priors > 0) & (priors < 1)).all():
@@ -106,7 +110,14 @@ def _tables(chain: Transitions, prior: float | np.ndarray, doubt: np.ndarray | N
     if doubts.shape != (len(chain.years),) or not ((doubts >= 0) & (doubts <= 1)).all():
         raise ValueError(f"the doubts {doubt} are not one share per date")
     gain, loss = chain.steps()
-    tables = {"prior": priors, "initial": np.asarray(chain.initial), "gain": gain, "loss": loss, "doubt": doubts}
+    tables = {
+        "prior": priors,
+        "initial": np.asarray(chain.initial),
+        "gain": gain,
+        "loss": loss,
+        "doubt": doubts,
+        "sharpness": np.asarray(sharpness),
+    }
     return {name: table.astype(np.float32) for name, table in tables.items()}
 
 
@@ -115,11 +126,12 @@ def _decode(p: jax.Array, kind: jax.Array, tables: dict[str, jax.Array]) -> tupl
     """`decode` of [dates, pixels] that fit into memory; the fields of `Decoded`."""
     known = jnp.isfinite(p)
     some = known.any(0)
-    likely = _likelihoods(p, known, tables["prior"][kind], tables["doubt"][:, None])
+    likely = likelihoods(p, known, tables["prior"][kind], tables["doubt"][:, None], tables["sharpness"])
     first = tables["initial"][kind]
     gain, loss = tables["gain"][:, kind], tables["loss"][:, kind]
-    forward, constant = _forward(likely, first, gain, loss)
-    marginals, changes = _backward(forward, gain, loss)
+    forward, constant, _ = filtered(likely, first, gain, loss)
+    marginals, gained, lost = smoothed(forward, gain, loss)
+    changes = gained.sum(0) + lost.sum(0)
     states = _viterbi(likely, first, gain, loss)
     differs = states[1:] != states[:-1]
     index = jnp.where(differs.any(0), 1 + jnp.argmax(differs, 0), 0) if len(states) > 1 else jnp.zeros_like(kind)
@@ -134,31 +146,41 @@ def _decode(p: jax.Array, kind: jax.Array, tables: dict[str, jax.Array]) -> tupl
     )
 
 
-def _likelihoods(p: jax.Array, known: jax.Array, prior: jax.Array, doubt: jax.Array) -> jax.Array:
-    """Likelihood of pervious and of impervious, [dates, 2, pixels]; 1 without data."""
+def likelihoods(p: jax.Array, known: jax.Array, prior: jax.Array, doubt: jax.Array, sharpness: jax.Array) -> jax.Array:
+    """Likelihood of pervious and of impervious, [dates, 2, pixels]; 1 without data. doubt: [dates, 1 or pixels]."""
     sure = jnp.clip(jnp.where(known, p, 0.5), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    either = jnp.stack([(1 - sure) / (1 - prior), sure / prior], 1)
-    either = (1 - doubt[..., None]) * either + doubt[..., None]
+    odds = sharpness * (jnp.log(sure) - jnp.log1p(-sure))
+    either = jnp.stack([jax.nn.sigmoid(-odds) / (1 - prior), jax.nn.sigmoid(odds) / prior], 1)
+    either = (1 - doubt[:, None]) * either + doubt[:, None]
     return jnp.where(known[:, None], either, 1.0)
 
 
-def _forward(likely: jax.Array, first: jax.Array, gain: jax.Array, loss: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Filtered probabilities [dates, 2, pixels], and the probability that no date differs from the first [pixels]."""
+def filtered(
+    likely: jax.Array, first: jax.Array, gain: jax.Array, loss: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The forward recursion.
+
+    Returns:
+        Filtered probabilities [dates, 2, pixels]; the probability that no date differs from the first [pixels]; the
+        logarithm of the likelihood of all images [pixels].
+    """
 
     def step(
         carry: tuple[jax.Array, jax.Array], at: tuple[jax.Array, ...]
-    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
         before, constant = carry
         seen, up, down = at
         now = _predicted(before, up, down) * seen
         total = now.sum(0)
         constant = constant * jnp.stack([1 - up, 1 - down]) * seen / total
-        return (now / total, constant), now / total
+        return (now / total, constant), (now / total, total)
 
     start = jnp.stack([1 - first, first]) * likely[0]
-    start = start / start.sum(0)
-    (_, constant), rest = jax.lax.scan(step, (start, start), (likely[1:], gain, loss))
-    return jnp.concatenate([start[None], rest]), constant.sum(0)
+    total = start.sum(0)
+    start = start / total
+    (_, constant), (rest, totals) = jax.lax.scan(step, (start, start), (likely[1:], gain, loss))
+    evidence = jnp.log(total) + jnp.log(totals).sum(0)
+    return jnp.concatenate([start[None], rest]), constant.sum(0), evidence
 
 
 def _predicted(state: jax.Array, up: jax.Array, down: jax.Array) -> jax.Array:
@@ -166,23 +188,19 @@ def _predicted(state: jax.Array, up: jax.Array, down: jax.Array) -> jax.Array:
     return jnp.stack([state[0] * (1 - up) + state[1] * down, state[0] * up + state[1] * (1 - down)])
 
 
-def _backward(forward: jax.Array, gain: jax.Array, loss: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Probability of impervious given all dates [dates, pixels], and the expected number of changes [pixels]."""
+def smoothed(forward: jax.Array, gain: jax.Array, loss: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Given all dates: the probability of impervious [dates, pixels], and of gain and of loss [dates - 1, pixels]."""
 
-    def step(
-        carry: tuple[jax.Array, jax.Array], at: tuple[jax.Array, ...]
-    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        after, count = carry
+    def step(after: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         before, up, down = at
         reached = _predicted(before, up, down)
         ratio = after / jnp.where(reached > 0, reached, 1)  # a state that cannot be reached has no probability either
         gained, lost = before[0] * up * ratio[1], before[1] * down * ratio[0]
         now = jnp.stack([before[0] * (1 - up) * ratio[0] + gained, before[1] * (1 - down) * ratio[1] + lost])
-        return (now, count + gained + lost), now
+        return now, (now[1], gained, lost)
 
-    start = (forward[-1], jnp.zeros_like(forward[-1, 0]))
-    (_, count), rest = jax.lax.scan(step, start, (forward[:-1], gain, loss), reverse=True)
-    return jnp.concatenate([rest[:, 1], forward[-1:, 1]]), count
+    _, (rest, gained, lost) = jax.lax.scan(step, forward[-1], (forward[:-1], gain, loss), reverse=True)
+    return jnp.concatenate([rest, forward[-1:, 1]]), gained, lost
 
 
 def _viterbi(likely: jax.Array, first: jax.Array, gain: jax.Array, loss: jax.Array) -> jax.Array:

@@ -17,6 +17,7 @@ from jointseg_jax.flag_set import FlagSet
 
 if TYPE_CHECKING:
     from jointseg_jax.jobs.executors import Executor
+    from jointseg_jax.mapping.area.product_plan import Settings
     from jointseg_jax.sources.wanted import Period
 
 FLAGS = FlagSet("predict", __doc__)
@@ -142,10 +143,7 @@ def work() -> None:
     from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.trained import load_trained
 
-    if not all(c.strip().isdigit() for c in _CLEAR.value) or not _CLEAR.value:
-        raise InputError(f"--clear={','.join(_CLEAR.value)} must be codes of the mask such as 4,5,6,7")
-    if not all(b.strip().isdigit() for b in _BANDS.value):
-        raise InputError(f"--bands={','.join(_BANDS.value)} must be band numbers such as 1,2,3")
+    check_lists()
     executor = chosen_executor()
     use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
@@ -205,11 +203,33 @@ def _map_area(trained: Any, executor: "Executor") -> None:
     from jointseg_jax.geo.area_of_interest import read_area
     from jointseg_jax.mapping.area.map_area import map_area, say_memory
     from jointseg_jax.mapping.area.plan_area import plan_area
+
+    product = pathlib.Path(str(_OUTPUT.value))
+    settings = area_settings(trained)
+    area = None if _AOI.value is None else read_area(_AOI.value)
+    plan = plan_area(
+        trained, str(_INPUT.value), area, product, settings, period=_period(), skip_refused=_SKIP_REFUSED.value
+    )
+    if _PLAN_ONLY.value:
+        say_memory(trained, plan)
+    else:
+        map_area(trained, plan, product, executor, deep=_CHECK.value)
+
+
+def check_lists() -> None:
+    """Raises `InputError` for lists of numbers that are none."""
+    if not all(c.strip().isdigit() for c in _CLEAR.value) or not _CLEAR.value:
+        raise InputError(f"--clear={','.join(_CLEAR.value)} must be codes of the mask such as 4,5,6,7")
+    if not all(b.strip().isdigit() for b in _BANDS.value):
+        raise InputError(f"--bands={','.join(_BANDS.value)} must be band numbers such as 1,2,3")
+
+
+def area_settings(trained: Any) -> "Settings":
+    """The settings of the map of an area that the flags choose."""
     from jointseg_jax.mapping.area.product_plan import Settings
     from jointseg_jax.mapping.predictor.uncertainty import stored_digest
 
-    product = pathlib.Path(str(_OUTPUT.value))
-    settings = Settings(
+    return Settings(
         grid=_GRID.value,
         tile=_TILE.value,
         batch=_BATCH.value,
@@ -226,14 +246,6 @@ def _map_area(trained: Any, executor: "Executor") -> None:
         clear=_clear(),
         cloud_buffer=float(_CLOUD_BUFFER.value),
     )
-    area = None if _AOI.value is None else read_area(_AOI.value)
-    plan = plan_area(
-        trained, str(_INPUT.value), area, product, settings, period=_period(), skip_refused=_SKIP_REFUSED.value
-    )
-    if _PLAN_ONLY.value:
-        say_memory(trained, plan)
-    else:
-        map_area(trained, plan, product, executor, deep=_CHECK.value)
 
 
 def _period() -> "Period | None":

@@ -26,6 +26,7 @@ COMMANDS = {
     "train": Command(f"{_HERE}.train", "dataset -> a trained network; the same command resumes"),
     "evaluate": Command(f"{_HERE}.evaluate", "scores of the maps of whole test sites"),
     "predict": Command(f"{_HERE}.predict", "scenes -> the map of a scene, or of an area wall to wall"),
+    "monitor": Command(f"{_HERE}.monitor", "maps of several years -> what was built when"),
     "view": Command(f"{_HERE}.view", "mapped area -> a page to look at"),
     "zonal": Command(f"{_HERE}.zonal", "mapped area and polygons -> shares by polygon"),
     "fractions": Command(f"{_HERE}.fractions", "10 m fractions -> fractions of larger cells, with intervals"),

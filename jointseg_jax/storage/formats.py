@@ -52,6 +52,7 @@ CONFIDENCE = Format("confidence", 2, "run `jointseg evaluate --augment` again")
 UNCERTAINTY = Format(
     "uncertainty", 1, "run `jointseg evaluate --uncertainty --split=validation` again, then on the test split"
 )
+MONITOR = Format("monitor", 1, "remove it; the same `jointseg monitor` command writes a new one")
 FOLDER = Format("folder", 1, "choose another folder for the output")
 EXPORT = Format("export", 1, "export the network again with `jointseg export`")
 

@@ -94,7 +94,7 @@ def test_help_loads_nothing_slow():
     assert (done.returncode, done.stderr) == (0, "[]\n")
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "predict", "monitor"])
 def test_the_scripts_of_a_checkout_are_the_commands(name):
     done = subprocess.run(
         [sys.executable, f"{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

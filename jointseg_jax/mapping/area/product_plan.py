@@ -226,18 +226,28 @@ def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, cat
     Raises:
         InputError: the files are damaged, or of a newer version.
     """
+    listed = read_scenes(product)
+    return read_plan(product), {name: catalogue.from_listed(scene, contract) for name, scene in listed.items()}
+
+
+def read_plan(product: pathlib.Path) -> Plan:
+    """Reads a product's plan; raises `InputError` if it is damaged, or of a newer version."""
     header, features = _read(product / PLAN)
     try:
         tiles = tuple(map(_tile, features))
     except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:  # the geometry
         raise formats.damaged(product / PLAN, formats.PLAN, f"{type(error).__name__}: {error}") from error
-    plan = Plan(tiles, header.settings, header.network, header.about)
+    return Plan(tiles, header.settings, header.network, header.about)
+
+
+def read_scenes(product: pathlib.Path) -> dict[str, catalogue.ListedScene]:
+    """Reads a product's scenes by id; raises `InputError` if the list is missing, damaged, or of a newer version."""
     path = product / CATALOGUE
     try:
         listed = typed.read(path, _Catalogue, formats.CATALOGUE)
     except FileNotFoundError as error:
         raise formats.damaged(path, formats.CATALOGUE, "the file is missing") from error
-    return plan, listed.entries(contract)
+    return {scene.id: scene for scene in listed.scenes}
 
 
 def known_scenes(product: pathlib.Path, key: str, contract: Contract) -> dict[str, catalogue.CatalogueScene]:

@@ -24,11 +24,11 @@ from jointseg_jax.rasters.scene import ImageLayer
 
 _STEPS = 50  # per pixel
 _MOST = 2048  # pixels on a side that are compared, in the middle of the site
-_FARTHEST = 50.0  # metres; a farther peak is chance
+FARTHEST = 50.0  # metres; a farther peak is chance
 # Unrelated ground of n x n pixels correlates by 5 / n to 7 / n at its best shift, so 12 / n is no chance.
 _CHANCE = 12.0
 _LABEL_PIXEL = 2  # metres, for image and label
-_LEAST_MOVE = 0.5  # metres; rasters are moved by whole metres
+LEAST_MOVE = 0.5  # metres; rasters are moved by whole metres
 MOST_RESIDUAL = 0.3  # pixels of a raster of 10 m or coarser, above which it is out of place; 3 m for image and label
 # Times the correlation of chance: of the shifts between dates of one place, at most one in eleven is then off by more
 # than 0.3 pixels. See `benchmarks/registration.py`.
@@ -172,19 +172,19 @@ def _middle(lattice: GeoBox, pixels: int) -> Window:
 
 
 def _registration(reference: str, shift: Shift | None, spacing: float, sure: float = 1.0) -> Registration | None:
-    """The record of a shift; None if it is farther than `_FARTHEST` or not `sure` times better than chance."""
+    """The record of a shift; None if it is farther than `FARTHEST` or not `sure` times better than chance."""
     if shift is None or shift.quality < sure * shift.chance:
         return None
     down, right = round(shift.down * spacing, 2), round(shift.right * spacing, 2)
     distance = math.hypot(down, right)
-    if distance > _FARTHEST:
+    if distance > FARTHEST:
         return None
     return Registration(reference, down, right, round(shift.quality, 3), (0, 0), round(distance, 2))
 
 
 def move_for(found: Registration | None) -> tuple[int, int]:
     """Whole metres down and right that bring a raster nearest to its reference."""
-    if found is None or max(abs(found.down), abs(found.right)) < _LEAST_MOVE:
+    if found is None or max(abs(found.down), abs(found.right)) < LEAST_MOVE:
         return 0, 0
     return round(found.down), round(found.right)
 

@@ -1,0 +1,186 @@
+"""Decodes the maps of several dates, tile by tile; `jointseg monitor` runs it."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import shapely
+
+from jointseg_jax.change import figures, maps
+from jointseg_jax.change.decode_tile import DecodeWork
+from jointseg_jax.change.estimation import Sample, estimate, estimate_sharpness, first_chain
+from jointseg_jax.change.measure import MeasureWork, prior_by_class, probabilities_of
+from jointseg_jax.change.monitor_record import LEDGER, ClassRates, Monitor, Settings, write_monitor
+from jointseg_jax.change.work import MEASURED, Context
+from jointseg_jax.errors import Interrupted
+from jointseg_jax.jobs.executors import Executor
+from jointseg_jax.jobs.ledger import Ledger
+from jointseg_jax.jobs.progress import progress_bar
+from jointseg_jax.jobs.run_folder import RunFolder
+from jointseg_jax.jobs.units import Outcome, run_units
+from jointseg_jax.storage.folders import claim
+
+KIND = "monitor"
+_MOST_SAMPLED = 1 << 20  # sequences from which the transitions are estimated
+
+
+def run_monitor(
+    folders: Mapping[str, str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    settings: Settings,
+    executor: Executor,
+    *,
+    regions: Mapping[str, shapely.Geometry] | None = None,
+    mixed: bool = False,
+    skip_missing: bool = False,
+    deep: bool = False,
+    beside: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Decodes maps: measures their tiles, estimates the transitions, decodes the tiles, writes records and figures.
+
+    Args:
+        folders: of the maps, by date, in order of time; see `maps.parse_maps`.
+        output: folder; created if missing.
+        settings: see `Settings`.
+        executor: runs the tiles.
+        regions: polygons in degrees by name, that have transitions of their own.
+        mixed: record differences between the maps, instead of refusing them.
+        skip_missing: tiles that are planned but not mapped count as without data.
+        deep: verify the checksums of existing files.
+        beside: the maps lie in the output folder.
+        say: receives the lines of the report.
+
+    Raises:
+        InputError: the maps cannot be decoded together, or the folder holds something else.
+        Interrupted, StorageError: the same call resumes.
+        Unfinished: some tiles failed repeatedly.
+    """
+    folder = pathlib.Path(output)
+    read = {label: pathlib.Path(path) for label, path in folders.items()}
+    own = (LEDGER, "tiles", "items", MEASURED, "monitor.json", "metrics.json", "collection.json")
+    with claim(folder, KIND, inputs=read.values(), beside=own if beside else None):
+        years = maps.open_maps(read, skip_missing=skip_missing)
+        monitor = maps.set_up(folder, years, settings, regions or {}, mixed=mixed)
+    _introduce(monitor, say)
+    context = Context(folder.absolute())
+    outcome = _measure(context, executor, deep, say)
+    if not monitor.classes:
+        monitor = _estimated(context, executor, outcome)
+        write_monitor(folder, monitor)
+        context.monitor = monitor
+    figures.say_classes(monitor, say)
+    ledger = Ledger(folder / LEDGER, folder, say=say)
+    units = [name for name in context.tiles if name not in outcome.quarantined]
+    decoded = _run(context, units, DecodeWork(folder), RunFolder(ledger.folder), executor, ledger, deep, say)
+    rows = {name: row for name, row in ledger.done().items() if name in context.tiles}
+    if len(rows) < len(context.tiles) and executor.shard[1] > 1:
+        say(
+            f"shard   its tiles are done; {len(context.tiles) - len(rows)} of all {len(context.tiles)} are not done, "
+            "or not visible here yet: the last shard writes the records; if none has written them, run any shard again"
+        )
+    elif rows:
+        figures.conclude(folder, monitor, rows, say)
+    outcome.raise_unfinished()
+    decoded.raise_unfinished()
+
+
+def _run(
+    context: Context,
+    units: list[str],
+    work: Callable[[str], Any],
+    run: RunFolder,
+    executor: Executor,
+    ledger: Ledger,
+    deep: bool,
+    say: Callable[[str], None],
+) -> Outcome:
+    km2 = {name: context.tiles[name].owned_m2 / 1e6 for name in units}
+    with progress_bar("tile", km2, "s") as tell:
+        return run_units(
+            units,
+            work,
+            run,
+            executor,
+            find=lambda tile: ledger.find(tile, deep),
+            on_event=tell,
+            say=say,
+            noun="tile",
+        )
+
+
+def _measure(context: Context, executor: Executor, deep: bool, say: Callable[[str], None]) -> Outcome:
+    run = RunFolder(context.measured.folder)
+    units, work = list(context.tiles), MeasureWork(context.folder)
+    say(f"measure {len(units)} tiles: shifts and jumps between their dates, density, a sample of sequences")
+    return _run(context, units, work, run, executor, context.measured, deep, say)
+
+
+def _estimated(context: Context, executor: Executor, outcome: Outcome) -> Monitor:
+    """The monitor with its classes.
+
+    Raises:
+        Interrupted: other shards have not measured their tiles yet.
+        Unfinished: no tile could be measured.
+    """
+    rows = context.measured.done()
+    left = set(context.tiles) - set(rows) - set(outcome.quarantined)
+    if left:
+        raise Interrupted(
+            f"{len(left)} of {len(context.tiles)} tiles are not measured yet, from which the transitions are "
+            "estimated: run the same command again when the other shards have measured theirs"
+        )
+    if not rows:
+        outcome.raise_unfinished()
+    monitor, settings = context.monitor, context.monitor.settings
+    count, total = (np.sum([row[key] for row in rows.values()], 0) for key in ("pixels", "probability"))
+    priors = prior_by_class(context, count, total)
+    chain = first_chain(tuple(date.time for date in monitor.dates), priors)
+    sampled = np.zeros(len(priors), np.int64)
+    sharpness = settings.sharpness
+    if settings.gain is None or settings.loss is None or sharpness is None:
+        if outcome.quarantined:
+            outcome.raise_unfinished()  # what is estimated must not depend on which tiles failed today
+        sample = _sample(context, rows)
+        if sharpness is None:
+            sharpness = estimate_sharpness(sample, chain, irreversible=settings.irreversible)
+        sample = dataclasses.replace(sample, sharpness=sharpness)
+        chain = estimate(sample, chain, priors, irreversible=settings.irreversible)
+        sampled = np.bincount(sample.classes, minlength=len(priors))
+    gain = chain.gain if settings.gain is None else (settings.gain,) * len(priors)
+    loss = chain.loss if settings.loss is None else (settings.loss,) * len(priors)
+    classes = []
+    for k, prior in enumerate(priors):
+        region, density = context.ground.described(k)
+        mean = float(total[k] / count[k]) if count[k] else None
+        share = float(prior)
+        classes.append(
+            ClassRates(region, density, int(count[k]), mean, int(sampled[k]), share, share, gain[k], loss[k])
+        )
+    assert sharpness is not None
+    return dataclasses.replace(monitor, classes=tuple(classes), sharpness=sharpness)
+
+
+def _sample(context: Context, rows: Mapping[str, Mapping[str, Any]]) -> Sample:
+    """The samples of all tiles, thinned evenly to a size that fits into memory."""
+    step = max(1, -(-sum(1 for _ in rows) * 8192 // _MOST_SAMPLED))
+    levels, kinds, doubts = [], [], []
+    for name in sorted(rows):
+        with np.load(context.sample_file(name)) as stored:
+            levels.append(stored["levels"][:, ::step])
+            kinds.append(stored["classes"][::step])
+        doubt = np.array(rows[name]["doubt"], np.float32)
+        doubts.append(np.broadcast_to(doubt[:, None], levels[-1].shape))
+    whole = probabilities_of(np.concatenate(levels, 1))
+    return Sample(whole, np.concatenate(kinds), np.concatenate(doubts, 1))
+
+
+def _introduce(monitor: Monitor, say: Callable[[str], None]) -> None:
+    for date in monitor.dates:
+        what = f"{date.tiles} tiles" if date.kind == "area" else "one scene"
+        say(f"maps    {date.label}: {date.folder}, {what}, {date.network}")
+    for text in monitor.differences:
+        say(f"warning {text}")
