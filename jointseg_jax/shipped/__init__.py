@@ -1,6 +1,7 @@
 """The networks that come with the package: a folder each, as `mapping.tools.export` writes it, with its card README.md.
 
-`load_trained`, and so `--workdir`, takes their names. Nothing is ever written to these folders.
+`load_trained`, and so `--workdir`, takes their names. Only a halo that was not measured yet is written
+to these folders.
 """
 
 import os

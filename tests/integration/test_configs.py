@@ -166,7 +166,7 @@ def test_yreb_without_data_says_what_to_put_where(monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)  # datasets lie beside the caller
     config = yreb.get_config()
-    with pytest.raises(InputError, match=r"sites\.csv.*python prepare\.py --config=configs/yreb\.py"):
+    with pytest.raises(InputError, match=r"sites\.csv.*jointseg prepare --config=yreb"):
         prepare(config.dataset, say=lambda _: None)
 
 

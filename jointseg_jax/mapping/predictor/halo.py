@@ -19,7 +19,6 @@ from jointseg_jax.models.rrdb import DENSE_BLOCKS, DENSE_CONVS
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.scene import Scene
-from jointseg_jax.shipped import is_shipped
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.training.trained import Trained
 
@@ -167,10 +166,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
 
 
 def _keep(path: pathlib.Path, key: HaloKey, known: HaloRecord, say: Callable[[str], None]) -> None:
-    """Stores a halo on disk, or in this process only if the network is a shipped one, or its folder is not writable."""
-    if is_shipped(path.parent):
-        _unwritten[path, key] = known
-        return
+    """Stores a halo on disk, or in this process only if the work directory is not writable."""
     try:
         formats.write_record(path, typed.plain(known), formats.HALO)
     except OSError as error:

@@ -114,7 +114,7 @@ def test_an_api_that_falters_is_asked_again(server, optical, tmp_path):
     ("place", "message"),
     [
         ("/api", "STAC API of several collections .s2.: give the address of one, such as http.*/api/collections/s2"),
-        ("/api/collections/s2", r"searched by ground and time: give both .predict.py: --aoi=FILE --period="),
+        ("/api/collections/s2", r"searched by ground and time: give both .jointseg predict: --aoi=FILE --period="),
         ("/api/collections/none", "none does not exist .HTTP 404."),
         ("/stac/none.json?signature=abc", "none.json does not exist .HTTP 404."),
         ("/cogs/S2A_MSIL2A.SAFE", "products are read from disk alone"),
