@@ -22,6 +22,9 @@ _INIT_FROM = FLAGS.text(
     "Initial weights, used where names and shapes match: WORKDIR[:STEP] of another run, or an RRDBNet x4 file (.pth).",
 )
 _PLAN = FLAGS.switch("plan", False, "Print the cost of a training step and the largest batch that fits, and stop.")
+_PLAN_EXACT = FLAGS.switch(
+    "plan_exact", False, "With --plan: compile further batches to find the largest; otherwise it is estimated from one."
+)
 _PROFILE = FLAGS.text("profile", None, "START:STOP: profile these steps, into WORKDIR/profile.")
 _COORDINATOR = FLAGS.text("coordinator", None, "HOST:PORT of process 0, for a run of several processes.")
 _PROCESSES = FLAGS.number("processes", None, "Number of processes in the run.", bounds.PROCESSES)
@@ -49,9 +52,11 @@ def work() -> None:
 
     if _INIT_FROM.value:
         _CONFIG.value.init_from = str(_INIT_FROM.value)
+    if _PLAN_EXACT.value and not _PLAN.value:
+        raise InputError("--plan_exact says how --plan finds the largest batch: add --plan")
     if _PLAN.value:
         use_compilation_cache()
-        step_cost.plan(_CONFIG.value)
+        step_cost.plan(_CONFIG.value, exact=_PLAN_EXACT.value)
         return
     if _WORKDIR.value is None:
         raise InputError("--workdir is missing: give the folder of the run, such as --workdir=runs/demo")

@@ -4,12 +4,14 @@ The theoretical reach of a deep trunk is hundreds of pixels, the effective reach
 seams, so it is measured on crops of a real scene and stored beside the checkpoint.
 """
 
+import contextlib
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import tqdm
 
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.weights import weights_digest
@@ -150,7 +152,8 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
     if why:
         say(f"halo    {path} {why}: the halo is measured again")
     if known is None:
-        measured = measure(trained, scene, tolerance)
+        with _bar(trained) as advance:
+            measured = measure(trained, scene, tolerance, advance)
         if measured is None:
             return min(theoretical_reach(trained.model), _REFERENCES[0])
         theory = theoretical_reach(trained.model)
@@ -165,6 +168,19 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
     return known.halo
 
 
+@contextlib.contextmanager
+def _bar(trained: Trained) -> Iterator[Callable[[], None]]:
+    """A bar of the halos tried, because each compiles a program; the smaller the halo, the fewer are tried."""
+    most = sum(c < min(theoretical_reach(trained.model), _REFERENCES[-1]) for c in _CANDIDATES) + len(_REFERENCES)
+    words = "halo    measured once for these weights"
+    with tqdm.tqdm(desc=words, total=most, unit="try", leave=False, mininterval=0.5) as bar:
+
+        def advance() -> None:
+            bar.update()
+
+        yield advance
+
+
 def _keep(path: pathlib.Path, key: HaloKey, known: HaloRecord, say: Callable[[str], None]) -> None:
     """Stores a halo on disk, or in this process only if the work directory is not writable."""
     try:
@@ -174,11 +190,13 @@ def _keep(path: pathlib.Path, key: HaloKey, known: HaloRecord, say: Callable[[st
         _unwritten[path, key] = known
 
 
-def measure(trained: Trained, scene: Scene, tolerance: float) -> HaloMeasurement | None:
+def measure(
+    trained: Trained, scene: Scene, tolerance: float, advance: Callable[[], None] = lambda: None
+) -> HaloMeasurement | None:
     """Finds the smallest candidate that changes the crops' probabilities little from those under full context.
 
     The reference counts as full if half of it suffices, or if it is the theoretical reach; otherwise it is doubled.
-    None if the scene has too few crops.
+    None if the scene has too few crops. Calls `advance` after every halo tried.
     """
     theory = theoretical_reach(trained.model)
     windows = crops(scene)
@@ -187,9 +205,11 @@ def measure(trained: Trained, scene: Scene, tolerance: float) -> HaloMeasurement
     errors: dict[str, float] = {}
     for reference in (min(theory, r) for r in _REFERENCES):
         full = probabilities(trained, scene, windows, reference)
+        advance()
         errors = {}
         for halo in (c for c in _CANDIDATES if c < reference):
             errors[str(halo)] = float(np.abs(probabilities(trained, scene, windows, halo) - full).max())
+            advance()
             if errors[str(halo)] <= tolerance / _IN_HAND:
                 if 2 * halo <= reference or reference == theory:
                     return HaloMeasurement(halo, errors, reference, met=True)

@@ -25,6 +25,7 @@ from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, warm_drivers
 from jointseg_jax.storage.read_ahead import ahead
 from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.devices.compilation_cache import announced
 from jointseg_jax.training.trained import Trained
 
 DEFAULT_TILE = 64  # coarse pixels
@@ -181,8 +182,9 @@ class Predictor:
         self, scene: Readable, windows: Sequence[Window], clock: Clock
     ) -> Generator[tuple[Sequence[Window], np.ndarray, Outcome], None, None]:
         with closing(ahead(self._loaded(scene, windows, clock))) as batches:
-            for at, valid, members in batches:
-                with clock.time("compute"):
+            for number, (at, valid, members) in enumerate(batches):
+                compiling = nullcontext() if number else announced("the network for the map's windows")
+                with clock.time("compute"), compiling:
                     outcome = jax.block_until_ready(self._outcome(members))
                 del members  # frees device memory while this batch waits
                 yield at, valid, outcome

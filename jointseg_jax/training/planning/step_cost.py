@@ -35,12 +35,15 @@ MEMORY_SHARE = 0.9  # of a device's memory for a step; the allocator and batches
 _AIM = 0.98  # of that, because memory grows a little faster than a line
 
 
-def plan(config: Any, say: Callable[[str], None] = print) -> None:
+def plan(config: Any, say: Callable[[str], None] = print, *, exact: bool = False) -> None:
     """Prints parameters, FLOPs per step, memory of each phase's compiled step, and the largest batch that fits.
+
+    The step of the config's batch is compiled, which training then finds in the cache.
 
     Args:
         config: of an experiment.
         say: prints a line.
+        exact: compile further sizes to find the largest batch; otherwise it is estimated from the one size.
 
     Raises:
         InputError: the config contradicts itself or the devices.
@@ -72,11 +75,40 @@ def plan(config: Any, say: Callable[[str], None] = print) -> None:
         )
     limit, whose = device_memory()
     name = max(reversed(needs), key=lambda phase: needs[phase])  # if two do not fit, the later phase needs more
+    room = f"the largest that fits into {MEMORY_SHARE:.0%} of the {_bytes(limit)} of {whose}"
+    if not exact and math.isfinite(needs[name]):
+        fixed = _state_bytes(config, method, mesh)
+        fits = estimated_batch(batch, needs[name], fixed, unit, int(MEMORY_SHARE * limit))
+        say(f"batch       {room}: about {fits}, estimated from {batch}; --plan_exact compiles others to find it")
+        return
     fits, need = largest_batch(
         lambda size: step_memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit
     )
     found = f"{fits} ({_bytes(need)} per device when compiled)" if fits else f"none, not even {unit}"
-    say(f"batch       the largest that fits into {MEMORY_SHARE:.0%} of the {_bytes(limit)} of {whose}: {found}")
+    say(f"batch       {room}: {found}")
+
+
+def estimated_batch(batch: int, need: float, fixed: float, unit: int, room: int) -> int:
+    """The largest multiple of `unit` samples that fits if all memory but that of the state grows with the batch.
+
+    Buffers of the weights' gradients do not grow, so this is a little too small rather than too large.
+
+    Args:
+        batch: a batch of known need.
+        need: its bytes.
+        fixed: bytes of the state, whatever the batch.
+        unit: samples.
+        room: available bytes.
+    """
+    return max(0, int(batch * (room - fixed) / max(need - fixed, 1.0)) // unit * unit)
+
+
+def _state_bytes(config: Any, method: Method, mesh: parallel.Mesh) -> int:
+    """Bytes of the state on a device."""
+    state = jax.eval_shape(lambda: init_state(method, config.seed))
+    layout = parallel.state_shardings(state, mesh, config.mesh.rules)
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(layout), strict=True)
+    return sum(math.prod(where.shard_shape(x.shape)) * x.dtype.itemsize for x, where in pairs)
 
 
 def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:

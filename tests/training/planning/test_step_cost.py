@@ -11,9 +11,9 @@ from jointseg_jax.training.planning import step_cost as planning
 from jointseg_jax.training.planning.step_cost import plan
 
 
-def lines(config):
+def lines(config, *, exact=True):
     said = []
-    plan(config, said.append)
+    plan(config, said.append, exact=exact)
     return said
 
 
@@ -60,6 +60,24 @@ def test_what_a_plan_says(planned):
     grown = max(found + 1, round(found * 1.06))
     experiment_need = needs[found] / found * grown
     assert experiment_need > 0.9 * LIMIT, needs
+
+
+def test_an_estimate_compiles_one_size_and_is_not_too_large(planned, single, monkeypatch):
+    """Beside the batch found by compiling: close, and never above it."""
+    needs = planned[1]
+    compiled = []
+
+    def known(program, config, method, mesh, batch):
+        compiled.append(batch)
+        return needs[batch]  # measured before, by compiling
+
+    monkeypatch.setattr(planning, "step_memory", known)
+    monkeypatch.setattr(planning, "device_memory", lambda: (LIMIT, "a small device"))
+    said = lines(single, exact=False)
+    exact = int(re.search(r"a small device: (\d+)", "\n".join(planned[0]))[1])
+    found = int(re.search(r"a small device: about (\d+), estimated from 8; --plan_exact", said[-1])[1])
+    assert 0.8 * exact <= found <= exact
+    assert compiled == [8]
 
 
 def test_a_batch_that_the_compiler_refuses_does_not_fit(single, monkeypatch):
