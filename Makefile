@@ -10,7 +10,7 @@ PARALLEL := -n 2 --dist loadfile
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: help setup demo archive-demo bench docs quick quick-tests test test-slow lint clean
+.PHONY: help setup demo archive-demo bench bench-check docs quick quick-tests test test-slow lint clean
 
 help:
 	@echo "make demo       set up, then the main job on embedded data: landscape, train, map, evaluate (minutes)"
@@ -19,6 +19,7 @@ help:
 	@echo "make quick      set up, then lint, types and the fast tests"
 	@echo "make test-slow  set up, then the tests marked slow"
 	@echo "make bench      time the training step (small network, one core); PEER_PYTHON=... adds PyTorch beside it"
+	@echo "make bench-check  flag what became slower: start-up, loader, inference, mapping, beside the stored reference"
 	@echo "make docs       the site of docs/, in site/: runs the tutorial, fails on broken links; adds the tools to .venv"
 	@echo "make setup      only the virtual environment, in $(VENV)"
 
@@ -75,6 +76,11 @@ archive-demo: setup
 
 bench: setup
 	$(RUN) benchmarks/train_step.py $(if $(PEER_PYTHON),--peer-python=$(PEER_PYTHON))
+	@echo "== start-up, loader, inference and mapping, as CPU time over a calibration kernel's =="
+	$(RUN) benchmarks/check.py --write --reference=runs/benchmarks/parts.json
+
+bench-check: setup
+	$(RUN) benchmarks/check.py
 
 docs: setup
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
