@@ -1,4 +1,4 @@
-"""Builds a page for a product: jointseg view --product=DIR [--input=RASTER ...] [--table=TABLE.csv].
+"""Builds a page for a product: jointseg view --product=DIR [--input=RASTER ...] [--table=TABLE.gpkg].
 
 PRODUCT/viewer/index.html    the page; all its files lie beside it, and it requests nothing else
 """
@@ -21,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs=3,
         help="numbers of the red, green and blue bands in --input, from 1; by default found by name",
     )
-    parser.add_argument("--table", type=pathlib.Path, help="table of `jointseg zonal` (CSV)")
+    parser.add_argument(
+        "--table", type=pathlib.Path, help="table of `jointseg zonal`; its polygons are drawn unless it is a .csv"
+    )
     parser.add_argument("--max-zoom", type=cli.number(bounds.ZOOM), help="last zoom level; 17 shows 1 m")
 
     def work() -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from jointseg_jax.data.dataset import Dataset, Site
-from jointseg_jax.geo.reproject import transformer
+from jointseg_jax.geo.place import in_degrees
 from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.mapping.product.rasters import classes_of
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
@@ -18,8 +18,7 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.training.trained import Trained
 
 _PANEL = 32  # coarse pixels on the side of a panel's crop
-FOUND_COLOUR, OTHER_COLOUR = (90, 90, 90), (245, 245, 245)  # of classes 1 and 0 where the map is right
-PRIOR_COLOUR = (94, 60, 153)
+FOUND_COLOUR, OTHER_COLOUR = (50, 50, 50), (245, 245, 245)  # of classes 1 and 0 where the map is right
 MISSED_COLOUR, FALSE_COLOUR = (31, 119, 180), (255, 127, 14)
 
 
@@ -40,8 +39,7 @@ def about(site: Site) -> str:
     """Name, region, place and date of a site, as far as they are known."""
     half = COARSE_SPACING / 2
     middle = (site.left + half * site.width, site.top - half * site.height)
-    lon, lat = transformer(site.crs, "EPSG:4326").transform(*middle)
-    place = f"{abs(lat):.3f} {'N' if lat >= 0 else 'S'}, {abs(lon):.3f} {'E' if lon >= 0 else 'W'}"
+    place = in_degrees(site.crs, *middle)
     return ", ".join(part for part in (site.name, site.region, place, site.date[:10]) if part)
 
 
@@ -84,7 +82,7 @@ class Panels:
         side = COARSE_SPACING * self._kept[0][1].height
         head = f"{about(self._site)}: the {len(rows)} most mixed crops of {side:g} m"
         grid = drawing.panels(rows, titles, metres=[COARSE_SPACING * w.height for _, w, _ in self._kept])
-        prior = [(PRIOR_COLOUR, "prior, not measured")] if "prior share" in titles else []
+        prior = [(drawing.PRIOR_COLOUR, "prior, not measured")] if "prior share" in titles else []
         drawing.save_png(path, drawing.framed(grid, head, [*legend(scene.contract.label), *prior]))
 
     def _cells(self, scene: Scene, window: Window, tile: Tile, handles: Handles) -> list[tuple[str, np.ndarray]]:
@@ -126,7 +124,7 @@ class Panels:
 def prior_share(support: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Colours the share of an image's detail that is not measured, from white to violet. uint8 [h, w, 3]."""
     share = 1 - np.clip(support, 0, 1)[..., None]
-    rgb = np.round((1 - share) * 255 + share * np.array(PRIOR_COLOUR)).astype(np.uint8)
+    rgb = np.round((1 - share) * 255 + share * np.array(drawing.PRIOR_COLOUR)).astype(np.uint8)
     return np.where(valid[..., None], rgb, np.array(drawing.NODATA_COLOUR, np.uint8))
 
 

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from jointseg_jax.geo.place import middle_of
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.decimated import decimated_shape, glance, read_small
 from jointseg_jax.rasters.lattice import Window
@@ -51,7 +52,8 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
         (drawing.IMPERVIOUS_COLOUR, scene.contract.label), (drawing.PERVIOUS_COLOUR, "other"),
         (drawing.NODATA_COLOUR, "not mapped"),
     ]  # fmt: skip
-    head = f"{scene.name}: all of it above, the framed detail below"
+    name = ", ".join(part for part in (scene.name, middle_of(scene.lattice)) if part)
+    head = f"{name}: all of it above, the framed detail below"
     return drawing.framed(drawing.panels(rows, titles, side=_CELL, metres=ground), head, legend)
 
 

@@ -14,6 +14,8 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import Clock, Readable, Tile, cores
 from jointseg_jax.mapping.predictor.uncertainty import Uncertainty
+from jointseg_jax.mapping.product.label import Label
+from jointseg_jax.mapping.product.qgis_style import SUFFIX, write_styles
 from jointseg_jax.mapping.product.quicklook import quicklook
 from jointseg_jax.mapping.product.rasters import Raster, product_rasters
 from jointseg_jax.mapping.product.tally import BandStatistics, Sums, Tally
@@ -24,10 +26,11 @@ from jointseg_jax.rasters.scene import Scene
 from jointseg_jax.rasters.writer import cog_writer
 from jointseg_jax.storage import typed
 
-FILES = (
+_MADE = (
     "impervious.tif", "probability.tif", "image.tif", "confidence.tif", "support.tif", "set.tif", "fraction.tif",
     "dissimilarity.tif", "quicklook.png",
 )  # fmt: skip
+FILES = (*_MADE, *(name.replace(".tif", SUFFIX) for name in _MADE if name.endswith(".tif")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +73,8 @@ def write_product(
 
     Writes `impervious.tif` (uint8: 0, 1, 255 nodata), `probability.tif` (uint8: round(200 p), 255 nodata),
     `image.tif` (if the network has an SR branch; encoded like the input's image bands), `support.tif` (if the predictor
-    returns support; uint8: round(200 s), 255 nodata) and `quicklook.png`. Each file appears only when it is complete.
+    returns support; uint8: round(200 s), 255 nodata) and, with `quick`, `quicklook.png` and a style for QGIS beside
+    each raster. Each file appears only when it is complete.
 
     Args:
         predictor: the network and its tiling.
@@ -80,7 +84,7 @@ def write_product(
         on_tile: called with the number of finished tiles and of all tiles.
         owned: bool `[10h, 10w]`: the 1 m pixels to map; all others become nodata in every raster, and tiles without
             any are not computed. None for all.
-        quick: whether to draw the quick-look, of a `Scene` only: it shows the files of the layers.
+        quick: whether to draw the quick-look and write the styles, of a `Scene` only: they show its files.
         confidence: whether to write `confidence.tif` (uint8: round(200 c), 255 nodata), see `predictor.confidence`.
         uncertainty: the measured record with which to write `set.tif` (uint8: 1 for class 0 + 2 for class 1),
             `fraction.tif` (10 m; uint8: round(200 f), its lowest and highest true value) and `dissimilarity.tif`
@@ -113,6 +117,7 @@ def write_product(
         finishing = time.perf_counter()
     clock.write += time.perf_counter() - finishing  # overviews and compression, when the rasters close
     if quick and isinstance(scene, Scene):
+        write_styles(files, Label.of(scene.contract))
         files["quicklook"] = folder / "quicklook.png"
         drawing.save_png(files["quicklook"], quicklook(scene, files))
     return maps.product(files, typed.plain(clock))

@@ -5,6 +5,7 @@
     PRODUCT/sources/SCENE.json   one item per scene without a known STAC record, as target of `derived_from`
     PRODUCT/model.json           the model card (MLM)
     PRODUCT/mosaics, index.*     see `records.zone_mosaics`
+    PRODUCT/product.qgs          see `records.qgis_project`
     PRODUCT/accuracy.json        see `records.assessment`
 
 STAC 1.1 with projection 2, raster 2, classification 2, file 2.1, processing 1.2. They are written from the ledger and
@@ -27,6 +28,7 @@ from jointseg_jax.mapping.product.product_folder import claim_product
 from jointseg_jax.mapping.product.tile_record import TileRow, parse_rows, scene_interval
 from jointseg_jax.mapping.records.assessment import ASSESSMENT_FILE, kept_assessment, with_assessment
 from jointseg_jax.mapping.records.model_card import SENTINEL2_BEGAN
+from jointseg_jax.mapping.records.qgis_project import PROJECT, write_project
 from jointseg_jax.mapping.records.tile_items import (
     COLLECTION_FILE,
     ITEM_EXTENSIONS,
@@ -74,7 +76,7 @@ def write_records(
     unknown = {name: scene for name, scene in scenes_of(tiles).items() if not scene.get("href")}
     names = {f"{SOURCES}/{file_name(name)}.json" for name in unknown} | {f"{ITEMS}/{item.id}.json" for item in items}
     assessed = kept_assessment(product, tiles, say)
-    names |= {*mosaic_names(tiles), MODEL_FILE, COLLECTION_FILE, *([ASSESSMENT_FILE] if assessed else [])}
+    names |= {*mosaic_names(tiles), PROJECT, MODEL_FILE, COLLECTION_FILE, *([ASSESSMENT_FILE] if assessed else [])}
     with claim_product(product, mapped=True) as claim:
         claim.announce(names)
     for name, scene in unknown.items():
@@ -82,6 +84,7 @@ def write_records(
     for item in items:
         write_json(product / ITEMS / f"{item.id}.json", item.to_dict(include_self_link=False, transform_hrefs=False))
     assets = {**write_mosaics(product, tiles, label), **write_index(product, tiles)}
+    write_project(product, tiles, label, title or label.title)
     related = {"rel": "related", "href": f"./{COLLECTION_FILE}", "type": "application/json"}
     write_json(product / MODEL_FILE, with_assessment({**card, "links": [related]}, assessed))
     collection = _collection(tiles, items, card, title or label.title, licence, assets)

@@ -1,6 +1,7 @@
 """Writes one raster per UTM zone and layer, and one table of all tiles in all zones.
 
 PRODUCT/mosaics/LAYER_EPSG.vrt   the tiles as one raster, for QGIS
+PRODUCT/mosaics/LAYER_EPSG.qml   its style, which QGIS applies by itself
 PRODUCT/index.parquet            GeoParquet, longitude and latitude: one row per tile
 PRODUCT/index.geojson            the same as GeoJSON, for programs without Parquet
 """
@@ -16,6 +17,7 @@ import pystac
 
 from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.product.label import Label
+from jointseg_jax.mapping.product.qgis_style import SUFFIX, write_styles
 from jointseg_jax.mapping.product.tile_record import LAYERS, TileRow
 from jointseg_jax.rasters.header import read_header
 from jointseg_jax.rasters.virtual.mosaic import Source, write_vrt
@@ -42,6 +44,7 @@ def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow], label: Label)
         path = mosaic_path(product, layer, epsg)
         files = [product / t.files[layer].path for t in members]
         write_vrt(path, [Source(f, read_header(f)) for f in files])
+        write_styles({layer: path}, label)
         assets[path.stem] = pystac.Asset(
             f"./{MOSAICS}/{path.name}",
             title=f"{label.of_layer(layer)}: all tiles in EPSG:{epsg}",
@@ -55,7 +58,8 @@ def write_mosaics(product: pathlib.Path, tiles: Sequence[TileRow], label: Label)
 def mosaic_names(tiles: Sequence[TileRow]) -> set[str]:
     """Names of all files that `write_mosaics` and `write_index` write, relative to the product."""
     mosaics = {mosaic_path(pathlib.Path(), layer, epsg).as_posix() for layer, epsg in _groups(tiles)}
-    return mosaics | {f"{INDEX}.parquet", f"{INDEX}.geojson"}
+    styles = {mosaic_path(pathlib.Path(), layer, epsg).with_suffix(SUFFIX).as_posix() for layer, epsg in _groups(tiles)}
+    return mosaics | styles | {f"{INDEX}.parquet", f"{INDEX}.geojson"}
 
 
 def _groups(tiles: Sequence[TileRow]) -> dict[tuple[str, int], list[TileRow]]:

@@ -1,11 +1,11 @@
 """Builds the page of a product.
 
 PRODUCT/viewer/index.html    the page; all its files lie beside it, and it requests nothing else
-PRODUCT/viewer/layers/       PNG pyramids: the 10 m input, the classes, the probability, the super-resolved image
+PRODUCT/viewer/layers/       PNG pyramids: the 10 m input and every layer of the product
+PRODUCT/viewer/numbers/      the numbers that the page shows under the cursor
 """
 
 import json
-import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -13,23 +13,20 @@ from typing import Any
 
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.bounds.kinds import Many
-from jointseg_jax.data.tables import read_table
-from jointseg_jax.errors import InputError
 from jointseg_jax.geo.antimeridian import bbox, union_bbox
 from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.records.read_product import ProductRecord, read_product
-from jointseg_jax.mapping.tools.zonal_table import as_written
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
-from jointseg_jax.mapping.viewer.page_layers import layers_of
-from jointseg_jax.rasters.pictures.drawing import COLORMAP
-from jointseg_jax.rasters.pictures.pyramid import count_over, write_pyramid
+from jointseg_jax.mapping.viewer.page_layers import MAP, layers_of
+from jointseg_jax.mapping.viewer.page_table import page_table
+from jointseg_jax.mapping.viewer.page_tiles import page_tiles
+from jointseg_jax.rasters.pictures.pyramid import count_over, runs_in, write_pyramid
 from jointseg_jax.storage.files import write_text
 
 FOLDER = "viewer"
 _DEEPEST = 17  # about 1 m
 _MOST_TILES = 20_000  # per layer at the last level, unless a level is asked for
 _LEVELS = 9  # zoom levels below the last; at a lower level a product is a dot
-_BOX = ("west", "south", "east", "north")
 
 
 def build(
@@ -47,7 +44,7 @@ def build(
         product: folder with records.
         inputs: the 10 m rasters that it was made from, in any CRS; the left side of the slider.
         bands: red, green and blue in them, one-based; by default they are found by name.
-        table: of `tools.zonal`.
+        table: of `tools.zonal`, .csv; or .gpkg, .geojson or .parquet, whose polygons are drawn.
         deepest: last zoom level; by default 17, or less for a large product.
         say: receives a line for each written part.
 
@@ -65,16 +62,18 @@ def build(
         Many(bounds.BAND).check("--bands", bands)
     record = read_product(product)
     boxes = [bbox(footprint(t.epsg, t.bounds)) for t in record.tiles]
-    content = _table(table) if table else None
+    content = page_table(table, say) if table else None
     last = deepest if deepest is not None else last_level(boxes, say)
     zooms = (max(0, last - _LEVELS), last)
     target = product / FOLDER
     with page_folder(target, [*shown, *([table] if table else [])]) as building:
         layers = []
         for layer in layers_of(product, sorted({t.epsg for t in record.tiles}), record.label, shown, bands, say):
-            count = write_pyramid(building / "layers" / layer.id, layer.sources, boxes, zooms, layer.paint)
+            numbers = building / "numbers" / layer.id if layer.style else None
+            pictures = building / "layers" / layer.id
+            count = write_pyramid(pictures, layer.sources, boxes, zooms, layer.paint, numbers)
             say(f"layer   {layer.id}: {count} pictures")
-            layers.append({"id": layer.id, "title": layer.title})
+            layers.append({**layer.about(), "there": runs_in(pictures)})
         about = json.dumps(_about(record, boxes, zooms, layers, content), ensure_ascii=True, allow_nan=False)
         write_text(building / CONTENT, f"window.PRODUCT = {about};\n")
     say(f"page    {target / 'index.html'}")
@@ -100,27 +99,11 @@ def last_level(boxes: Sequence[Sequence[float]], say: Callable[[str], None], mos
     return last
 
 
-def _table(path: pathlib.Path) -> dict[str, Any]:
-    """Reads columns, rows and boxes of a table of `tools.zonal`; a row without a box has None."""
-    rows = read_table(path, _BOX)
-    try:
-        boxes = [[float(row[k]) for k in _BOX] if any(row[k] for k in _BOX) else None for row in rows]
-        if any(box is not None and not all(map(math.isfinite, box)) for box in boxes):
-            raise ValueError("a bounding box is not finite")
-    except ValueError as error:
-        raise InputError(
-            f"{path} is not a table of `jointseg zonal --output=TABLE.csv` ({error}): write it again"
-        ) from error
-    own = [c for c in (rows[0] if rows else {}) if c not in (*_BOX, "pixels")]
-    shown = [[as_written(row[c]) for c in own] for row in rows]
-    return {"columns": [as_written(c) for c in own], "rows": shown, "boxes": boxes}
-
-
 def _about(
     record: ProductRecord,
     boxes: list[list[float]],
     zooms: tuple[int, int],
-    layers: list[dict[str, str]],
+    layers: list[dict[str, Any]],
     table: dict[str, Any] | None,
 ) -> dict[str, Any]:
     mapped, found = sum(t.valid_m2 for t in record.tiles), sum(t.impervious_m2 for t in record.tiles)
@@ -133,10 +116,9 @@ def _about(
         "bounds": [west, south, east if east >= west else east + 360, north],
         "zooms": list(zooms),
         "layers": layers,
-        "colours": {str(v): "#" + "".join(f"{c:02x}" for c in rgba[:3]) for v, rgba in COLORMAP.items()},
+        "map": MAP,
         "mapped_km2": mapped / 1e6,
         "label_km2": found / 1e6,
-        "tiles": len(record.tiles),
-        "boxes": boxes,
+        **page_tiles(record.tiles),
         "table": table,
     }

@@ -12,7 +12,7 @@ from jointseg_jax.storage import folders, locks
 from jointseg_jax.storage.files import atomic_path
 
 CONTENT = "product.js"
-_PICTURE = re.compile(r"layers/[a-z0-9]+/\d+/\d+/\d+\.png")
+_PICTURE = re.compile(r"layers/[a-z0-9]+/\d+/\d+/\d+\.png|numbers/[a-z]+/\d+/\d+/\d+\.js")
 _OF_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 

@@ -1,33 +1,72 @@
-"""The layers of the page: their rasters, the bands used as colours, and the painting of values."""
+"""The layers of the page: their rasters, the bands used as colours, the painting of values, and their legends."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.label import Label
-from jointseg_jax.mapping.product.rasters import PROBABILITY_STEPS
+from jointseg_jax.mapping.product.layer_style import Style, style_of
+from jointseg_jax.mapping.product.tile_record import LAYERS
 from jointseg_jax.mapping.records.zone_mosaics import mosaic_path
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.decimated import read_small
-from jointseg_jax.rasters.pictures.drawing import COLORMAP, colour_probability, stretch, stretch_limits
+from jointseg_jax.rasters.pictures.drawing import stretch, stretch_limits
 from jointseg_jax.rasters.pictures.pyramid import Paint
 from jointseg_jax.rasters.radiometry.find_bands import match_bands
 from jointseg_jax.rasters.reader import open_raster
 
 _COLOURS = Modality("picture", ("B04", "B03", "B02"), 10.0, "uint16", "reflectance")
+_ORDER = [name for name in LAYERS if name != "scene"]  # which scene: its numbers mean something in one tile only
 Source = tuple[pathlib.Path, tuple[int, ...]]
 
 
-class Layer(NamedTuple):
-    """A layer of the page: identifier, title, rasters with their one-based bands, and their conversion to RGBA."""
+MAP = "impervious"  # the layer without which there is no page
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A layer of the page.
+
+    Attributes:
+        id: names its folder; a lower-case word.
+        title: for people.
+        sources: rasters with their one-based bands.
+        paint: converts stored numbers to RGBA.
+        style: of its numbers; None for a picture.
+    """
 
     id: str
     title: str
     sources: list[Source]
     paint: Paint
+    style: Style | None = None
+
+    def about(self) -> dict[str, Any]:
+        """What the page's script needs: legend, and how to write the number under the cursor."""
+        style = self.style
+        if style is None:
+            return {"id": self.id, "title": self.title}
+        low, high = (style.stops or ((0, (0, 0, 0)),))[0][0], (style.stops or ((1, (0, 0, 0)),))[-1][0]
+        ramp = [[(value - low) / (high - low), _hex(colour)] for value, colour in style.stops]
+        return {
+            "id": self.id,
+            "title": self.title,
+            "swatches": [[_hex(colour), text] for _, colour, text in style.classes],
+            "ramp": ramp,
+            "ends": list(style.ends),
+            "names": {str(value): text for value, _, text in style.classes},
+            "divide": style.divide,
+            "bands": list(style.bands),
+            "above": style.above,
+        }
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{c:02x}" for c in colour)
 
 
 def layers_of(
@@ -55,12 +94,16 @@ def layers_of(
     if inputs:
         sources = [(path, bands or by_name(path, say)) for path in inputs]
         found.append(Layer("input", "input, 10 m", sources, _stretched(sources)))
-    for name, paint in (("impervious", _paint_classes), ("probability", _paint_probability), ("image", None)):
+    for name in _ORDER:
         paths = [p for p in (mosaic_path(product, name, epsg) for epsg in zones) if p.is_file()]
-        if paths:
-            sources = [(p, by_name(p, lambda _: None) if name == "image" else (1,)) for p in paths]
-            found.append(Layer(name, label.of_layer(name), sources, paint or _stretched(sources)))
-        elif name == "impervious":
+        style = style_of(name, label)
+        if paths and style is not None:
+            sources = [(p, tuple(range(1, 1 + len(style.bands)))) for p in paths]
+            found.append(Layer(name, label.of_layer(name), sources, _painted(style), style))
+        elif paths:
+            sources = [(p, by_name(p, lambda _: None)) for p in paths]
+            found.append(Layer(name, label.of_layer(name), sources, _stretched(sources)))
+        elif name == MAP:
             raise InputError(
                 f"{mosaic_path(product, name, zones[0])} is missing: run jointseg predict again, which writes it"
             )
@@ -86,16 +129,14 @@ def by_name(path: pathlib.Path, say: Callable[[str], None]) -> tuple[int, ...]:
     return tuple(matches[0] for matches in found)
 
 
-def _paint_classes(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    table = np.zeros((256, 4), np.uint8)
-    for value, colour in COLORMAP.items():
-        table[value] = colour
-    return np.where(valid[..., None], table[values[..., 0]], np.uint8(0))
+def _painted(style: Style) -> Paint:
+    """Colours the first band by the table of a style."""
+    table = style.table()
 
+    def paint(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        return np.where(valid[..., None], table[values[..., 0]], np.uint8(0))
 
-def _paint_probability(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    rgb = colour_probability(values[..., 0] / PROBABILITY_STEPS)
-    return np.dstack([rgb, np.where(valid, 255, 0).astype(np.uint8)])
+    return paint
 
 
 def _stretched(sources: Sequence[Source]) -> Paint:

@@ -13,7 +13,8 @@ from jointseg_jax.storage.files import atomic_path
 
 IMPERVIOUS_COLOUR = (214, 39, 40)
 PERVIOUS_COLOUR = (236, 239, 228)
-NODATA_COLOUR = (160, 160, 160)
+NODATA_COLOUR = (130, 130, 130)  # differs in lightness from ground and hits, see `contrast`
+PRIOR_COLOUR = (94, 60, 153)  # of detail that is not measured
 COLORMAP = {0: (*PERVIOUS_COLOUR, 255), 1: (*IMPERVIOUS_COLOUR, 255), IGNORE: (0, 0, 0, 0)}
 _GAP = 4
 # Letters of 14 pixels where a picture is shown as wide as the text of a README.
@@ -50,6 +51,17 @@ def colour_probability(probability: np.ndarray, valid: np.ndarray | None = None)
     p = np.clip(probability, 0, 1)[..., None]
     rgb = np.round((1 - p) * np.array(PERVIOUS_COLOUR) + p * np.array(IMPERVIOUS_COLOUR)).astype(np.uint8)
     return rgb if valid is None else np.where(valid[..., None], rgb, np.array(NODATA_COLOUR, np.uint8))
+
+
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """Contrast ratio of two sRGB colours, 1 to 21 (WCAG 2.2; graphics need 3)."""
+
+    def luminance(colour: tuple[int, int, int]) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:

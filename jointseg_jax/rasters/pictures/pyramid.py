@@ -2,9 +2,14 @@
 
 Only the deepest level is read from the rasters. A tile of another level is the mean of the four tiles below it, so a
 picture of classes shows shares when zoomed out.
+
+The stored numbers of the deepest level can be written beside the pictures. A browser lets no page that was opened from
+disk read the pixels of a picture in another file, but it runs scripts; so each is a script with the numbers as a PNG.
 """
 
+import base64
 import contextlib
+import io
 import math
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +23,10 @@ from rasterio.vrt import WarpedVRT
 from jointseg_jax.rasters.blocks import block_mean
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import open_raster, own_mask, read_window
-from jointseg_jax.storage.files import atomic_path
+from jointseg_jax.storage.files import atomic_path, write_text
 
 SIDE = 256
+_UNKNOWN = 255
 _HALF = math.pi * 6378137.0  # metres: half the world's circumference in EPSG:3857
 _TOP = 85.05112878  # degrees: where Web Mercator ends
 
@@ -75,6 +81,7 @@ def write_pyramid(
     boxes: Sequence[Sequence[float]],
     zooms: tuple[int, int],
     paint: Paint,
+    numbers: pathlib.Path | None = None,
 ) -> int:
     """Renders rasters, later ones on top; skips empty tiles.
 
@@ -84,6 +91,8 @@ def write_pyramid(
         boxes: areas to render, degrees.
         zooms: first and last level.
         paint: stored numbers [h, w, bands] and where they are valid -> uint8 RGBA [h, w, 4].
+        numbers: gets z/x/y.js of the last level, with the stored numbers of uint8 rasters of 1 to 3 bands; 255 where
+            they are not valid. None for none.
 
     Returns:
         Number of tiles written.
@@ -97,14 +106,20 @@ def write_pyramid(
         views = [(stack.enter_context(_on_level(path, last)), bands) for path, bands in rasters]
         for tile in sorted(tiles_over(boxes, last)):
             picture = np.zeros((SIDE, SIDE, 4), np.uint8)
+            stored = np.full((SIDE, SIDE, len(views[0][1])), _UNKNOWN, np.uint8)
             window = Window(tile[2] * SIDE, tile[1] * SIDE, SIDE, SIDE)
             for view, bands in views:
                 valid = own_mask(view, window)
                 if valid.any():
-                    over = paint(read_window(view, window, bands)[0], valid)
+                    values = read_window(view, window, bands)[0]
+                    over = paint(values, valid)
                     picture = np.where(over[..., 3:] > 0, over, picture)
+                    if numbers is not None:
+                        stored = np.where(valid[..., None], values, stored).astype(np.uint8)
             if picture[..., 3].any():
                 _save(folder, tile, picture)
+                if numbers is not None:
+                    _save_numbers(numbers, tile, stored)
                 there.add(tile)
     written = len(there)
     for zoom in range(last - 1, first - 1, -1):
@@ -124,6 +139,29 @@ def tile_path(folder: pathlib.Path, tile: TileNumber) -> pathlib.Path:
 def _save(folder: pathlib.Path, tile: TileNumber, picture: np.ndarray) -> None:
     with atomic_path(tile_path(folder, tile)) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG")
+
+
+def _save_numbers(folder: pathlib.Path, tile: TileNumber, stored: np.ndarray) -> None:
+    """Writes the script of a tile: a call with its name and a PNG, grey for one band, else RGB."""
+    bands = stored.shape[-1]
+    pixels = stored[..., 0] if bands == 1 else np.pad(stored, ((0, 0), (0, 0), (0, 3 - bands)))
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    name, content = f"{folder.name}/{tile[0]}/{tile[1]}/{tile[2]}", base64.b64encode(file.getvalue()).decode()
+    write_text(tile_path(folder, tile).with_suffix(".js"), f'window.NUMBERS("{name}","{content}");\n')
+
+
+def runs_in(folder: pathlib.Path) -> dict[str, dict[str, list[int]]]:
+    """The tiles that a folder holds, as runs: zoom -> column -> first and last row of each run of rows, one after the other."""
+    found: dict[str, dict[str, list[int]]] = {}
+    tiles = ((int(p.parts[-3]), int(p.parts[-2]), int(p.stem)) for p in folder.glob("*/*/*.png"))
+    for zoom, x, y in sorted(tiles):
+        runs = found.setdefault(str(zoom), {}).setdefault(str(x), [])
+        if runs and runs[-1] == y - 1:
+            runs[-1] = y
+        else:
+            runs += [y, y]
+    return found
 
 
 def _mean_of_four(folder: pathlib.Path, tile: TileNumber) -> np.ndarray:

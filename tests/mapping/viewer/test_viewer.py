@@ -1,27 +1,18 @@
-"""The page of a product, in a real browser that may ask nobody else for anything."""
+"""The page of a product: its files, its layers, and what it refuses."""
 
-import contextlib
-import functools
-import http.server
 import json
 import shutil
-import threading
 
-import geopandas
 import numpy as np
 import pytest
-import shapely
-from browser import browser
+from pages import NAMES
 from PIL import Image
 
 from jointseg_jax.commands.view import main
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.label import Label
-from jointseg_jax.mapping.product.tile_record import parse_rows
 from jointseg_jax.mapping.records import model_card as cards
 from jointseg_jax.mapping.records.stac_records import write_records
-from jointseg_jax.mapping.tools.zonal import zonal
-from jointseg_jax.mapping.tools.zonal_table import write_table
 from jointseg_jax.mapping.viewer.build import build, last_level
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
 from jointseg_jax.mapping.viewer.page_layers import layers_of
@@ -29,36 +20,21 @@ from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
 from jointseg_jax.storage.folders import MARKER
 
-NAMES = ["<img src=x onerror=window.hacked=1>", "武汉市", "nowhere"]
-
-
-@pytest.fixture(scope="module")
-def viewed(made_product, trained, raw, tmp_path_factory):
-    """A product with its page, its inputs, and a table of three polygons."""
-    made, rows = made_product
-    folder = tmp_path_factory.mktemp("viewed") / "product"
-    shutil.copytree(made, folder)
-    rows = {k: v for k, v in rows.items() if k.startswith("50N")}
-    write_records(folder, rows, cards.model_item(trained, {"c": cards.checkpoint_asset(trained, "x")}), say=print)
-    left = (500000, 501700, 0)
-    shapes = [shapely.box(x, 3399600, x + 550, 3400100) if x else shapely.box(0, 0, 1, 1) for x in left]
-    polygons = geopandas.GeoDataFrame({"name": NAMES}, geometry=shapes, crs=32650)
-    write_table(folder / "zonal.csv", zonal(folder, parse_rows(rows), polygons), polygons)
-    inputs = [raw / name / "s2.tif" for name in "abcd"]
-    lines: list[str] = []
-    page = build(folder, inputs=inputs, table=folder / "zonal.csv", say=lines.append)
-    return page, lines
-
 
 def test_all_files_are_there(viewed):
     page, lines = viewed
     about = json.loads((page.parent / "product.js").read_text().removeprefix("window.PRODUCT = ").rstrip(";\n"))
-    assert [layer["id"] for layer in about["layers"]] == ["input", "impervious", "probability", "image"]
+    assert [layer["id"] for layer in about["layers"]] == [
+        "input", "impervious", "probability", "image", "confidence", "set", "fraction", "dissimilarity",
+    ]  # fmt: skip
     for layer in about["layers"]:
         pictures = list((page.parent / "layers" / layer["id"] / "17").rglob("*.png"))
         assert len(pictures) >= 4
         assert any(np.asarray(Image.open(p))[..., 3].any() for p in pictures)
     assert about["table"]["rows"][1][0] == NAMES[1]
+    assert [shape is not None for shape in about["table"]["shapes"]] == [True, True, True]
+    assert {scene["first"] for scene in about["scenes"]} == {"2021-06-01"}
+    assert [tile["scenes"] for tile in about["tiles"]] == [[[k, 1.0]] for k in range(4)]
     assert not (page.parent.parent / ".partial-viewer").exists()
     assert "index.html" in lines[-1]
     assert (
@@ -146,8 +122,8 @@ def test_the_page_speaks_of_the_label(viewed):
     about = json.loads((page.parent / "product.js").read_text().removeprefix("window.PRODUCT = ").rstrip(";\n"))
     assert (about["label"], about["classes"]) == ("impervious", ["pervious", "impervious"])
     assert "mpervious" not in page.read_text()
-    script = (page.parent / "app.js").read_text()
-    assert script.count("mpervious") == script.count('"impervious"') == 2  # the layer's identifier
+    for script in ("app.js", "layers.js", "numbers.js", "shapes.js"):
+        assert "mpervious" not in (page.parent / script).read_text()
 
 
 def built(folder, content="new"):
@@ -194,86 +170,3 @@ def test_a_page_that_fails_leaves_the_former_one(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "viewer" / CONTENT).read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["viewer"]
-
-
-@contextlib.contextmanager
-def served(folder):
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/index.html"
-        server.shutdown()
-        thread.join()
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-def shot(page, path):
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(300)
-    page.screenshot(path=path)
-    return np.asarray(Image.open(path).convert("RGB")).astype(int)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["disk", "server"])
-def test_in_a_browser(viewed, tmp_path, way):
-    index, _ = viewed
-    with browser() as chromium, contextlib.ExitStack() as stack:
-        address = index.as_uri() if way == "disk" else stack.enter_context(served(index.parent))
-        page = chromium.new_page(viewport={"width": 1200, "height": 700})
-        asked, troubles = [], []
-        page.on("request", lambda r: asked.append(r.url))
-        page.on("pageerror", lambda e: troubles.append(str(e)))
-        page.goto(address)
-        # Zoom onto the first polygon by its row.
-        page.click("tbody tr:nth-child(1)")
-        whole = shot(page, tmp_path / f"{way}-middle.png")
-        assert page.title() == "Impervious surface at 1 m"
-        assert page.locator("tbody tr").count() == 3
-        # Names from files are text, not markup.
-        assert page.locator("tbody tr td").first.text_content() == NAMES[0]
-        assert page.evaluate("window.hacked") is None
-        assert page.locator("tbody tr:nth-child(3) td:nth-child(5)").text_content() == "–"
-        # The two sides differ, and the divider goes where the slider goes.
-        page.locator("#slider").fill("1000")
-        left = shot(page, tmp_path / f"{way}-left.png")
-        page.locator("#slider").fill("0")
-        right = shot(page, tmp_path / f"{way}-right.png")
-        area = (slice(60, 600), slice(100, 690))
-        assert np.abs(left[area] - right[area]).mean() > 15
-        half = left[60:600].copy()
-        half[:, 365:] = right[60:600, 365:]
-        columns = np.abs(half - whole[60:600])[:, list(range(100, 350)) + list(range(380, 690))]
-        assert columns.mean() < 2  # left of the divider the input, right of it the map
-        red = (np.abs(right[area] - [214, 39, 40]).max(-1) < 12).mean()
-        assert red > 0.02  # the impervious colour of the legend is on the map
-        # Opacity lets the input through.
-        page.locator("#opacity").fill("0")
-        clear = shot(page, tmp_path / f"{way}-clear.png")
-        assert np.abs(clear[area] - left[area]).mean() < 2
-        page.locator("#opacity").fill("50")
-        mixed = shot(page, tmp_path / f"{way}-mixed.png")
-        assert 3 < np.abs(mixed[area] - left[area]).mean() < np.abs(right[area] - left[area]).mean()
-        # Another layer on the right; sorting; the clip follows the map when it is moved.
-        page.locator("#opacity").fill("100")
-        page.select_option("#right", "image")
-        page.locator("#slider").fill("500")
-        page.click("th:nth-child(1)")
-        page.evaluate("window.viewer.map.panBy([120, -60], {animate: false})")
-        moved = shot(page, tmp_path / f"{way}-image.png")
-        assert np.abs(moved[area] - whole[area]).mean() > 3
-        assert page.evaluate("document.getElementById('divider').style.left") == f"{(1200 - 470) / 2:g}px"
-        assert all(url.startswith((address.rsplit("/", 1)[0], "data:")) for url in asked), asked
-        assert not troubles
-        # Every column is to be seen.
-        assert page.evaluate("document.getElementById('table-box').scrollWidth") <= 470
-        assert page.evaluate(
-            "document.querySelector('aside').scrollWidth <= document.querySelector('aside').clientWidth"
-        )
-        page.set_viewport_size({"width": 420, "height": 800})
-        shot(page, tmp_path / f"{way}-narrow.png")
