@@ -222,4 +222,4 @@ def as_jpeg(rgb: np.ndarray, quality: int = 88) -> bytes:
 def save_png(path: str | os.PathLike[str], rgb: np.ndarray) -> None:
     """Writes a picture atomically."""
     with atomic_path(path) as temporary:
-        Image.fromarray(rgb).save(temporary, format="PNG", optimize=True)
+        Image.fromarray(rgb).save(temporary, format="PNG")  # `optimize` takes a second to save little
