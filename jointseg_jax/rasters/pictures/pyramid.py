@@ -152,7 +152,7 @@ def _save_numbers(folder: pathlib.Path, tile: TileNumber, stored: np.ndarray) ->
 
 
 def runs_in(folder: pathlib.Path) -> dict[str, dict[str, list[int]]]:
-    """The tiles that a folder holds, as runs: zoom -> column -> first and last row of each run of rows, one after the other."""
+    """The tiles that a folder holds, as runs: zoom -> column -> first and last row of each run, one after the other."""
     found: dict[str, dict[str, list[int]]] = {}
     tiles = ((int(p.parts[-3]), int(p.parts[-2]), int(p.stem)) for p in folder.glob("*/*/*.png"))
     for zoom, x, y in sorted(tiles):
