@@ -13,6 +13,7 @@ from jointseg_jax import shipped
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.area import rates
 from jointseg_jax.mapping.area.product_plan import Settings
+from jointseg_jax.mapping.predictor.halo import kept
 from jointseg_jax.mapping.predictor.weights import flat_weights, weights_digest
 from jointseg_jax.training.trained import load_trained
 
@@ -58,6 +59,7 @@ def test_it_is_loaded_by_name(network):
     assert shipped.is_shipped(network.workdir)
     assert network.meta.contract.primary.bands == ("R", "G", "B")
     assert network.meta.contract.label == "built_proxy"
+    assert kept(network).met  # its halo is part of the package
     with pytest.raises(InputError, match=r"no network 'dubay' comes with this package: use one of dubai"):
         shipped.shipped("dubay")
 
