@@ -64,7 +64,7 @@ def test_the_checkpoint(folder, trained):
     assert halo.kept(trained).halo == 4
     assert confidence.measured(trained, "float32").auroc == 0.8
     if int(folder.name) >= 3:  # the first with such a record
-        record = uncertainty.measured_for(Predictor(trained, 4), "be4b0a4cda0c6386")
+        record = uncertainty.measured_for(Predictor(trained, 4), digest="be4b0a4cda0c6386")
         assert record.intervals["30m"][1] == uncertainty.Interval(60, -40, 50)
         assert record.measured.regions["south"].coverage == (0.9, None)
 

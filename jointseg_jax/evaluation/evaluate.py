@@ -92,7 +92,7 @@ def evaluate(
         halo = halo_for(trained, scenes[0], say=say)
         predictor = Predictor(trained, halo, tile=tile, support=trained.model.has_sr, augment=augment, dtype=dtype)
         check_room(predictor, dates=max(scene.dates for scene in scenes))
-        record = uncertainty_record.to_measure(predictor, split) if uncertainty else None
+        record = uncertainty_record.to_measure(predictor, split, dates) if uncertainty else None
         area = None if record is None else record.applicability
         regression = baseline.fit(data, contract, dates)
         by_site: dict[str, ScoreCounts] = {}

@@ -35,9 +35,9 @@ def check(trained: Trained, data: Dataset, split: str, alpha: float) -> None:
         )
 
 
-def to_measure(predictor: Predictor, split: str) -> Uncertainty | None:
+def to_measure(predictor: Predictor, split: str, dates: int | None) -> Uncertainty | None:
     """The calibration to measure; None on the split that calibrates. Raises `InputError` without one."""
-    return uncertainty.calibrated_for(predictor) if split == "test" else None
+    return uncertainty.calibrated_for(predictor, dates) if split == "test" else None
 
 
 def calibrate(
@@ -65,7 +65,7 @@ def calibrate(
     highest, lowest = counts.calibrate_sets(alpha)
     intervals = counts.calibrate_intervals(alpha)
     record = Uncertainty(
-        **vars(uncertainty.key(trained, predictor.dtype, predictor.augment)),
+        **vars(uncertainty.key(trained, predictor.dtype, predictor.augment, dates)),
         alpha=alpha,
         highest_0=highest,
         lowest_1=lowest,

@@ -56,7 +56,7 @@ def test_calibrated_then_measured_then_delivered(judged, data, tmp_path):
     digest = stored_digest(judged)
 
     metrics, said = run(judged, data, "test", tmp_path / "test")
-    record = measured_for(mapper, digest)
+    record = measured_for(mapper, digest=digest)
     assert record.digest == digest  # measuring changes no value of a product
     assert typed.plain(record.measured.overall) == typed.plain(metrics["overall"]["uncertainty"])
     assert set(record.measured.regions) == set(metrics["regions"]) == {"north"}
@@ -103,6 +103,7 @@ def test_calibrated_then_measured_then_delivered(judged, data, tmp_path):
     for change, message in (
         ({"step": 7}, "calibrated for step 7, not for 30"),
         ({"augment": True}, "calibrated for augment True, not for False"),
+        ({"dates": 2}, "calibrated for dates 2, not for None"),
         ({"alpha": 0.0}, "damaged"),
         ({"intervals": {"10m": ()}}, "damaged"),
     ):
@@ -112,7 +113,7 @@ def test_calibrated_then_measured_then_delivered(judged, data, tmp_path):
     again = dataclasses.replace(record, lowest_1=record.lowest_1 + 1)
     formats.write_record(path, typed.plain(again), formats.UNCERTAINTY)
     with pytest.raises(InputError, match="was calibrated again since this product was begun"):
-        measured_for(mapper, digest)
+        measured_for(mapper, digest=digest)
     assert typed.read(path, Uncertainty, formats.UNCERTAINTY) == again
     path.write_text("{")
     assert stored_digest(judged) == "none"

@@ -136,8 +136,15 @@ def sample_table(
         stratum = strata[place.stratum]
         named = (f"{number:0{digits}d}", place.unit, stratum.name, place.tile.tile, place.tile.epsg)
         where = (f"{x:.1f}", f"{y:.1f}", f"{lon:.8f}", f"{lat:.8f}")
-        writer.writerow((*named, *where, classes[own], ";".join(classes[c] for c in near), f"{stratum.weight:.10g}"))
+        writer.writerow((*named, *where, classes[own], _joined([classes[c] for c in near]), f"{stratum.weight:.10g}"))
     return text.getvalue().encode()
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Names with semicolons between them; a name that has one itself is quoted."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=";", lineterminator="").writerow(names)
+    return text.getvalue()
 
 
 def write_design(folder: pathlib.Path, design: Design, table: bytes) -> None:
@@ -170,7 +177,7 @@ def read_design(folder: pathlib.Path) -> tuple[Design, list[Row]]:
 
 def _row(row: dict[str, str]) -> Row:
     x, y, longitude, latitude = (float(row[k]) for k in ("x", "y", "longitude", "latitude"))
-    near = tuple(row["near"].split(";"))
+    near = tuple(next(csv.reader([row["near"]], delimiter=";")))
     return Row(
         row["id"], row["unit"], row["stratum"], int(row["epsg"]), x, y, longitude, latitude, row["map_class"], near
     )

@@ -108,7 +108,8 @@ CATALOGUE = {
             excludes="clouds are masked: export them as nodata, because code 0 is water; a composite over a year "
             "(most frequent label) is the user's",
             citation="Brown et al. 2022 (10.1038/s41597-022-01307-4), CC BY 4.0",
-            source="the order of the classes in Brown et al. 2022; the catalogue's own table was not read",
+            source="Earth Engine catalogue, GOOGLE/DYNAMICWORLD/V1: its example script takes the label as the "
+            "index of a list of class names with built at 6",
         ),
         Product(
             "esri", "Esri / Impact Observatory land cover", (2017, None), built=(7,), other=(1, 2, 4, 5, 8, 9, 11),
@@ -117,7 +118,7 @@ CATALOGUE = {
             excludes="10 is cloud; the nine classes have no codes 3 and 6 (files of the first version have ten "
             "classes and need built=7,unknown=0+10)",
             citation="Karra et al. 2021 (10.1109/IGARSS47720.2021.9553499), CC BY 4.0",
-            source="Planet documentation of the 10 m annual land cover (9 classes)",
+            source="the layer functions of Esri's image service Sentinel2_10m_LandCover name every code",
         ),
         Product(
             "ghsl", "GHS-BUILT-S", (1975, 2030), full=CELL_AREA,
@@ -148,7 +149,8 @@ CATALOGUE = {
             "sinolc", "SinoLC-1", None,
             grid="1 m, China",
             counts="the classes building and traffic route of eleven",
-            excludes="the codes of the classes are not in the sources that were found: give them, built=A+B",
+            excludes="neither the paper's abstract nor the authors' public repositories state the codes (they are in "
+            "the attribute table inside the files): read them there and give them, built=A+B",
             citation="Li et al. 2023 (10.5194/essd-15-4749-2023; 10.5281/zenodo.7707461)",
             source="",
         ),

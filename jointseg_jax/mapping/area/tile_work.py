@@ -98,7 +98,7 @@ def check_settings(trained: Trained, settings: product_plan.Settings) -> None:
     if settings.confidence:
         confidence.measured_for(predictor)
     if settings.uncertainty:
-        uncertainty.measured_for(predictor, settings.uncertainty)
+        uncertainty.measured_for(predictor, settings.dates, settings.uncertainty)
 
 
 def make_predictor(trained: Trained, settings: product_plan.Settings) -> Predictor:
@@ -152,6 +152,9 @@ def map_tile(
     used = [scenes[k] for k in order]
     decisions = _decisions(used)
     settings = plan.settings
+    record = None
+    if settings.uncertainty:
+        record = uncertainty.measured_for(predictor, settings.dates, settings.uncertainty)
     made = write_product(
         predictor,
         ground,
@@ -160,7 +163,7 @@ def map_tile(
         owned=owned,
         quick=False,
         confidence=settings.confidence,
-        uncertainty=uncertainty.measured_for(predictor, settings.uncertainty) if settings.uncertainty else None,
+        uncertainty=record,
     )
     agreement = compare_overlaps(predictor, ground, valid, [s.id for s in scenes])
     files = {**made.files, "scene": folder / "scene.tif"}

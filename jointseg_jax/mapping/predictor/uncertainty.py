@@ -80,9 +80,15 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Key(confidence.Key):
-    """The conditions that a calibration holds for."""
+    """The conditions that a calibration holds for.
+
+    Attributes:
+        augment: whether the map is the mean over flips and quarter turns.
+        dates: the number that --dates gives; None for all (records of earlier versions do not say it).
+    """
 
     augment: bool
+    dates: int | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +120,10 @@ class Uncertainty(Key):
     @property
     def digest(self) -> str:
         """Of everything that decides the values of a product."""
-        return formats.checksum(typed.plain(dataclasses.replace(self, measured=None)))[:16]
+        record = typed.plain(dataclasses.replace(self, measured=None))
+        if self.dates is None:
+            del record["dates"]  # as in products that were begun before it was recorded
+        return formats.checksum(record)[:16]
 
     def sets(self, probability: np.ndarray) -> np.ndarray:
         """The set of each pixel as a sum of 1 (class 0) and 2 (class 1); 0 is none, 3 both. uint8, as probability."""
@@ -139,13 +148,17 @@ def levels(probability: np.ndarray) -> np.ndarray:
     return np.round(LEVELS * probability).astype(np.uint8)
 
 
-def key(trained: Trained, dtype: str, augment: bool) -> Key:
+def key(trained: Trained, dtype: str, augment: bool, dates: int | None = None) -> Key:
     """The conditions of a calibration today."""
-    return Key(**vars(confidence.key(trained, dtype)), augment=augment)
+    return Key(**vars(confidence.key(trained, dtype)), augment=augment, dates=dates)
 
 
-def calibrated_for(predictor: Predictor) -> Uncertainty:
+def calibrated_for(predictor: Predictor, dates: int | None) -> Uncertainty:
     """Reads the record beside the checkpoint.
+
+    Args:
+        predictor: of the map.
+        dates: see `Key`.
 
     Raises:
         InputError: there is no record, or it belongs to other weights or another arithmetic.
@@ -156,24 +169,25 @@ def calibrated_for(predictor: Predictor) -> Uncertainty:
         found = typed.read(path, Uncertainty, dataclasses.replace(formats.UNCERTAINTY, again=ask))
     except FileNotFoundError:
         raise InputError(f"sets and intervals were not calibrated ({path} is missing): {ask}") from None
-    for name, value in vars(key(trained, predictor.dtype, predictor.augment)).items():
+    for name, value in vars(key(trained, predictor.dtype, predictor.augment, dates)).items():
         known = getattr(found, name)
         if known != value:
             raise InputError(f"{path} was calibrated for {name} {known!r}, not for {value!r}: {ask}")
     return found
 
 
-def measured_for(predictor: Predictor, digest: str = "") -> Uncertainty:
+def measured_for(predictor: Predictor, dates: int | None = None, digest: str = "") -> Uncertainty:
     """Like `calibrated_for`, for a product.
 
     Args:
         predictor: of the product.
+        dates: see `Key`.
         digest: of the record that earlier tiles were made with; empty for any.
 
     Raises:
         InputError: see `calibrated_for`; or what the layers are worth was not measured, or the digest is another.
     """
-    found = calibrated_for(predictor)
+    found = calibrated_for(predictor, dates)
     path = predictor.trained.workdir / FILE
     if found.measured is None:
         ask = _command(predictor.trained, "test")
@@ -196,7 +210,7 @@ def stored_digest(trained: Trained) -> str:
 def _command(trained: Trained, split: str) -> str:
     return (
         f"run `jointseg evaluate --workdir={trained.workdir} --uncertainty --split={split}` with the same "
-        "--checkpoint, --weights, --augment and --dtype"
+        "--checkpoint, --weights, --augment, --dates and --dtype"
     )
 
 
