@@ -116,9 +116,7 @@ def evaluate(
     if record is not None:
         uncertainty_record.keep_measured(record, predictor, say)
     elif uncertainty:
-        uncertainty_record.calibrate(
-            predictor, data, sum(by_site.values(), ScoreCounts()).uncertainty, dates, alpha, say
-        )
+        uncertainty_record.calibrate(predictor, data, [s.uncertainty for s in by_site.values()], dates, alpha, say)
     say(f"written to {folder}; to look at: {folder / page.PAGE}")
     return metrics
 

@@ -1,12 +1,16 @@
 """Calibrates sets of classes and intervals of fractions, and measures what they and the dissimilarity are worth.
 
 Sets: split conformal prediction with a quantile per class (Vovk 2012; Sadinle, Lei, Wasserman 2019). Intervals: the
-same on the error of the fraction, within bins of the predicted fraction.
+same on the error of the fraction, within bins of the predicted fraction. Sites differ more than the ground within a
+site, so every site with ground enough has quantiles of its own, and the widest are kept: of S sites that are a random
+sample of all sites, the widest is wide enough for a new one with probability S / (S + 1) (Dunn, Wasserman, Ramdas 2023,
+on data in groups).
 """
 
 import dataclasses
 import fractions
 import math
+from collections.abc import Sequence
 from typing import SupportsFloat
 
 import numpy as np
@@ -60,23 +64,6 @@ class UncertaintyCounts(Sums):
                     np.add.at(total[k], tuple(pair), 1)
         return cls(cells=total)
 
-    def calibrate_sets(self, alpha: float) -> tuple[int, int]:
-        """The highest level whose set holds class 0, and the lowest whose set holds class 1.
-
-        Raises:
-            InputError: there are too few pixels of a class.
-        """
-        share = [_share(int(row.sum()), alpha, f"of class {k}") for k, row in enumerate(self.pixels)]
-        return _reached(self.pixels[0], share[0]), LEVELS - _reached(self.pixels[1, ::-1], share[1])
-
-    def calibrate_intervals(self, alpha: float) -> dict[str, tuple[Interval, ...]]:
-        """The intervals per side; bins of the predicted fraction are joined until each has cells enough.
-
-        Raises:
-            InputError: there are too few cells for one bin.
-        """
-        return {f"{side}m": _intervals(joint, side, alpha) for side, joint in zip(SIDES, self.cells, strict=True)}
-
     def worth(self, record: Uncertainty, ranking: Ranking) -> Worth:
         """What the layers are worth on the counted ground.
 
@@ -110,6 +97,36 @@ class UncertaintyCounts(Sums):
         )
 
 
+def calibrate_sets(sites: Sequence[UncertaintyCounts], alpha: float) -> tuple[int, int]:
+    """The highest level whose set holds class 0, and the lowest whose set holds class 1.
+
+    Args:
+        sites: the counts of each.
+        alpha: the share that may be missed.
+
+    Raises:
+        InputError: there are too few pixels of a class on all sites.
+    """
+    found = []
+    for k, order in enumerate((1, -1)):
+        of_sites = [site.pixels[k, ::order] for site in sites]
+        found.append(_widest(of_sites, 1, alpha, f"of class {k}"))
+    return found[0], LEVELS - found[1]
+
+
+def calibrate_intervals(sites: Sequence[UncertaintyCounts], alpha: float) -> dict[str, tuple[Interval, ...]]:
+    """The intervals per side; bins of the predicted fraction are joined until each has cells enough.
+
+    Args:
+        sites: the counts of each.
+        alpha: the share that may be missed.
+
+    Raises:
+        InputError: there are too few cells for one bin on all sites.
+    """
+    return {f"{side}m": _intervals([s.cells[k] for s in sites], side, alpha) for k, side in enumerate(SIDES)}
+
+
 def similarity(level: np.ndarray) -> np.ndarray:
     """The stored dissimilarity, 0 to 200, as a score that is higher where fewer errors are expected."""
     return LEVELS - level
@@ -138,8 +155,26 @@ def _reached(counts: np.ndarray, share: fractions.Fraction) -> int:
     return int(np.searchsorted(total * share.denominator, int(total[-1]) * share.numerator))
 
 
-def _intervals(joint: np.ndarray, side: int, alpha: float) -> tuple[Interval, ...]:
-    pixels = joint.sum(1) * side * side
+def _widest(sites: Sequence[np.ndarray], side: int, alpha: float, what: str) -> int:
+    """The first index up to which the share is reached on all sites together, and on each with samples enough.
+
+    Args:
+        sites: counts by index of each, of cells of `side` metres.
+        side: see `sites`.
+        alpha: the share that may be missed.
+        what: is counted, for the message.
+    """
+    total = np.sum(sites, axis=0)
+    found = [_reached(total, _share(int(total.sum()) * side * side, alpha, what))]
+    for own in sites:
+        pixels = int(own.sum()) * side * side
+        if pixels >= _least(alpha) * _UNIT:
+            found.append(_reached(own, _share(pixels, alpha, what)))
+    return max(found)
+
+
+def _intervals(sites: Sequence[np.ndarray], side: int, alpha: float) -> tuple[Interval, ...]:
+    pixels = np.sum(sites, axis=0).sum(1) * side * side
     least = _least(alpha / 2) * _UNIT
     starts = [0]
     for start in range(_BIN, LEVELS, _BIN):
@@ -147,12 +182,20 @@ def _intervals(joint: np.ndarray, side: int, alpha: float) -> tuple[Interval, ..
             starts.append(start)
     found = []
     for start, end in zip(starts, [*starts[1:], LEVELS + 1], strict=True):
-        share = _share(int(pixels[start:end].sum()), alpha / 2, f"in cells of {side} m")
-        errors = np.zeros(2 * LEVELS + 1, np.int64)
-        for level in range(start, end):
-            errors[LEVELS - level : 2 * LEVELS + 1 - level] += joint[level]
-        found.append(Interval(start, LEVELS - _reached(errors[::-1], share), _reached(errors, share) - LEVELS))
+        errors = [_errors(joint, start, end) for joint in sites]
+        low, high = (
+            _widest([e[::order] for e in errors], side, alpha / 2, f"in cells of {side} m") for order in (-1, 1)
+        )
+        found.append(Interval(start, LEVELS - low, high - LEVELS))
     return tuple(found)
+
+
+def _errors(joint: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Counts by true minus predicted fraction, plus 200, of the predicted levels of a bin."""
+    errors = np.zeros(2 * LEVELS + 1, np.int64)
+    for level in range(start, end):
+        errors[LEVELS - level : 2 * LEVELS + 1 - level] += joint[level]
+    return errors
 
 
 def _ratio(part: SupportsFloat, whole: SupportsFloat) -> float | None:

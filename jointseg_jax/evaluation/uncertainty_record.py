@@ -9,7 +9,7 @@ from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation import training_ground
 from jointseg_jax.evaluation.site_scores import ScoreCounts, sites_by_region
-from jointseg_jax.evaluation.uncertainty import UncertaintyCounts
+from jointseg_jax.evaluation.uncertainty import UncertaintyCounts, calibrate_intervals, calibrate_sets
 from jointseg_jax.mapping.predictor import uncertainty
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.uncertainty import Measured, Uncertainty, Worth
@@ -43,7 +43,7 @@ def to_measure(predictor: Predictor, split: str, dates: int | None) -> Uncertain
 def calibrate(
     predictor: Predictor,
     data: Dataset,
-    counts: UncertaintyCounts,
+    sites: Sequence[UncertaintyCounts],
     dates: int | None,
     alpha: float,
     say: Callable[[str], None],
@@ -53,7 +53,7 @@ def calibrate(
     Args:
         predictor: that mapped the validation ground.
         data: the dataset of the training.
-        counts: of its validation ground.
+        sites: counts of the validation ground of each site.
         dates: see `evaluate`.
         alpha: the share that sets and intervals may miss.
         say: receives a line.
@@ -62,8 +62,9 @@ def calibrate(
         InputError: there is too little validation or training ground.
     """
     trained = predictor.trained
-    highest, lowest = counts.calibrate_sets(alpha)
-    intervals = counts.calibrate_intervals(alpha)
+    highest, lowest = calibrate_sets(sites, alpha)
+    intervals = calibrate_intervals(sites, alpha)
+    pixels = sum(int(site.pixels.sum()) for site in sites)
     record = Uncertainty(
         **vars(uncertainty.key(trained, predictor.dtype, predictor.augment, dates)),
         alpha=alpha,
@@ -71,7 +72,7 @@ def calibrate(
         lowest_1=lowest,
         intervals=intervals,
         applicability=training_ground.applicability(data, trained.meta.contract, dates),
-        calibrated_on=f"{data.description['name']}, validation, {int(counts.pixels.sum())} pixels of 1 m",
+        calibrated_on=f"{data.description['name']}, validation, {pixels} pixels of 1 m on {len(sites)} sites",
     )
     bins = ", ".join(f"{len(found)} bins at {side[:-1]} m" for side, found in intervals.items())
     kept = _keep(record, predictor)

@@ -6,7 +6,7 @@ from scipy import stats
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confidence_quality import Ranking
-from jointseg_jax.evaluation.uncertainty import UncertaintyCounts, similarity
+from jointseg_jax.evaluation.uncertainty import UncertaintyCounts, calibrate_intervals, calibrate_sets, similarity
 from jointseg_jax.mapping.predictor.applicability import Applicability
 from jointseg_jax.mapping.predictor.uncertainty import Interval, Uncertainty, bounds
 
@@ -29,8 +29,12 @@ def counted(probability, label):
 
 
 def calibrated(counts, alpha=ALPHA):
-    highest, lowest = counts.calibrate_sets(alpha)
-    intervals = counts.calibrate_intervals(alpha)
+    return of_sites([counts], alpha)
+
+
+def of_sites(sites, alpha=ALPHA):
+    highest, lowest = calibrate_sets(sites, alpha)
+    intervals = calibrate_intervals(sites, alpha)
     return Uncertainty(0, "ema", 1.0, 0.5, "float32", False, alpha, highest, lowest, intervals, AREA, "made up")
 
 
@@ -80,6 +84,32 @@ def test_other_ground_is_covered_less_and_the_measure_shows_it():
     assert other.intervals["100m"].coverage < same.intervals["100m"].coverage - 0.2
 
 
+def test_sites_that_differ_widen_what_is_stated():
+    """Sites of different bias: pooled quantiles hold too little on a new one, those of the widest site hold enough."""
+    rng = np.random.default_rng(8)
+    held = {"pooled": [], "widest": []}
+    for _ in range(12):
+        sites = []
+        for shift in rng.uniform(-0.25, 0.25, 6):
+            probability, label = ground(rng, 400)
+            sites.append(counted(np.clip(probability + shift, 0, 1), label))
+        *known, new = sites
+        records = {"pooled": calibrated(sum(known, UncertaintyCounts())), "widest": of_sites(known)}
+        for name, record in records.items():
+            found = new.worth(record, Ranking())
+            held[name].append([*found.coverage, found.intervals["100m"].coverage])
+        assert records["widest"].highest_0 >= records["pooled"].highest_0
+        assert records["widest"].lowest_1 <= records["pooled"].lowest_1
+    share = {name: (np.array(found) >= 1 - ALPHA).mean() for name, found in held.items()}
+    assert share["widest"] >= 0.75 > share["pooled"] + 0.1  # five of six are expected
+
+
+def test_a_site_with_too_little_ground_counts_with_the_others():
+    rng = np.random.default_rng(9)
+    large, small = counted(*ground(rng)), counted(*(x[:200, :200] for x in ground(rng, noise=0.8)))
+    assert calibrate_sets([large, small], ALPHA) == calibrate_sets([large + small], ALPHA)
+
+
 def test_figures_by_hand():
     """Sets and intervals of a map are those that the figures count."""
     rng = np.random.default_rng(2)
@@ -115,7 +145,7 @@ def test_bounds_are_those_of_the_bin():
 def test_sparse_bins_are_joined_and_too_little_ground_is_refused():
     probability, label = ground(np.random.default_rng(3))
     counts = counted(probability, label)
-    table = counts.calibrate_intervals(ALPHA)["100m"]
+    table = calibrate_intervals([counts], ALPHA)["100m"]
     starts = [i.start for i in table]
     by_level = counts.cells[2].sum(1)
     assert starts[0] == 0
@@ -124,9 +154,9 @@ def test_sparse_bins_are_joined_and_too_little_ground_is_refused():
         assert by_level[start:end].sum() >= 9  # the largest of nine errors holds nine tenths of new ones
     part = counted(probability[:200, :400], label[:200, :400])
     with pytest.raises(InputError, match=r"8 ha in cells of 10 m, but 9 are needed for this --alpha"):
-        part.calibrate_intervals(ALPHA)
+        calibrate_intervals([part], ALPHA)
     with pytest.raises(InputError, match=r"0 ha of class 1, but 4 are needed"):
-        counted(probability, np.zeros_like(label)).calibrate_sets(ALPHA)
+        calibrate_sets([counted(probability, np.zeros_like(label))], ALPHA)
 
 
 def test_parts_add_up():

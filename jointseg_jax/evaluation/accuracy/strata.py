@@ -25,6 +25,7 @@ from jointseg_jax.rasters.lattice import Window, crop
 from jointseg_jax.rasters.reader import Handles
 
 REST = "outside"
+_TILES = 64  # whose clipped polygons are kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,15 +108,32 @@ class Strata:
         return np.where(known, part * len(self.kinds) + kind, IGNORE).astype(np.uint8)
 
     @functools.cached_property
-    def _in_zones(self) -> dict[int, list[tuple[int, shapely.Geometry]]]:
-        """Number and shape, in metres, of the polygons near every zone; far outside it a projection is undefined."""
+    def _in_zones(self) -> dict[int, tuple[list[int], shapely.STRtree]]:
+        """Numbers and shapes, in metres, of the polygons near every zone; far outside it a projection is undefined."""
         found = {}
         for epsg in sorted({tile.epsg for tile in self.frame.tiles}):
             zone = zone_of_epsg(epsg)
             assert zone is not None  # as `parse_row` checked
             near = [(n, shapely.intersection(s, zone.strip.buffer(1))) for n, s in enumerate(self.polygons.values())]
-            found[epsg] = [(n, to_zone(polygonal(s), zone)) for n, s in near if not s.is_empty]
+            kept = [(n, to_zone(polygonal(s), zone)) for n, s in near if not s.is_empty]
+            found[epsg] = [n for n, _ in kept], shapely.STRtree([s for _, s in kept])
         return found
+
+    @functools.cached_property
+    def _clipped(self) -> dict[str, list[tuple[shapely.Geometry, int]]]:
+        """The polygons within the tiles that were read last; the first polygon comes last."""
+        return {}
+
+    def _within(self, tile: TileRow) -> list[tuple[shapely.Geometry, int]]:
+        if tile.tile not in self._clipped:
+            if len(self._clipped) >= _TILES:
+                self._clipped.clear()
+            numbers, tree = self._in_zones[tile.epsg]
+            box = shapely.box(*tile.lattice("impervious").boundingbox)
+            near = sorted(tree.query(box, predicate="intersects").tolist(), reverse=True)
+            inside = [(shapely.intersection(tree.geometries[k], box), numbers[k]) for k in near]
+            self._clipped[tile.tile] = [(part, n) for s, n in inside for part in shapely.get_parts(s) if part.area > 0]
+        return self._clipped[tile.tile]
 
     def part_of(self, tile: TileRow) -> int:
         """The part of a whole tile, by its density."""
@@ -125,11 +143,7 @@ class Strata:
         """The part of every pixel of a window, int [height, width]."""
         lattice = crop(tile.lattice("impervious"), window)
         part = np.full((window.height, window.width), len(self.polygons), np.uint8)
-        box = shapely.box(*lattice.boundingbox)
-        shapes = self._in_zones[tile.epsg]
-        inside = [(shapely.intersection(s, box), n) for n, s in reversed(shapes) if s.intersects(box)]
-        parts = [(piece, n) for shape, n in inside for piece in shapely.get_parts(shape) if piece.area > 0]
-        return burn(parts, part, lattice.affine).astype(int) if parts else part.astype(int)
+        return burn(self._within(tile), part, lattice.affine).astype(int)
 
 
 def check(strata: Strata) -> None:
