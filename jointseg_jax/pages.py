@@ -16,7 +16,12 @@ text-align: left; white-space: nowrap; font-variant-numeric: tabular-nums } .wid
 figure { display: inline-block; max-width: 100%; margin: .3em .6em .3em 0 } img { max-width: 100% }
 .drawn { overflow-x: auto } .drawn img { min-width: 640px } figcaption { font-size: 13px; color: #444 }
 pre { background: #f5f5f5; padding: .6em 1em; overflow-x: auto }
-@media print { figure, table, pre { break-inside: avoid } h2 { break-after: avoid } }
+@page { size: A4; margin: 14mm }
+@media print { body { max-width: none; margin: 0; padding: 0; font-size: 10pt } figure, tr, pre { break-inside: avoid }
+h1, h2, h3 { break-after: avoid } p:has(+ figure), p:has(+ .wide) { break-after: avoid }
+.wide, .drawn, pre { overflow: visible } pre { white-space: pre-wrap } table { font-size: 8.5pt }
+td, th { padding: .15em .5em } th { white-space: normal }
+.drawn img { min-width: 0; max-height: 80mm } img { max-height: 240mm } }
 """
 
 
