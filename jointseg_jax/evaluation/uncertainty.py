@@ -158,6 +158,8 @@ def _reached(counts: np.ndarray, share: fractions.Fraction) -> int:
 def _widest(sites: Sequence[np.ndarray], side: int, alpha: float, what: str) -> int:
     """The first index up to which the share is reached on all sites together, and on each with samples enough.
 
+    A site's own share has no correction for few samples: that would make nearly all sets hold both classes.
+
     Args:
         sites: counts by index of each, of cells of `side` metres.
         side: see `sites`.
@@ -167,9 +169,8 @@ def _widest(sites: Sequence[np.ndarray], side: int, alpha: float, what: str) -> 
     total = np.sum(sites, axis=0)
     found = [_reached(total, _share(int(total.sum()) * side * side, alpha, what))]
     for own in sites:
-        pixels = int(own.sum()) * side * side
-        if pixels >= _least(alpha) * _UNIT:
-            found.append(_reached(own, _share(pixels, alpha, what)))
+        if int(own.sum()) * side * side >= _least(alpha) * _UNIT:
+            found.append(_reached(own, 1 - fractions.Fraction(alpha).limit_denominator(10_000)))
     return max(found)
 
 

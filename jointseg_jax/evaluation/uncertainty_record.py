@@ -79,7 +79,8 @@ def calibrate(
     say(
         f"uncertainty: a set holds {trained.meta.contract.class_names[0]} up to a probability of "
         f"{highest / uncertainty.LEVELS:.3f} and {trained.meta.contract.class_names[1]} from "
-        f"{lowest / uncertainty.LEVELS:.3f} on; intervals in {bins}; {kept}; measure it with --split=test"
+        f"{lowest / uncertainty.LEVELS:.3f} on; intervals in {bins}; {kept}; measure it with --split=test; "
+        "they are for ground like that of the calibration, and blocks of training sites are unlike new sites"
     )
 
 
