@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from jointseg_jax import cli
 
-INTERVALS = ("bayes", "wilson", "wald")
+INTERVALS = ("bayes", "wald")
 
 
 def _parser() -> cli.Arguments:

@@ -79,7 +79,8 @@ def map_scene(
         predictor = Predictor(
             trained, halo, tile=tile, batch=batch, images=image, support=support, augment=augment, dtype=dtype
         )
-        record = measured_for(predictor) if uncertainty else None
+        dates = opened.asked.get("dates")
+        record = measured_for(predictor, None if dates is None else int(dates)) if uncertainty else None
         check_room(predictor, dates=scene.dates)
         _report_network(predictor, say)
         product = write_product(
