@@ -149,8 +149,8 @@ def cases() -> Iterator[Case]:
     yield other_strata("simple random, rare on 4 %, 150 points", [[[0.95, 0.01], [0.01, 0.03]]], (1,), (150,))
     for points in ((500, 100), (300, 50), (100, 25), (300, 5)):
         yield family(f"family, {points[0]} + {points[1]} points", points)
-    for points in ((75, 75, 165, 325), (5, 5, 165, 325)):
-        yield family_of_four(f"family of four, {' + '.join(map(str, points))} points", points)
+    for drawn in ((75, 75, 165, 325), (5, 5, 165, 325)):
+        yield family_of_four(f"family of four, {' + '.join(map(str, drawn))} points", drawn)
     for number in (60, 20):
         yield family_of_strata(f"family of other strata, 3 x {number} points", (number,) * 3)
     for number in (500, 150):

@@ -101,7 +101,7 @@ def normal(scene: Scene, where: np.ndarray) -> Normal:
 
 def fit(parts: Sequence[Normal]) -> np.ndarray:
     """The coefficients of a ridge regression on several parts."""
-    gram, moment = sum(p.gram for p in parts), sum(p.moment for p in parts)
+    gram, moment = np.sum([p.gram for p in parts], axis=0), np.sum([p.moment for p in parts], axis=0)
     return np.linalg.solve(gram + 1e-5 * np.trace(gram) / len(gram) * np.eye(len(gram)), moment)
 
 
