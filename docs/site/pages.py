@@ -42,6 +42,7 @@ def pages() -> dict[str, str]:
     return {
         "index.md": start(),
         "contributing.md": contributing(),
+        **networks(),
         "reference/python.md": python_names(),
         "reference/commands.md": commands(),
         "reference/config.md": config_fields(),
@@ -63,7 +64,18 @@ def contributing() -> str:
 def _links(text: str) -> str:
     text = re.sub(r"\[docs/([^]]*)\]\(docs/", r"[\1](", text)
     text = re.sub(r"\]\(docs/", "](", text)
+    text = re.sub(r"\]\(jointseg_jax/shipped/(\w+)/README\.md\)", r"](networks/\1.md)", text)
     return text.replace("](CONTRIBUTING.md)", "](contributing.md)").replace("](README.md)", "](index.md)")
+
+
+def networks() -> dict[str, str]:
+    """The cards of the networks that come with the package."""
+    from jointseg_jax import shipped
+
+    return {
+        f"networks/{name}.md": (shipped.shipped(name) / "README.md").read_text(encoding="utf-8")
+        for name in shipped.names()
+    }
 
 
 def python_names() -> str:
