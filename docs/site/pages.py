@@ -1,4 +1,4 @@
-"""Pages of the site that are made from the code: mkdocs calls `on_files` when it has found the files of docs/.
+"""Pages of the site that are made from the code: mkdocs calls `on_config`, then `on_files`.
 
 The start page is README.md, the last page CONTRIBUTING.md; the reference is read from the modules themselves, so it
 cannot differ from them.
@@ -26,6 +26,14 @@ _HEADS = {
     "dataset.modalities": "Dataset: modalities", "dataset.label": "Dataset: label", "dataset.simulate": "Dataset: "
     "simulated input", "dataset.split": "Dataset: splits",
 }  # fmt: skip
+
+
+def on_config(config: Any) -> Any:
+    """Puts guides that the navigation does not name at the end of its part "How to"."""
+    named = set(re.findall(r"[\w./-]+\.md", repr(config["nav"])))
+    guides = next(part["How to"] for part in config["nav"] if "How to" in part)
+    guides += sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in named)
+    return config
 
 
 def on_files(files: Any, config: Any) -> Any:
