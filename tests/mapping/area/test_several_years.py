@@ -14,12 +14,14 @@ from jointseg_jax.change.run_monitor import run_monitor
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import to_degrees
 from jointseg_jax.jobs.executors import Serial
+from jointseg_jax.mapping.predictor import halo as halos
 
 
-def test_each_year_is_mapped_from_its_scenes_and_all_are_decoded(network, scenes, tmp_path):
+def test_each_year_is_mapped_from_its_scenes_and_all_are_decoded(network, scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(halos, "measure", lambda *_: halos.HaloMeasurement(4, {"4": 0.0}, 48, met=True))  # takes long
     shutil.copytree(scenes / "early_20210601", tmp_path / "in" / "early_20190601")
     shutil.copytree(scenes / "late_20210611", tmp_path / "in" / "late_20210611")
-    area = to_degrees(shapely.box(LEFT + 210, TOP - 190, LEFT + 390, TOP - 30), areas_of_interest.ZONE)
+    area = to_degrees(shapely.box(LEFT + 220, TOP - 180, LEFT + 350, TOP - 40), areas_of_interest.ZONE)
     lines: list[str] = []
 
     def go(years, say=ignore):
@@ -39,4 +41,4 @@ def test_each_year_is_mapped_from_its_scenes_and_all_are_decoded(network, scenes
     assert found.monitor.labels == ("2019", "2021")
     assert {row.times["2019"][0][:10] for row in found.tiles.values()} == {"2019-06-01"}
     assert {row.times["2021"][0][:10] for row in found.tiles.values()} == {"2021-06-11"}
-    assert sum(row.valid_m2 for row in found.tiles.values()) > 25_000
+    assert sum(row.valid_m2 for row in found.tiles.values()) > 14_000
