@@ -10,11 +10,12 @@ PARALLEL := -n 2 --dist loadfile
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: help setup demo archive-demo bench bench-check docs quick quick-tests test test-slow lint clean
+.PHONY: help setup demo archive-demo change-demo bench bench-check docs quick quick-tests test test-slow lint clean
 
 help:
 	@echo "make demo       set up, then the main job on embedded data: landscape, train, map, evaluate (minutes)"
 	@echo "make archive-demo  set up, then from products, vectors and orthophotos (made up) to a dataset, a network and a map (minutes)"
+	@echo "make change-demo  set up, then maps of four years, decoded change, its scores, areas and report (made up; minutes)"
 	@echo "make test       set up, then all tests but those marked slow"
 	@echo "make quick      set up, then lint, types and the fast tests"
 	@echo "make test-slow  set up, then the tests marked slow"
@@ -73,6 +74,33 @@ archive-demo: setup
 	@echo "look at    $(ARCHIVE)/sample/sites.png          where the sites are"
 	@echo "           $(ARCHIVE)/dataset/sources.csv       which files serve each site, and why"
 	@echo "           maps/archive-demo/quicklook.png             input, super-resolved image, map"
+
+CHANGE := datasets/change-demo
+CHANGED := maps/change-demo
+# The argument of configs/change_demo.py, such as CHANGE_ARG=seed=1,side=720
+CHANGE_ARG ?=
+change-demo: setup
+	@echo "== 1/5 a landscape in four years, and the dataset made of it =="
+	$(RUN) prepare.py --config=configs/change_demo.py:$(CHANGE_ARG)
+	$(RUN) -m jointseg_jax outlines --dataset=$(CHANGE) --split=test --output=$(CHANGE)-places.gpkg
+	@echo "== 2/5 one network for all years =="
+	$(RUN) train.py --config=configs/change_demo.py:$(CHANGE_ARG) --workdir=runs/change-demo
+	@echo "== 3/5 maps of four years of the test ground, decoded together =="
+	$(RUN) -m jointseg_jax monitor --workdir=runs/change-demo --input=$(CHANGE) --aoi=$(CHANGE)-places.gpkg \
+		--years=2017,2019,2021,2023 --regions=$(CHANGE)-places.gpkg --region_name=region --output=$(CHANGED)
+	@echo "== 4/5 a sample of the kinds of change, answered from the labels, and areas with intervals =="
+	$(RUN) -m jointseg_jax sample --product=$(CHANGED)/maps/2023 --change=$(CHANGED) --output=$(CHANGED)-sample \
+		--polygons=$(CHANGE)-places.gpkg --name=region --buffer=10 --points=600 --minimum=20 --no-page
+	$(RUN) -m jointseg_jax answers --design=$(CHANGED)-sample --dataset=$(CHANGE) --output=$(CHANGED)-answers.csv
+	$(RUN) -m jointseg_jax estimate --design=$(CHANGED)-sample --answers=$(CHANGED)-answers.csv --json=$(CHANGED)-estimates.json
+	@echo "== 5/5 scores against the landscape's own growth, the report, the page =="
+	$(RUN) -m jointseg_jax growth --monitor=$(CHANGED) --dataset=$(CHANGE) --regions=$(CHANGE)-places.gpkg --name=region \
+		--estimates=$(CHANGED)-estimates.json --view --output=$(CHANGED)-report
+	@echo
+	@echo "== what came out (made-up ground: a check of the software, no evidence about real growth) =="
+	@echo "the report $(CHANGED)-report/report.html     growth by region, areas with intervals, scores: open it in a browser"
+	@echo "the page   $(CHANGED)/viewer/index.html      a slider over the years, the year of change"
+	@echo "figures    $(CHANGED)-report/metrics.json    F1 of change, gain mapped and true, flicker, naive differencing beside them"
 
 bench: setup
 	$(RUN) benchmarks/train_step.py $(if $(PEER_PYTHON),--peer-python=$(PEER_PYTHON))

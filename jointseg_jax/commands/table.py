@@ -34,6 +34,7 @@ COMMANDS = {
     "sample": Command(f"{_HERE}.sample", "mapped area -> a probability sample, and the page to label it"),
     "estimate": Command(f"{_HERE}.estimate", "labelled sample -> accuracy and area, with intervals"),
     "answers": Command(f"{_HERE}.answers", "answers to a sample of change, from a dataset that knows the ground"),
+    "growth": Command(f"{_HERE}.growth", "decoded change -> report of growth, scores, a page to look at"),
     "compare": Command(f"{_HERE}.compare", "evaluated runs, side by side"),
     "compare-products": Command(f"{_HERE}.compare_products", "a map beside WorldCover, GHSL, GISA and others"),
     "study": Command(f"{_HERE}.study", "train and evaluate the rows of a study over folds and seeds"),
