@@ -68,7 +68,7 @@ def build(
     found = measured(states, None if regions is None else Regions(pathlib.Path(regions), name))
     growth = by_region(found, labels, [date.time for date in record.dates])
     target = monitor / FOLDER
-    with page_folder(target, [] if regions is None else [regions]) as building:
+    with page_folder(target, [] if regions is None else [pathlib.Path(regions)]) as building:
         listed = []
         for number, label in enumerate(labels):
             sources = [(tile.path, (number + 1,)) for tile in states.tiles]
@@ -76,8 +76,8 @@ def build(
             say(f"layer   {label}: {count} pictures")
             listed.append({"id": f"date{number}", "title": f"impervious, {label}"})
         every = tuple(range(1, len(labels) + 1))
-        sources = [(tile.path, every) for tile in states.tiles]
-        count = write_pyramid(building / "layers" / _CHANGE, sources, boxes, zooms, _painter(len(labels)))
+        whole = [(tile.path, every) for tile in states.tiles]
+        count = write_pyramid(building / "layers" / _CHANGE, whole, boxes, zooms, _painter(len(labels)))
         say(f"layer   year of change: {count} pictures")
         listed.append({"id": _CHANGE, "title": "year of change"})
         content = _content(states, boxes, zooms, listed, growth) | {"table": _table(growth, regions, name)}
