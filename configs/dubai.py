@@ -5,7 +5,7 @@
     JOINTSEG_DATA=DIR jointseg train --config=dubai:control=bilinear --workdir=runs/dubai-bilinear
 
 The scenes are those of "Semantic segmentation of aerial imagery" (Humans in the Loop, CC0), laid out as
-$JOINTSEG_DATA/dubai/<scene>/image.tif and landcover.tif by `python -m jointseg_jax.data.dubai` (docs/data.md). One
+$JOINTSEG_DATA/dubai/<scene>/image.tif and landcover.tif by `jointseg dubai` (docs/data.md). One
 scene is left out for the test (`fold`); fold=none trains on all, as for the shipped network. Checkpoint,
 temperature and threshold are chosen on blocks of the six others. A dataset serves one fold:
 
@@ -33,7 +33,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     d = config.dataset
     d.path = d.path.replace("dubai", f"dubai-{given.fold}")
     d.source.missing = (
-        "Unpack the published set (docs/data.md) into FOLDER, run `python -m jointseg_jax.data.dubai FOLDER`, set "
+        "Unpack the published set (docs/data.md) into FOLDER, run `jointseg dubai FOLDER`, set "
         "JOINTSEG_DATA=FOLDER, then run `jointseg prepare --config=dubai`"
     )
     d.licence = "CC0-1.0"

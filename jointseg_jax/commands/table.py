@@ -40,6 +40,7 @@ COMMANDS = {
     "study": Command(f"{_HERE}.study", "train and evaluate the rows of a study over folds and seeds"),
     "sites": Command(f"{_HERE}.sites", "area of interest -> training sites, drawn at random"),
     "outlines": Command(f"{_HERE}.outlines", "dataset -> the ground of its sites, as polygons"),
+    "dubai": Command(f"{_HERE}.dubai", "the published scenes of Dubai -> the scenes of the config dubai"),
     "derive": Command(f"{_HERE}.derive", "linear power -> dB; elevation -> slope and aspect"),
     "archive": Command(f"{_HERE}.archive", "a small archive of made-up ground, to try things with"),
     "reproduce": Command(f"{_HERE}.reproduce", "run again a training step that was not finite"),

@@ -1,6 +1,6 @@
 """Makes the scenes of configs/dubai.py from the published set "Semantic segmentation of aerial imagery".
 
-    python -m jointseg_jax.data.dubai FOLDER
+    jointseg dubai FOLDER
     JOINTSEG_DATA=FOLDER jointseg prepare --config=dubai
 
 FOLDER is the unpacked download (Humans in the Loop with the MBR Space Centre, CC0; docs/data.md has the addresses):
@@ -12,10 +12,8 @@ FOLDER/dubai/sceneK/image.tif and landcover.tif are written, for the tiles 1 to 
 figures of docs/results.md.
 """
 
-import argparse
 import pathlib
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -125,22 +123,5 @@ def _size(picture: np.ndarray) -> str:
     return f"{picture.shape[1]} x {picture.shape[0]}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes the scenes and prints the next command; returns the exit status."""
-    parser = cli.Arguments(
-        prog="python -m jointseg_jax.data.dubai",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=pathlib.Path, help="of the unpacked download")
-
-    def work() -> None:
-        given = parser.parse_args(arguments)
-        make_scenes(given.folder)
-        print(f"next: JOINTSEG_DATA={given.folder} jointseg prepare --config=dubai")
-
-    return cli.status_of(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_command("dubai")

@@ -5,6 +5,7 @@ import pytest
 import rasterio
 from PIL import Image
 
+from jointseg_jax.commands import dubai as command
 from jointseg_jax.configs import dubai as config
 from jointseg_jax.data import dubai
 from jointseg_jax.errors import InputError
@@ -41,7 +42,7 @@ def download(tmp_path):
 
 def test_scenes_are_the_tiles_joined(download, capsys):
     folder, truth = download
-    assert dubai.main([str(folder)]) == 0
+    assert command.main([str(folder)]) == 0
     made = folder / "dubai"
     assert sorted(p.name for p in made.iterdir()) == list(config.FOLDS)
     corners = set()
