@@ -93,7 +93,7 @@ def blocks_of(
         ]
     else:
         blocks.append(
-            Paragraph("No sample was given, so no area has an interval: draw one with evaluation.sample --change.")
+            Paragraph("No sample was given, so no area has an interval: draw one with `jointseg sample --change`.")
         )
     if metrics is not None:
         blocks += _scores(metrics, kinds)
