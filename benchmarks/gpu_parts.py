@@ -161,7 +161,7 @@ def _trained(given: argparse.Namespace) -> Any:
     from benchmarks import presets
     from benchmarks.subject import Subject
     from jointseg_jax.training.calibration import Calibration
-    from jointseg_jax.training.checkpoints.reading import FOLDER
+    from jointseg_jax.training.checkpoints.records import FOLDER
     from jointseg_jax.training.checkpoints.writing import Checkpoints
     from jointseg_jax.training.trained import load_trained
 

@@ -18,6 +18,7 @@ from jointseg_jax.flag_set import FlagSet
 if TYPE_CHECKING:
     from jointseg_jax.jobs.executors import Executor
     from jointseg_jax.mapping.area.product_plan import Settings
+    from jointseg_jax.rasters.contract import Contract
     from jointseg_jax.sources.wanted import Period
 
 FLAGS = FlagSet("predict", __doc__)
@@ -138,37 +139,43 @@ _OF_AREAS = (
 
 
 def work() -> None:
-    """Runs the mapping."""
-    from jointseg_jax.mapping.scenes.find import is_single
-    from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
-    from jointseg_jax.training.trained import load_trained
-
+    """Runs the mapping. What is wrong with flags, network and scene is found before JAX is loaded."""
     check_lists()
     executor = chosen_executor()
-    use_compilation_cache()
-    trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
-    if _AOI.value is None and is_single(str(_INPUT.value), trained.meta.contract):
+    from jointseg_jax.training.network_meta import network_meta
+
+    contract = network_meta(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value).contract
+    from jointseg_jax.mapping.scenes.find import is_single
+
+    if _AOI.value is None and is_single(str(_INPUT.value), contract):
         given = [f for f in _OF_AREAS if FLAGS.values[f].present]
         if given:
             raise InputError(f"--{given[0]} applies only to maps of an area: add --aoi=FILE, or remove the flag")
-        _map_scene(trained)
+        _map_scene(contract)
     else:
         if _KEEP_GRID.value:
             raise InputError(
                 "--keep_grid maps one scene on its own grid, but an area is mapped in UTM: remove the flag"
             )
-        _map_area(trained, executor)
+        _map_area(_network(), executor)
 
 
-def _map_scene(trained: Any) -> None:
-    from jointseg_jax.mapping.scene_map import map_scene
+def _network() -> Any:
+    from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
+    from jointseg_jax.training.trained import load_trained
+
+    use_compilation_cache()
+    return load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
+
+
+def _map_scene(contract: "Contract") -> None:
     from jointseg_jax.mapping.scenes.find import single_files
     from jointseg_jax.rasters.cloud_choice import CloudChoice
     from jointseg_jax.rasters.clouds import ClearRule
     from jointseg_jax.rasters.open_scene import open_scene
     from jointseg_jax.rasters.remote import path_of
 
-    path, contract = path_of(str(_INPUT.value)), trained.meta.contract
+    path = path_of(str(_INPUT.value))
     with tempfile.TemporaryDirectory(prefix="jointseg-") as stacks:
         opened = open_scene(
             path,
@@ -180,6 +187,9 @@ def _map_scene(trained: Any) -> None:
             dates=_DATES.value,
             clouds=CloudChoice(_CLOUD.value, ClearRule(_clear(), float(_CLOUD_BUFFER.value))),
         )
+        trained = _network()
+        from jointseg_jax.mapping.scene_map import map_scene
+
         map_scene(
             trained,
             opened,

@@ -16,7 +16,7 @@ from jointseg_jax.storage.files import write_json, write_text
 from jointseg_jax.storage.folders import claim
 from jointseg_jax.storage.locks import exclusive
 from jointseg_jax.training import doubts
-from jointseg_jax.training.checkpoints.reading import FOLDER
+from jointseg_jax.training.checkpoints.records import FOLDER
 from jointseg_jax.training.checkpoints.saving import Saver
 from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import multiprocess, parallel

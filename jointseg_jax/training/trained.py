@@ -11,13 +11,14 @@ import ml_collections
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.models.jointseg import JointSeg, Params, init_params
-from jointseg_jax.shipped import names, shipped
 from jointseg_jax.storage import formats
 from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.checkpoints import portable
 from jointseg_jax.training.checkpoints.meta import Meta
-from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
+from jointseg_jax.training.checkpoints.reading import Stored
+from jointseg_jax.training.checkpoints.records import FOLDER, choose_step
 from jointseg_jax.training.devices import parallel
+from jointseg_jax.training.network_meta import check_weights, found_network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +83,7 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
         InputError: there is no such run, checkpoint or network.
     """
     folder = found_network(workdir)
-    if weights not in ("ema", "raw"):
-        raise InputError(f"weights={weights} is unknown: use 'ema' or 'raw'")
+    check_weights(weights)
     if portable.is_portable(folder):
         portable.check_choice(folder, checkpoint, weights)
         step, _, meta = portable.read_meta(folder)
@@ -97,23 +97,6 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
     target = parallel.abstract(_shapes(model), _whole())
     params = checkpoints.restore_weights(target, step, "ema" if weights == "ema" else "params")
     return Trained(folder, step, weights, model, params, meta)
-
-
-def found_network(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """The folder of a run, of an exported network, or of the shipped network of that name.
-
-    Raises:
-        InputError: it is none of them.
-    """
-    folder = pathlib.Path(workdir)
-    if (folder / FOLDER).is_dir() or portable.is_portable(folder):
-        return folder
-    if str(workdir) in names():
-        return shipped(str(workdir))
-    raise InputError(
-        f"{workdir} has no checkpoint: train first with `jointseg train --config=... --workdir={workdir}`, or give an "
-        f"exported network ({' or '.join(['its folder', *names()])})"
-    )
 
 
 def _model(meta: Meta, where: pathlib.Path) -> JointSeg:

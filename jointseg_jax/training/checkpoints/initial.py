@@ -16,7 +16,8 @@ from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.shipped import names, shipped
 from jointseg_jax.training.checkpoints import portable
 from jointseg_jax.training.checkpoints.published import load_rrdbnet
-from jointseg_jax.training.checkpoints.reading import FOLDER, Stored, choose_step
+from jointseg_jax.training.checkpoints.reading import Stored
+from jointseg_jax.training.checkpoints.records import FOLDER, choose_step
 from jointseg_jax.training.state import TrainState
 
 Flat = dict[str, Any]

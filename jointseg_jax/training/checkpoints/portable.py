@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from flax import traverse_util
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.storage import formats, typed
@@ -106,6 +105,8 @@ def read_params(folder: pathlib.Path, shapes: Any) -> Any:
     Raises:
         InputError: see `read_weights`; or the weights are not those of this network.
     """
+    from flax import traverse_util  # loads JAX, which reading the record does not need
+
     stored = read_weights(folder)
     wanted = traverse_util.flatten_dict(shapes, sep="/")
     for name in sorted({*wanted, *stored}):

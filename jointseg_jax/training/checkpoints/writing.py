@@ -11,7 +11,8 @@ import orbax.checkpoint as ocp
 from jointseg_jax.errors import StorageError
 from jointseg_jax.storage import digests, formats, retries, typed
 from jointseg_jax.training.checkpoints.meta import Meta
-from jointseg_jax.training.checkpoints.reading import Stored, score_of
+from jointseg_jax.training.checkpoints.reading import Stored
+from jointseg_jax.training.checkpoints.records import score_of
 from jointseg_jax.training.devices import consensus
 from jointseg_jax.training.state import TrainState
 

@@ -10,7 +10,8 @@ import pytest
 from jointseg_jax.errors import InputError
 from jointseg_jax.storage import digests, formats
 from jointseg_jax.training.calibration import Calibration
-from jointseg_jax.training.checkpoints.reading import Stored, choose_step
+from jointseg_jax.training.checkpoints.reading import Stored
+from jointseg_jax.training.checkpoints.records import choose_step
 from jointseg_jax.training.checkpoints.writing import Checkpoints
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.set_up import set_up
