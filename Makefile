@@ -52,7 +52,7 @@ demo: setup
 	@echo "look at    maps/demo/quicklook.png                     input, super-resolved image, map"
 	@echo "           runs/demo/evaluation/test/report.html       figures, charts and panels of each test site, in a browser"
 	@echo "the map    maps/demo/impervious.tif                    open it in QGIS"
-	@echo "figures    runs/demo/evaluation/test/metrics.json      curves: tensorboard --logdir runs"
+	@echo "figures    runs/demo/evaluation/test/metrics.json      curves: $(VENV)/bin/tensorboard --logdir runs"
 
 ARCHIVE := datasets/archive-demo
 archive-demo: setup

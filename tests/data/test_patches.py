@@ -93,7 +93,7 @@ def test_spread_needs_a_simulated_input(data):
 
 
 def test_missing_dataset_says_what_to_run(tmp_path):
-    with pytest.raises(InputError, match=r"prepare\.py"):
+    with pytest.raises(InputError, match="jointseg prepare"):
         datasets.load(tmp_path)
 
 

@@ -31,7 +31,7 @@ def test_a_flipped_bit_in_a_raster_is_found(copied, deep, name):
     data = load(copied)
     site_record.check_rasters(data, data.sites.values(), deep=deep)
     flip(copied / "sites" / "b" / name)
-    with pytest.raises(InputError, match=rf"sites/b/{name} has changed since it was written .*prepare\.py"):
+    with pytest.raises(InputError, match=rf"sites/b/{name} has changed since it was written .*jointseg prepare"):
         site_record.check_rasters(data, data.sites.values(), deep=deep)
 
 

@@ -118,7 +118,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(config, capfd):
     command = [str(config), str(folder), "--names=bilinear", "--folds=c,d", "--config.optimizer.learning_rate=1e30"]
     assert study.main([*command, "--config.max_skipped=1"]) == 4
     message = capfd.readouterr().err
-    assert "2 of 2 runs failed, first bilinear, c, seed 0: train.py ended with status 3" in message
+    assert "2 of 2 runs failed, first bilinear, c, seed 0: train ended with status 3" in message
     assert "train.log" in message
 
 

@@ -103,7 +103,7 @@ def test_without_a_measured_quality_it_is_refused_with_it_delivered(judged, data
     path.unlink(missing_ok=True)
     with pytest.raises(InputError, match="add --augment"):
         product(judged, data, tmp_path / "map")
-    with pytest.raises(InputError, match=r"confidence\.json is missing.*evaluate\.py --workdir=.*--augment"):
+    with pytest.raises(InputError, match=r"confidence\.json is missing.*jointseg evaluate --workdir=.*--augment"):
         product(judged, data, tmp_path / "map", augment=True)
     evaluate(judged, data, "train", tmp_path / "train", tile=20, augment=True, say=lambda _: None)
     assert not path.exists()  # where it was trained, a network is surer than elsewhere

@@ -134,7 +134,7 @@ def test_kill_dash_nine_and_resume_give_the_same_bits(place, tmp_path):
         (
             "train",
             ["--config=configs/yreb.py", "--workdir=/tmp/none", "--config.dataset.path=/nonexistent"],
-            "prepare.py",
+            "jointseg prepare",
         ),
         ("train", ["--config=configs/demo.py"], "--workdir"),
         (
@@ -145,9 +145,9 @@ def test_kill_dash_nine_and_resume_give_the_same_bits(place, tmp_path):
         ("train", ["--config=configs/demo.py", "--config.steps=many", "--workdir=/tmp/none"], "many"),
         ("train", ["--config=configs/nothing.py", "--workdir=/tmp/none"], "configs/nothing.py"),
         ("prepare", ["--config=configs/yreb.py"], "sites.csv"),
-        ("evaluate", ["--workdir=/nonexistent"], "train.py"),
+        ("evaluate", ["--workdir=/nonexistent"], "jointseg train"),
         ("evaluate", ["--workdir=/nonexistent", "--split=exam"], "--split=exam"),
-        ("predict", ["--workdir=/nonexistent", "--input=a", "--output=b"], "train.py"),
+        ("predict", ["--workdir=/nonexistent", "--input=a", "--output=b"], "jointseg train"),
         ("predict", ["--workdir=/nonexistent", "--input=a", "--output=b", "--bands=x"], "--bands=x"),
         ("predict", ["--workdir=/nonexistent", "--input=a", "--output=b", "stray"], "stray"),
     ],
