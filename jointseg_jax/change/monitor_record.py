@@ -55,7 +55,7 @@ class Settings:
     """
 
     grid: int
-    prior: float | None = 0.5
+    prior: float | None = None
     sharpness: float | None = None
     gain: float | None = None
     loss: float | None = None

@@ -30,9 +30,9 @@ _PERIOD_OF_YEAR = FLAGS.text(
 )
 _PRIOR = FLAGS.text(
     "prior",
-    "0.5",
-    "Share of impervious ground that the probabilities assume, by which they are divided: a number between 0 and 1, or "
-    "`map` for the mean of the maps on each class of ground.",
+    "map",
+    "Share of impervious ground that the probabilities assume, by which they are divided: `map` for the mean of the "
+    "maps on each class of ground, or a number between 0 and 1.",
 )
 _SHARPNESS = FLAGS.number(
     "sharpness",

@@ -27,10 +27,11 @@ def years(states, tmp_path_factory):
 @pytest.fixture(scope="session")
 def monitor(years, tmp_path_factory):
     """The years decoded, and the lines that were said; copy the folder before changing it."""
-    from jointseg_jax.change.monitor_record import Settings
+    import year_products
+
     from jointseg_jax.change.run_monitor import run_monitor
     from jointseg_jax.jobs.executors import Serial
 
     folder, lines = tmp_path_factory.mktemp("monitor") / "out", []
-    run_monitor(years, folder, Settings(0), Serial(), say=lines.append)
+    run_monitor(years, folder, year_products.SETTINGS, Serial(), say=lines.append)
     return folder, lines

@@ -11,7 +11,7 @@ import shapely
 import year_products
 from mapping.stac_schemas import check_stac
 from scipy import ndimage
-from year_products import EPSG, LEFT, TOP, YEARS, copied
+from year_products import EPSG, LEFT, SETTINGS, TOP, YEARS, copied
 
 from jointseg_jax.change.monitor_record import Settings
 from jointseg_jax.change.read_monitor import read_monitor
@@ -27,7 +27,7 @@ def ignore(_):
 
 
 def run(years, folder, settings=None, executor=None, **more):
-    run_monitor(years, folder, settings or Settings(0), executor or Serial(), say=ignore, **more)
+    run_monitor(years, folder, settings or SETTINGS, executor or Serial(), say=ignore, **more)
     return folder
 
 
@@ -168,7 +168,7 @@ def test_missing_tiles_and_inputs_are_said(years, tmp_path):
     with pytest.raises(InputError, match=r"1 of the 2 tiles .*2021.* --skip_missing"):
         run(own, tmp_path / "out")
     lines = []
-    run_monitor(own, tmp_path / "out", Settings(0), Serial(), skip_missing=True, say=lines.append)
+    run_monitor(own, tmp_path / "out", SETTINGS, Serial(), skip_missing=True, say=lines.append)
     rows = read_monitor(tmp_path / "out").tiles
     assert [row.missing for row in rows.values()] == [("2021",), ()]
     assert any("2021: not moved" in line and "not reachable" in line for line in lines)

@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from scipy import ndimage
 
+from jointseg_jax.change.monitor_record import Settings
 from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan
@@ -19,6 +20,7 @@ from jointseg_jax.rasters.scene import Layer, Scene
 from jointseg_jax.rasters.writer import Layout, cog_writer, write_raster
 
 EPSG, GRID = 32650, 640
+SETTINGS = Settings(0, prior=0.5)  # the readings are calibrated for even priors
 LEFT, TOP = 781 * GRID, 5312 * GRID  # corners of squares
 HIGH, WIDE = GRID, 2 * GRID  # metres: two tiles
 MODALITY = Modality("s2", ("B02", "B03", "B04", "B08"), 10.0, "uint16", "reflectance", 0, 1e-4)
