@@ -101,13 +101,13 @@ def blocks_of(
 
 
 def _ha(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value / 1e4:,.{digits}f}"
+    return "-" if value is None else f"{value / 1e4:z,.{digits}f}"
 
 
 def _growth_rows(growth: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     for name, one in growth.items():
         for row in one["periods"]:
-            rate = "-" if row["rate_per_year"] is None else f"{100 * row['rate_per_year']:.2f}"
+            rate = "-" if row["rate_per_year"] is None else f"{100 * row['rate_per_year']:z.2f}"
             areas = (row[k] for k in ("from_m2", "to_m2", "gain_m2", "loss_m2", "net_m2_per_year"))
             yield (name, row["period"], *map(_ha, areas), rate)
 
