@@ -14,9 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
+
+from jointseg_jax import cli
+from jointseg_jax.bounds.number import whole
 
 YEARS = ("2017", "2019", "2021", "2023")
 EPSG, GRID = 32650, 10240
@@ -67,11 +71,15 @@ def measure(maps: pathlib.Path) -> dict[str, float]:
     return {"km2": km2, "cpu_seconds": cpu, "wall_seconds": wall, "peak_gb": peak, "mb_per_km2": size / 1e6 / km2}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--sides", type=int, nargs="+", default=[1280, 2560, 5120], help="of the area, metres")
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = cli.Arguments(description=__doc__)
+    sides = cli.number(whole(_PIECE, 20480))
+    parser.add_argument("--sides", type=sides, nargs="+", default=[1280, 2560, 5120], help="of the area, metres")
     parser.add_argument("--maps", type=pathlib.Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    return cli.status_of(lambda: report(parser.parse_args(arguments)))
+
+
+def report(given: argparse.Namespace) -> None:
     if given.maps:
         print(json.dumps(measure(given.maps)))
         return
@@ -89,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

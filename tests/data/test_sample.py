@@ -11,7 +11,7 @@ import pytest
 import shapely
 from scipy.spatial import cKDTree
 
-from jointseg_jax.data import sample as module
+from jointseg_jax.commands import sites
 from jointseg_jax.data.prepare.site_list import from_table
 from jointseg_jax.data.sampling import Density, _authalic, _latitude, draw
 from jointseg_jax.errors import InputError
@@ -93,7 +93,7 @@ def test_the_command_writes_a_table_for_preparation_and_a_map(tmp_path, capsys):
         f"--area={tmp_path}/belt.geojson", "--region=basin", f"--density={tmp_path}/built.tif", "--breaks=10,70",
         "--sites=60", f"--output={tmp_path}/out",
     ]  # fmt: skip
-    assert module.main(arguments) == 0
+    assert sites.main(arguments) == 0
     said = capsys.readouterr().out
     assert "never estimate an accuracy or an area from it" in said
     table = pd.read_csv(tmp_path / "out" / "sites.csv")
@@ -106,11 +106,11 @@ def test_the_command_writes_a_table_for_preparation_and_a_map(tmp_path, capsys):
     assert json.loads((tmp_path / "out" / "sample.json").read_text())["warning"].startswith("These sites are for train")
     first = {name: (tmp_path / "out" / name).read_bytes() for name in ("sites.csv", "sites.png")}
     assert first["sites.png"].startswith(b"\x89PNG")
-    assert module.main(arguments) == 0
+    assert sites.main(arguments) == 0
     assert first == {name: (tmp_path / "out" / name).read_bytes() for name in first}
-    assert module.main([*arguments, "--side=2500"]) == 2
-    assert module.main([*arguments, "--breaks=70,10"]) == 2
-    assert module.main([*arguments, "--region=none"]) == 2
+    assert sites.main([*arguments, "--side=2500"]) == 2
+    assert sites.main([*arguments, "--breaks=70,10"]) == 2
+    assert sites.main([*arguments, "--region=none"]) == 2
     errors = capsys.readouterr().err
     assert "make the distance at least 3536" in errors
     assert "no column 'none'; its columns are ['basin']" in errors

@@ -93,7 +93,7 @@ def test_a_batch_that_does_not_fit_is_refused(config):
     experiment = set_up(config)
     check_room(experiment)
     check_room(experiment, limit=2**40)
-    with pytest.raises(InputError, match=r"data\.batch=8 needs .* only 8 MB are available: .*--plan"):
+    with pytest.raises(InputError, match=r"data\.batch=8 needs .* only 8 MB are available: .*jointseg plan"):
         check_room(experiment, limit=8 * 10**6)
     with pytest.raises(InputError, match=r"network and its optimizer need .* only 1 kB are available"):
         check_room(experiment, limit=1000)

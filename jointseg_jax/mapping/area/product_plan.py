@@ -226,8 +226,8 @@ def load(product: pathlib.Path, contract: Contract) -> tuple[Plan, dict[str, cat
     Raises:
         InputError: the files are damaged, or of a newer version.
     """
-    listed = read_scenes(product)
-    return read_plan(product), {name: catalogue.from_listed(scene, contract) for name, scene in listed.items()}
+    plan, listed = read_plan(product), read_scenes(product)
+    return plan, {name: catalogue.from_listed(scene, contract) for name, scene in listed.items()}
 
 
 def read_plan(product: pathlib.Path) -> Plan:

@@ -69,7 +69,7 @@ def test_the_halo_is_measured_where_it_can_be(network, scenes, area, tmp_path, m
     fresh = dataclasses.replace(network, workdir=tmp_path)
     asked = []
 
-    def measure(_, scene, __):
+    def measure(_, scene, *__):
         asked.append(scene.name)
         return halos.HaloMeasurement(7, {"7": 0.0}, 48, met=True) if len(asked) in (1, 3) else None
 
@@ -133,6 +133,8 @@ def test_a_product_of_before_folders_were_marked_goes_on(mapped_area, network, s
     folder, _, _ = mapped_area
     shutil.copytree(folder, tmp_path / "product")
     (tmp_path / "product" / MARKER).unlink()
+    for style in [*(tmp_path / "product" / "mosaics").glob("*.qml"), tmp_path / "product" / "product.qgs"]:
+        style.unlink()  # products of that time had none
     (tmp_path / "product" / "items" / "mine.json").write_text("mine")
     lines: list[str] = []
     make_product(network, scenes, area, tmp_path / "product", say=lines.append)

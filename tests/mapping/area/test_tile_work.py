@@ -16,6 +16,7 @@ from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area.tile_work import TileWork
 from jointseg_jax.mapping.predictor import uncertainty
 from jointseg_jax.mapping.predictor.applicability import Applicability
+from jointseg_jax.mapping.tools.fractions import fractions as cells_of
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.training.trained import load_trained
 
@@ -102,7 +103,7 @@ def test_uncertainty_is_of_one_calibration_in_all_tiles(network, scenes, area, t
     np.testing.assert_array_equal(cells[1][known], np.clip(means - 20, 0, 200))
     np.testing.assert_array_equal(cells[2][known], np.clip(means + 30, 0, 200))
     with pytest.raises(InputError, match="no intervals of 30m in its tags"):
-        fractions.fractions(folder / row["files"]["probability"]["path"], 30, tmp_path / "none.tif")
+        cells_of(folder / row["files"]["probability"]["path"], 30, tmp_path / "none.tif")
 
     formats.write_record(path, typed.plain(dataclasses.replace(record, lowest_1=70)), formats.UNCERTAINTY)
     with pytest.raises(InputError, match="was calibrated again since this product was begun"):

@@ -35,6 +35,8 @@ def test_a_file_of_a_records_name_that_is_not_ours_is_refused(product, card, nam
 def test_records_of_before_folders_were_marked_are_known(written, card):
     folder, rows = written
     (folder / MARKER).unlink()
+    for style in [*(folder / "mosaics").glob("*.qml"), folder / "product.qgs"]:
+        style.unlink()  # products of that time had none
     (folder / "items" / "mine.json").write_text("mine")
     del rows["50N_0003_0340"]
     write_records(folder, rows, card, say=lambda _: None)

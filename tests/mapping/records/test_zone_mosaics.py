@@ -17,7 +17,7 @@ def test_one_mosaic_per_zone_and_layer(product):
     assets = write_mosaics(folder, parse_rows(rows), Label.of_record({}))
     assert set(assets) == {f"{la}_{z}" for la in ("impervious", "probability", "image") for z in (32650, 32651)}
     assert mosaic_names(parse_rows(rows)) == {
-        *(f"mosaics/{name}.vrt" for name in assets), "index.parquet", "index.geojson",
+        *(f"mosaics/{name}.{suffix}" for name in assets for suffix in ("vrt", "qml")), "index.parquet", "index.geojson",
     }  # fmt: skip
     for name in ("50N_0000_0340", "50N_0003_0340"):
         with rasterio.open(folder / rows[name]["files"]["impervious"]["path"]) as raster:
