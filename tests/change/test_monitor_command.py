@@ -58,7 +58,7 @@ def bits(folder):
 def test_a_killed_run_goes_on_and_a_second_process_is_refused(years, monitor, tmp_path):
     """The bits are those of a run in one go."""
     line = [sys.executable, "monitor.py", f"--maps={','.join(f'{y}:{years[y]}' for y in YEARS)}",
-            f"--output={tmp_path / 'out'}"]  # fmt: skip
+            f"--output={tmp_path / 'out'}", "--prior=0.5"]  # fmt: skip
     env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
     process = subprocess.Popen(line, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 500
