@@ -19,11 +19,12 @@ from jointseg_jax.evaluation.change.decoded import States, read_states
 from jointseg_jax.evaluation.change.growth import by_region
 from jointseg_jax.evaluation.change.report import measured
 from jointseg_jax.evaluation.products.regions import ALL, Regions
-from jointseg_jax.geo.antimeridian import bbox, union_bbox
+from jointseg_jax.geo.antimeridian import bbox
 from jointseg_jax.geo.area_of_interest import read_regions
 from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.viewer.build import FOLDER, last_level
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
+from jointseg_jax.mapping.viewer.page_tiles import extent
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.pictures.drawing import COLORMAP
 from jointseg_jax.rasters.pictures.pyramid import Paint, write_pyramid
@@ -95,7 +96,6 @@ def _content(
     growth: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
     labels = states.kinds.labels
-    west, south, east, north = union_bbox(boxes)
     classes = {str(v): _hex(rgba) for v, rgba in COLORMAP.items()}
     colours = colours_of(len(labels))
     lines = [(_hex(colours[k]), text) for k, text in words_of(labels).items() if k > 0]
@@ -107,7 +107,7 @@ def _content(
         "mapped: errors of the map bias them.",
         "label": f"impervious in {labels[-1]}",
         "classes": ["pervious", "impervious"],
-        "bounds": [west, south, east if east >= west else east + 360, north],
+        **extent(boxes),
         "zooms": list(zooms),
         "layers": layers,
         "dates": [{"label": label, "layer": f"date{n}"} for n, label in enumerate(labels)],

@@ -13,13 +13,13 @@ from typing import Any
 
 from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.bounds.kinds import Many
-from jointseg_jax.geo.antimeridian import bbox, union_bbox
+from jointseg_jax.geo.antimeridian import bbox
 from jointseg_jax.geo.footprints import footprint
 from jointseg_jax.mapping.records.read_product import ProductRecord, read_product
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
 from jointseg_jax.mapping.viewer.page_layers import MAP, layers_of
 from jointseg_jax.mapping.viewer.page_table import page_table
-from jointseg_jax.mapping.viewer.page_tiles import page_tiles
+from jointseg_jax.mapping.viewer.page_tiles import extent, page_tiles
 from jointseg_jax.rasters.pictures.pyramid import count_over, runs_in, write_pyramid
 from jointseg_jax.storage.files import write_text
 
@@ -107,13 +107,12 @@ def _about(
     table: dict[str, Any] | None,
 ) -> dict[str, Any]:
     mapped, found = sum(t.valid_m2 for t in record.tiles), sum(t.impervious_m2 for t in record.tiles)
-    west, south, east, north = union_bbox(boxes)
     return {
         "title": record.title,
         "description": record.description,
         "label": record.label.name,
         "classes": list(record.label.classes),
-        "bounds": [west, south, east if east >= west else east + 360, north],
+        **extent(boxes),
         "zooms": list(zooms),
         "layers": layers,
         "map": MAP,

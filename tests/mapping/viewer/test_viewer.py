@@ -16,6 +16,7 @@ from jointseg_jax.mapping.records.stac_records import write_records
 from jointseg_jax.mapping.viewer.build import build, last_level
 from jointseg_jax.mapping.viewer.page_folder import CONTENT, page_folder
 from jointseg_jax.mapping.viewer.page_layers import layers_of
+from jointseg_jax.mapping.viewer.page_tiles import extent
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
 from jointseg_jax.storage.folders import MARKER
@@ -170,3 +171,15 @@ def test_a_page_that_fails_leaves_the_former_one(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "viewer" / CONTENT).read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["viewer"]
+
+
+def test_the_page_opens_where_something_is_seen():
+    """On everything, or on the largest tile where tiles far apart would be specks."""
+    near = [[118.0, 31.0, 118.1, 31.1], [118.1, 31.0, 118.2, 31.1]]
+    assert extent(near) == {"bounds": [118.0, 31.0, 118.2, 31.1], "view": [118.0, 31.0, 118.2, 31.1]}
+    apart = [[98.0, 26.0, 98.01, 26.01], [121.0, 31.0, 121.02, 31.02]]
+    assert extent(apart) == {"bounds": [98.0, 26.0, 121.02, 31.02], "view": apart[1]}
+    across = [[179.0, -17.0, 179.001, -16.999], [-179.0, -17.0, -178.99, -16.99], [179.999, -15.0, -179.999, -14.999]]
+    found = extent(across)
+    assert found["bounds"] == pytest.approx([179.0, -17.0, 181.01, -14.999])
+    assert found["view"] == pytest.approx([181.0, -17.0, 181.01, -16.99])

@@ -59,7 +59,8 @@
     }
     at(side).value = chosen;
   }
-  map.fitBounds([[south, west], [north, east]]);
+  const [left, bottom, right, top] = product.view;
+  map.fitBounds([[bottom, left], [top, right]]);
   for (const side of ["left", "right"]) {
     at(side).addEventListener("change", () => show(side, at(side).value));
     show(side, at(side).value);
