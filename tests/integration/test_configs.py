@@ -47,8 +47,20 @@ def build_row(name, row):
     return config
 
 
-# All rows of the study on its own config, and what differs most on the others.
-CASES = [("dubai", row) for row in ablations.ROWS] + [
+# All rows of the study on its own config, and what differs most on the others. A step is traced for each: rows that
+# differ from these in numbers alone are slow tests.
+OFTEN = (
+    "bilinear",
+    "deconvolved",
+    "sequential",
+    "joint",
+    "joint-consistent",
+    "fine",
+    "coarse",
+    "dates-4",
+    "adversarial",
+)
+CASES = [pytest.param("dubai", row, marks=[] if row in OFTEN else pytest.mark.slow) for row in ablations.ROWS] + [
     (name, row) for name in ("demo", "scenes", "yreb", "paper") for row in ("joint", "bilinear", "stages-10")
 ]
 

@@ -154,6 +154,7 @@ def test_nothing_is_ever_demolished_and_the_land_stays(region: str) -> None:
         assert (np.isin(late.landcover[water], [LandCover.WATER, *IMPERVIOUS])).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_growth_is_rapid_upstream_moderate_midstream_small_downstream() -> None:
     growth = {}
     for region in REGIONS:
