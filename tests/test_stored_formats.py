@@ -7,6 +7,7 @@ import shutil
 import pytest
 from ml_collections import ConfigDict
 
+from jointseg_jax.commands import estimate
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import load
 from jointseg_jax.errors import InputError
@@ -15,6 +16,8 @@ from jointseg_jax.mapping.area import product_plan, rates
 from jointseg_jax.mapping.predictor import confidence, halo, uncertainty
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.weights import weights_digest
+from jointseg_jax.mapping.records.assessment import ASSESSMENT_FILE, kept_assessment
+from jointseg_jax.mapping.records.read_product import read_product
 from jointseg_jax.mapping.scenes.catalogue import to_json
 from jointseg_jax.rasters.contract import Contract
 from jointseg_jax.storage import formats, typed
@@ -132,6 +135,32 @@ def test_the_product(folder):
     assert not said
     known = formats.read_record(folder / "run" / rates.FILE, formats.RATES)
     assert [set(rate) for rate in known.values()] == [{"km2", "worker_seconds", "bytes"}]
+
+
+@pytest.mark.parametrize("version", [version for version in VERSIONS if int(version) >= 3])  # the first with samples
+def test_a_sample_and_what_was_estimated_from_it(version, tmp_path):
+    folder = STORED / version / "accuracy"
+    found = {}
+    for kind in ("points", "blocks"):
+        given = [f"--design={folder / kind}", f"--answers={folder / kind / 'answers.csv'}"]
+        assert estimate.main([*given, f"--json={tmp_path / kind}.json"]) == 0
+        found[kind] = read_json(tmp_path / f"{kind}.json")
+    assert found["blocks"]["sample"]["strata"] == [{"name": "all", "size": 144.0, "units": 20}]
+    said: list[str] = []
+    tiles = read_product(folder / "product").tiles
+    kept = kept_assessment(folder / "product", tiles, said.append)
+    assert not said
+    assert set(kept) <= set(found["points"])
+    for group in ("users", "producers", "area"):
+        for name, figure in kept[group].items():
+            for key in ("value", "se"):
+                assert found["points"][group][name][key] == pytest.approx(figure[key], rel=1e-9)
+    record = read_json(folder / "product" / ASSESSMENT_FILE)
+    record["format"]["version"] = formats.ASSESSMENT.version + 1
+    write_json(tmp_path / ASSESSMENT_FILE, {**record, "checksum": formats.checksum(record)})
+    assert kept_assessment(tmp_path, tiles, said.append) == {}
+    assert "is newer than this" in said[0]
+    assert said[0].endswith(": upgrade jointseg-jax")
 
 
 @pytest.mark.parametrize(

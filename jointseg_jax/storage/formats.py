@@ -52,6 +52,8 @@ CONFIDENCE = Format("confidence", 2, "run `jointseg evaluate --augment` again")
 UNCERTAINTY = Format(
     "uncertainty", 1, "run `jointseg evaluate --uncertainty --split=validation` again, then on the test split"
 )
+DESIGN = Format("accuracy design", 1, "draw the sample again with `jointseg sample`")
+ASSESSMENT = Format("accuracy assessment", 1, "run `jointseg estimate --product=...` again")
 MONITOR = Format("monitor", 1, "remove it; the same `jointseg monitor` command writes a new one")
 FOLDER = Format("folder", 1, "choose another folder for the output")
 EXPORT = Format("export", 1, "export the network again with `jointseg export`")

@@ -25,7 +25,6 @@ DESIGN_FILE, SAMPLE_FILE, PAGE_FILE = "design.json", "sample.csv", "label.html"
 COLUMNS = (
     "id", "unit", "stratum", "tile", "epsg", "x", "y", "longitude", "latitude", "map_class", "near", "weight",
 )  # fmt: skip
-_FORMAT = formats.Format("accuracy design", 1, "draw the sample again with `jointseg sample`")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +150,7 @@ def write_design(folder: pathlib.Path, design: Design, table: bytes) -> None:
     """Writes sample.csv and then design.json, which names its digest."""
     write_bytes(folder / SAMPLE_FILE, table)
     known = dataclasses.replace(design, sample=hashlib.sha256(table).hexdigest())
-    formats.write_record(folder / DESIGN_FILE, typed.plain(known), _FORMAT)
+    formats.write_record(folder / DESIGN_FILE, typed.plain(known), formats.DESIGN)
 
 
 def read_design(folder: pathlib.Path) -> tuple[Design, list[Row]]:
@@ -162,7 +161,7 @@ def read_design(folder: pathlib.Path) -> tuple[Design, list[Row]]:
     """
     path = folder / DESIGN_FILE
     try:
-        design = typed.read(path, Design, _FORMAT)
+        design = typed.read(path, Design, formats.DESIGN)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: give the folder that `jointseg sample` wrote") from error
     table = folder / SAMPLE_FILE

@@ -5,6 +5,7 @@ PRODUCT/accuracy.json    the outcome, and a digest of the map that was assessed
 The collection and the model card state its figures, and `write_records` keeps them as long as the map is the same.
 """
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -15,13 +16,20 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.product.product_folder import claim_product
 from jointseg_jax.mapping.product.tile_record import TileRow
 from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE, MODEL_FILE
-from jointseg_jax.storage import formats
+from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_json
 
 ASSESSMENT_FILE = "accuracy.json"
 KEY = "jointseg:accuracy"
-_FORMAT = formats.Format("accuracy assessment", 1, "run `jointseg estimate` again")
 _SHORT = ("overall_accuracy", "users", "producers", "area", "area_unit", "interval", "confidence", "method", "sample")
+
+
+@dataclasses.dataclass(frozen=True)
+class Assessment:
+    """An outcome on disk: JSON values of `evaluation.estimate`, and the digest of the map that was assessed."""
+
+    frame: str
+    outcome: dict[str, Any]
 
 
 def frame_digest(tiles: Sequence[TileRow]) -> str:
@@ -43,7 +51,8 @@ def add_assessment(product: pathlib.Path, outcome: Mapping[str, Any], frame: str
     """
     with claim_product(product, mapped=True) as claim:
         claim.announce([ASSESSMENT_FILE])
-    formats.write_record(product / ASSESSMENT_FILE, {"frame": frame, "outcome": dict(outcome)}, _FORMAT)
+    known = Assessment(frame, dict(outcome))
+    formats.write_record(product / ASSESSMENT_FILE, typed.plain(known), formats.ASSESSMENT)
     for name in (COLLECTION_FILE, MODEL_FILE):
         record = read_json(product / name)
         write_json(product / name, with_assessment(record, outcome))
@@ -52,16 +61,16 @@ def add_assessment(product: pathlib.Path, outcome: Mapping[str, Any], frame: str
 def kept_assessment(product: pathlib.Path, tiles: Sequence[TileRow], say: Callable[[str], None]) -> dict[str, Any]:
     """The outcome that belongs to a product's map; empty if there is none, or if the map has changed since."""
     try:
-        record = formats.read_record(product / ASSESSMENT_FILE, _FORMAT)
+        known = typed.read(product / ASSESSMENT_FILE, Assessment, formats.ASSESSMENT)
     except FileNotFoundError:
         return {}
     except InputError as error:
         say(f"records {error}")
         return {}
-    if record["frame"] != frame_digest(tiles):
+    if known.frame != frame_digest(tiles):
         say(f"records {product / ASSESSMENT_FILE} is of another state of the map, so the records leave it out")
         return {}
-    return dict(record["outcome"])
+    return known.outcome
 
 
 def with_assessment(record: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,10 @@ def main(version: str) -> None:
     trained = run(config)
     product(trained, raw)
     records(trained)
+    assessment()
     target = pathlib.Path(__file__).parent / version
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(FOLDER, target, ignore=shutil.ignore_patterns(".lock", ".*", "raw", "quicklook.png", "sources"))
+    shutil.copytree(FOLDER, target, ignore=shutil.ignore_patterns(".lock", ".*", "raw", "quicklook.png", "sources", "ground"))
 
 
 def coarse(image):
@@ -116,6 +117,34 @@ def records(trained):
     formats.write_record(trained.workdir / u.FILE, typed.plain(record), formats.UNCERTAINTY)
     landscape = {"version": 2, "region": "midstream", "year": 2021, "side": 720, "seed": 4}
     formats.write_record(FOLDER / "landscape.json", landscape, formats.LANDSCAPE)
+
+
+def assessment():
+    """A sample of points and one of blocks, drawn from made-up ground and answered, and the records of the assessed product."""
+    sys.path.insert(0, str(ROOT / "tests" / "evaluation" / "accuracy"))
+    sys.path.insert(0, str(ROOT / "tests" / "mapping"))
+    from known_ground import make_product
+
+    from jointseg_jax.commands import estimate, sample
+
+    ground, target = make_product(FOLDER / "ground"), FOLDER / "accuracy"
+    draws = {
+        "points": ("--points=60", "--minimum=8", "--density=0.05"),
+        "blocks": ("--block=50", "--points=20", "--minimum=2"),
+    }
+    for kind, given in draws.items():
+        assert sample.main([f"--product={ground}", f"--output={target / kind}", "--no-page", *given]) == 0
+        lines = (target / kind / "sample.csv").read_text().splitlines()
+        answers = ["id,class"]
+        for number, (own, *_, mapped, _, _) in enumerate(line.split(",") for line in lines[1:]):
+            other = {"pervious": "impervious", "impervious": "pervious"}[mapped]
+            answers.append(f"{own},{other if number % 7 == 0 else mapped}")
+        (target / kind / "answers.csv").write_text("\n".join(answers) + "\n")
+    points = target / "points"
+    given = [f"--design={points}", f"--answers={points / 'answers.csv'}", f"--product={ground}"]
+    assert estimate.main(given) == 0
+    unread = shutil.ignore_patterns("tiles", "mosaics", "sources", "index.*", "*.qgs", ".*", "*.png")
+    shutil.copytree(ground, target / "product", ignore=unread)
 
 
 if __name__ == "__main__":
