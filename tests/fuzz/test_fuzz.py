@@ -9,9 +9,22 @@ import ast
 import os
 
 import pytest
-from fuzz import catalogues, configs, datasets, doors, engine, products, rasters, runs, seeds, sites, vectors
+from fuzz import (
+    assessments,
+    catalogues,
+    configs,
+    datasets,
+    doors,
+    engine,
+    products,
+    rasters,
+    runs,
+    seeds,
+    sites,
+    vectors,
+)
 
-MODULES = (rasters, sites, catalogues, vectors, products, runs, doors, configs, datasets)
+MODULES = (rasters, sites, catalogues, vectors, products, assessments, runs, doors, configs, datasets)
 KINDS = {kind.name: kind for module in MODULES for kind in module.KINDS}
 LEAST = 2000  # cases in all
 _tallies: list[engine.Tally] = []

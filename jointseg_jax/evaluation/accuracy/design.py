@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -87,8 +88,13 @@ class Design:
     def __post_init__(self) -> None:
         if self.kind not in ("points", "blocks") or not self.strata or len(self.mapped) != len(self.classes):
             raise ValueError(f"kind {self.kind!r}, {len(self.strata)} strata, {len(self.mapped)} areas")
-        if not all(s.size > 0 and s.units > 0 and set(s.classes) <= set(self.classes) for s in self.strata):
+        if not all(0 < s.size < math.inf and s.units > 0 and set(s.classes) <= set(self.classes) for s in self.strata):
             raise ValueError("a stratum is empty or has a class that the map lacks")
+        names = [s.name for s in self.strata]
+        if len(set(names)) < len(names) or len(set(self.classes)) < len(self.classes):
+            raise ValueError("two strata or two classes have one name")
+        if not (0 < self.area < math.inf and math.isclose(sum(self.mapped), self.area, rel_tol=1e-6)):
+            raise ValueError(f"the areas of the classes do not add up to {self.area}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +177,31 @@ def read_design(folder: pathlib.Path) -> tuple[Design, list[Row]]:
             f"{table} is not the sample that {path} describes (SHA-256): restore it, or draw the sample again; answers "
             "belong into a file of their own"
         )
-    return design, [_row(row) for row in rows]
+    try:
+        found = [_row(row) for row in rows]
+        _check_rows(design, found, [row["weight"] for row in rows])
+    except ValueError as error:
+        raise formats.damaged(path, formats.DESIGN, f"{SAMPLE_FILE} is no sample of this design: {error}") from error
+    return design, found
+
+
+def _check_rows(design: Design, rows: Sequence[Row], weights: Sequence[str]) -> None:
+    """Raises `ValueError` if ids, strata, classes, weights or numbers of units are not those of the design."""
+    strata = {stratum.name: stratum for stratum in design.strata}
+    units: dict[str, set[str]] = {name: set() for name in strata}
+    for row, weight in zip(rows, weights, strict=True):
+        if row.stratum not in strata or not {row.map_class, *row.near} <= set(design.classes):
+            raise ValueError(f"stratum {row.stratum!r} or class {row.map_class!r} of id {row.id!r}")
+        if weight != f"{strata[row.stratum].weight:.10g}":
+            raise ValueError(f"weight {weight} of id {row.id!r}")
+        units[row.stratum].add(row.id if design.kind == "points" else row.unit)
+    if len({row.id for row in rows}) < len(rows):
+        raise ValueError("two points have one id")
+    for name, found in units.items():
+        drawn = strata[name].units
+        # A block without a point on mapped ground has no line.
+        if len(found) > drawn or (design.kind == "points" and len(found) < drawn):
+            raise ValueError(f"{len(found)} units of {drawn} in stratum {name!r}")
 
 
 def _row(row: dict[str, str]) -> Row:

@@ -29,7 +29,9 @@ def main(version: str) -> None:
     assessment()
     target = pathlib.Path(__file__).parent / version
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(FOLDER, target, ignore=shutil.ignore_patterns(".lock", ".*", "raw", "quicklook.png", "sources", "ground"))
+    shutil.copytree(
+        FOLDER, target, ignore=shutil.ignore_patterns(".lock", ".*", "raw", "quicklook.png", "sources", "ground")
+    )
 
 
 def coarse(image):
@@ -120,7 +122,7 @@ def records(trained):
 
 
 def assessment():
-    """A sample of points and one of blocks, drawn from made-up ground and answered, and the records of the assessed product."""
+    """Samples of points and of blocks from made-up ground, with answers; and the records of the assessed product."""
     sys.path.insert(0, str(ROOT / "tests" / "evaluation" / "accuracy"))
     sys.path.insert(0, str(ROOT / "tests" / "mapping"))
     from known_ground import make_product
