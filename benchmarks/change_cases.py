@@ -155,7 +155,7 @@ def measure(root: pathlib.Path, trained: Trained, seed: int, side: int) -> dict[
                     settings = Settings(0, gain=gain, loss=gain / 5)
                     shown[f"decoded, gain {gain:g} a year"] = decoded(root, region, looks, side, settings)
                 shown["decoded, irreversible"] = decoded(root, region, looks, side, Settings(0, irreversible=True))
-                shown["decoded, prior of the map"] = decoded(root, region, looks, side, Settings(0, prior=None))
+                shown["decoded, prior 0.5"] = decoded(root, region, looks, side, Settings(0, prior=0.5))
             for method, states in shown.items():
                 one = ChangeCounts.of(states, true, kinds)
                 own = found.setdefault(case, {})

@@ -23,11 +23,12 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax import cli
 from jointseg_jax.bounds.number import whole
+from jointseg_jax.change.flicker import flickers
 from jointseg_jax.change.monitor_record import Settings
 from jointseg_jax.change.run_monitor import run_monitor
 from jointseg_jax.change.year_map import open_year
 from jointseg_jax.evaluation.change.decoded import read_states
-from jointseg_jax.evaluation.change.kinds import filled, flickering, majority, thresholded
+from jointseg_jax.evaluation.change.kinds import filled, majority, thresholded
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.mapping.area import product_plan
 from jointseg_jax.mapping.area.map_area import map_area
@@ -91,7 +92,7 @@ def measure(
         name: {
             "changed_share": float((s[1:] != s[:-1]).any(0).mean()),
             "first_to_last_share": float((s[0] != s[-1]).mean()),
-            "flicker_share": float(flickering(s).mean()),
+            "flicker_share": float(flickers(s).mean()),
             "impervious_share": [round(float((one == 1).mean()), 4) for one in s],
         }
         for name, s in states.items()

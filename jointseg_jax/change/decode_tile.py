@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,47 +14,22 @@ from jointseg_jax.change.flicker import changes, flickers
 from jointseg_jax.change.ground import Squares, square_of
 from jointseg_jax.change.inputs import read_moved
 from jointseg_jax.change.layers import layers_of
-from jointseg_jax.change.monitor_record import LEDGER, TILES
+from jointseg_jax.change.monitor_record import TILES
 from jointseg_jax.change.work import Context, MonitorTile, windows
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.ellipsoid import PixelAreas
 from jointseg_jax.geo.utm_zones import zone_of_epsg
-from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.product.tile_record import parse_row
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.rasters.writer import RasterWriter, cog_writer
-from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
 
 ROWS, COLS = 512, 2048  # pixels of 1 m that are decoded at once
 
 
-class DecodeWork:
-    """The `Work` of decoding: see `decode_tile`. Each process loads the monitor itself."""
-
-    def __init__(self, folder: pathlib.Path):
-        """folder: of the monitor, with its record and measured tiles."""
-        self._folder = folder.absolute()
-        self._context: Context | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_context": None}
-
-    def __call__(self, unit: str, /) -> dict[str, Any]:
-        """Decodes a tile: writes its files and the row of the ledger, which it returns."""
-        if self._context is None:
-            use_compilation_cache()
-            self._context = Context(self._folder)
-        row, files = decode_tile(self._context, self._context.tiles[unit])
-        return Ledger(self._folder / LEDGER, self._folder).add(unit, row, files)
-
-
-def decode_tile(context: Context, tile: MonitorTile) -> tuple[dict[str, Any], dict[str, pathlib.Path]]:
-    """Decodes a tile.
-
-    Returns:
-        The tile's row for the ledger, and its files by layer.
+def decode_tile(context: Context, tile: MonitorTile) -> dict[str, Any]:
+    """Decodes a tile: writes its files and the row of the ledger, which it returns.
 
     Raises:
         InputError: a map is damaged or missing, the tile was not measured, or a file cannot be written.
@@ -119,7 +93,7 @@ def decode_tile(context: Context, tile: MonitorTile) -> tuple[dict[str, Any], di
         "doubt": measured["doubt"],
         "seconds": time.perf_counter() - begin,
     }
-    return row, files
+    return context.decoded.add(tile.name, row, files)
 
 
 def _place(tile: MonitorTile) -> dict[str, Any]:

@@ -42,7 +42,9 @@ class Sample:
     sharpness: float = 1.0
 
 
-def estimate_sharpness(sample: Sample, start: Transitions, *, irreversible: bool = False) -> float:
+def estimate_sharpness(
+    sample: Sample, start: Transitions, *, gain: float | None = None, loss: float | None = None
+) -> float:
     """The factor of the log-odds under which the sample is most probable.
 
     A probability is calibrated over all its errors, but errors that all dates share look like no change. Against
@@ -53,7 +55,7 @@ def estimate_sharpness(sample: Sample, start: Transitions, *, irreversible: bool
     Args:
         sample: of all classes.
         start: years; gain and loss with which EM begins.
-        irreversible: see `estimate`.
+        gain, loss: see `estimate`.
     """
     if len(start.years) < 3 or not sample.classes.size:
         return 1.0
@@ -62,46 +64,66 @@ def estimate_sharpness(sample: Sample, start: Transitions, *, irreversible: bool
     def cost(log: float) -> float:
         nonlocal chain
         own = dataclasses.replace(sample, sharpness=float(np.exp(log)))
-        mean = _means(own, len(start.initial))
+        mean = class_means(own, len(start.initial))
         chain = dataclasses.replace(chain, initial=tuple(map(float, mean)))
-        chain = estimate(own, chain, mean, irreversible=irreversible, rounds=_SHARP_ROUNDS)
+        chain = estimate(own, chain, mean, gain=gain, loss=loss, rounds=_SHARP_ROUNDS)
         return -_expected(own, chain, mean)[2]
 
     found = minimize_scalar(cost, bounds=tuple(np.log(_SHARPEST)), method="bounded", options={"xatol": 0.05})
     return round(float(np.exp(found.x)), 3)
 
 
-def _means(sample: Sample, count: int) -> np.ndarray:
-    """The mean of the sharpened probabilities of each class."""
+def class_means(sample: Sample, count: int) -> np.ndarray:
+    """The mean, by class, of the probabilities as `decode` uses them: no 0 or 1, and sharpened.
+
+    Divided by it, the likelihoods of a class add up to 1 over its readings. By another number they do not, and what is
+    missing or too much would be estimated as change. A class without a sample has the mean of all.
+    """
     p = np.clip(sample.probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     p = expit(sample.sharpness * logit(p))
     known = np.isfinite(p)
     total = np.bincount(sample.classes, np.where(known, p, 0).sum(0), count)
     number = np.bincount(sample.classes, known.sum(0), count)
-    return np.clip(np.where(number > 0, total / np.maximum(number, 1), 0.5), 0.001, 0.999)
+    overall = total.sum() / number.sum() if number.any() else 0.5
+    return np.clip(np.where(number > 0, total / np.maximum(number, 1), overall), 0.001, 0.999)
 
 
 def estimate(
-    sample: Sample, start: Transitions, prior: np.ndarray, *, irreversible: bool = False, rounds: int = 60
+    sample: Sample,
+    start: Transitions,
+    prior: np.ndarray,
+    *,
+    gain: float | None = None,
+    loss: float | None = None,
+    initial: bool = False,
+    rounds: int = _ROUNDS,
 ) -> Transitions:
-    """Estimates gain and loss of every class; the initial shares stay those of `start`.
+    """Estimates gain and loss of every class.
 
     Args:
         sample: of all classes.
-        start: years, initial shares; its gain and loss are where EM begins.
+        start: years, and where EM begins.
         prior: by class, see `decode`.
-        irreversible: the loss is 0.
+        gain, loss: the yearly shares of all classes, if they are known; a loss of 0 for irreversible growth.
+        initial: whether the initial shares are estimated, too; else they stay those of `start`.
         rounds: of EM, at most.
     """
-    chain = start.irreversible() if irreversible else start
-    if len(chain.years) < 2 or not sample.classes.size:
+    count = len(start.initial)
+    chain = dataclasses.replace(
+        start,
+        gain=start.gain if gain is None else (gain,) * count,
+        loss=start.loss if loss is None else (loss,) * count,
+    )
+    known = None not in (gain, loss) and not initial
+    if known or len(chain.years) < 2 or not sample.classes.size:
         return chain
     for _ in range(rounds):
         counts, _, _ = _expected(sample, chain, prior)
-        gain, loss = _shares(counts, chain, irreversible)
-        old = np.array([*chain.gain, *chain.loss])
-        chain = dataclasses.replace(chain, gain=tuple(map(float, gain)), loss=tuple(map(float, loss)))
-        new = np.array([*chain.gain, *chain.loss])
+        before = chain
+        chain = _shares(counts, chain, gain, loss)
+        if initial:
+            chain = dataclasses.replace(chain, initial=_initial(counts))
+        old, new = (np.array([*c.gain, *c.loss, *c.initial]) for c in (before, chain))
         if (np.abs(new - old) <= _CLOSE * np.maximum(old, 1e-4)).all():
             break
     return chain
@@ -120,8 +142,7 @@ def estimate_doubt(sample: Sample, start: Transitions, prior: np.ndarray) -> np.
     for _ in range(_ROUNDS):
         sample = dataclasses.replace(sample, doubt=np.broadcast_to(doubt[:, None], (dates, n)).astype(np.float32))
         counts, (blank, known), _ = _expected(sample, chain, prior)
-        gain, loss = _shares(counts, chain, False)
-        chain = dataclasses.replace(chain, gain=tuple(map(float, gain)), loss=tuple(map(float, loss)))
+        chain = _shares(counts, chain)
         before = doubt
         doubt = np.minimum((blank + _START_DOUBT * _DOUBT_WEIGHT) / (known + _DOUBT_WEIGHT), _MOST_DOUBT)
         if (np.abs(doubt - before) <= _CLOSE * np.maximum(before, 1e-2)).all():
@@ -185,26 +206,36 @@ def _posterior(
     return by_class, (blank * known).sum(1), known.sum(1), mean
 
 
-def _shares(counts: np.ndarray, chain: Transitions, irreversible: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Yearly gain and loss of each class that are most probable for the expected changes."""
+def _shares(
+    counts: np.ndarray, chain: Transitions, gain: float | None = None, loss: float | None = None
+) -> Transitions:
+    """The chain with the yearly gain and loss that are most probable for the expected changes, or those given."""
+    counts = _weighted(counts)
+    found = [_share(counts[..., k], chain.intervals, gain, loss) for k in range(counts.shape[-1])]
+    gains, losses = zip(*found, strict=True)
+    return dataclasses.replace(chain, gain=gains, loss=losses)
+
+
+def _initial(counts: np.ndarray) -> tuple[float, ...]:
+    """The expected share of impervious at the first date, by class."""
+    stay, gained, lost, kept = _weighted(counts)[:, 0]
+    share = (lost + kept) / np.maximum(stay + gained + lost + kept, 1e-9)
+    return tuple(float(s) for s in np.clip(share, 1e-4, 1 - 1e-4))
+
+
+def _weighted(counts: np.ndarray) -> np.ndarray:
+    """Expected changes [4, dates - 1, classes], to each class some pixels of the mean of all added."""
     mean = counts.sum(-1, keepdims=True)
-    weight = _PRIOR_WEIGHT / np.maximum(mean.sum(0, keepdims=True), 1e-9)
-    counts = counts + (mean * weight if mean.sum() > 0 else 0)
-    found = np.array([_share(counts[..., k], chain.intervals, irreversible) for k in range(counts.shape[-1])])
-    return found[:, 0], found[:, 1]
+    return counts + mean * (_PRIOR_WEIGHT / np.maximum(mean.sum(0, keepdims=True), 1e-9))
 
 
-def _share(counts: np.ndarray, intervals: np.ndarray, irreversible: bool) -> tuple[float, float]:
-    """The yearly gain and loss of one class; counts [4, dates - 1]."""
+def _share(counts: np.ndarray, intervals: np.ndarray, gain: float | None, loss: float | None) -> tuple[float, float]:
+    """The yearly gain and loss of one class, where they are not given; counts [4, dates - 1]."""
     stay, gained, lost, kept = counts
 
     def cost(x: np.ndarray) -> float:
-        g, low = MOST * expit(x), np.zeros(())
-        g, low = g[0], low if irreversible else g[1]
-        up, down = over(intervals, g, low)
-        total = stay @ np.log1p(-up) + gained @ np.log(np.maximum(up, 1e-300))
-        if not irreversible:
-            total += kept @ np.log1p(-down) + lost @ np.log(np.maximum(down, 1e-300))
+        up, down = over(intervals, *(MOST * expit(x)))
+        total = stay @ np.log1p(-up) + gained @ np.log(up) + kept @ np.log1p(-down) + lost @ np.log(down)
         return float(-total / max(counts.sum(), 1e-9))
 
     years = float(intervals.mean())
@@ -212,10 +243,18 @@ def _share(counts: np.ndarray, intervals: np.ndarray, irreversible: bool) -> tup
         (gained.sum() / max((stay + gained).sum(), 1e-9)) / years,
         (lost.sum() / max((kept + lost).sum(), 1e-9)) / years,
     ]
-    start = logit(np.clip(np.array(raw) / MOST, 1e-7, 0.99))
-    ends = [(float(logit(LEAST / MOST)), 12.0)] * 2
-    best = minimize(cost, np.clip(start, *ends[0]), method="L-BFGS-B", bounds=ends, options={"ftol": 1e-14}).x
-    return float(MOST * expit(best[0])), 0.0 if irreversible else float(MOST * expit(best[1]))
+    bounds = []
+    for known in (gain, loss):  # a given share has equal bounds
+        least, most = (LEAST, MOST) if known is None else (max(known, LEAST),) * 2
+        bounds.append((_place(least), _place(most)))
+    start = np.clip([_place(r) for r in raw], *np.transpose(bounds))
+    best = MOST * expit(minimize(cost, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14}).x)
+    return float(best[0] if gain is None else gain), float(best[1] if loss is None else loss)
+
+
+def _place(share: float) -> float:
+    """Where a yearly share lies on the line that is searched."""
+    return min(float(logit(np.clip(share / MOST, LEAST / MOST, 1))), 12.0)
 
 
 def first_chain(years: tuple[float, ...], initial: np.ndarray) -> Transitions:

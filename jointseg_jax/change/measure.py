@@ -1,13 +1,12 @@
 """Measures one tile before it is decoded: shifts and jumps between its dates, density of its ground, a sample."""
 
-import pathlib
 import time
 import zlib
 from typing import Any
 
 import numpy as np
 
-from jointseg_jax.change.estimation import Sample, estimate_doubt, first_chain
+from jointseg_jax.change.estimation import Sample, class_means, estimate_doubt, first_chain
 from jointseg_jax.change.ground import Squares, square_of
 from jointseg_jax.change.inputs import MOST_SIDE, Image, Lies, how_it_lies, read_input, read_moved
 from jointseg_jax.change.stable import jump
@@ -19,41 +18,13 @@ from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import atomic_path
-from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
 
 ROWS, COLS = 320, 10240  # pixels of 1 m that are read at once, of each date
-_SAMPLED = 8192  # sequences of each tile
+SAMPLED = 8192  # sequences of each tile
 
 
-class MeasureWork:
-    """The `Work` of measuring: see `measure_tile`. Each process loads the monitor itself."""
-
-    def __init__(self, folder: pathlib.Path):
-        """folder: of the monitor, with its record."""
-        self._folder = folder.absolute()
-        self._context: Context | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_context": None}
-
-    def __call__(self, unit: str, /) -> dict[str, Any]:
-        """Measures a tile; writes its sample and the row of the ledger, which it returns."""
-        if self._context is None:
-            use_compilation_cache()
-            self._context = Context(self._folder)
-        context = self._context
-        path = context.sample_file(unit)
-        row = measure_tile(context, context.tiles[unit], path)
-        return context.measured.add(unit, row, {"sample": path})
-
-
-def measure_tile(context: Context, tile: MonitorTile, path: pathlib.Path) -> dict[str, Any]:
-    """Measures a tile.
-
-    Args:
-        context: of the monitor.
-        tile: which.
-        path: for the density of its squares and a sample of sequences.
+def measure_tile(context: Context, tile: MonitorTile) -> dict[str, Any]:
+    """Measures a tile: writes the density of its squares and a sample of sequences, and the row of the ledger.
 
     Returns:
         The row: `lies` (per date, see `inputs.Lies`), `jumps` (see `stable.jump`), `doubt` per date, `pixels` and
@@ -67,39 +38,31 @@ def measure_tile(context: Context, tile: MonitorTile, path: pathlib.Path) -> dic
     try:
         images, notes = _images(context, tile, handles)
         lies = _lies(context, tile, images, notes, handles)
-        means, sample, squares = _read_maps(context, tile, lies, handles)
+        coarse, sample, squares = _read_maps(context, tile, lies, handles)
     finally:
         handles.close()
     levels, region, density = sample
     count, total = squares.of_classes(context.ground)
     kinds = context.ground.classes(region, density)
+    path = context.sample_file(tile.name)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, density=squares.density(), levels=levels, classes=kinds)
     doubt = np.zeros(len(monitor.dates))
     if monitor.settings.doubt:
         known = Sample(probabilities_of(levels), kinds, np.zeros(levels.shape, np.float32))
-        priors = prior_by_class(context, count, total)
-        doubt = estimate_doubt(known, first_chain(tuple(d.time for d in monitor.dates), priors), priors)
+        means = class_means(known, context.ground.count)
+        doubt = estimate_doubt(known, first_chain(tuple(d.time for d in monitor.dates), means), means)
     chosen = monitor.labels.index(next(iter(lies.values())).reference)
-    return {
+    row = {
         "tile": tile.name,
         "lies": {label: typed.plain(found) for label, found in lies.items()},
-        "jumps": {label: jump(means, at, chosen, images) for at, label in enumerate(monitor.labels) if at != chosen},
+        "jumps": {label: jump(coarse, at, chosen, images) for at, label in enumerate(monitor.labels) if at != chosen},
         "doubt": [float(d) for d in doubt],
         "pixels": [int(c) for c in count],
         "probability": [float(t) for t in total],
         "seconds": time.perf_counter() - begin,
     }
-
-
-def prior_by_class(context: Context, count: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """The prior of each class: that of the settings, or the mean of the maps."""
-    given = context.monitor.settings.prior
-    if given is not None:
-        return np.full(len(count), given)
-    overall = total.sum() / max(count.sum(), 1)
-    mean = np.where(count > 0, total / np.maximum(count, 1), overall)
-    return np.clip(mean, 0.001, 0.999)
+    return context.measured.add(tile.name, row, {"sample": path})
 
 
 def probabilities_of(levels: np.ndarray) -> np.ndarray:
@@ -159,7 +122,7 @@ def _read_maps(
     height, width = tile.shape
     means = np.full((len(labels), height // FINE_FACTOR, width // FINE_FACTOR), np.nan, np.float32)
     rng = np.random.default_rng(zlib.crc32(tile.name.encode()))
-    picked = np.sort(rng.choice(height * width, min(_SAMPLED, height * width), replace=False))
+    picked = np.sort(rng.choice(height * width, min(SAMPLED, height * width), replace=False))
     levels = np.full((len(labels), len(picked)), IGNORE, np.uint8)
     region = np.zeros(len(picked), np.uint8)
     for window in windows(tile.shape, ROWS, COLS):

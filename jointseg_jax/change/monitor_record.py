@@ -45,7 +45,8 @@ class Settings:
 
     Attributes:
         grid: side of a tile's square, metres.
-        prior: the share of impervious that the probabilities assume; None for the mean of the maps by class of ground.
+        prior: the share of impervious that the probabilities assume; None for their mean by class of ground, see
+            `estimation.class_means`.
         sharpness: factor of the log-odds, see `decode`, given by the user; None for the one estimated from the maps.
         gain, loss: yearly shares given by the user; None for those estimated from the maps.
         irreversible: whether what is built stays.
@@ -75,7 +76,7 @@ class ClassRates:
         pixels: of all dates, from which `mean` was taken.
         mean: of the probabilities.
         sampled: sequences from which gain and loss were estimated; 0 if they were given.
-        prior: see `Settings`.
+        prior: by which its probabilities are divided.
         initial, gain, loss: see `Transitions`.
     """
 

@@ -10,11 +10,12 @@ import numpy as np
 import shapely
 
 from jointseg_jax.change import figures, maps
-from jointseg_jax.change.decode_tile import DecodeWork
-from jointseg_jax.change.estimation import Sample, estimate, estimate_sharpness, first_chain
-from jointseg_jax.change.measure import MeasureWork, prior_by_class, probabilities_of
+from jointseg_jax.change.decode_tile import decode_tile
+from jointseg_jax.change.estimation import Sample, class_means, estimate, estimate_sharpness, first_chain
+from jointseg_jax.change.measure import SAMPLED, measure_tile, probabilities_of
 from jointseg_jax.change.monitor_record import LEDGER, ClassRates, Monitor, Settings, write_monitor
-from jointseg_jax.change.work import MEASURED, Context
+from jointseg_jax.change.transitions import Transitions
+from jointseg_jax.change.work import MEASURED, Context, TileWork
 from jointseg_jax.errors import Interrupted
 from jointseg_jax.jobs.executors import Executor
 from jointseg_jax.jobs.ledger import Ledger
@@ -75,7 +76,7 @@ def run_monitor(
     figures.say_classes(monitor, say)
     ledger = Ledger(folder / LEDGER, folder, say=say)
     units = [name for name in context.tiles if name not in outcome.quarantined]
-    decoded = _run(context, units, DecodeWork(folder), RunFolder(ledger.folder), executor, ledger, deep, say)
+    decoded = _run(context, units, TileWork(folder, decode_tile), RunFolder(ledger.folder), executor, ledger, deep, say)
     rows = {name: row for name, row in ledger.done().items() if name in context.tiles}
     if len(rows) < len(context.tiles) and executor.shard[1] > 1:
         say(
@@ -114,7 +115,7 @@ def _run(
 
 def _measure(context: Context, executor: Executor, deep: bool, say: Callable[[str], None]) -> Outcome:
     run = RunFolder(context.measured.folder)
-    units, work = list(context.tiles), MeasureWork(context.folder)
+    units, work = list(context.tiles), TileWork(context.folder, measure_tile)
     say(f"measure {len(units)} tiles: shifts and jumps between their dates, density, a sample of sequences")
     return _run(context, units, work, run, executor, context.measured, deep, say)
 
@@ -137,36 +138,48 @@ def _estimated(context: Context, executor: Executor, outcome: Outcome) -> Monito
         outcome.raise_unfinished()
     monitor, settings = context.monitor, context.monitor.settings
     count, total = (np.sum([row[key] for row in rows.values()], 0) for key in ("pixels", "probability"))
-    priors = prior_by_class(context, count, total)
-    chain = first_chain(tuple(date.time for date in monitor.dates), priors)
-    sampled = np.zeros(len(priors), np.int64)
-    sharpness = settings.sharpness
-    if settings.gain is None or settings.loss is None or sharpness is None:
-        if outcome.quarantined:
-            outcome.raise_unfinished()  # what is estimated must not depend on which tiles failed today
-        sample = _sample(context, rows)
-        if sharpness is None:
-            sharpness = estimate_sharpness(sample, chain, irreversible=settings.irreversible)
-        sample = dataclasses.replace(sample, sharpness=sharpness)
-        chain = estimate(sample, chain, priors, irreversible=settings.irreversible)
-        sampled = np.bincount(sample.classes, minlength=len(priors))
-    gain = chain.gain if settings.gain is None else (settings.gain,) * len(priors)
-    loss = chain.loss if settings.loss is None else (settings.loss,) * len(priors)
+    if outcome.quarantined and None in (settings.prior, settings.sharpness, settings.gain, _loss(settings)):
+        outcome.raise_unfinished()  # what is estimated must not depend on which tiles failed today
+    sample = _sample(context, rows)
+    chain, priors, sharpness = _chain(sample, tuple(date.time for date in monitor.dates), len(count), settings)
+    known = settings.gain is not None and _loss(settings) is not None
+    sampled = np.zeros(len(count), int) if known else np.bincount(sample.classes, minlength=len(count))
     classes = []
     for k, prior in enumerate(priors):
         region, density = context.ground.described(k)
         mean = float(total[k] / count[k]) if count[k] else None
-        share = float(prior)
-        classes.append(
-            ClassRates(region, density, int(count[k]), mean, int(sampled[k]), share, share, gain[k], loss[k])
-        )
-    assert sharpness is not None
+        shares = (float(prior), chain.initial[k], chain.gain[k], chain.loss[k])
+        classes.append(ClassRates(region, density, int(count[k]), mean, int(sampled[k]), *shares))
     return dataclasses.replace(monitor, classes=tuple(classes), sharpness=sharpness)
+
+
+def _loss(settings: Settings) -> float | None:
+    """The loss that the settings give."""
+    return 0.0 if settings.irreversible else settings.loss
+
+
+def _chain(
+    sample: Sample, years: tuple[float, ...], classes: int, settings: Settings
+) -> tuple[Transitions, np.ndarray, float]:
+    """The chain of each class, the prior of each class, and the sharpness: given, or estimated from a sample."""
+    gain, loss, sharpness = settings.gain, _loss(settings), settings.sharpness
+    if sharpness is None:
+        start = first_chain(years, class_means(sample, classes))
+        sharpness = estimate_sharpness(sample, start, gain=gain, loss=loss)
+    sample = dataclasses.replace(sample, sharpness=sharpness)
+    priors = class_means(sample, classes) if settings.prior is None else np.full(classes, settings.prior)
+    # A given prior says what the maps assume, not how much was built at first: that is estimated with the rates.
+    initial = settings.prior is not None and None in (gain, loss)
+    return (
+        estimate(sample, first_chain(years, priors), priors, gain=gain, loss=loss, initial=initial),
+        priors,
+        sharpness,
+    )
 
 
 def _sample(context: Context, rows: Mapping[str, Mapping[str, Any]]) -> Sample:
     """The samples of all tiles, thinned evenly to a size that fits into memory."""
-    step = max(1, -(-sum(1 for _ in rows) * 8192 // _MOST_SAMPLED))
+    step = max(1, -(-len(rows) * SAMPLED // _MOST_SAMPLED))
     levels, kinds, doubts = [], [], []
     for name in sorted(rows):
         with np.load(context.sample_file(name)) as stored:

@@ -3,16 +3,18 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import shapely
 
 from jointseg_jax.change.ground import Ground, RegionsInTile
-from jointseg_jax.change.monitor_record import Monitor, read_record
+from jointseg_jax.change.monitor_record import LEDGER, Monitor, read_record
 from jointseg_jax.change.year_map import Bounds, Place, YearMap, open_year, squares
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.storage.files import read_json
+from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
 
 MEASURED, REGIONS = "inputs", "inputs/regions.json"
 
@@ -81,6 +83,7 @@ class Context:
         self.years = [open_year(pathlib.Path(date.folder)) for date in self.monitor.dates]
         self.tiles = tiles_of(self.years, self.monitor.settings.grid)
         self.measured = Ledger(folder / MEASURED / "ledger", folder, say=lambda line: None)
+        self.decoded = Ledger(folder / LEDGER, folder, say=lambda line: None)
 
     @property
     def ground(self) -> Ground:
@@ -101,3 +104,27 @@ class Context:
     def sample_file(self, name: str) -> pathlib.Path:
         """Where the measurements of a tile lie."""
         return self.folder / MEASURED / "samples" / f"{name}.npz"
+
+
+class TileWork:
+    """The `Work` of a step over the tiles. Each process loads the monitor itself."""
+
+    def __init__(self, folder: pathlib.Path, do: Callable[[Context, MonitorTile], dict[str, Any]]):
+        """Loads nothing yet.
+
+        Args:
+            folder: of the monitor, with its record.
+            do: works on a tile; returns the row that it wrote to its ledger.
+        """
+        self._folder, self._do = folder.absolute(), do
+        self._context: Context | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_context": None}
+
+    def __call__(self, unit: str, /) -> dict[str, Any]:
+        """Works on the tile of this name."""
+        if self._context is None:
+            use_compilation_cache()
+            self._context = Context(self._folder)
+        return self._do(self._context, self._context.tiles[unit])

@@ -1,9 +1,19 @@
 """Parts of a monitor: transitions from samples, doubt, classes of ground, shifts, flicker, dates."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from jointseg_jax.change.estimation import Sample, estimate, estimate_doubt, estimate_sharpness, first_chain
+from jointseg_jax.change.decoding import decode
+from jointseg_jax.change.estimation import (
+    Sample,
+    class_means,
+    estimate,
+    estimate_doubt,
+    estimate_sharpness,
+    first_chain,
+)
 from jointseg_jax.change.flicker import changes, flickers
 from jointseg_jax.change.ground import Ground, Squares, square_of
 from jointseg_jax.change.map_years import period_of
@@ -44,8 +54,53 @@ def test_gain_and_loss_are_found_at_unequal_intervals():
     chain = estimate(sample_of(p, kinds), first_chain(TIMES, even), even)
     np.testing.assert_allclose(chain.gain, (0.03, 0.1), rtol=0.15)
     np.testing.assert_allclose(chain.loss, (0.01, 0.002), rtol=0.35)
-    still = estimate(sample_of(p, kinds), first_chain(TIMES, even), even, irreversible=True)
+    still = estimate(sample_of(p, kinds), first_chain(TIMES, even), even, loss=0.0)
     assert still.loss == (0.0, 0.0)
+    np.testing.assert_allclose(still.gain, (0.03, 0.1), rtol=0.35)
+    known = estimate(sample_of(p, kinds), first_chain(TIMES, even), even, gain=0.03, rounds=20)
+    assert known.gain == (0.03, 0.03)
+    np.testing.assert_allclose(known.loss[0], 0.01, rtol=0.35)
+
+
+def village():
+    """Readings of ground of which 0.1 % is built and nothing changes, as maps store them; errors stay for years."""
+    rng = np.random.default_rng(2)
+    built = rng.uniform(size=8192) < 0.001
+    logits = np.where(built, 2.0, -7.0) + rng.normal(0, 1.2, 8192) + rng.normal(0, 0.6, (4, 8192))
+    p = np.round(200 / (1 + np.exp(-logits))).astype(np.float32) / 200
+    return p, built
+
+
+def test_maps_that_are_rounded_to_0_show_no_growth():
+    """The prior is the mean of what the decoder sees. A smaller one makes every reading evidence of what was built."""
+    p, _ = village()
+    means = class_means(sample_of(p), 1)
+    chain = estimate(sample_of(p), first_chain(TIMES, means), means)
+    assert chain.gain[0] < 0.001
+    assert not decode(p[:, None], means, chain).year_index.any()
+    rounded = np.array([p.mean()])  # a stored 0 counts as 0
+    assert estimate(sample_of(p), first_chain(TIMES, rounded), rounded).gain[0] > 0.1
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
+def test_the_mean_of_a_class_is_that_of_what_is_decoded(sharpness):
+    p = simulated(0.01, 0.001, 2000, spread=0.7)[:1]
+    p[0, :100] = 0
+    means = class_means(dataclasses.replace(sample_of(p), sharpness=sharpness), 2)
+    one = first_chain(TIMES[:1], means)
+    found = decode(p[:, None], means, one, sharpness=sharpness, classes=np.zeros((1, 2000), int))
+    assert found.marginals.mean() == pytest.approx(means[0], rel=1e-4)
+    assert means[1] == means[0]  # without a sample
+
+
+def test_a_given_prior_is_not_what_was_built_at_first():
+    """Else what was never built would count as cleared."""
+    p, built = village()
+    even = np.array([0.5])
+    free = estimate(sample_of(p), first_chain(TIMES, even), even, initial=True)
+    assert free.initial[0] == pytest.approx(built.mean(), abs=0.001)
+    assert free.loss[0] < 0.001
+    assert estimate(sample_of(p), first_chain(TIMES, even), even).loss[0] > 0.1
 
 
 def test_a_date_of_noise_is_doubted():

@@ -123,10 +123,10 @@ def test_a_damaged_map_sets_its_tile_aside(monitor, years, tmp_path):
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Unfinished, match=r"probability\.tif has .* bytes, but its ledger says .* --check"):
-        run(own, tmp_path / "out", Settings(0, sharpness=1.0, gain=0.01, loss=0.001))
+        run(own, tmp_path / "out", Settings(0, prior=0.5, sharpness=1.0, gain=0.01, loss=0.001))
     assert len(list((tmp_path / "out" / "tiles").rglob("states.tif"))) == 1
     victim.write_bytes(whole)
-    run(own, tmp_path / "out", Settings(0, sharpness=1.0, gain=0.01, loss=0.001))
+    run(own, tmp_path / "out", Settings(0, prior=0.5, sharpness=1.0, gain=0.01, loss=0.001))
     assert len(list((tmp_path / "out" / "tiles").rglob("states.tif"))) == 2
 
 

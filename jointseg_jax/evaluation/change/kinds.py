@@ -85,16 +85,6 @@ def majority(states: np.ndarray) -> np.ndarray:
     return found
 
 
-def flickering(states: np.ndarray) -> np.ndarray:
-    """Where a pixel is impervious, later pervious and later impervious again, bool [rows, cols]."""
-    built, cleared, again = (np.zeros(states.shape[1:], bool) for _ in range(3))
-    for state in states:
-        again |= cleared & (state == 1)
-        cleared |= built & (state == 0)
-        built |= state == 1
-    return again
-
-
 def thresholded(probabilities: Sequence[np.ndarray], threshold: float = 0.5) -> np.ndarray:
     """States of single maps, uint8 [dates, rows, cols]: what each map shows by itself; NaN becomes 255."""
     with np.errstate(invalid="ignore"):

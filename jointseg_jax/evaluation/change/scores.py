@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax.evaluation.change.kinds import Kinds, flickering
+from jointseg_jax.change.flicker import flickers
+from jointseg_jax.evaluation.change.kinds import Kinds
 from jointseg_jax.evaluation.confusion import Confusion
 from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.contract import IGNORE
@@ -30,7 +31,7 @@ class ChangeCounts(Sums):
         here, there = kinds.of(true), kinds.of(mapped)
         known = (here != IGNORE) & (there != IGNORE)
         pairs = np.bincount(here[known].astype(int) * count + there[known], minlength=count**2)
-        return cls(pairs.reshape(count, count), int((flickering(mapped) & known).sum()))
+        return cls(pairs.reshape(count, count), int((flickers(mapped) & known).sum()))
 
     def figures(self, kinds: Kinds) -> dict[str, Any]:
         """The figures; None where a denominator is zero.

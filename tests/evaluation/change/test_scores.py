@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from jointseg_jax.evaluation.change.kinds import Kinds, filled, flickering, majority, thresholded
+from jointseg_jax.change.flicker import flickers
+from jointseg_jax.evaluation.change.kinds import Kinds, filled, majority, thresholded
 from jointseg_jax.evaluation.change.scores import ChangeCounts
 
 pytestmark = pytest.mark.quick
@@ -52,7 +53,7 @@ def test_the_majority_of_three_dates_removes_single_ones():
 
 
 def test_flicker_is_impervious_twice_with_a_gap():
-    assert flickering(sequences("1011", "1001", "0101", "0100", "1100", "1.01")).tolist() == [
+    assert flickers(sequences("1011", "1001", "0101", "0100", "1100", "1.01")).tolist() == [
         [True, True, True, False, False, True]
     ]
 
