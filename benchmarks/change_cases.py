@@ -3,7 +3,7 @@
     python benchmarks/change_cases.py --workdir=runs/change-demo --output=/tmp/cases --seed=0 --side=360
 
 Four maps of a place in each sub-region, each under its own light, haze, noise and sensor, without cloud, decoded as
-monitor.py does:
+`jointseg monitor` does:
 
 growth       the ground of 2017, 2019, 2021 and 2023
 none         the ground of 2017 four times
@@ -115,7 +115,7 @@ def mapped(root: pathlib.Path, trained: Trained, region: str, look: Look, seed: 
 
 
 def decoded(root: pathlib.Path, region: str, looks: Sequence[Look], side: int, settings: Settings) -> np.ndarray:
-    """The states that monitor.py decodes from the maps of some images."""
+    """The states that `jointseg monitor` decodes from the maps of some images."""
     folders = {label: root / region / look.name / "map" for label, look in zip(LABELS, looks, strict=True)}
     with tempfile.TemporaryDirectory() as scratch:
         run_monitor(folders, pathlib.Path(scratch) / "out", settings, Serial(), say=lambda line: None)

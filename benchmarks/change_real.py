@@ -24,7 +24,7 @@ from odc.geo.geobox import GeoBox
 from jointseg_jax import cli
 from jointseg_jax.bounds.number import whole
 from jointseg_jax.change.flicker import flickers
-from jointseg_jax.change.monitor_record import Settings
+from jointseg_jax.change.monitor_record import Settings, read_record
 from jointseg_jax.change.run_monitor import run_monitor
 from jointseg_jax.change.year_map import open_year
 from jointseg_jax.evaluation.change.decoded import read_states
@@ -82,9 +82,7 @@ def measure(
     epsg, box = int(crs.removeprefix("EPSG:")), (left, top - 10 * side, left + 10 * side, top)
     handles = Handles()
     maps = [open_year(folder).read(epsg, box, handles) for folder in folders.values()]
-    threshold = json.loads((root / place / "monitor" / "monitor.json").read_text())
-    limit = next(iter(threshold.get("fields", threshold)["dates"]))["threshold"]
-    single = filled(thresholded(maps, limit))
+    single = filled(thresholded(maps, read_record(root / place / "monitor").dates[0].threshold))
     states = {"naive": single, "majority": majority(single)}
     states["decoded"] = read_states(root / place / "monitor").read(epsg, box, handles)
     handles.close()

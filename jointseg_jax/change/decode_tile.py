@@ -19,7 +19,6 @@ from jointseg_jax.change.work import Context, MonitorTile, windows
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.ellipsoid import PixelAreas
 from jointseg_jax.geo.utm_zones import zone_of_epsg
-from jointseg_jax.mapping.product.tile_record import parse_row
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.reader import Handles
@@ -104,15 +103,13 @@ def _sources(context: Context, tile: MonitorTile) -> dict[str, Any]:
     """Which maps a tile was decoded from, and when the ground was seen."""
     maps, times, missing = {}, {}, []
     for year, label in zip(context.years, context.monitor.labels, strict=True):
-        sums = year.checksums(tile.epsg, tile.bounds)
         if year.kind == "area":
-            row = year.ledger.row(tile.name)
+            row = year.row(tile.name)
             if row is None:
                 missing.append(label)
                 continue
-            seen = parse_row(tile.name, row).interval
-            times[label] = [time.isoformat() for time in seen] if seen else None
-            maps[label] = sums[tile.name]
+            times[label] = [time.isoformat() for time in row.interval] if row.interval else None
+            maps[label] = row.files["probability"].sha256
         elif not year.near(tile.epsg, tile.bounds):
             missing.append(label)
     return {"years": list(context.monitor.labels), "missing": missing, "maps": maps, "times": times}

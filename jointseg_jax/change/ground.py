@@ -10,6 +10,7 @@ import itertools
 import numpy as np
 import shapely
 
+from jointseg_jax.change.near import Bounds
 from jointseg_jax.geo.polygons import polygonal
 from jointseg_jax.geo.utm_zones import to_zone, zone_of_epsg
 from jointseg_jax.mapping.area.partition import SNAP
@@ -18,7 +19,6 @@ from jointseg_jax.rasters.lattice import Window, crop, make_lattice
 
 EDGES = (0.02, 0.1, 0.3)  # of mean probability, between the classes of density
 _SQUARE = 160  # metres, or the next smaller divisor of a tile's side
-Bounds = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)

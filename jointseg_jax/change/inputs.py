@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
-from jointseg_jax.change.year_map import Bounds, YearMap
+from jointseg_jax.change.near import Bounds
+from jointseg_jax.change.year_map import YearMap
 from jointseg_jax.data.prepare.site.registration import FARTHEST, LEAST_MOVE, SURE, find_shift
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.area import product_plan
@@ -76,11 +77,11 @@ def read_input(year: YearMap, name: str, epsg: int, bounds: Bounds, handles: Han
     Raises:
         InputError: the scenes are not recorded, not there any more, changed, or unreadable.
     """
-    row = year.ledger.row(name) if year.kind == "area" else None
+    row = year.row(name) if year.kind == "area" else None
     if row is None:
         raise InputError("the map of one scene does not record where its input lies" if year.kind == "scene"
                          else "the tile is not mapped on this date")  # fmt: skip
-    listed = [_scenes(year.folder).get(s["id"]) for s in row["scenes"]]
+    listed = [_scenes(year.folder).get(s["id"]) for s in row.scenes]
     if not listed or None in listed:
         raise InputError(f"no scene of tile {name} is listed in {year.folder / product_plan.CATALOGUE}")
     scenes = []

@@ -79,7 +79,7 @@ def open_maps(folders: Mapping[str, pathlib.Path], *, skip_missing: bool) -> dic
 
 
 def differences(years: Mapping[str, YearMap]) -> list[str]:
-    """In words, what makes maps hard to compare: their network, their processing, the grid of their tiles."""
+    """In words, what makes maps hard to compare: their network, their processing."""
     found = []
     first, *rest = years
     a = years[first]
@@ -92,10 +92,20 @@ def differences(years: Mapping[str, YearMap]) -> list[str]:
             for name in a.settings
             if a.settings[name] != b.settings[name]
         ]
+    return found
+
+
+def grid_of(years: Mapping[str, YearMap]) -> int:
+    """The side of the tiles of all products, metres.
+
+    Raises:
+        InputError: they differ, so tiles of one name lie on different ground.
+    """
     grids = {label: year.grid for label, year in years.items() if year.grid}
     if len(set(grids.values())) > 1:
-        found.append("tiles have sides of " + ", ".join(f"{side} m ({label})" for label, side in grids.items()))
-    return found
+        sides = ", ".join(f"{side} m ({label})" for label, side in grids.items())
+        raise InputError(f"the maps have tiles with sides of {sides}: map all dates with the same --grid")
+    return next(iter(grids.values()), GRID)
 
 
 def set_up(
@@ -118,13 +128,12 @@ def set_up(
     Raises:
         InputError: the maps differ, or tiles of other maps or settings are done in the folder.
     """
-    differing = differences(years)
+    grid, differing = grid_of(years), differences(years)
     if differing and not mixed:
         raise InputError(
             f"the maps cannot be compared: {'; '.join(differing)}: map all dates in the same way, or add --mixed, "
             "which records this"
         )
-    grid = next((year.grid for year in years.values() if year.grid), GRID)
     shapes = {name: shapely.geometry.mapping(shape) for name, shape in regions.items()}
     settings = dataclasses.replace(settings, grid=grid, regions=_digest(shapes) if shapes else "")
     dates = tuple(_date(label, year) for label, year in years.items())

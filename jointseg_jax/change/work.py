@@ -10,7 +10,8 @@ import shapely
 
 from jointseg_jax.change.ground import Ground, RegionsInTile
 from jointseg_jax.change.monitor_record import LEDGER, Monitor, read_record
-from jointseg_jax.change.year_map import Bounds, Place, YearMap, open_year, squares
+from jointseg_jax.change.near import Bounds
+from jointseg_jax.change.year_map import Place, YearMap, open_year, squares
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.storage.files import read_json

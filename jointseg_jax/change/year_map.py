@@ -6,15 +6,17 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from jointseg_jax.change.near import Bounds, Near
 from jointseg_jax.errors import InputError
 from jointseg_jax.geo.utm_zones import zone_of_epsg
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan
 from jointseg_jax.mapping.product.rasters import PROBABILITY_STEPS
+from jointseg_jax.mapping.product.tile_record import TileRow, parse_row
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.header import Header, read_header
 from jointseg_jax.rasters.lattice import Window, is_north_up
@@ -23,9 +25,9 @@ from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import sha256
 from jointseg_jax.storage.folders import MARKER
 
-Bounds = tuple[float, float, float, float]
 _SCENE, _AREA = "map of a scene", "map of an area"
 _COMPARED = ("radiometry", "augment", "dtype", "dates")
+_ROWS = 64  # of the ledger that are kept: more than a tile and its neighbours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,16 +90,24 @@ class YearMap:
         return {name: (row["files"]["probability"]["sha256"], float(row["valid_m2"])) for name, row in rows.items()}
 
     @functools.cached_property
-    def _index(self) -> tuple[list[str], np.ndarray]:
+    def row(self) -> Callable[[str], TileRow | None]:
+        """Gives the ledger's row of a tile, None if it is not mapped; those read last are kept."""
+
+        def read(name: str) -> TileRow | None:
+            row = self.ledger.row(name)
+            return None if row is None else parse_row(name, row)
+
+        return functools.lru_cache(_ROWS)(read)
+
+    @functools.cached_property
+    def _index(self) -> tuple[list[str], Near]:
         names = sorted(self.places)
-        return names, np.array([(self.places[n].epsg, *self.places[n].bounds) for n in names], float).reshape(-1, 5)
+        return names, Near([(self.places[n].epsg, self.places[n].bounds) for n in names])
 
     def near(self, epsg: int, bounds: Bounds) -> list[str]:
         """Names of the places that overlap a rectangle."""
-        names, at = self._index
-        west, south, east, north = bounds
-        hit = (at[:, 0] == epsg) & (at[:, 1] < east) & (at[:, 3] > west) & (at[:, 2] < north) & (at[:, 4] > south)
-        return [names[i] for i in np.flatnonzero(hit)]
+        names, index = self._index
+        return [names[i] for i in index.of(epsg, bounds)]
 
     def probability_file(self, name: str) -> pathlib.Path | None:
         """The raster of a place; None if it is not mapped.
@@ -107,16 +117,16 @@ class YearMap:
         """
         if self.kind == "scene":
             return self.folder / "probability.tif"
-        row = self.ledger.row(name)
+        row = self.row(name)
         if row is None:
             return None
-        file = row["files"]["probability"]
-        path = self.folder / file["path"]
+        file = row.files["probability"]
+        path = self.folder / file.path
         again = f"run `jointseg predict` again with --check on {self.folder}, which maps tile {name} again"
         if not path.is_file():
             raise InputError(f"{path} is listed in its ledger but missing: {again}")
-        if path.stat().st_size != file["bytes"]:
-            raise InputError(f"{path} has {path.stat().st_size} bytes, but its ledger says {file['bytes']}: {again}")
+        if path.stat().st_size != file.bytes:
+            raise InputError(f"{path} has {path.stat().st_size} bytes, but its ledger says {file.bytes}: {again}")
         return path
 
     def header(self) -> Header | None:
@@ -145,13 +155,6 @@ class YearMap:
             take = inside & (values != IGNORE)  # a pixel has one owner; others hold nodata there
             stored[take] = values[take]
         return _LEVELS[stored]
-
-    def checksums(self, epsg: int, bounds: Bounds) -> dict[str, str]:
-        """SHA-256 of the probabilities that overlap a rectangle, by place, as the ledger has them."""
-        if self.kind == "scene":
-            return {}
-        rows = ((name, self.ledger.row(name)) for name in self.near(epsg, bounds))
-        return {name: row["files"]["probability"]["sha256"] for name, row in rows if row is not None}
 
 
 _LEVELS = np.where(np.arange(256) <= PROBABILITY_STEPS, np.arange(256) / PROBABILITY_STEPS, np.nan).astype(np.float32)

@@ -154,6 +154,9 @@ def test_maps_that_differ_are_refused_or_recorded(years, tmp_path):
         run(pair, tmp_path / "out")
     run(pair, tmp_path / "out", mixed=True)
     assert "harmonise" in read_monitor(tmp_path / "out").monitor.differences[0]
+    year_products.write_year(tmp_path / "wide", "2019", probabilities, settings=year_products.with_settings(grid=1280))
+    with pytest.raises(InputError, match=r"sides of 640 m \(2017\), 1280 m \(2019\): .*--grid"):
+        run({**pair, "2019": tmp_path / "wide"}, tmp_path / "other", mixed=True)
     other = {**pair, "2019": own["2021"]}
     with pytest.raises(InputError, match="made of other maps"):
         run(other, tmp_path / "out")

@@ -100,7 +100,7 @@ def open_frame(product: pathlib.Path, earlier: pathlib.Path | None = None, chang
     Args:
         product: its folder.
         earlier: an earlier product of the area, for a map of change of the two.
-        change: what monitor.py made of the product and others of the area, for its kinds of change.
+        change: what `jointseg monitor` made of the product and others of the area, for its kinds of change.
 
     Raises:
         InputError: a product cannot be read, nothing is mapped, or the products differ in tiles or label.

@@ -1,12 +1,14 @@
-"""Reads the states of a monitor: the folder that monitor.py wrote, over any ground."""
+"""Reads the states of a monitor, the folder that `jointseg monitor` wrote, over any ground."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
+from jointseg_jax.change.near import Bounds, Near
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.change.kinds import Kinds
 from jointseg_jax.rasters.contract import IGNORE
@@ -16,7 +18,6 @@ from jointseg_jax.rasters.reader import Handles, read_window
 
 STATES = "states.tif"
 ROWS = 512  # read at once
-Bounds = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +41,17 @@ class States:
     kinds: Kinds
     tiles: tuple[Tile, ...]
 
+    @functools.cached_property
+    def _index(self) -> Near:
+        return Near([(tile.epsg, tile.bounds) for tile in self.tiles])
+
     def read(self, epsg: int, bounds: Bounds, handles: Handles) -> np.ndarray:
         """The states of a rectangle in whole metres of a zone: uint8 [dates, rows, cols], 255 where there are none."""
         west, south, east, north = (round(b) for b in bounds)
         found = np.full((len(self.kinds.labels), north - south, east - west), IGNORE, np.uint8)
-        for tile in self.tiles:
-            left, bottom, right, top = tile.bounds
-            if tile.epsg != epsg or not (left < east and right > west and bottom < north and top > south):
-                continue
+        for number in self._index.of(epsg, bounds):
+            tile = self.tiles[number]
+            left, _, _, top = tile.bounds
             window = Window(round(top) - north, west - round(left), north - south, east - west)
             values, inside = read_window(handles.get(str(tile.path)), window)
             take = inside & (values != IGNORE).all(-1)
@@ -73,7 +77,9 @@ def read_states(folder: str | os.PathLike[str]) -> States:
     folder = pathlib.Path(folder)
     paths = sorted(folder.glob(f"tiles/*/*/{STATES}"))
     if not paths:
-        raise InputError(f"{folder} has no decoded tile (tiles/ZONE/NAME/{STATES}): give the --output of monitor.py")
+        raise InputError(
+            f"{folder} has no decoded tile (tiles/ZONE/NAME/{STATES}): give the --output of `jointseg monitor`"
+        )
     tiles, bands = [], set()
     for path in paths:
         header = read_header(path)
@@ -81,5 +87,5 @@ def read_states(folder: str | os.PathLike[str]) -> States:
         tiles.append(Tile(path, epsg, (box.left, box.bottom, box.right, box.top)))
         bands.add(header.bands)
     if len(bands) != 1:
-        raise InputError(f"tiles of {folder} have different dates {sorted(bands)}: run monitor.py again")
+        raise InputError(f"tiles of {folder} have different dates {sorted(bands)}: run `jointseg monitor` again")
     return States(Kinds(bands.pop()), tuple(tiles))

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax.change.monitor_record import read_record
+from jointseg_jax.change.near import Bounds
 from jointseg_jax.change.year_map import open_year
 from jointseg_jax.data.dataset import Dataset, load
-from jointseg_jax.evaluation.change.decoded import Bounds, read_states
+from jointseg_jax.evaluation.change.decoded import read_states
 from jointseg_jax.evaluation.change.growth import Growth, by_region
 from jointseg_jax.evaluation.change.kinds import Kinds, filled, majority, thresholded
 from jointseg_jax.evaluation.change.places import Place, places_of, truth_of

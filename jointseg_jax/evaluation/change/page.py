@@ -47,7 +47,7 @@ def build(
     """Builds the page in the monitor's folder; replaces an older page once the new one is complete.
 
     Args:
-        monitor: the --output of monitor.py.
+        monitor: the --output of `jointseg monitor`.
         regions: polygons for the table; None for none.
         name: their column; None for the first of text.
         deepest: last zoom level; by default 17, which shows 1 m, or less for a large area.

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.change.near import Bounds
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation.change.decoded import Bounds
 from jointseg_jax.rasters.contract import COARSE_SPACING, FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles, read_window

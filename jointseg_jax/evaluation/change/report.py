@@ -170,7 +170,7 @@ def write_report(
 
     Args:
         folder: for `FILES`.
-        monitor: the --output of monitor.py.
+        monitor: the --output of `jointseg monitor`.
         regions: polygons; None for all ground alone.
         name: their column; None for the first of text.
         estimates: of a sample with --change; None for none.

@@ -123,7 +123,7 @@ def test_a_folder_without_decoded_tiles_is_one_sentence(monitored, tmp_path, cap
     assert (
         sample.main([f"--product={root / 'product'}", f"--change={tmp_path}", f"--output={tmp_path / 'design'}"]) != 0
     )
-    assert "give the --output of monitor.py" in capsys.readouterr().err
+    assert "give the --output of `jointseg monitor`" in capsys.readouterr().err
 
 
 def test_places_know_their_ground_in_all_years(dated):
