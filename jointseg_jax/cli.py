@@ -224,7 +224,7 @@ def _parse(flag_set: FlagSet, arguments: Sequence[str]) -> list[str]:
     """Parses flags and checks the config; returns the other arguments; raises `InputError`."""
     try:
         rest = list(flag_set.values(arguments))
-    except Exception as error:  # a user's config may raise anything
+    except (flags.Error, InputError) as error:
         raise InputError(_explain(error)) from error
     if "config" in flag_set.values:
         check_present(flag_set.values.config)
@@ -238,15 +238,18 @@ def _explain(error: BaseException) -> str:
         if isinstance(at, InputError):
             return str(at)
         at = at.__cause__ or at.__context__
-    found = re.fullmatch(r"flag (--[\w.-]+)=(.*?): (.*)", str(error), re.DOTALL)
-    if found and found[1].removeprefix("--config.") in FIELDS:
-        return f"{found[1]}={shown(found[2])} must be {FIELDS[found[1].removeprefix('--config.')].wanted()}"
-    if found and found[3].startswith("must be"):
-        return f"{found[1]}={shown(found[2])} {found[3]}"
-    if found:
-        return f"{found[1]}={shown(found[2])}: {found[3].splitlines()[0].rstrip('.')} (--help lists the flags)"
     missing = re.search(r"[Ff]lag (--\w+) must have a value other than None", str(error))
     if missing:
         return f"{missing[1]} is missing (--help lists the flags)"
+    found = re.fullmatch(r"flag (--[\w.-]+)=(.*?): (.*)", str(error), re.DOTALL)
+    if found:
+        given, field = f"{found[1]}={shown(found[2])}", found[1].removeprefix("--config.")
+        if field in FIELDS:
+            return f"{given} must be {FIELDS[field].wanted()}"
+        if found[3].startswith("must be"):
+            return f"{given} {found[3]}"
+        if "Non-boolean argument" in found[3]:
+            return f"{given} must be true or false"
+        return f"{given}: {found[3].splitlines()[0].rstrip('.')} (--help lists the flags)"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{(lines[-1] if lines else type(error).__name__).rstrip('.')} (--help lists the flags)"

@@ -109,8 +109,11 @@ def _overrides(arguments: list[str]) -> list[str]:
 
 def _check_known(config: ConfigDict, field: str) -> None:
     """Raises `InputError` if an overridden field does not exist."""
+    if "[" in field:
+        whole = field.partition("[")[0]
+        raise InputError(f"--config.{field}: an entry of a tuple cannot be changed alone: give all of --config.{whole}")
     at: Any = config
-    parts = [part.partition("[")[0] for part in field.split(".")]  # an override may name an entry of a tuple: blocks[0]
+    parts = field.split(".")
     for number, part in enumerate(parts):
         if isinstance(at, ConfigDict) and part in at:
             at = at[part]

@@ -52,14 +52,14 @@ FLAGS.require("workdir")
 
 def work() -> None:
     """Runs the evaluation."""
+    if _SPLIT.value not in ("train", "validation", "test"):
+        raise InputError(f"--split={_SPLIT.value} is unknown; known: train, validation, test")
     from jointseg_jax.data import dataset
     from jointseg_jax.evaluation.evaluate import evaluate
     from jointseg_jax.storage.files import file_name
     from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.trained import load_trained
 
-    if _SPLIT.value not in ("train", "validation", "test"):
-        raise InputError(f"--split={_SPLIT.value} is unknown; known: train, validation, test")
     use_compilation_cache()
     trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
     data = dataset.load(_DATASET.value or trained.dataset)

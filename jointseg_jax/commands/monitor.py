@@ -77,23 +77,22 @@ _MAPPING = (
     "skip_refused",
 )
 FLAGS.share(predict.FLAGS, *_RUNNING, *_MAPPING)
-for _name in ("period_of_year", "region_name", "skip_missing"):
-    FLAGS.alias(_name.replace("_", "-"), _name)
 FLAGS.require("output")
 
 
 def work() -> None:
-    """Maps if asked to, then decodes."""
+    """Maps if asked to, then decodes. What is wrong with the flags is found before JAX is loaded."""
+    predict.FLAGS.values.mark_as_parsed()  # its flags were parsed as ours
+    _check_flags()
+    prior = _prior()
     from jointseg_jax.change.maps import parse_maps
     from jointseg_jax.change.monitor_record import Settings
     from jointseg_jax.change.run_monitor import run_monitor
     from jointseg_jax.geo.area_of_interest import read_regions
 
-    predict.FLAGS.values.mark_as_parsed()  # its flags were parsed as ours
-    _check_flags()
     settings = Settings(
         0,
-        _prior(),
+        prior,
         _SHARPNESS.value,
         _GAIN.value,
         _LOSS.value,

@@ -120,8 +120,6 @@ _SHARD = FLAGS.text("shard", None, "shard: share of this process, from 0/16 to 1
 _PLAN_ONLY = FLAGS.switch("plan_only", False, "Write the plan, print what it contains, and stop.")
 _SKIP_REFUSED = FLAGS.switch("skip_refused", False, "Leave out scenes that cannot be used, instead of stopping.")
 _CHECK = FLAGS.switch("check", False, "Verify the checksums of existing tiles, and map damaged ones again.")
-for _name in ("keep_grid", "plan_only", "skip_refused"):
-    FLAGS.alias(_name.replace("_", "-"), _name)
 FLAGS.require("workdir", "input", "output")
 
 _OF_AREAS = (

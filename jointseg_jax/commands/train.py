@@ -38,12 +38,15 @@ _CONNECT = FLAGS.number(
 _HEARTBEAT = FLAGS.number(
     "heartbeat_timeout", 100, "Seconds after which a silent process counts as dead.", bounds.TIMEOUT
 )
-FLAGS.alias("init-from", "init_from")
 FLAGS.require("config")
 
 
 def work() -> None:
-    """Runs the training."""
+    """Runs the training. What is wrong with the flags is found before JAX is loaded."""
+    if _PLAN_EXACT.value and not _PLAN.value:
+        raise InputError("--plan_exact says how --plan finds the largest batch: add --plan")
+    if _WORKDIR.value is None and not _PLAN.value:
+        raise InputError("--workdir is missing: give the folder of the run, such as --workdir=runs/demo")
     from jointseg_jax.training.devices import multiprocess, processes
     from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.planning import step_cost
@@ -52,14 +55,10 @@ def work() -> None:
 
     if _INIT_FROM.value:
         _CONFIG.value.init_from = str(_INIT_FROM.value)
-    if _PLAN_EXACT.value and not _PLAN.value:
-        raise InputError("--plan_exact says how --plan finds the largest batch: add --plan")
     if _PLAN.value:
         use_compilation_cache()
         step_cost.plan(_CONFIG.value, exact=_PLAN_EXACT.value)
         return
-    if _WORKDIR.value is None:
-        raise InputError("--workdir is missing: give the folder of the run, such as --workdir=runs/demo")
     wanted = profiling.parse(_PROFILE.value)
     said = processes.Flags(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _CLUSTER.value)
     decided = processes.decide(said, os.environ)

@@ -195,6 +195,35 @@ def test_arguments_are_one_sentence():
             parser.parse_args(given)
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("predict", "--workdir is missing (--help lists the flags)"),
+        ("predict --workdir=a", "--input is missing (--help lists the flags)"),
+        ("predict --tile=x", "--tile=x must be a whole number of at least 1 input pixels"),
+        ("predict --nosuch", "Unknown command line flag 'nosuch' (--help lists the flags)"),
+        ("monitor --output=a --doubt=3", "--doubt=3 must be true or false"),
+        (
+            "monitor --output=a --maps=2017:a,2019:b --skip-refused",  # a flag of predict, with a hyphen
+            "--skip_refused applies only to mapping with --years: remove it, or give --years",
+        ),
+        ("train --config=demo --plan-exact", "--plan_exact says how --plan finds the largest batch: add --plan"),
+        ("train --config=demo --config.steps=x", "--config.steps=x must be a whole number of at least 1"),
+        (
+            "train --config=demo --config.model.blocks[0]=3",
+            "--config.model.blocks[0]: an entry of a tuple cannot be changed alone: give all of --config.model.blocks",
+        ),
+    ],
+)
+def test_flags_are_one_sentence(command, said):
+    """In a process: flags are parsed once."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jointseg_jax", *command.split()], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: {said}")
+
+
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_program_ends_by_the_door_and_bounds_its_numbers(path):
     """Flags for numbers come from `FlagSet.number` and `cli.number`, whose kinds stand in `bounds.flags`."""
