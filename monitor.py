@@ -1,8 +1,7 @@
 """The same as `jointseg monitor`, from a checkout: python monitor.py --help."""
 
-import sys
-
+from jointseg_jax import cli
 from jointseg_jax.commands.monitor import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.end(main())

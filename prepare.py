@@ -1,8 +1,7 @@
 """The same as `jointseg prepare`, from a checkout: python prepare.py --help."""
 
-import sys
-
+from jointseg_jax import cli
 from jointseg_jax.commands.prepare import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.end(main())

@@ -87,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(FLAGS, main))
+    cli.end(cli.run(FLAGS, main))

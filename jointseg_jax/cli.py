@@ -91,9 +91,7 @@ def run(flag_set: FlagSet, work: Callable[[], None], arguments: Sequence[str] | 
             raise InputError(f"unexpected argument {rest[1]!r}: every option begins with --")
         work()
 
-    status = status_of(parsed)
-    _settle(status)
-    return status
+    return status_of(parsed)
 
 
 def _quieten() -> None:
@@ -107,7 +105,13 @@ def _quieten() -> None:
 def run_command(name: str) -> NoReturn:
     """Runs a command of `jointseg` and ends the process: for `python -m` of the module that does its work."""
     program = importlib.import_module("jointseg_jax.commands.jointseg")  # above all rooms
-    sys.exit(program.main([name, *sys.argv[1:]]))
+    end(program.main([name, *sys.argv[1:]]))
+
+
+def end(status: int) -> NoReturn:
+    """Ends the process; signals that arrive while it ends do not change its status."""
+    _settle(status)
+    sys.exit(status)
 
 
 def status_of(work: Callable[[], int | None]) -> int:

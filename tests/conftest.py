@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import pathlib
+import signal
 import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -39,6 +40,14 @@ def no_remote(monkeypatch):
     """An address that a test gives allows remote reads in its process: not in the tests that follow."""
     monkeypatch.setenv("JOINTSEG_REMOTE", "")
     monkeypatch.delenv("JOINTSEG_REMOTE")
+
+
+@pytest.fixture(autouse=True)
+def own_signals():
+    """What a test runs in this process leaves the handlers of signals as they were."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 @pytest.fixture(scope="session")

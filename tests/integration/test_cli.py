@@ -30,7 +30,7 @@ PROGRAMS = [
 def start(work, **options):
     """A process whose program is `work`, lines of Python."""
     lines = ["import pathlib, signal, sys, time", "from jointseg_jax import cli", "", "def work():"]
-    program = "\n".join([*lines, textwrap.indent(textwrap.dedent(work), "    "), "sys.exit(cli.status_of(work))"])
+    program = "\n".join([*lines, textwrap.indent(textwrap.dedent(work), "    "), "cli.end(cli.status_of(work))"])
     env = {**os.environ, **options.pop("env", {})}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     return subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=env, **options)

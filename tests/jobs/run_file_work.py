@@ -34,4 +34,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(FLAGS, main))
+    cli.end(cli.run(FLAGS, main))

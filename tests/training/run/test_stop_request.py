@@ -61,7 +61,6 @@ def test_the_step_is_finished_and_saved(speck, undisturbed, tmp_path, monkeypatc
     assert caught.value.status == 75
     assert capfd.readouterr().err.count("asked to stop") == 1
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["3"]
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     train.train(speck, tmp_path)
     same(harness.final_state(speck, tmp_path), undisturbed)
 
@@ -110,8 +109,9 @@ def test_several_processes_answer_at_the_same_call(monkeypatch):
 
     monkeypatch.setattr(stop_request.jax, "process_count", lambda: 2)
     monkeypatch.setattr(stop_request.consensus, "preempted", sync_point)
+    handler = signal.getsignal(signal.SIGTERM)  # in a run of several processes, the service's own
     with Stopping() as stop:
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the service's own
+        assert signal.getsignal(signal.SIGTERM) is handler
         stop.check()
         stop.check()
         for _ in range(2):
