@@ -4,6 +4,7 @@ The theoretical reach of a deep trunk is hundreds of pixels, the effective reach
 seams, so it is measured on crops of a real scene and stored beside the checkpoint.
 """
 
+import bisect
 import contextlib
 import dataclasses
 import math
@@ -170,8 +171,10 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
 
 @contextlib.contextmanager
 def _bar(trained: Trained) -> Iterator[Callable[[], None]]:
-    """A bar of the halos tried, because each compiles a program; the smaller the halo, the fewer are tried."""
-    most = sum(c < min(theoretical_reach(trained.model), _REFERENCES[-1]) for c in _CANDIDATES) + len(_REFERENCES)
+    """A bar of the halos tried, because each compiles a program; mostly one reference is enough, and fewer are tried."""
+    theory = theoretical_reach(trained.model)
+    references = sorted({min(theory, r) for r in _REFERENCES})
+    most = sum(1 + sum(c < r for c in _CANDIDATES).bit_length() for r in references)
     words = "halo    measured once for these weights"
     with tqdm.tqdm(desc=words, total=most, unit="try", leave=False, mininterval=0.5) as bar:
 
@@ -204,19 +207,37 @@ def measure(
         return None
     errors: dict[str, float] = {}
     for reference in (min(theory, r) for r in _REFERENCES):
-        full = probabilities(trained, scene, windows, reference)
-        advance()
-        errors = {}
-        for halo in (c for c in _CANDIDATES if c < reference):
-            errors[str(halo)] = float(np.abs(probabilities(trained, scene, windows, halo) - full).max())
-            advance()
-            if errors[str(halo)] <= tolerance / _IN_HAND:
-                if 2 * halo <= reference or reference == theory:
-                    return HaloMeasurement(halo, errors, reference, met=True)
-                break
+        halo, errors = _smallest(trained, scene, windows, reference, tolerance, advance)
+        if halo is not None and (2 * halo <= reference or reference == theory):
+            return HaloMeasurement(halo, errors, reference, met=True)
         if reference == theory:
             return HaloMeasurement(theory, errors, theory, met=True)
     return HaloMeasurement(_REFERENCES[-1], errors, _REFERENCES[-1], met=False)
+
+
+def _smallest(
+    trained: Trained,
+    scene: Scene,
+    windows: Sequence[Window],
+    reference: int,
+    tolerance: float,
+    advance: Callable[[], None],
+) -> tuple[int | None, dict[str, float]]:
+    """The smallest candidate below the reference that meets the tolerance, or None; and the changes measured."""
+    full = probabilities(trained, scene, windows, reference)
+    advance()
+    errors = {}
+
+    def fits(halo: int) -> bool:
+        errors[halo] = float(np.abs(probabilities(trained, scene, windows, halo) - full).max())
+        advance()
+        return errors[halo] <= tolerance / _IN_HAND
+
+    # Each size tried is compiled, so it is searched by halves: the change falls as the halo grows.
+    candidates = [c for c in _CANDIDATES if c < reference]
+    place = bisect.bisect_left(candidates, True, key=fits)
+    found = candidates[place] if place < len(candidates) else None
+    return found, {str(halo): errors[halo] for halo in sorted(errors)}
 
 
 def crops(scene: Scene) -> list[Window]:
