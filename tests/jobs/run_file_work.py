@@ -1,7 +1,6 @@
 """A program for the tests: runs `FileWork`, with the exit statuses of all programs."""
 
 import pathlib
-import sys
 
 from jobs.file_work import FileWork, names, run
 

@@ -171,7 +171,7 @@ def halo_for(trained: Trained, scene: Scene, tolerance: float = TOLERANCE, say: 
 
 @contextlib.contextmanager
 def _bar(trained: Trained) -> Iterator[Callable[[], None]]:
-    """A bar of the halos tried, because each compiles a program; mostly one reference is enough, and fewer are tried."""
+    """A bar of the halos tried, because each compiles a program; often one reference is enough, and fewer are."""
     theory = theoretical_reach(trained.model)
     references = sorted({min(theory, r) for r in _REFERENCES})
     most = sum(1 + sum(c < r for c in _CANDIDATES).bit_length() for r in references)
