@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from jointseg_jax.evaluation.products.cells import CellError, Parts
+from jointseg_jax.evaluation.products.share_difference import ShareDifference
+from jointseg_jax.evaluation.spatial.blocks import BLOCK
 from jointseg_jax.evaluation.spatial.fraction import FractionError
 from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.rasters.contract import IGNORE
@@ -75,6 +77,7 @@ class Agreement:
     def __init__(self, spacing: float):
         """`spacing`: pixel size of the map, metres."""
         self.areas = Areas()
+        self._more = ShareDifference()
         self._cells = CellError()
         self._errors = {name: FractionError() for name in SIDES}
         self._spacing = spacing
@@ -96,6 +99,8 @@ class Agreement:
         fractions = float(fraction[known].sum(dtype=np.float64)) * pixel_m2
         mapped = int((classes != IGNORE).sum()) * pixel_m2
         self.areas += Areas(neither, both, only_map, only_product, fractions, mapped)
+        more = np.where(known, (classes == 1) - fraction, 0)
+        self._more += ShareDifference.of(more, known, max(1, round(BLOCK / self._spacing)), pixel_m2)
         for part in parts:
             self._cells.add(part)
         share = np.where(known, fraction, 0)
@@ -104,11 +109,12 @@ class Agreement:
             self._errors[name] += FractionError.of(classes, share, known, pixels)
 
     def figures(self) -> dict[str, Any]:
-        """Areas and agreement; bias (map minus product), RMSE and R2 of the fraction by cell."""
+        """Areas, agreement, difference of shares; bias (map minus product), RMSE and R2 of the fraction by cell."""
         own = self._cells.total()
         errors = {"own": own, **self._errors} if own.cells else self._errors
         return {
             **self.areas.figures(),
+            "share_difference": self._more.figures(),
             "fraction": {name: _rounded(error.figures()) for name, error in errors.items()},
         }
 

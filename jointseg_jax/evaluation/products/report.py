@@ -44,6 +44,14 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def unjudged(record: Mapping[str, Any]) -> list[str]:
+    """A sentence if nothing in the comparison says which map is right."""
+    if record["reference"] or record["sample"]:
+        return []
+    return ["agreement does not say which map is right: for that give labelled ground (--reference), or draw a sample "
+            "with `jointseg sample`, label it and give --sample and --answers"]  # fmt: skip
+
+
 def terminal(record: Mapping[str, Any]) -> str:
     """All tables for a terminal."""
     return _document(record, plain, lambda title: f"\n{title}")
@@ -66,6 +74,8 @@ def _document(record: Mapping[str, Any], table: Callable[[Rows], str], heading: 
     lines = []
     if record["agreement"]:
         lines += [heading("Agreement"), table(_agreement(record))]
+        lines += [heading("Built share, map minus the other, with 95 % intervals over blocks of 500 m")]
+        lines += [table(_shares(record))]
         lines += [heading("Fractions (map minus product)"), table(_fractions(record))]
     if record["reference"]:
         lines += [heading("On labelled ground"), table(_scores(record["reference"]))]
@@ -76,9 +86,9 @@ def _document(record: Mapping[str, Any], table: Callable[[Rows], str], heading: 
         lines += [heading("At the points of the sample"), table(_sampled(record["sample"]))]
         lines += [heading("Map minus the other by the sample, with paired 95 % intervals")]
         lines += [table(_sampled_differences(record["sample"]))]
-    notes = warnings(record)
+    notes = [*warnings(record), *unjudged(record)]
     if notes:
-        lines += [heading("Years"), *(f"- {note}" for note in notes)]
+        lines += [heading("Notes"), *(f"- {note}" for note in notes)]
     return "\n".join(lines)
 
 
@@ -95,6 +105,18 @@ def _agreement(record: Mapping[str, Any]) -> Rows:
                 "neither": _number(matrix["neither"]), "F1": _number(found["f1"]),
                 "agreement": _number(found["agreement"]),
             })  # fmt: skip
+    return rows
+
+
+def _shares(record: Mapping[str, Any]) -> Rows:
+    rows = []
+    for region, members in record["agreement"].items():
+        for name, found in members.items():
+            more = found["share_difference"]
+            words = f"{_number(more['value'], '+.4f')} {_limits((more['low'], more['high']), '+.4f')}"
+            rows.append(
+                {"region": region, "product": _title(record, name), "share": words, "blocks": str(more["blocks"])}
+            )
     return rows
 
 
@@ -165,7 +187,7 @@ def _number(value: float | None, how: str = ".3f") -> str:
     return "-" if value is None else f"{value:{how}}"
 
 
-def _limits(limits: tuple[float | None, float | None] | list[float] | None) -> str:
+def _limits(limits: tuple[float | None, float | None] | list[float] | None, how: str = ".3f") -> str:
     if limits is None or limits[0] is None or limits[1] is None:
         return "-"
-    return f"[{limits[0]:.3f}, {limits[1]:.3f}]"
+    return f"[{limits[0]:{how}}, {limits[1]:{how}}]"

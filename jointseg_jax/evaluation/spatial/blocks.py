@@ -13,7 +13,7 @@ from jointseg_jax.rasters.contract import IGNORE
 BLOCK = 500  # pixels: errors are alike within some hundred metres, so pixels are no independent sample
 CELL = 100  # pixels, in which the density of the reference is taken
 DENSITIES = (0.0, 0.05, 0.2, 0.5)  # lower bounds
-_FEWEST = 10  # blocks: the bootstrap's intervals from fewer are too narrow to be shown
+FEWEST = 10  # blocks: the bootstrap's intervals from fewer are too narrow to be shown
 _DRAWS = 2000
 
 
@@ -45,7 +45,7 @@ class BlockCounts:
         number = len(self.counts)
         names = [name for name in _figures(np.ones((1, 4))) if name != "oa"]
         found: dict[str, Any] = {"blocks": number}
-        if number < _FEWEST:
+        if number < FEWEST:
             return {**found, **dict.fromkeys(names)}
         drawn = _figures(_weights(number, seed) @ self.counts)
         return {**found, **{name: _interval(drawn[name], level) for name in names}}
@@ -69,7 +69,7 @@ class BlockCounts:
         number = len(self.counts)
         found: dict[str, Any] = {"blocks": number}
         value, value_other = (_figures(c.counts.sum(0)[None]) for c in (self, other))
-        weights = _weights(number, seed) if number >= _FEWEST else None
+        weights = _weights(number, seed) if number >= FEWEST else None
         drawn = [_figures(weights @ c.counts) for c in (self, other)] if weights is not None else None
         for name in value:
             change = float(value[name][0] - value_other[name][0])

@@ -17,6 +17,7 @@ from jointseg_jax.evaluation.products.given import parse
 from jointseg_jax.evaluation.products.labelled import judge, read_grounds
 from jointseg_jax.evaluation.products.maps import read_map
 from jointseg_jax.evaluation.products.regions import Regions
+from jointseg_jax.evaluation.products.report import terminal
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -146,6 +147,30 @@ def test_figures_do_not_depend_on_windows_and_tiles(tmp_path, monkeypatch):
         assert found["fraction"]["own"] == pytest.approx(expected["fraction"]["own"], rel=1e-3)
         assert found["fraction"]["100m"] == pytest.approx(expected["fraction"]["100m"], rel=1e-6)
         assert found["matrix_km2"] == pytest.approx(expected["matrix_km2"], rel=1e-6)
+
+
+def test_the_difference_of_shares_has_an_interval_over_blocks(tmp_path):
+    """Two maps without any label: exact on this ground, and the interval is that of the bootstrap over its blocks."""
+    side, block = 250, 50  # pixels of 10 m
+    rng = np.random.default_rng(0)
+    ours, theirs = (rng.random((side, side)) < p for p in (0.3, 0.25))
+    theirs[:block, :block] = 0  # one place differs more than the others
+    ours = np.where(np.arange(side) < 13, 255, ours)
+    files = [layouts.write_map(tmp_path / f"{n}.tif", x, spacing=10) for n, x in (("a", ours), ("b", theirs))]
+    record = compare_products(read_map(files[0]), [read_map(files[1]).product()])
+    found = record["agreement"]["all"]["b.tif"]
+    more = found["share_difference"]
+    km2 = found["map_km2"] - found["product_km2"]
+    assert more["value"] == pytest.approx(km2 / found["compared_km2"], rel=1e-6)
+    cut = [np.s_[r : r + block, c : c + block] for r in range(0, side, block) for c in range(0, side, block)]
+    known = np.array([(ours[w] != 255).sum() for w in cut])
+    extra = np.array([np.where(ours[w] == 255, 0, ours[w].astype(int) - theirs[w]).sum() for w in cut])
+    weights = rng.multinomial(25, np.full(25, 1 / 25), 4000)
+    low, high = np.quantile((weights @ extra) / (weights @ known), (0.025, 0.975))
+    assert more["blocks"] == 25
+    assert more["high"] - more["low"] == pytest.approx(high - low, rel=0.2)
+    assert more["low"] < more["value"] < more["high"]
+    assert "agreement does not say which map is right" in terminal(record)
 
 
 def test_regions_add_up(given, tmp_path):
