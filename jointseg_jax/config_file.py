@@ -69,7 +69,7 @@ class _File(config_flags.ConfigFileFlagParser):
             config = super().parse(f"{file}{colon}{argument}")
         except InputError as error:  # from get_config; ml_collections added a traceback to its message
             raise error.__context__ if isinstance(error.__context__, InputError) else error from None
-        except Exception as error:
+        except Exception as error:  # a config is the user's program and may raise anything
             raise InputError(_failure(file, error)) from error
         if not isinstance(config, ConfigDict):
             raise InputError(

@@ -9,6 +9,7 @@ import numpy as np
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import COARSE_SPACING
@@ -83,5 +84,5 @@ def _crs(given: Any) -> CRS | None:
         return None
     try:
         return CRS(given)
-    except Exception as error:  # of pyproj, odc-geo or the object itself
+    except (CRSError, TypeError, ValueError, AttributeError) as error:  # pyproj's, or the object's own
         raise InputError(f"crs={given!r} is no coordinate reference system: give one such as 'EPSG:32650'") from error

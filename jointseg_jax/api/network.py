@@ -12,6 +12,7 @@ import xarray as xr
 
 from jointseg_jax.api import maps
 from jointseg_jax.api.given_array import write_given
+from jointseg_jax.api.python_words import python_words
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.in_memory import map_in_memory
 from jointseg_jax.mapping.scene_map import map_scene
@@ -112,82 +113,72 @@ class Network:
         """Maps one scene.
 
         The map is that of `jointseg predict`, to the bit, also in its rounding: probabilities are multiples of 1/200,
-        and the image has the steps of the input's numbers. In memory the result takes 17 bytes per 1 m pixel (1.7 kB
-        per input pixel; 5 bytes without the image), and the windows in work some hundred MB. A result above half of the
-        memory is refused before it is computed. With `output` only the windows are held.
+        and the image has the steps of the input's numbers. Arguments not listed here are that command's flags.
 
         Args:
-            scene: a path or address as for `jointseg predict --input`; an array `[bands, height, width]`; or a
-                `DataArray` of rioxarray, which knows its transform, CRS, nodata and band names (`band`, `long_name`).
-                An array holds the first modality only.
-            transform: of an array: `affine.Affine` or its six numbers.
-            crs: of an array: "EPSG:32650", its number or an object. Without transform and CRS the pixels are taken
-                as 10 m wide, and the map begins at x = y = 0.
+            scene: a path or address as for `jointseg predict --input`; an array `[bands, height, width]` of the first
+                modality; or a `DataArray` of rioxarray, which knows its transform, CRS, nodata and band names.
+            transform, crs: of an array: `affine.Affine` or its six numbers; "EPSG:32650", its number or an object.
+                Without both, pixels are taken as 10 m wide, and the map begins at x = y = 0.
             bands: names of an array's bands; by default those of the network in its order (`inputs`). Of a file the
                 numbers, from 1, of the network's bands, if the file does not name them.
             nodata: number of an array that marks absence. Reflectance of 0 and NaN are absent in any case.
-            scale: value = number * scale + offset of an array, as in the header of a GeoTIFF.
-            offset: see `scale`.
-            output: folder for the files that `jointseg predict` writes. The result is then read from them when it is
-                used.
-            image: whether to return the super-resolved image.
-            radiometry: "contract", "display", "harmonise" or "any-composite", see docs/mapping.md.
-            keep_grid: map on the scene's own grid with ten times smaller pixels, whatever its CRS and pixel size.
-            cloud: mask of cloud: "auto", "none" or a file.
-            clear: codes of the mask that are clear.
-            cloud_buffer: metres around cloud and shadow that are masked too.
-            dates: use only so many dates, the first ones.
-            augment: average over eight flips and turns, at eight times the cost.
-            confidence: return the agreement of the eight, 0..1; needs `augment` and a measurement.
-            support: return how much of the image's detail is measured, 0..1.
-            uncertainty: write sets and intervals; needs `output` and a measurement. `read_map(output, spacing=10)`
-                reads the layers at 10 m.
-            tile: side of a window in input pixels; it changes speed and memory, not the map.
-            batch: windows at once; by default one per accelerator, or one on CPUs.
-            dtype: "float32" or "bfloat16"; by default that of the training.
+            scale, offset: value = number * scale + offset of an array, as in the header of a GeoTIFF.
+            output: folder for the files that `jointseg predict` writes; the result is then read from them when used.
+            image: whether to return the super-resolved image, too.
+            uncertainty: write sets and intervals; needs `output`, whose layers at 10 m `read_map` reads.
             progress: whether to show a bar, and with `output` the lines of `jointseg predict`.
 
         Returns:
-            `impervious` uint8 `(y, x)`: 0, 1, and 255 where the input is unknown (`.rio.nodata`); `probability`
-            float32 `(y, x)`, NaN where unknown; `image` float32 `(band, y, x)` in the units of the input, NaN where
-            unknown, if the network makes one; `confidence`, `support` and `set` as asked. `x` and `y` are the centres
-            of 1 m pixels; `.rio.crs` and `.rio.transform()` are those of the scene at 1 m. The attributes say how the
-            scene was read and which network mapped it.
+            `impervious` uint8 `(y, x)`: 0, 1, and 255 where unknown; `probability` float32 `(y, x)` and, if the network
+            makes one, `image` float32 `(band, y, x)` in units of the input, NaN where unknown; `confidence`, `support`
+            and `set` as asked. `x` and `y` are the centres of 1 m pixels, `.rio.crs` and `.rio.transform()` those of
+            the scene at 1 m. The attributes say how the scene was read and which network mapped it.
 
         Raises:
             InputError: the scene breaks the network's contract or cannot be read, an argument cannot be used, or the
-                result does not fit into memory.
+                result takes more than half of the memory, which is found before it is computed.
         """
         if uncertainty and output is None:
             raise InputError("uncertainty=True writes layers at 10 m, too: give a folder for all of them (output=...)")
-        options: dict[str, Any] = {
-            "tile": tile, "batch": batch, "augment": augment, "confidence": confidence, "support": support,
-            "dtype": dtype, "image": image,
-        }  # fmt: skip
+        of_array = {"transform": transform, "crs": crs, "nodata": nodata, "scale": scale, "offset": offset}
+        clouds = CloudChoice(cloud, ClearRule(tuple(clear), float(cloud_buffer)))
+        options: dict[str, Any] = {"tile": tile, "batch": batch, "augment": augment, "dtype": dtype, "image": image}
+        options |= {"confidence": confidence, "support": support}
         with tempfile.TemporaryDirectory(prefix="jointseg-") as scratch:
-            folder = pathlib.Path(scratch)
-            numbers: tuple[int, ...] = ()
-            if not isinstance(scene, str | os.PathLike):
-                path = write_given(
-                    folder, scene, self._trained.meta.contract.primary, transform=transform, crs=crs,
-                    bands=bands, nodata=nodata, scale=scale, offset=offset,
-                )  # fmt: skip
-                keep_grid = keep_grid or _without_place(scene, crs)
-            else:
-                _only_of_arrays(transform=transform, crs=crs, nodata=nodata, scale=scale, offset=offset)
-                path, numbers = path_of(scene), _numbers(bands)
-                self._check_single(path)
-            opened = open_scene(
-                path, self._trained.meta.contract, mode=radiometry, keep_grid=keep_grid, bands=numbers,
-                files=single_files(path, self._trained.meta.contract, folder), dates=dates,
-                clouds=CloudChoice(cloud, ClearRule(tuple(clear), float(cloud_buffer))),
-            )  # fmt: skip
+            opened = self._open(scene, pathlib.Path(scratch), of_array, bands, radiometry, keep_grid, dates, clouds)
             if output is None:
                 return self._in_memory(opened, options, progress)
-            map_scene(
-                self._trained, opened, output, uncertainty=uncertainty, say=print if progress else _nothing, **options
-            )
+            say = print if progress else _nothing
+            map_scene(self._trained, opened, output, uncertainty=uncertainty, say=say, **options)
         return maps.read_map(output)
+
+    def _open(
+        self,
+        scene: Any,
+        folder: pathlib.Path,
+        of_array: dict[str, Any],
+        bands: Sequence[str] | Sequence[int] | None,
+        radiometry: str,
+        keep_grid: bool,
+        dates: int | None,
+        clouds: CloudChoice,
+    ) -> OpenedScene:
+        """Opens the scene; `folder` receives an array as a file."""
+        contract, is_file = self._trained.meta.contract, isinstance(scene, str | os.PathLike)
+        numbers: tuple[int, ...] = ()
+        if is_file:
+            _only_of_arrays(**of_array)
+            path, numbers = path_of(scene), _numbers(bands)
+            self._check_single(path)
+        else:
+            path = write_given(folder, scene, contract.primary, bands=bands, **of_array)
+            keep_grid = keep_grid or _without_place(scene, of_array["crs"])
+        with python_words(None if is_file else path):
+            return open_scene(
+                path, contract, mode=radiometry, keep_grid=keep_grid, bands=numbers,
+                files=single_files(path, contract, folder), dates=dates, clouds=clouds,
+            )  # fmt: skip
 
     def _in_memory(self, opened: OpenedScene, options: dict[str, Any], progress: bool) -> xr.Dataset:
         with tqdm.tqdm(unit="tile", disable=not progress) as bar:

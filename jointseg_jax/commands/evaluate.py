@@ -7,28 +7,17 @@ from collections.abc import Sequence
 
 from jointseg_jax import cli
 from jointseg_jax.bounds import flags as bounds
+from jointseg_jax.commands import predict
 from jointseg_jax.errors import InputError
 from jointseg_jax.flag_set import FlagSet
 
 FLAGS = FlagSet("evaluate", __doc__)
-_WORKDIR = FLAGS.text(
-    "workdir",
-    None,
-    "Folder of the training run or of an exported network, or the name of a shipped one, such as dubai.",
-)
+FLAGS.share(predict.FLAGS, "workdir", "checkpoint", "weights")
 _DATASET = FLAGS.text("dataset", None, "Prepared dataset to evaluate on; by default that of the training.")
 _SPLIT = FLAGS.text("split", "test", "Split to evaluate on: train, validation or test.")
-_CHECKPOINT = FLAGS.text("checkpoint", "best", "Checkpoint: best (by validation F1), latest, or a step.")
-_WEIGHTS = FLAGS.text("weights", "ema", "Weights: ema (moving average) or raw.")
 _OUTPUT = FLAGS.text("output", None, "Folder for the results; by default WORKDIR/evaluation/...")
 _DATES = FLAGS.number(
     "dates", None, "Use only so many dates of each site, the first ones; by default all.", bounds.DATES
-)
-_TILE = FLAGS.number(
-    "tile",
-    64,
-    "Side of a window in input pixels, without its halo; changes speed and memory, not the scores.",
-    bounds.TILE,
 )
 _AUGMENT = FLAGS.switch(
     "augment",
@@ -44,9 +33,7 @@ _UNCERTAINTY = FLAGS.switch(
 _ALPHA = FLAGS.number(
     "alpha", 0.1, "Of --uncertainty --split=validation: the share that sets and intervals may miss.", bounds.ALPHA
 )
-_DTYPE = FLAGS.choice(
-    "dtype", None, ["float32", "bfloat16"], "Precision of the computation; by default that of the training."
-)
+FLAGS.share(predict.FLAGS, "tile", "dtype")
 FLAGS.require("workdir")
 
 
@@ -60,21 +47,22 @@ def work() -> None:
     from jointseg_jax.training.devices.compilation_cache import use_compilation_cache
     from jointseg_jax.training.trained import load_trained
 
+    values = FLAGS.values
     use_compilation_cache()
-    trained = load_trained(str(_WORKDIR.value), checkpoint=_CHECKPOINT.value, weights=_WEIGHTS.value)
+    trained = load_trained(str(values.workdir), checkpoint=values.checkpoint, weights=values.weights)
     data = dataset.load(_DATASET.value or trained.dataset)
     name = _SPLIT.value if _DATASET.value is None else f"{file_name(str(data.description['name']))}-{_SPLIT.value}"
     name += "-augmented" if _AUGMENT.value else ""
     name += "" if _DATES.value is None else f"-dates{_DATES.value}"
-    name += "" if _DTYPE.value is None else f"-{_DTYPE.value}"
+    name += "" if values.dtype is None else f"-{values.dtype}"
     evaluate(
         trained,
         data,
         _SPLIT.value,
-        pathlib.Path(_OUTPUT.value or pathlib.Path(str(_WORKDIR.value)) / "evaluation" / name),
-        tile=_TILE.value,
+        pathlib.Path(_OUTPUT.value or pathlib.Path(str(values.workdir)) / "evaluation" / name),
+        tile=values.tile,
         augment=_AUGMENT.value,
-        dtype=_DTYPE.value,
+        dtype=values.dtype,
         dates=_DATES.value,
         command=shlex.join(["jointseg", "evaluate", *sys.argv[1:]]),
         uncertainty=_UNCERTAINTY.value,

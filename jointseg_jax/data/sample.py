@@ -1,14 +1,4 @@
-"""Draws training sites at random over an area of interest.
-
-DIR/sites.csv    site, region, date (empty), folder, density, lon, lat: fill in the dates and put each site's rasters
-                 into its folder, then it is the table of `jointseg prepare`
-    sites.gpkg   the sites as squares, for ordering images and clipping products
-    sites.png    a map
-    sample.json  the arguments and the numbers by stratum
-
-Strata are the regions (the values of a column of FILE) and, with a raster such as a built-up share, the classes between
-the breaks; each stratum gets the same number while it has room. The sites are at least the distance apart.
-"""
+"""The work of `jointseg sites`: the sites, their table, map and record. The command says what the files hold."""
 
 import dataclasses
 import io

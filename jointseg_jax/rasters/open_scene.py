@@ -22,7 +22,7 @@ from jointseg_jax.rasters.radiometry.encoding import Stated, as_display, interpr
 from jointseg_jax.rasters.radiometry.find_bands import bands_note, check_bands, find_bands, match_bands
 from jointseg_jax.rasters.radiometry.find_collar import find_collar
 from jointseg_jax.rasters.radiometry.sample import Sample, take_sample
-from jointseg_jax.rasters.radiometry.unit_checks import check_against_training, harmonise
+from jointseg_jax.rasters.radiometry.unit_checks import HARMONISE, check_against_training, harmonise
 from jointseg_jax.rasters.raster_files import dataset_lattice, name_of
 from jointseg_jax.rasters.reader import dtype_of, has_mask, open_raster
 from jointseg_jax.rasters.scene import Layer, OpenedScene, Scene
@@ -187,7 +187,7 @@ def _other_network(missing: Modality, path: pathlib.Path) -> str:
         return ""
     return (
         f"; or try it without {missing.name}, by the shipped network for red, green and blue alone: "
-        f"--workdir={RED_GREEN_BLUE} --radiometry=harmonise"
+        f"--workdir={RED_GREEN_BLUE} --radiometry=harmonise, which maps ground unlike that of its training poorly"
     )
 
 
@@ -308,7 +308,7 @@ def _encoding(modality: Modality, file: Stated, sample: Sample, mode: str) -> tu
     try:
         return interpret(modality, file, sample)
     except InputError as error:
-        raise InputError(f"{error}; or pass --radiometry=harmonise (recorded in the map)") from error
+        raise InputError(f"{error}; or {HARMONISE}") from error
 
 
 def _bands_used(layers: Sequence[Layer], modality: Modality) -> str:

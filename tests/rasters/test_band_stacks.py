@@ -90,7 +90,9 @@ def test_what_a_stack_lacks_is_missing(places):
     with pytest.raises(InputError, match="no raster of modality 's1'") as caught:
         open_scene(places / "stack.tif", WITH_SAR)
     if shipped.names():
-        assert str(caught.value).endswith("alone: --workdir=dubai --radiometry=harmonise")
+        assert str(caught.value).endswith(
+            "alone: --workdir=dubai --radiometry=harmonise, which maps ground unlike that of its training poorly"
+        )
 
 
 def test_means_are_of_valid_pixels():

@@ -42,6 +42,18 @@ _LIFTED_PERCENTILE = 0.5
 _FEWEST = 200  # pixels needed for a conclusion
 
 
+class UnknownOffset(InputError):
+    """The offset of a scene is unknown or contradicted.
+
+    Attributes:
+        found: the sentence without its advice, which is on files.
+    """
+
+    def __init__(self, found: str, advice: str):
+        super().__init__(f"{found}: {advice}")
+        self.found = found
+
+
 @dataclasses.dataclass(frozen=True)
 class OffsetDecision:
     """The offset to add to the DN (0 or -1000), and its evidence in words."""
@@ -151,11 +163,11 @@ def decide_offset(
     if tagged is not None and xml is not None:
         claim = _agreed(tagged, xml, pixels, where)
     if claim is None:
-        raise InputError(
-            f"{where} has no information about its radiometric offset{''.join(f' ({note})' for note in notes)}: put "
-            "the product's own MTD_MSI*.xml beside it, or set a tag (gdal_edit.py -mo): RADIO_ADD_OFFSET=-1000 if the "
-            "numbers include +1000 (processing baseline 04.00 and later), RADIO_ADD_OFFSET=0 if they do not or "
-            "no longer do"
+        raise UnknownOffset(
+            f"{where} has no information about its radiometric offset{''.join(f' ({note})' for note in notes)}",
+            "put the product's own MTD_MSI*.xml beside it, or set a tag (gdal_edit.py -mo): RADIO_ADD_OFFSET=-1000 if "
+            "the numbers include +1000 (processing baseline 04.00 and later), RADIO_ADD_OFFSET=0 if they do not or "
+            "no longer do",
         )
     if file_offset and abs(file_offset - claim.offset) > 1:
         raise InputError(
@@ -259,12 +271,13 @@ def _confirm(claim: _Claim, pixels: Pixels | None, where: str) -> None:
         "include +1000, otherwise to 0 (gdal_edit.py -mo)"
     )
     if claim.offset < 0:
-        raise InputError(
+        raise UnknownOffset(
             f"{where}: {claim}, so its numbers should include +1000, but {pixels}, which would be reflectance below "
-            f"{(_NEGATIVE - ADDED) / QUANTIFICATION:g}: {truth}"
+            f"{(_NEGATIVE - ADDED) / QUANTIFICATION:g}",
+            truth,
         )
     if claim.doubtful:
-        raise InputError(
-            f"{where}: {claim}, so its numbers should not include +1000, but {pixels}, all just above 1000: "
-            f"{truth}, or put the product's own MTD_MSI*.xml beside the raster"
+        raise UnknownOffset(
+            f"{where}: {claim}, so its numbers should not include +1000, but {pixels}, all just above 1000",
+            f"{truth}, or put the product's own MTD_MSI*.xml beside the raster",
         )

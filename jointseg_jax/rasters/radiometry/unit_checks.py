@@ -6,6 +6,10 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.scene import Adjustment
 
+# Ends messages that refuse a scene.
+HARMONISE = (
+    "pass --radiometry=harmonise, which is recorded in the map and maps ground unlike that of the training poorly"
+)
 # The limits reject wrong units, not new kinds of ground. Unit errors are factors of 10 and more, so the limits lie well
 # beyond real ground. Level: the median, which a third of cloud does not move, may lie beyond the training range (0.1 to
 # 99.9 percentile) by the width of that range: deserts and snow-free fields stay inside, reflectance times 10 does not.
@@ -58,8 +62,7 @@ def check_against_training(values: np.ndarray, modality: Modality, where: str, *
         for i in np.flatnonzero(bad):
             raise InputError(
                 f"{where}: band {modality.bands[i]} ranges from {p2[i]:.4g} to {p98[i]:.4g} {modality.units}, but "
-                f"the training data range from {low[i]:.4g} to {high[i]:.4g}; {reason}{_advice(scale)}, or pass "
-                "--radiometry=harmonise (recorded in the map)"
+                f"the training data range from {low[i]:.4g} to {high[i]:.4g}; {reason}{_advice(scale)}, or {HARMONISE}"
             )
 
 

@@ -1,6 +1,7 @@
 """A network from Python: the map of jointseg predict, whatever form the scene has."""
 
 import pathlib
+import re
 
 import affine
 import numpy as np
@@ -11,9 +12,13 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 import jointseg_jax as js
+from jointseg_jax.api.given_array import write_given
 from jointseg_jax.api.network import Network
+from jointseg_jax.api.python_words import python_words
 from jointseg_jax.errors import InputError
+from jointseg_jax.rasters.contract import Contract, Modality
 from jointseg_jax.rasters.header import read_header
+from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.virtual.mosaic import Source, write_vrt
 from jointseg_jax.rasters.writer import Layout, write_raster
 
@@ -114,7 +119,13 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(seer, scene, place, tmp_pa
         (scene[0], {"transform": place["transform"]}, "remove transform"),
         (scene[0], {"bands": ("B04",)}, "numbers from 1"),
         (scene[0], {"uncertainty": True}, "output="),
-        (scene[0], {"radiometry": "none"}, "radiometry=none"),
+        (scene[0], {"radiometry": "none"}, "radiometry='none' is unknown"),
+        (array.astype("uint16"), place, "^the array has uint16 numbers.* or pass radiometry='harmonise', which"),
+        (
+            array,
+            {**place, "bands": ("a", "B03", "B02")},
+            r"^the array has no band B04.*: name its bands \(bands=...\)$",
+        ),
         (rioxarray.open_rasterio(scene[0]).expand_dims("time"), {}, r"\(band, y, x\)"),
     ]
     for given, arguments, message in refused:
@@ -163,3 +174,23 @@ def test_a_folder_without_a_map_says_what_to_give(tmp_path):
             js.read_map(folder)
     with pytest.raises(InputError, match="spacing=3"):
         js.read_map(tmp_path, spacing=3)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "arguments", "said"),
+    [
+        ((500, 3000), {}, "no information about its radiometric offset.*: give scale=1e-4, offset=-0.1 if they incl"),
+        ((100, 3000), {"scale": 1e-4, "offset": -0.1}, "below -0.02: give scale=1e-4, offset=-0.1 if"),
+        ((1005, 2500), {"scale": 1e-4, "offset": 0.0}, "all just above 1000: give scale=1e-4, offset=-0.1 if"),
+    ],
+)
+def test_digital_numbers_of_an_array_are_refused_in_terms_of_its_arguments(tmp_path, numbers, arguments, said):
+    modality = Modality("s2", ("B04", "B03", "B02"), 10, "uint16", "reflectance", 0, 1e-4)
+    array = np.random.default_rng(0).uniform(*numbers, (3, 40, 40)).astype(np.uint16)
+    path = write_given(
+        tmp_path, array, modality, transform=None, crs=None, bands=None, nodata=None,
+        **{"scale": None, "offset": None, **arguments},
+    )  # fmt: skip
+    with pytest.raises(InputError, match=f"^the array.*{said}") as refused, python_words(path):
+        open_scene(path, Contract((modality,), modality.bands), keep_grid=True)
+    assert not re.search(r"gdal|\.tif|\.xml|--", str(refused.value))
