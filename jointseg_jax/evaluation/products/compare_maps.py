@@ -141,7 +141,7 @@ class _Pictures:
         found: list[tuple[str, Callable[[pathlib.Path], None]]] = []
         for crs, picture in mine:
             zone = f"_{crs.removeprefix('EPSG:')}" if len(mine) > 1 else ""
-            head = f"{self._ours.name} and {given.title}"
+            head = f"{self._ours.title} and {given.title}"
 
             def save(path: pathlib.Path, picture: Picture = picture, head: str = head) -> None:
                 picture.save(path, head, given.title)

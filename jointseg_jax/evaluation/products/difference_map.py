@@ -9,6 +9,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.evaluation.panels import FALSE_COLOUR, FOUND_COLOUR, MISSED_COLOUR
 from jointseg_jax.evaluation.products.agreement import BOTH, NEITHER, ONLY_MAP, ONLY_PRODUCT
+from jointseg_jax.geo.place import in_degrees
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.lattice import Window, crs_name, spacing_of
 from jointseg_jax.rasters.pictures import drawing
@@ -60,7 +61,10 @@ class Picture:
         meanings = {NEITHER: "neither", BOTH: "both", ONLY_MAP: "only the map", ONLY_PRODUCT: f"only {theirs}",
                     IGNORE: "unknown"}  # fmt: skip
         legend = [(colour, meanings[code]) for code, colour in _COLOURS.items()]
-        drawing.save_png(path, drawing.framed(rgb, f"{head}, {self.step:.3g} m per pixel", legend))
+        height, width = total.shape
+        place = in_degrees(self.crs, self._left + width * self.step / 2, self._top - height * self.step / 2)
+        words = ", ".join(part for part in (head, place, f"{self.step:.3g} m per pixel") if part)
+        drawing.save_png(path, drawing.framed(rgb, words, legend, self.step))
 
 
 def difference_writer(path: pathlib.Path, lattice: GeoBox, title: str) -> AbstractContextManager[RasterWriter]:

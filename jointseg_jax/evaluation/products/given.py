@@ -12,7 +12,8 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.products.catalogue import CATALOGUE, CELL_AREA, THRESHOLD, Product
 
 _KEYS = ("title", "built", "unknown", "full", "band", "threshold", "year")
-_YEAR = re.compile(r"(?<!\d)(?:19[7-9]|20[0-4])\d(?!\d)")
+# A year alone, or at the head of a date of eight digits.
+_YEAR = re.compile(r"(?<!\d)((?:19[7-9]|20[0-4])\d)(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?(?!\d)")
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".png")
 _FULL, _THRESHOLD = real(1e-9, 1e12), real(0, 1)
 APART = 1  # years between two maps, more than which is flagged
@@ -28,6 +29,7 @@ class Given:
         year: of the ground shown; None if unknown.
         threshold: fraction from which a pixel counts as built.
         band: one-based number of the band, if the user gave it.
+        ours: whether it is another map of ours.
     """
 
     product: Product
@@ -35,6 +37,7 @@ class Given:
     year: int | None = None
     threshold: float = THRESHOLD
     band: int | None = None
+    ours: bool = False
 
     @property
     def name(self) -> str:
@@ -141,13 +144,19 @@ def _year(product: Product, files: Sequence[pathlib.Path], map_years: tuple[int,
     if product.first_year is not None:
         last = product.years[1] if product.years else None
         return last if map_years is None else min(v for v in (map_years[1], last) if v is not None)
-    stated = {int(y) for f in files for y in _YEAR.findall(f.name)}
+    own = [int(year) for file in files for year in re.findall(product.year_in_name, file.name) if product.year_in_name]
+    stated = set(own) or {year for file in files for year in stated_years(file.name)}
     if product.years is not None:
         first, last = product.years
         stated = {y for y in stated if y >= first and (last is None or y <= last)}
         if first == last:
             stated = {first}
     return stated.pop() if len(stated) == 1 else None
+
+
+def stated_years(name: str) -> set[int]:
+    """The years from 1970 to 2049 that a file name states."""
+    return {int(year) for year in _YEAR.findall(name)}
 
 
 def _check_year(product: Product, year: int | None, where: str) -> None:

@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.products.catalogue import Product
-from jointseg_jax.evaluation.products.given import Given
+from jointseg_jax.evaluation.products.given import Given, stated_years
 from jointseg_jax.mapping.records.read_product import read_product
 from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE
 from jointseg_jax.rasters.contract import IGNORE
@@ -38,10 +38,19 @@ class OurMap:
     files: tuple[tuple[pathlib.Path, GeoBox], ...]
     years: tuple[int, int] | None
 
+    @property
+    def title(self) -> str:
+        """Name and years, as far as they are known."""
+        if self.years is None:
+            return self.name
+        first, last = self.years
+        return f"{self.name} {first}" if first == last else f"{self.name} {first} to {last}"
+
     def product(self) -> Given:
         """The map as a product among others."""
         year = self.years[1] if self.years and self.years[0] == self.years[1] else None
-        return Given(dataclasses.replace(_OURS, name=self.name, title=self.name), tuple(f for f, _ in self.files), year)
+        product = dataclasses.replace(_OURS, name=self.name, title=self.name)
+        return Given(product, tuple(f for f, _ in self.files), year, ours=True)
 
 
 def read_map(path: str | os.PathLike[str], year: int | None = None) -> OurMap:
@@ -49,7 +58,7 @@ def read_map(path: str | os.PathLike[str], year: int | None = None) -> OurMap:
 
     Args:
         path: folder that jointseg predict wrote, or a raster of classes 0 and 1.
-        year: of its scenes; None for that in its records, if there is one.
+        year: of its scenes; None for that in its records or, without records, in its name, if there is one.
 
     Raises:
         InputError: there is no map, or it does not lie in metres of a UTM zone.
@@ -77,6 +86,8 @@ def read_map(path: str | os.PathLike[str], year: int | None = None) -> OurMap:
         check_metric(lattice, spacing_of(lattice), str(file))
         placed.append((file, lattice))
     named = path.absolute().parent if path.name == MAP_FILE else path.absolute()
+    if years is None and (stated := stated_years(named.name)):
+        years = (min(stated), max(stated))
     return OurMap(named.name, tuple(placed), years)
 
 

@@ -16,6 +16,7 @@ def describe(given: Given, years: tuple[int, int] | None, cell: str) -> dict[str
     product, apart = given.product, given.apart(years)
     return {
         "title": product.title,
+        "ours": given.ours,
         "kind": product.kind,
         "year": given.year,
         "years_apart": apart,
@@ -39,7 +40,8 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
                          "the difference may be change")  # fmt: skip
         elif product["years_apart"] is None:
             whose = "the map" if record["map"]["years"] is None else name
-            how = "--year=YYYY" if whose == "the map" else f"{name}:FILE,year=YYYY"
+            other = "NAME:FILE,built=1" if product["ours"] else f"{name}:FILE"
+            how = "--year=YYYY" if whose == "the map" else f"--product={other},year=YYYY"
             found.append(f"the year of {whose} is unknown, so change since {name} cannot be told apart: give {how}")
     return found
 

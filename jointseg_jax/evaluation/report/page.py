@@ -89,6 +89,7 @@ def _figures(metrics: dict[str, Any]) -> Iterator[Block]:
         yield from _map_figures(overall)
     yield from _image_figures(metrics)
     yield Heading("Sites")
+    head = ("site", *head[1:])
     yield Table(head, [_scores(name, figures) for name, figures in list(metrics["sites"].items())[:_LISTED]])
     if len(metrics["sites"]) > _LISTED:
         yield Paragraph(f"The first {_LISTED} of {len(metrics['sites'])} sites; metrics.json has all.")

@@ -10,7 +10,7 @@ from jointseg_jax.data import dataset as datasets
 from jointseg_jax.data.dataset import Dataset
 from jointseg_jax.data.prepare.splits import CODES
 from jointseg_jax.errors import InputError
-from jointseg_jax.evaluation.panels import errors, legend
+from jointseg_jax.evaluation.panels import about, errors, legend
 from jointseg_jax.evaluation.study.report import CROPS
 from jointseg_jax.evaluation.study.runs import RESULT, Run, Study
 from jointseg_jax.mapping.predictor.halo import halo_for
@@ -102,12 +102,18 @@ def _picture(found: Study, fold: str, rows: Mapping[str, Run], say: Callable[[st
     grid = drawing.panels(
         [list(cells.values()) for cells in lines], heads, min(256, _WIDEST // len(heads)), metres=ground
     )
-    about = (
-        f"{fold}, left out of training: {len(crops)} crops of {10 * crops[0].window.height} m with the most mixed "
-        f"labels; seed {next(iter(rows.values())).seed}; F1 over all of the scene"
+    head = (
+        f"{_places(mapped[shown].data, crops)}; left out of training (fold {fold}): {len(crops)} crops of "
+        f"{10 * crops[0].window.height} m with the most mixed labels; seed {next(iter(rows.values())).seed}; F1 over "
+        "all of the fold"
     )
     name = mapped[shown].data.contract.label
-    return drawing.framed(grid, about, legend(name))
+    return drawing.framed(grid, head, legend(name))
+
+
+def _places(data: Dataset, crops: Sequence[Crop]) -> str:
+    """Name, region, place and date of the sites of crops."""
+    return "; ".join(about(data.sites[name]) for name in dict.fromkeys(crop.site for crop in crops))
 
 
 def mixed_crops(data: Dataset, split: str) -> list[Crop]:

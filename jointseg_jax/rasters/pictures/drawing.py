@@ -128,8 +128,20 @@ def panels(
     return np.asarray(canvas)
 
 
-def framed(rgb: np.ndarray, head: str, legend: Sequence[tuple[tuple[int, int, int], str]]) -> np.ndarray:
-    """Adds a headline above a picture, and below it a legend of colours and meanings; uint8 [height, width, 3]."""
+def framed(
+    rgb: np.ndarray, head: str, legend: Sequence[tuple[tuple[int, int, int], str]], metres: float | None = None
+) -> np.ndarray:
+    """Adds a headline above a picture, and below it a legend of colours and meanings.
+
+    Args:
+        rgb: the picture, uint8 [h, w, 3].
+        head: the headline.
+        legend: colours and what they mean.
+        metres: that a pixel of the picture measures on the ground; it then has a scale bar.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
     font = _font(rgb.shape[1])
     swatch = _line(font)
     wide = [2 * swatch + 3 * _GAP + round(font.getlength(text)) for _, text in legend]
@@ -147,6 +159,8 @@ def framed(rgb: np.ndarray, head: str, legend: Sequence[tuple[tuple[int, int, in
     draw = ImageDraw.Draw(canvas)
     draw.multiline_text((_GAP, _GAP), head, fill="black", font=font)
     canvas.paste(Image.fromarray(rgb), (0, above))
+    if metres is not None:
+        _scale_bar(draw, (0, above, rgb.shape[1], rgb.shape[0]), metres, font)
     left, top = _GAP, above + rgb.shape[0]
     for number, ((colour, text), step) in enumerate(zip(legend, wide, strict=True)):
         if number in lines[1:]:

@@ -51,6 +51,23 @@ def test_every_product_is_cited_and_described():
         assert not set(product.built) & set(product.other or ())
 
 
+@pytest.mark.parametrize(
+    ("product", "name", "year"),
+    [
+        ("ghsl", "GHS_BUILT_S_E2018_GLOBE_R2023A_54009_10_V1_0_R6_C26.tif", 2018),  # R2023A is the release
+        ("ghsl", "GHS_BUILT_S_E2025_GLOBE_R2023A_4326_3ss_V1_0.tif", 2025),
+        ("esri", "50R_20210101-20220101.tif", 2021),
+        ("esri", "esri_2021.tif", 2021),
+        ("worldcover", "ESA_WorldCover_10m_2021_v200_N30E117_Map.tif", 2021),
+        ("dynamicworld", "dw_20200601.tif", 2020),
+        ("dynamicworld", "dw_2019_2020.tif", None),
+    ],
+)
+def test_the_year_in_the_publishers_own_file_names(tmp_path, product, name, year):
+    (tmp_path / name).touch()
+    assert parse(f"{product}:{tmp_path / name}", None).year == year
+
+
 def test_the_year_is_that_of_the_file_the_flag_or_the_map(tmp_path):
     cover = tmp_path / "ESA_WorldCover_10m_2020_v100_N30E117_Map.tif"
     gaia = tmp_path / "GAIA_1985_2018_30_117.tif"

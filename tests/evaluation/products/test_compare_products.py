@@ -191,6 +191,20 @@ def test_regions_add_up(given, tmp_path):
         Regions(tmp_path / "all.gpkg", "all")
 
 
+def test_the_year_of_another_map_is_asked_for_in_words_that_work(given, tmp_path):
+    path, _ = given
+    dated = layouts.write_map(tmp_path / "belt_2017.tif", blobs(3))
+    undated = layouts.write_map(tmp_path / "second.tif", blobs(3))
+    record = compare_products(read_map(path, 2021), [read_map(dated).product(), read_map(undated).product()])
+    assert record["products"]["belt_2017.tif"]["years_apart"] == 4
+    printed = terminal(record)
+    assert "belt_2017.tif shows 2017, up to 4 years from the map" in printed
+    assert "the year of second.tif is unknown" in printed
+    assert "give --product=NAME:FILE,built=1,year=YYYY" in printed
+    advised = parse(f"second:{undated},built=1,year=2020", None)
+    assert compare_products(read_map(path, 2021), [advised])["products"]["second"]["years_apart"] == 1
+
+
 def test_all_are_scored_on_the_same_labelled_ground(given, tmp_path):
     path, product = given
     label = np.zeros((SIDE, SIDE), np.uint8)

@@ -43,3 +43,15 @@ def test_a_frame_has_its_colours_below():
         assert rows.min() > row + 49
     narrow = drawing.framed(rgb[:, :60], "one line", [((1, 2, 3), "first"), ((4, 5, 6), "second")])
     assert narrow.shape[0] > drawing.framed(rgb, "one line", [((1, 2, 3), "first"), ((4, 5, 6), "second")]).shape[0]
+
+
+@pytest.mark.quick
+def test_a_frame_has_a_scale_bar_of_a_round_length():
+    rgb = np.full((200, 300, 3), (200, 100, 7), np.uint8)
+    plain, barred = (drawing.framed(rgb, "one line", [((1, 2, 3), "first")], metres) for metres in (None, 2.0))
+    row, col = np.argwhere((plain == (200, 100, 7)).all(-1))[0]
+    drawn = barred[row : row + 200, col : col + 300]
+    white = np.argwhere((drawn == 255).all(-1))
+    bar = white[white[:, 0] == white[:, 0].max()]
+    assert white[:, 0].min() > 100  # in the lower part
+    assert 100 - 4 <= len(bar) <= 100 + 1  # 200 m of 2 m a pixel, inside its outline
