@@ -16,6 +16,8 @@ from jointseg_jax.data.tables import read_cells
 from jointseg_jax.errors import InputError
 
 _TOTALS = {"total", "totals", "sum"}
+_MOST = 10**9  # sample units in a cell: more are pixels that were counted, not labelled
+_AREAS = (1e-9, 1e18)  # in any unit: products and sums of them stay finite
 
 
 def read_matrix(counts: pathlib.Path, areas: pathlib.Path) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -83,10 +85,10 @@ def _read_areas(path: pathlib.Path) -> tuple[list[str] | None, np.ndarray]:
     for i, line in enumerate(cells):
         name = names[i] if names else f"class {i + 1}"
         value = _number(line[-1])
-        if value is None or not math.isfinite(value) or value <= 0:
+        if value is None or not _AREAS[0] <= value <= _AREAS[1]:
             raise InputError(
-                f"{path} has the area {line[-1]!r} for {name!r}: give a positive number, with a decimal point and "
-                "without separators of thousands"
+                f"{path} has the area {line[-1]!r} for {name!r}: give a positive number (up to {_AREAS[1]:.0e}), with "
+                "a decimal point and without separators of thousands"
             )
         values.append(value)
     if names and names[-1].casefold() in _TOTALS and math.isclose(values[-1], sum(values[:-1]), rel_tol=1e-6):
@@ -141,7 +143,9 @@ def _count(path: pathlib.Path, cell: str, row: str, column: str) -> float:
     if value is None or not math.isfinite(value):
         raise InputError(f"{where}: give a number of sample units")
     if value < 0:
-        raise InputError(f"{where}: a count cannot be negative")
+        raise InputError(f"{where}: a count cannot be negative, correct it")
+    if value > _MOST:
+        raise InputError(f"{where}: give counts of labelled sample units, at most {_MOST:,} each, not of mapped pixels")
     if value != int(value):
         raise InputError(f"{where}: counts are whole numbers of sample units, not shares or areas")
     return value

@@ -166,8 +166,8 @@ CATALOGUE = {
             grid="0.5 m (4 m effective; 4 m pixels in Earth Engine), UTM",
             counts="buildings: confidence from 0 to 1 that a pixel is of one",
             excludes="roads, squares and all other sealed ground; covers Africa, South and South-East Asia, Latin "
-            "America and the Caribbean alone; the publisher calls the confidence uncalibrated and fit for thresholds, so "
-            "its mean is no area",
+            "America and the Caribbean alone; the publisher calls the confidence uncalibrated and fit for thresholds, "
+            "so its mean is no area",
             citation="Sirko et al. 2023 (arXiv 2310.11622), CC BY 4.0 or ODbL 1.0",
             source="Earth Engine catalogue, GOOGLE/Research/open-buildings-temporal/v1: table of the bands; the names "
             "of bands in downloaded files were not checked (else give band=)",

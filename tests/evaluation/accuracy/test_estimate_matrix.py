@@ -66,6 +66,8 @@ def test_names_that_are_numbers(tmp_path):
             "94\n5\n",
             r"m.csv has '-10' in row 'class 1', column 'class 2': a count cannot be negative",
         ),
+        ("90,1e25\n3,47\n", "94\n5\n", r"'1e25' .*: give counts of labelled sample units, at most 1,000,000,000 each"),
+        ("90,10\n3,47\n", "1e308\n1e308\n", r"has the area '1e308' for 'class 1': give a positive number"),
         ("90,nan\n3,47\n", "94\n5\n", r"'nan' .*: give a number of sample units"),
         ("low,high\n90,\n3,47\n", "94\n5\n", r"'' in row 'low', column 'high': give a number"),
         ("0.9,0.1\n0.05,0.95\n", "94\n5\n", r"'0.9' .*: counts are whole numbers of sample units, not shares"),
