@@ -92,6 +92,8 @@ def _drawn(given: argparse.Namespace, frame: Frame) -> tuple[Design, bytes]:
         blocks = draw.Blocks(strata, given.block, given.block_points)
         per_tile, names = blocks.counts().astype(float), tuple(part or "all" for part in strata.parts)
         classes = [frame.classes] * len(names)
+    if regions:
+        _check_polygons(given, strata, areas.sum(0))
     kept = np.flatnonzero(per_tile.sum(0) > 0)
     wanted = np.zeros(len(names), int)
     wanted[kept] = _allocated(given, frame, strata, per_tile.sum(0)[kept], kept)
@@ -112,6 +114,19 @@ def _drawn(given: argparse.Namespace, frame: Frame) -> tuple[Design, bytes]:
         float(by_class.sum()), given.seed, given.tolerance, block, "",
     )  # fmt: skip
     return design, sample_table(moved, found, listed, frame.classes, rng)
+
+
+def _check_polygons(given: argparse.Namespace, strata: Strata, areas: np.ndarray) -> None:
+    """Names polygons without mapped ground; raises `InputError` if no polygon has any."""
+    by_part = areas.reshape(len(strata.parts), -1).sum(1)
+    empty = [name for name, area in zip(strata.polygons, by_part, strict=False) if not area]
+    if len(empty) == len(strata.polygons):
+        raise InputError(
+            f"no polygon of {given.polygons} holds mapped ground of {given.product}: give polygons of the mapped area, "
+            "with the right CRS"
+        )
+    if empty:
+        print(f"no mapped ground in {len(empty)} of {len(strata.polygons)} polygons: {', '.join(empty[:5])}")
 
 
 def _allocated(

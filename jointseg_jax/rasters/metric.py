@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.rasters.lattice import TOLERANCE, crs_name, is_north_up, is_placed
+from jointseg_jax.rasters.lattice import TOLERANCE, crs_name, is_north_up, is_placed, spacing_of
 
 # A pixel of 10 m may be 5 cm wrong. Within its zone UTM stays within 0.1 % of the ground, and within 0.5 % up to 700 km
 # from its meridian.
@@ -43,20 +43,23 @@ def check_grid(lattice: GeoBox, where: str, *, spacing: float = 10.0) -> None:
         raise InputError(f"{where} is rotated or flipped: {warp_advice(lattice, where, spacing)}")
 
 
-def check_metric(lattice: GeoBox, spacing: float, where: str) -> None:
+def check_metric(lattice: GeoBox, spacing: float | None, where: str, *, classes: bool = False) -> None:
     """Raises `NotMetric` unless the lattice is north-up with square pixels of `spacing` metres in a UTM zone.
 
     Args:
         lattice: of a raster.
-        spacing: metres.
+        spacing: metres; None for the raster's own.
         where: path of the raster.
+        classes: it holds classes, which advice must not tell to average.
     """
+    if spacing is None:
+        spacing = _own_spacing(lattice)
     check_grid(lattice, where, spacing=spacing)
     check_placed(lattice, where)
     assert lattice.crs is not None
     name = crs_name(lattice)
     crs = _crs(lattice.crs.to_wkt())
-    advice = warp_advice(lattice, where, spacing)
+    advice = warp_advice(lattice, where, spacing, classes=classes)
     if lattice.crs.geographic:
         raise NotMetric(f"{where} is in {name} (degrees), but pixels of {spacing:g} m are needed: {advice}")
     units = {axis.unit_name for axis in _horizontal(crs).axis_info if axis.unit_conversion_factor != 1}
@@ -227,7 +230,7 @@ def without_geotransform(dataset: DatasetReader) -> str:
     )
 
 
-def warp_advice(lattice: GeoBox, where: str, spacing: float) -> str:
+def warp_advice(lattice: GeoBox, where: str, spacing: float, *, classes: bool = False) -> str:
     """Advice, with a gdalwarp command, for a lattice that is not in UTM with pixels of `spacing` metres."""
     a, b, _, d, e, _ = lattice.affine[:6]
     flipped = b == d == 0 and not is_north_up(lattice) and abs(abs(a) - spacing) + abs(abs(e) - spacing) < TOLERANCE
@@ -235,9 +238,19 @@ def warp_advice(lattice: GeoBox, where: str, spacing: float) -> str:
         return f"make it north-up (gdalwarp -tr {spacing:g} {spacing:g} -r near {shlex.quote(where)} turned.tif)"
     command = ""
     if is_placed(lattice):
-        method = "average" if _pixel_side(lattice) < _FINER * spacing else "cubic"
+        finer = _pixel_side(lattice) < _FINER * spacing
+        method = ("mode" if finer else "near") if classes else ("average" if finer else "cubic")
         command = warp_command(*_centre(lattice), spacing, where, method=method)
     return f"warp it ({command})" if command else "warp it to a north-up lattice in metres (gdalwarp)"
+
+
+def _own_spacing(lattice: GeoBox) -> float:
+    """Metres: the pixel size of a raster in a UTM zone, and of another about what its pixels measure on the ground."""
+    if lattice.crs is not None and is_placed(lattice) and not is_utm(lattice.crs.to_wkt()):
+        side = _pixel_side(lattice)
+        if math.isfinite(side) and side > 0:
+            return float(f"{side:.1g}")
+    return spacing_of(lattice)
 
 
 def _pixel_side(lattice: GeoBox) -> float:

@@ -81,7 +81,7 @@ def compare(
         if not found[ALL][given.name]["compared_km2"]:
             raise InputError(
                 f"{given.files[0]} has no known ground of {given.title} on the map {ours.name}: give its files that "
-                "cover the map, or correct its codes"
+                "cover the map, or correct its codes or its CRS"
             )
     if pictures is not None and output is not None:
         for given in products:

@@ -66,7 +66,7 @@ def read_grounds(path: str | os.PathLike[str], split: str) -> list[Ground]:
     path = pathlib.Path(path)
     if not path.is_dir():
         lattice = lattice_of(path)
-        check_metric(lattice, spacing_of(lattice), str(path))
+        check_metric(lattice, None, str(path), classes=True)
         return [Ground(path, lattice)]
     if not (path / DESCRIPTION).exists():
         raise InputError(

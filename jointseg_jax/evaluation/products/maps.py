@@ -14,7 +14,7 @@ from jointseg_jax.evaluation.products.given import Given, stated_years
 from jointseg_jax.mapping.records.read_product import read_product
 from jointseg_jax.mapping.records.tile_items import COLLECTION_FILE
 from jointseg_jax.rasters.contract import IGNORE
-from jointseg_jax.rasters.lattice import Window, spacing_of
+from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.metric import check_metric
 from jointseg_jax.rasters.raster_files import lattice_of
 from jointseg_jax.rasters.reader import Handles, read_mask, read_window
@@ -83,7 +83,7 @@ def read_map(path: str | os.PathLike[str], year: int | None = None) -> OurMap:
     placed = []
     for file in files:
         lattice = lattice_of(file)
-        check_metric(lattice, spacing_of(lattice), str(file))
+        check_metric(lattice, None, str(file), classes=True)
         placed.append((file, lattice))
     named = path.absolute().parent if path.name == MAP_FILE else path.absolute()
     if years is None and (stated := stated_years(named.name)):

@@ -46,7 +46,7 @@ def derive(what: str, source: pathlib.Path, target: pathlib.Path) -> None:
     if what == "power":
         found, known = decibel(values[core], valid[core])
     else:
-        check_metric(lattice, spacing_of(lattice), str(source))
+        check_metric(lattice, None, str(source))
         if values.shape[-1] != 1:
             raise InputError(f"{source} has {values.shape[-1]} bands, but elevation is one: give a raster of one band")
         found, known = terrain(values[..., 0], valid, spacing_of(lattice), TERRAIN)

@@ -212,6 +212,18 @@ def test_regions_by_name(known_product, tmp_path):
         assert row.stratum == f"{region}: {row.map_class}"
 
 
+def test_polygons_elsewhere_are_refused_and_some_are_named(known_product, tmp_path, capsys):
+    path, out = tmp_path / "regions.gpkg", tmp_path / "design"
+    here, far = shapely.box(499_000, 3_399_000, 500_200, 3_401_000), shapely.box(599_000, 3_399_000, 599_200, 3_399_100)
+    given = [f"--product={known_product}", f"--output={out}", f"--polygons={path}", "--name=name", "--no-page"]
+    geopandas.GeoDataFrame({"name": ["far"]}, geometry=[far], crs=32650).to_file(path)
+    assert sample.main(given) == 2
+    assert "holds mapped ground of" in capsys.readouterr().err
+    geopandas.GeoDataFrame({"name": ["here", "far"]}, geometry=[here, far], crs=32650).to_file(path)
+    assert sample.main([*given, "--points=40", "--minimum=4"]) == 0
+    assert "no mapped ground in 1 of 2 polygons: far" in capsys.readouterr().out
+
+
 def test_a_changed_sample_is_refused(known_product, tmp_path, capsys):
     out = tmp_path / "design"
     assert (

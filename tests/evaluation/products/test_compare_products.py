@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from jointseg_jax.commands.compare_products import main
 from jointseg_jax.errors import InputError
@@ -289,11 +291,16 @@ def test_the_command_writes_record_tables_pictures_and_rasters(given, tmp_path, 
         (["{folder}", "--product=esri:{esri}"], "neither collection.json nor impervious.tif"),
         (["{map}", "--product=esri:{esri}", "--year=20"], "--year=20"),
         (["{map}", "--product=esri:{esri}", "--reference={folder}"], "no prepared dataset"),
+        (["{map}", "--product=esri:{esri}", "--reference={degrees}"], "-t_srs EPSG:32650 -tr 10 10 -tap -r near"),
+        (["{degrees}", "--product=esri:{esri}"], "(degrees), but pixels of 10 m are needed"),
     ],
 )
 def test_faults_are_one_sentence(given, tmp_path, capsys, arguments, words):
     path, product = given
-    places = {"map": path, "esri": product, "folder": tmp_path}
+    degrees = tmp_path / "degrees.tif"
+    lattice = GeoBox((20, 20), Affine(1e-4, 0, 117, 0, -1e-4, 30.7), "EPSG:4326")
+    write_raster(degrees, np.ones((20, 20, 1), np.uint8), Layout(lattice, "uint8", ("class",), None))
+    places = {"map": path, "esri": product, "folder": tmp_path, "degrees": degrees}
     assert main([a.format(**places) for a in arguments]) == 2
     said = capsys.readouterr().err
     assert words in said
