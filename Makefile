@@ -22,7 +22,9 @@ help:
 	@echo "make bench      time the training step (small network, one core); PEER_PYTHON=... adds PyTorch beside it"
 	@echo "make bench-check  flag what became slower: start-up, loader, inference, mapping, beside the stored reference"
 	@echo "make docs       the site of docs/, in site/: runs the tutorial, fails on broken links; adds the tools to .venv"
+	@echo "make lint       set up, then format, lint and types (part of quick; quick-tests is the other part)"
 	@echo "make setup      only the virtual environment, in $(VENV)"
+	@echo "make clean      remove $(VENV) and the caches; data, runs and maps stay"
 
 setup: $(VENV)/.ready
 

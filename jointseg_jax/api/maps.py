@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rioxarray
@@ -12,11 +12,14 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.mapping.in_memory import Mapped, decoded, is_class
+from jointseg_jax.mapping.product.values import decoded, is_class
 from jointseg_jax.rasters.contract import FINE_FACTOR, IGNORE
 from jointseg_jax.rasters.lattice import crs_text
 from jointseg_jax.rasters.opening import open_raster
 from jointseg_jax.rasters.raster_files import dataset_lattice
+
+if TYPE_CHECKING:
+    from jointseg_jax.mapping.in_memory import Mapped
 
 _CHUNK = {"x": 2048, "y": 2048}  # pixels of lazily read rasters
 _FINE = ("impervious", "probability", "image", "confidence", "support", "set")
@@ -71,7 +74,7 @@ def read_map(folder: str | os.PathLike[str], *, epsg: int | None = None, spacing
     return _dataset(layers, lattice, shared)
 
 
-def in_memory(layers: Mapping[str, Mapped]) -> xr.Dataset:
+def in_memory(layers: Mapping[str, "Mapped"]) -> xr.Dataset:
     """The Dataset of a map in memory."""
     tags = {name: {k: str(v) for k, v in layer.raster.layout.tags.items()} for name, layer in layers.items()}
     shared = tags["impervious"]

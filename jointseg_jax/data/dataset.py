@@ -13,9 +13,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import Any, TypedDict
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from jointseg_jax.data.gaps import Gaps
 from jointseg_jax.data.sensor import Sensor
@@ -26,6 +24,9 @@ from jointseg_jax.rasters.metric import is_utm
 from jointseg_jax.rasters.scene import ImageLayer, Layer, Scene
 from jointseg_jax.storage import formats, locks, typed
 from jointseg_jax.storage.files import sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DESCRIPTION, SITES, INDEX = "dataset.json", "sites", "index.parquet"
 INDEX_COLUMNS = (
@@ -189,7 +190,7 @@ class Dataset:
     root: pathlib.Path
     contract: Contract
     sites: dict[str, Site]
-    index: pd.DataFrame
+    index: "pd.DataFrame"
     simulated: Simulated | None
     description: dict[str, Any]
     mark: locks.Mark | None = dataclasses.field(default=None, repr=False, compare=False)
@@ -212,7 +213,7 @@ class Dataset:
         image = ImageLayer(str(self.root / site.image), site.image_gain, site.image_offset, site.image_nodata)
         return Scene(name, lattice, layers, contract, image)
 
-    def patches(self, split: str) -> pd.DataFrame:
+    def patches(self, split: str) -> "pd.DataFrame":
         """The patches of a split, in index order; raises `InputError` without any."""
         rows = self.index[self.index["split"] == split].reset_index(drop=True)
         if rows.empty:
@@ -283,11 +284,13 @@ def _check_crs(path: pathlib.Path, sites: Iterable[Site]) -> None:
             )
 
 
-def _read_index(path: pathlib.Path, digest: str | None) -> pd.DataFrame:
+def _read_index(path: pathlib.Path, digest: str | None) -> "pd.DataFrame":
     """Reads the patches and checks the file against `digest`, which version 1 did not store."""
     try:
         if digest is not None and sha256(path) != digest:
             raise formats.damaged(path, formats.DATASET, "its SHA-256 is not the one in dataset.json")
+        import pandas as pd  # most of a second, and only training and evaluation read the index
+
         index = pd.read_parquet(path)
     except (InputError, MemoryError):  # too little memory is no damage
         raise

@@ -10,8 +10,6 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtr
 
 # System MTF at Nyquist of the MSI bands, as used in the Sentinel-2 sharpening literature (Ulfarsson et al., "Sentinel-2
 # Sharpening Using a Reduced-Rank Method", IEEE TGRS 57(9), 2019).
@@ -44,6 +42,8 @@ def gaussian_sigma(mtf: float, spacing: float) -> float:
 
 def box_width(mtf: float, spacing: float) -> float:
     """Width [metres] of the box whose product with the box of a `spacing` metre pixel has `mtf` at Nyquist."""
+    from scipy.optimize import brentq  # takes most of a second, and a map simulates no sensor
+
     wanted = _beside_the_pixel(mtf)
     return 2 * spacing * float(brentq(lambda x: np.sinc(x) - wanted, 0, 1))
 
@@ -175,6 +175,8 @@ class Sensor:
         """Weights `[taps, bands]` of image pixels around a coarse pixel: the blurred box, with a sum of one."""
         reach = math.ceil(self.margin / pixel)
         position = (np.arange(-reach, factor + reach) - (factor - 1) / 2 - shift)[:, None]
+
+        from scipy.special import ndtr
 
         def below(x: np.ndarray) -> np.ndarray:  # the share of the blur up to x
             if self.kernel == "box":

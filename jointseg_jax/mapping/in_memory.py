@@ -14,6 +14,7 @@ from jointseg_jax.mapping.predictor.memory import check_room
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.tiles import cores, fitted
 from jointseg_jax.mapping.product.rasters import Raster, product_rasters
+from jointseg_jax.mapping.product.values import decoded, is_class
 from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.scene import OpenedScene
 from jointseg_jax.training.trained import Trained
@@ -30,12 +31,6 @@ class Mapped:
 
     raster: Raster
     values: np.ndarray
-
-
-def decoded(stored: np.ndarray, known: np.ndarray, scale: float | None, offset: float | None) -> np.ndarray:
-    """The values of stored numbers, float32; NaN where not `known`, which has the same shape or broadcasts to it."""
-    values = stored.astype(np.float32) * np.float32(1 if scale is None else scale) + np.float32(offset or 0)
-    return np.where(known, values, np.float32(np.nan))
 
 
 def map_in_memory(
@@ -96,11 +91,6 @@ def map_in_memory(
                 layer.values[place] = stored if is_class(name) else _values(layer.raster, stored, known)
             advance(number, len(windows))
     return maps
-
-
-def is_class(name: str) -> bool:
-    """Whether a layer holds classes, not quantities."""
-    return name in ("impervious", "set")
 
 
 def _values(raster: Raster, stored: np.ndarray, known: np.ndarray) -> np.ndarray:

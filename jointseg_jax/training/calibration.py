@@ -3,8 +3,6 @@
 import dataclasses
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_expit
 
 _TEMPERATURES = (0.05, 20.0)  # bounds of the search
 
@@ -37,6 +35,9 @@ def fit(histogram: np.ndarray, limit: float, step: int) -> Calibration:
         limit: of the histogram.
         step: of training.
     """
+    from scipy.optimize import minimize_scalar  # these take most of a second, and a map only reads a calibration
+    from scipy.special import expit, log_expit
+
     negative, positive = histogram.astype(np.float64)
     if negative.sum() == 0 or positive.sum() == 0:
         return Calibration(step=step)
@@ -80,6 +81,8 @@ def predicted_share(histogram: np.ndarray, edges: np.ndarray, fitted: Calibratio
         edges: of the bins, [bins + 1].
         fitted: the calibration.
     """
+    from scipy.special import expit
+
     centre = (edges[:-1] + edges[1:]) / 2
     called = expit(centre / fitted.temperature) >= fitted.threshold
     return float(histogram[:, called].sum()) / float(histogram.sum())

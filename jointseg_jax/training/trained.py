@@ -15,7 +15,6 @@ from jointseg_jax.storage import formats
 from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.checkpoints import portable
 from jointseg_jax.training.checkpoints.meta import Meta
-from jointseg_jax.training.checkpoints.reading import Stored
 from jointseg_jax.training.checkpoints.records import FOLDER, choose_step
 from jointseg_jax.training.devices import parallel
 from jointseg_jax.training.network_meta import check_weights, found_network
@@ -90,6 +89,8 @@ def load_trained(workdir: str | os.PathLike[str], *, checkpoint: str = "best", w
         model = _model(meta, folder)
         params = portable.read_params(folder, _shapes(model))
         return Trained(folder, step, weights, model, jax.device_put(params, _whole()), meta)
+    from jointseg_jax.training.checkpoints.reading import Stored  # loads Orbax, which exported networks do not need
+
     checkpoints = Stored(folder)
     step = choose_step(checkpoints, checkpoint, folder)
     meta = checkpoints.meta(step)

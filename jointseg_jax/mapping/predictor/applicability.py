@@ -6,16 +6,18 @@ deviation of every band around it. All features count alike, because a network h
 
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import KDTree
-from scipy.spatial.distance import cdist
 
 from jointseg_jax.mapping.predictor.tiles import Readable
 from jointseg_jax.rasters.contract import Modality
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.reader import Handles
+
+if TYPE_CHECKING:  # takes a third of a second, and most maps need no dissimilarity
+    from scipy.spatial import KDTree
 
 AT_THRESHOLD = 100  # the product stores round(100 x dissimilarity / threshold)
 MOST = 2 * AT_THRESHOLD  # larger values are stored as this
@@ -52,6 +54,8 @@ class Applicability:
             groups: number of each place's site or block, at least two different ones; a place is compared with those
                 of other groups, because its neighbours are alike.
         """
+        from scipy.spatial.distance import cdist
+
         scale = vectors.std(0, dtype=np.float64)
         scale[scale == 0] = 1.0
         scaled = (vectors / scale).astype("<f4")
@@ -64,7 +68,9 @@ class Applicability:
         return cls(scaled.tobytes(), tuple(scale.tolist()), unit, float(inside.max()) or 1.0)
 
     @functools.cached_property
-    def _tree(self) -> KDTree:
+    def _tree(self) -> "KDTree":
+        from scipy.spatial import KDTree
+
         return KDTree(np.frombuffer(self.vectors, "<f4").reshape(-1, len(self.scale)))
 
     def levels(self, scene: Readable, window: Window) -> np.ndarray:

@@ -103,7 +103,11 @@ def cores(height: int, width: int, tile: int) -> list[Window]:
 
 
 def fitted(tile: int, batch: int | None, height: int, width: int) -> tuple[int, int | None]:
-    """Limits tile and batch to the size of a scene of height x width; this does not change the map."""
-    tile = min(tile, max(height, width))
+    """Fits tile and batch to a scene of height x width; this does not change the map.
+
+    A scene that is smaller, or at most an eighth larger than a tile, is one tile: a second one would cost more.
+    """
+    side = max(height, width)
+    tile = side if side <= tile + tile // 8 else tile
     count = -(-height // tile) * -(-width // tile)
     return tile, None if batch is None else min(batch, count)

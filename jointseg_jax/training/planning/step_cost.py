@@ -29,6 +29,7 @@ from jointseg_jax.training.method import Method, init_state
 from jointseg_jax.training.planning.step_memory import step_memory
 from jointseg_jax.training.programs import Program, compile_programs
 from jointseg_jax.training.set_up import label_share
+from jointseg_jax.training.state import TrainState
 from jointseg_jax.training.step import abstract_batch, make_step
 
 MEMORY_SHARE = 0.9  # of a device's memory for a step; the allocator and batches in transfer take the rest
@@ -64,7 +65,8 @@ def plan(config: Any, say: Callable[[str], None] = print, *, exact: bool = False
     state = jax.eval_shape(lambda: init_state(method, config.seed))
     for line in parameter_table(state.params).splitlines():
         say(f"parameters  {line}")
-    programs = _programs(config, method, mesh)
+    layout = parallel.state_shardings(state, mesh, config.mesh.rules)
+    programs = _programs(config, method, mesh, layout)
     needs: dict[str, float] = {}
     for name, program in programs.items():
         flops = _flops(config, method, name == "adversarial")
@@ -77,7 +79,7 @@ def plan(config: Any, say: Callable[[str], None] = print, *, exact: bool = False
     name = max(reversed(needs), key=lambda phase: needs[phase])  # if two do not fit, the later phase needs more
     room = f"the largest that fits into {MEMORY_SHARE:.0%} of the {_bytes(limit)} of {whose}"
     if not exact and math.isfinite(needs[name]):
-        fixed = _state_bytes(config, method, mesh)
+        fixed = _state_bytes(state, layout)
         fits = estimated_batch(batch, needs[name], fixed, unit, int(MEMORY_SHARE * limit))
         say(f"batch       {room}: about {fits}, estimated from {batch}; --plan_exact compiles others to find it")
         return
@@ -103,10 +105,8 @@ def estimated_batch(batch: int, need: float, fixed: float, unit: int, room: int)
     return max(0, int(batch * (room - fixed) / max(need - fixed, 1.0)) // unit * unit)
 
 
-def _state_bytes(config: Any, method: Method, mesh: parallel.Mesh) -> int:
-    """Bytes of the state on a device."""
-    state = jax.eval_shape(lambda: init_state(method, config.seed))
-    layout = parallel.state_shardings(state, mesh, config.mesh.rules)
+def _state_bytes(state: TrainState, layout: TrainState) -> int:
+    """Bytes of the state on a device, of abstract arrays and their shardings."""
     pairs = zip(jax.tree.leaves(state), jax.tree.leaves(layout), strict=True)
     return sum(math.prod(where.shard_shape(x.shape)) * x.dtype.itemsize for x, where in pairs)
 
@@ -129,9 +129,7 @@ def _contract(config: Any) -> tuple[Contract, tuple[float, float], str]:
     return contract, (1 - impervious, impervious), "the config, because no dataset is prepared"
 
 
-def _programs(config: Any, method: Method, mesh: parallel.Mesh) -> dict[str, Program]:
-    state = jax.eval_shape(lambda: init_state(method, config.seed))
-    layout = parallel.state_shardings(state, mesh, config.mesh.rules)
+def _programs(config: Any, method: Method, mesh: parallel.Mesh, layout: TrainState) -> dict[str, Program]:
     batch = abstract_batch(method.model, config.dataset.patch, config.dataset.patch, config.data.batch)
     spread = parallel.batch_shardings(batch, mesh)
     return compile_programs(method, _vgg(method), mesh, layout, spread)[0].phases()

@@ -23,6 +23,11 @@ def test_the_import_itself_imports_nothing_slow():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_looking_at_datasets_and_maps_does_not_load_jax():
+    code = "import sys, jointseg_jax as js; js.open_dataset, js.read_map; print({'jax', 'orbax'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
 def test_a_stored_network_says_what_it_is(workdir, trained):
     net = js.load(workdir)
     contract = trained.meta.contract
