@@ -4,13 +4,16 @@ import json
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from jointseg_jax.change.read_monitor import read_monitor
 from jointseg_jax.commands import estimate
 from jointseg_jax.data import site_record
 from jointseg_jax.data.dataset import load
 from jointseg_jax.errors import InputError
+from jointseg_jax.evaluation.change.decoded import read_states
 from jointseg_jax.jobs.ledger import Ledger
 from jointseg_jax.mapping.area import product_plan, rates
 from jointseg_jax.mapping.predictor import confidence, halo, uncertainty
@@ -20,6 +23,7 @@ from jointseg_jax.mapping.records.assessment import ASSESSMENT_FILE, kept_assess
 from jointseg_jax.mapping.records.read_product import read_product
 from jointseg_jax.mapping.scenes.catalogue import to_json
 from jointseg_jax.rasters.contract import Contract
+from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.storage import formats, typed
 from jointseg_jax.storage.files import read_json, write_json
 from jointseg_jax.training.checkpoints.meta import FIRST_VERSION
@@ -161,6 +165,25 @@ def test_a_sample_and_what_was_estimated_from_it(version, tmp_path):
     assert kept_assessment(tmp_path, tiles, said.append) == {}
     assert "is newer than this" in said[0]
     assert said[0].endswith(": upgrade jointseg-jax")
+
+
+@pytest.mark.parametrize("version", [version for version in VERSIONS if int(version) >= 3])  # the first with a monitor
+def test_a_monitor(version):
+    folder = STORED / version / "monitor"
+    found = read_monitor(folder)
+    assert found.monitor.labels == ("2017", "2019", "2023")
+    assert len(found.monitor.priors) == found.monitor.ground.count == 8
+    stored = read_json(folder / "monitor.json")
+    again = typed.plain(found.monitor)
+    assert json.dumps(again, sort_keys=True) == json.dumps({k: stored[k] for k in again}, sort_keys=True)
+    handles, states = Handles(), read_states(folder)
+    for row in found.tiles.values():
+        decoded = states.read(row.epsg, row.bounds, handles)
+        gained = ((decoded[1:] == 1) & (decoded[:-1] == 0)).sum((1, 2))
+        areas = np.sum([region.gain_m2 for region in row.regions.values()], 0)
+        np.testing.assert_allclose(areas, gained, rtol=0.01)  # in metres of the zone
+        assert row.item().properties["registration"]["2019"]["reference"] == "2017"
+    handles.close()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from jointseg_jax.change.decoding import LEAST_PROBABILITY, filtered, likelihood
 from jointseg_jax.change.transitions import LEAST, MOST, Transitions, over
 
 _START_GAIN, _START_LOSS, _START_DOUBT = 0.01, 0.002, 0.02
+LEAST_DATES = 3  # that tell change from error
 _ROUNDS, _CLOSE = 60, 2e-3  # of EM, and the largest relative change of a share at which it ends
 _SHARP_ROUNDS, _SHARPEST = 6, (0.25, 8.0)  # rounds of EM for each factor that is tried, and its bounds
 _PRIOR_WEIGHT = 200.0  # pixels of the mean of all classes that are added to each class
@@ -57,7 +58,7 @@ def estimate_sharpness(
         start: years; gain and loss with which EM begins.
         gain, loss: see `estimate`.
     """
-    if len(start.years) < 3 or not sample.classes.size:
+    if len(start.years) < LEAST_DATES or not sample.classes.size:
         return 1.0
     chain = start
 
@@ -100,6 +101,9 @@ def estimate(
 ) -> Transitions:
     """Estimates gain and loss of every class.
 
+    With fewer than three dates a change looks like an error of one date (another season, say), and the errors would
+    become the rates: those with which EM begins hold.
+
     Args:
         sample: of all classes.
         start: years, and where EM begins.
@@ -109,6 +113,8 @@ def estimate(
         rounds: of EM, at most.
     """
     count = len(start.initial)
+    if len(start.years) < LEAST_DATES:
+        gain, loss = (_START_GAIN if gain is None else gain), (_START_LOSS if loss is None else loss)
     chain = dataclasses.replace(
         start,
         gain=start.gain if gain is None else (gain,) * count,
@@ -136,7 +142,7 @@ def estimate_doubt(sample: Sample, start: Transitions, prior: np.ndarray) -> np.
     the two cannot be told apart, and the doubt is that which EM starts with: none.
     """
     dates, n = sample.probabilities.shape
-    if dates < 3 or not n:
+    if dates < LEAST_DATES or not n:
         return np.zeros(dates)
     doubt, chain = np.full(dates, _START_DOUBT), start
     for _ in range(_ROUNDS):

@@ -18,6 +18,7 @@ from jointseg_jax.storage.folders import claim
 METRICS = "metrics.json"
 # Medians of reflectance (or of a display stretch from 0 to 1) and of probability that are worth a line.
 _BAND_JUMP, _PROBABILITY_JUMP, _DOUBTFUL = 0.02, 0.02, 0.05
+_FASTEST = 0.05  # yearly share of a class of ground; more was estimated only where seasons looked like growth
 
 
 def conclude(
@@ -107,14 +108,20 @@ def _registration(tiles: Sequence[MonitorRow], label: str) -> dict[str, Any]:
 
 
 def _jumps(tiles: Sequence[MonitorRow], label: str) -> dict[str, Any]:
-    """Means over the tiles, weighted by stable ground."""
+    """Means over the tiles, weighted by stable ground, and the tile where the probability differs most."""
     found: dict[str, Any] = {}
     for kind in ("pervious", "impervious"):
-        parts = [j for t in tiles if (j := t.jumps.get(label, {}).get(kind))]
-        if not parts:
+        by_tile = {t.tile: j for t in tiles if (j := t.jumps.get(label, {}).get(kind))}
+        if not by_tile:
             continue
+        parts = list(by_tile.values())
         pixels = [p["pixels"] for p in parts]
-        found[kind] = {"pixels": sum(pixels), "probability": _mean([p["probability"] for p in parts], pixels)}
+        most = max(by_tile, key=lambda name: abs(by_tile[name]["probability"]))
+        found[kind] = {
+            "pixels": sum(pixels),
+            "probability": _mean([p["probability"] for p in parts], pixels),
+            "most": {"tile": most, "probability": by_tile[most]["probability"]},
+        }
         with_bands = [p for p in parts if "bands" in p]
         if with_bands:
             weights = [p["pixels"] for p in with_bands]
@@ -133,15 +140,24 @@ def say_classes(monitor: Monitor, say: Callable[[str], None]) -> None:
     """Says the transitions of each class of ground."""
     how = "as given" if monitor.settings.sharpness is not None else "at which the sample is most probable"
     say(f"sharp   log-odds count {monitor.sharpness:g} times, {how}")
+    given = "as given"
+    if None in (monitor.settings.gain, 0.0 if monitor.settings.irreversible else monitor.settings.loss):
+        given = "assumed: two dates do not tell change from error (--gain, --loss)"
     for rates in monitor.classes:
         if not rates.pixels:
             continue
         low, high = rates.density
         where = f"{rates.region}, " if rates.region else ""
-        source = f"from {rates.sampled} sequences" if rates.sampled else "as given"
+        source = f"from {rates.sampled} sequences" if rates.sampled else given
         say(
             f"chain   {where}{100 * low:g} to {100 * high:g} % built up: {100 * rates.gain:.3g} % gained and "
             f"{100 * rates.loss:.3g} % lost per year, {source}"
+        )
+    fastest = max((max(rates.gain, rates.loss) for rates in monitor.classes if rates.sampled), default=0.0)
+    if fastest > _FASTEST:
+        say(
+            f"warning {100 * fastest:.3g} % a year is more than cities grow or shrink, so errors of the maps (season, "
+            "haze) count as change: give --gain and --loss, or map all years in one season (--period_of_year)"
         )
 
 
@@ -179,8 +195,12 @@ def _jump_words(label: str, jumps: Mapping[str, Any]) -> list[str]:
     elif size.get("pervious", 0) > _BAND_JUMP:
         words.append(f"{label} differs in season: stable pervious ground by up to {size['pervious']:.3f}")
     for kind, found in jumps.items():
-        if abs(found["probability"]) > _PROBABILITY_JUMP:
-            words.append(f"{label}: the probability of stable {kind} ground differs by {found['probability']:+.3f}")
+        most = found["most"]
+        if max(abs(found["probability"]), abs(most["probability"])) > _PROBABILITY_JUMP:
+            words.append(
+                f"{label}: the probability of stable {kind} ground differs by {found['probability']:+.3f}, most in "
+                f"tile {most['tile']}: {most['probability']:+.3f}"
+            )
     return words
 
 

@@ -75,7 +75,7 @@ class ClassRates:
         density: lowest and highest share of impervious ground around its pixels.
         pixels: of all dates, from which `mean` was taken.
         mean: of the probabilities.
-        sampled: sequences from which gain and loss were estimated; 0 if they were given.
+        sampled: sequences from which gain and loss were estimated; 0 if they were given, or assumed for two dates.
         prior: by which its probabilities are divided.
         initial, gain, loss: see `Transitions`.
     """
@@ -119,6 +119,10 @@ class Monitor:
     reference: tuple[str, ...]
     differences: tuple[str, ...]
     identity: str
+
+    def __post_init__(self) -> None:
+        if self.classes and len(self.classes) != self.ground.count:
+            raise ValueError(f"{len(self.regions)} regions do not have {len(self.classes)} classes of ground")
 
     @property
     def labels(self) -> tuple[str, ...]:

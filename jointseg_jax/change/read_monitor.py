@@ -68,7 +68,9 @@ class MonitorRow:
     seconds: float
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, self.bounds)) or set(self.files) != set(LAYERS):
+        west, south, east, north = self.bounds
+        placed = all(map(math.isfinite, self.bounds)) and west < east and south < north
+        if not placed or set(self.files) != set(LAYERS):
             raise ValueError(f"tile {self.tile!r} has no place, or other files than {LAYERS}")
 
     @property
@@ -83,7 +85,8 @@ class MonitorRow:
         regions = typed.plain(dict(self.regions))
         properties = {"years": list(self.years), "missing": list(self.missing), "owned_m2": self.owned_m2,
                       "valid_m2": self.valid_m2, "regions": regions, "flicker": dict(self.flicker),
-                      "registration": dict(self.lies), "doubt": list(self.doubt)}  # fmt: skip
+                      "registration": dict(self.lies), "jumps": dict(self.jumps),
+                      "doubt": list(self.doubt)}  # fmt: skip
         return ChangeTile(self.tile, self.epsg, self.bounds, self.interval, self.files, properties)
 
 

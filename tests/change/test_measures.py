@@ -103,6 +103,20 @@ def test_a_given_prior_is_not_what_was_built_at_first():
     assert estimate(sample_of(p), first_chain(TIMES, even), even).loss[0] > 0.1
 
 
+def test_two_dates_do_not_tell_change_from_error():
+    """Fields that look a little more like roofs in another season would become a gain of many per cent a year."""
+    p, _ = village()
+    season = np.array([[0], [1.5]])
+    odds = np.log(np.clip(p[:2], 0.0025, 0.9975) / (1 - np.clip(p[:2], 0.0025, 0.9975))) + season
+    seasons = sample_of((1 / (1 + np.exp(-odds))).astype(np.float32))
+    means = class_means(seasons, 1)
+    chain = estimate(seasons, first_chain(TIMES[:2], means), means)
+    assert (chain.gain, chain.loss) == ((0.01,), (0.002,))
+    assert decode(seasons.probabilities[:, None], means, chain).year_index.mean() < 0.001
+    given = estimate(seasons, first_chain(TIMES[:2], means), means, gain=0.03, loss=0.0)
+    assert (given.gain, given.loss) == ((0.03,), (0.0,))
+
+
 def test_a_date_of_noise_is_doubted():
     p = simulated(0.01, 0.001, 8192)
     even = np.array([0.5])

@@ -18,6 +18,7 @@ from jointseg_jax.change.read_monitor import read_monitor
 from jointseg_jax.change.run_monitor import run_monitor
 from jointseg_jax.errors import InputError, Interrupted, StorageError, Unfinished
 from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
+from jointseg_jax.jobs.cluster import Dask
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.storage.files import read_json, sha256
 
@@ -96,6 +97,10 @@ def test_the_records_are_valid_and_span_the_years(monitor):
     assert item["properties"]["end_datetime"].startswith("2023-06-01")
     assert item["properties"]["datetime"] is None
     assert set(item["assets"]) == {"year_of_change", "states", "change_confidence", "change_count"}
+    jumps = read_json(folder / "metrics.json")["jumps"]["2019"]["pervious"]
+    most = read_json(folder / "items" / f"{jumps['most']['tile']}.json")["properties"]["jointseg:jumps"]
+    assert most["2019"]["pervious"]["probability"] == jumps["most"]["probability"]
+    assert abs(jumps["most"]["probability"]) >= abs(jumps["probability"]) - 1e-4
 
 
 @pytest.mark.slow
@@ -114,6 +119,12 @@ def test_what_was_lost_is_decoded_again_with_the_same_bits(monitor, years, tmp_p
         run(years, tmp_path / "shards", executor=Serial((i, 2)))
     assert bits(tmp_path / "shards") == expected
     assert (tmp_path / "shards" / "collection.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_processes_of_dask_decode_the_same_bits(monitor, years, tmp_path):
+    assert bits(run(years, tmp_path / "out", executor=Dask(2))) == bits(monitor[0])
 
 
 def test_a_damaged_map_sets_its_tile_aside(monitor, years, tmp_path):

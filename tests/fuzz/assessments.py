@@ -1,7 +1,6 @@
 """What accuracy is estimated from: the design, its sample, the answers; and the assessment beside a product."""
 
 import functools
-import json
 import math
 import pathlib
 import random
@@ -16,7 +15,6 @@ from jointseg_jax.evaluation.accuracy.design import read_design
 from jointseg_jax.evaluation.accuracy.outcome import Setting, outcome
 from jointseg_jax.mapping.records.assessment import ASSESSMENT_FILE, kept_assessment
 from jointseg_jax.mapping.records.read_product import read_product
-from jointseg_jax.storage import formats
 
 STORED = pathlib.Path(__file__).parents[1] / "data_files" / "formats" / "3" / "accuracy"
 _FILES = {"design": "design.json", "sample": "sample.csv", "answers": "answers.csv"}
@@ -25,21 +23,7 @@ _FILES = {"design": "design.json", "sample": "sample.csv", "answers": "answers.c
 @functools.cache
 def _seed() -> pathlib.Path:
     """The stored folder on the disk of the cases, so that they can link to it."""
-    target = seeds.room("accuracy") / "stored"
-    for path in STORED.rglob("*"):
-        if path.is_file():
-            copy = target / path.relative_to(STORED)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    return target
-
-
-def _forge(path: pathlib.Path, name: str, rng: random.Random) -> None:
-    """Changes one node of a record and seals it again, so that only its fields can show it."""
-    _, after = trees.rewrite(path, name, rng)
-    if isinstance(after, dict):
-        sealed = {**after, "checksum": formats.checksum(after)}
-        files.replace(path, json.dumps(sealed).encode("utf-8", "surrogatepass"))
+    return files.copy_tree(STORED, seeds.room("accuracy") / "stored")
 
 
 def _line(rng: random.Random, path: pathlib.Path, name: str) -> None:
@@ -77,7 +61,7 @@ _REFUSED = {
 
 def _spoil(path: pathlib.Path, name: str, rng: random.Random) -> None:
     if name.startswith("forged_"):
-        _forge(path, name.removeprefix("forged_"), rng)
+        trees.forge(path, name.removeprefix("forged_"), rng)
     elif name in trees.NAMES:
         trees.rewrite(path, name, rng)
     elif name == "nested":

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import shutil
 from collections.abc import Callable
 
 FileMutation = Callable[[random.Random, pathlib.Path], None]
@@ -107,6 +108,12 @@ PLACE: dict[str, FileMutation] = {
 TEXT: dict[str, FileMutation] = {"bom": bom, "utf16": utf16, "latin1": latin1}
 ANY: dict[str, FileMutation] = {**BYTES, **PLACE, **TEXT, "blanks": blanks}
 HARMLESS = frozenset({"symlink", "blanks"})
+
+
+def copy_tree(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+    """A copy of a folder on the disk of the cases, which can only link to files of their own disk."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    return target
 
 
 def link_tree(source: pathlib.Path, target: pathlib.Path) -> pathlib.Path:

@@ -16,6 +16,7 @@ from fuzz import (
     datasets,
     doors,
     engine,
+    monitors,
     products,
     rasters,
     runs,
@@ -24,7 +25,7 @@ from fuzz import (
     vectors,
 )
 
-MODULES = (rasters, sites, catalogues, vectors, products, assessments, runs, doors, configs, datasets)
+MODULES = (rasters, sites, catalogues, vectors, products, assessments, monitors, runs, doors, configs, datasets)
 KINDS = {kind.name: kind for module in MODULES for kind in module.KINDS}
 LEAST = 2000  # cases in all
 _tallies: list[engine.Tally] = []

@@ -9,6 +9,8 @@ from typing import Any
 
 from fuzz.files import content_of, replace
 
+from jointseg_jax.storage import formats
+
 Place = tuple[Any, Any]  # a dict or list, and a key or number in it
 
 STRANGE: dict[str, Callable[[random.Random, Any], Any]] = {
@@ -75,6 +77,14 @@ def rewrite(
     after = mutate(name, rng, before, within)
     replace(path, json.dumps(after, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass"))
     return before, after
+
+
+def forge(path: pathlib.Path, name: str, rng: random.Random) -> None:
+    """Changes one node of a record and seals it again, so that only its fields can show it."""
+    _, after = rewrite(path, name, rng)
+    if isinstance(after, dict):
+        sealed = {**after, "checksum": formats.checksum(after)}
+        replace(path, json.dumps(sealed).encode("utf-8", "surrogatepass"))
 
 
 def nested(path: pathlib.Path) -> None:

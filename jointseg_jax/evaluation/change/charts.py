@@ -12,6 +12,7 @@ import shapely
 from jointseg_jax import pages
 from jointseg_jax.change.layers import colours_of
 from jointseg_jax.evaluation.change.decoded import States
+from jointseg_jax.evaluation.change.growth import Unit
 from jointseg_jax.evaluation.change.kinds import Kinds
 from jointseg_jax.geo.area_of_interest import read_regions
 from jointseg_jax.geo.utm_zones import to_zone, zone_of_epsg
@@ -26,7 +27,11 @@ _SIDE = 2000  # metres of a map at most
 
 
 def growth(
-    table: Mapping[str, dict[str, Any]], kinds: Kinds, years: Sequence[float], areas: Mapping[str, dict[str, Any]]
+    table: Mapping[str, dict[str, Any]],
+    kinds: Kinds,
+    years: Sequence[float],
+    areas: Mapping[str, dict[str, Any]],
+    unit: Unit,
 ) -> Picture:
     """Impervious ground by date, and gain a year by period: mapped, and from the sample with its interval."""
     from matplotlib.figure import Figure  # slow to import
@@ -39,18 +44,18 @@ def growth(
         built = np.array(list(one["impervious_m2"].values()))
         left.plot(years, 100 * built / one["known_m2"], marker=mark, color=colour, label=name)
         at = np.arange(len(spans)) + 0.8 * (number + 0.5) / len(table) - 0.4
-        mapped = [row["gain_m2"] / span / 1e4 for row, span in zip(one["periods"], spans, strict=True)]
+        mapped = [row["gain_m2"] / span / unit.m2 for row, span in zip(one["periods"], spans, strict=True)]
         right.bar(at, mapped, 0.7 / len(table), color=colour, alpha=0.45)
         found = [areas.get(name, {}).get(f"gain {period}") for period in kinds.periods]
         for x, one_area, span in zip(at, found, spans, strict=True):
             if one_area and one_area["value"] is not None:
-                value, low, high = (one_area[k] / span / 1e4 for k in ("value", "low", "high"))
+                value, low, high = (one_area[k] / span / unit.m2 for k in ("value", "low", "high"))
                 right.errorbar(x, value, [[value - low], [high - value]], fmt=mark, color=colour, capsize=3)
     left.set(xticks=years, ylabel="impervious, % of the ground", ylim=(0, None), title="Impervious ground, mapped")
     left.set_xticklabels(kinds.labels)
-    left.legend()
+    left.legend(framealpha=0.6)
     right.set_xticks(range(len(spans)), kinds.periods)
-    right.set(ylabel="ha a year", title="Gain a year")
+    right.set(ylabel=f"{unit.name} a year", title="Gain a year")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     words = "bars: mapped" + ("; points: estimate with 95 % interval" if areas else "")

@@ -11,6 +11,7 @@ import numpy as np
 from jointseg_jax.change.near import Bounds, Near
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.change.kinds import Kinds
+from jointseg_jax.geo.utm_zones import zone_of_epsg
 from jointseg_jax.rasters.contract import IGNORE
 from jointseg_jax.rasters.header import read_header
 from jointseg_jax.rasters.lattice import Window
@@ -83,7 +84,10 @@ def read_states(folder: str | os.PathLike[str]) -> States:
     tiles, bands = [], set()
     for path in paths:
         header = read_header(path)
-        box, epsg = header.lattice.boundingbox, int(header.crs.removeprefix("EPSG:"))
+        box, crs = header.lattice.boundingbox, header.lattice.crs
+        epsg = None if crs is None else crs.epsg
+        if epsg is None or zone_of_epsg(epsg) is None:
+            raise InputError(f"{path} lies in no UTM zone, so it is damaged: run `jointseg monitor` again with --check")
         tiles.append(Tile(path, epsg, (box.left, box.bottom, box.right, box.top)))
         bands.add(header.bands)
     if len(bands) != 1:

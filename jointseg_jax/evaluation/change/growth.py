@@ -43,6 +43,26 @@ class Growth(Sums):
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A unit of area to show: its name, its square metres, decimals."""
+
+    name: str
+    m2: float
+    digits: int
+
+    def words(self, area: float | None) -> str:
+        """An area of so many square metres, without the unit; a hyphen for None."""
+        return "-" if area is None else f"{area / self.m2:z,.{self.digits}f}"
+
+
+def unit_of(ground: float) -> Unit:
+    """The unit in which change on so many square metres of ground is no row of zeros."""
+    if ground < 1e6:
+        return Unit("m2", 1.0, 0)
+    return Unit("ha", 1e4, 2) if ground < 1e9 else Unit("km2", 1e6, 2)
+
+
 def rows(growth: Growth, labels: Sequence[str], years: Sequence[float]) -> list[dict[str, Any]]:
     """The table of one region, a row per period.
 

@@ -16,7 +16,7 @@ from jointseg_jax.bounds import flags as bounds
 from jointseg_jax.change.layers import colours_of, words_of
 from jointseg_jax.change.monitor_record import read_record
 from jointseg_jax.evaluation.change.decoded import States, read_states
-from jointseg_jax.evaluation.change.growth import by_region
+from jointseg_jax.evaluation.change.growth import by_region, unit_of
 from jointseg_jax.evaluation.change.report import measured
 from jointseg_jax.evaluation.products.regions import ALL, Regions
 from jointseg_jax.geo.antimeridian import bbox
@@ -130,12 +130,12 @@ def _table(
         return None
     ground = read_regions(pathlib.Path(regions), name)
     periods = [row["period"] for row in growth[ALL]["periods"]]
-    columns = ["region", "known_km2", *(f"{d}_km2" for d in growth[ALL]["impervious_m2"])]
-    columns += [f"gain {period}_km2" for period in periods]
+    unit = unit_of(growth[ALL]["known_m2"])
+    columns = ["region", f"known {unit.name}", *growth[ALL]["impervious_m2"], *(f"gain {period}" for period in periods)]
     rows, boxes = [], []
     for region, one in growth.items():
         areas = [one["known_m2"], *one["impervious_m2"].values(), *(row["gain_m2"] for row in one["periods"])]
-        rows.append([region, *(f"{area / 1e6:.4f}" for area in areas)])
+        rows.append([region, *(f"{area / unit.m2:.{unit.digits}f}" for area in areas)])
         boxes.append(list(ground[region].bounds) if region in ground else None)
     return {"columns": columns, "rows": rows, "boxes": boxes}
 

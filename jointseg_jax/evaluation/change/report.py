@@ -15,7 +15,7 @@ from jointseg_jax.change.monitor_record import Monitor, read_record
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.change import charts
 from jointseg_jax.evaluation.change.decoded import States, read_states
-from jointseg_jax.evaluation.change.growth import Growth, by_region
+from jointseg_jax.evaluation.change.growth import Growth, Unit, by_region, unit_of
 from jointseg_jax.evaluation.change.judge import METHODS
 from jointseg_jax.evaluation.change.kinds import Kinds
 from jointseg_jax.evaluation.products.regions import ALL, Regions
@@ -68,18 +68,20 @@ def blocks_of(
     """The content of the page."""
     kinds = Kinds(monitor.labels)
     years = [date.time for date in monitor.dates]
-    known = growth[ALL]["known_m2"] / 1e6
+    known = growth[ALL]["known_m2"]
+    unit = unit_of(known)
+    u = unit.name
     blocks: list[Block] = [
         Paragraph(
-            f"{known:,.3f} km2 with a decoded state on all of {', '.join(kinds.labels)}. Mapped areas are pixels of "
-            "the map on the ellipsoid: they are biased by its errors. Estimated areas come from a probability sample, "
-            "with 95 % intervals (docs/accuracy.md)."
+            f"{known / 1e6:,.3f} km2 with a decoded state on all of {', '.join(kinds.labels)}. Mapped areas are pixels "
+            "of the map on the ellipsoid: they are biased by its errors. Estimated areas come from a probability "
+            "sample, with 95 % intervals (docs/accuracy.md)."
         ),
         Heading("Growth by region"),
-        charts.growth(growth, kinds, years, areas),
+        charts.growth(growth, kinds, years, areas, unit),
         Table(
-            ("region", "period", "from, ha", "to, ha", "gain, ha", "loss, ha", "net, ha a year", "rate, % a year"),
-            list(_growth_rows(growth)),
+            ("region", "period", f"from, {u}", "to", "gain", "loss", f"net, {u} a year", "rate, % a year"),
+            list(_growth_rows(growth, unit)),
         ),
     ]
     if areas:
@@ -87,8 +89,8 @@ def blocks_of(
             Heading("Areas from the sample"),
             Paragraph("Gain a year is the estimated area of the gain of a period by the years of the period."),
             Table(
-                ("region", "kind", "mapped, ha", "estimate, ha", "SE", "low", "high", "a year, ha", "low", "high"),
-                list(_area_rows(growth, areas, kinds, years)),
+                ("region", "kind", f"mapped, {u}", "estimate", "SE", "low", "high", f"{u} a year", "low", "high"),
+                list(_area_rows(growth, areas, kinds, years, unit)),
             ),
         ]
     else:
@@ -96,24 +98,24 @@ def blocks_of(
             Paragraph("No sample was given, so no area has an interval: draw one with `jointseg sample --change`.")
         )
     if metrics is not None:
-        blocks += _scores(metrics, kinds)
+        blocks += _scores(metrics, kinds, unit)
     return blocks
 
 
-def _ha(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value / 1e4:z,.{digits}f}"
-
-
-def _growth_rows(growth: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+def _growth_rows(growth: Mapping[str, dict[str, Any]], unit: Unit) -> Iterator[tuple[str, ...]]:
     for name, one in growth.items():
         for row in one["periods"]:
             rate = "-" if row["rate_per_year"] is None else f"{100 * row['rate_per_year']:z.2f}"
             areas = (row[k] for k in ("from_m2", "to_m2", "gain_m2", "loss_m2", "net_m2_per_year"))
-            yield (name, row["period"], *map(_ha, areas), rate)
+            yield (name, row["period"], *map(unit.words, areas), rate)
 
 
 def _area_rows(
-    growth: Mapping[str, dict[str, Any]], areas: Mapping[str, dict[str, Any]], kinds: Kinds, years: Sequence[float]
+    growth: Mapping[str, dict[str, Any]],
+    areas: Mapping[str, dict[str, Any]],
+    kinds: Kinds,
+    years: Sequence[float],
+    unit: Unit,
 ) -> Iterator[tuple[str, ...]]:
     for region, found in areas.items():
         for number, kind in enumerate(kinds.names):
@@ -122,12 +124,13 @@ def _area_rows(
                 continue
             gain = 0 < number < kinds.loss
             span = years[number] - years[number - 1] if gain else 1.0
-            rate = [_ha(figure[k] / span) if gain else "" for k in ("value", "low", "high")]
+            rate = [unit.words(figure[k] / span) if gain else "" for k in ("value", "low", "high")]
             mapped = growth[region]["periods"][number - 1]["gain_m2"] if gain and region in growth else None
-            yield (region, kind, _ha(mapped), *(_ha(figure[k]) for k in ("value", "se", "low", "high")), *rate)
+            own = (mapped, *(figure[k] for k in ("value", "se", "low", "high")))
+            yield (region, kind, *map(unit.words, own), *rate)
 
 
-def _scores(metrics: Mapping[str, Any], kinds: Kinds) -> Iterator[Block]:
+def _scores(metrics: Mapping[str, Any], kinds: Kinds, unit: Unit) -> Iterator[Block]:
     yield Heading("Scores against known ground")
     yield Paragraph(
         f"{metrics['places']} places of dataset {metrics['dataset']} ({metrics['split']}), every pixel with a known "
@@ -142,8 +145,8 @@ def _scores(metrics: Mapping[str, Any], kinds: Kinds) -> Iterator[Block]:
     for region, true in growth["true"].items():
         for i, period in enumerate(true["periods"]):
             mapped = (growth[name][region]["periods"][i]["gain_m2"] for name in metrics["methods"])
-            rows.append((region, period["period"], _ha(period["gain_m2"], 3), *(_ha(m, 3) for m in mapped)))
-    yield Table(("region", "period", "true, ha", *(f"{n}, ha" for n in metrics["methods"])), rows)
+            rows.append((region, period["period"], *map(unit.words, (period["gain_m2"], *mapped))))
+    yield Table(("region", "period", f"true, {unit.name}", *metrics["methods"]), rows)
     yield Heading("Period of the gain: true (rows) and mapped", 3)
     matrix = metrics["methods"]["decoded"][ALL]["periods"]
     yield Table(("true gain, m2", *kinds.periods), [(p, *row) for p, row in zip(kinds.periods, matrix, strict=True)])

@@ -25,6 +25,7 @@ def main(version: str) -> None:
     config = dataset(raw)
     trained = run(config)
     product(trained, raw)
+    change()
     records(trained)
     assessment()
     target = pathlib.Path(__file__).parent / version
@@ -91,6 +92,34 @@ def product(trained, raw):
     plan = plan_area(trained, scenes.parent, None, FOLDER / "product", Settings(grid=1000, tile=12))
     map_area(trained, plan, FOLDER / "product", Serial())
     shutil.rmtree(FOLDER / "scenes")
+
+
+def change():
+    """What was decoded from maps of three years of made-up ground; the maps themselves are not kept."""
+    sys.path.insert(0, str(ROOT / "tests" / "change"))
+    import numpy as np
+    import shapely
+    import year_products
+
+    from jointseg_jax.change.run_monitor import run_monitor
+    from jointseg_jax.geo.utm_zones import to_degrees, zone_of_epsg
+    from jointseg_jax.jobs.executors import Serial
+
+    year_products.HIGH, year_products.WIDE = 160, 320
+    year_products.LEFT -= 160  # two tiles
+    left, top = year_products.LEFT, year_products.TOP
+    states = np.zeros((3, 160, 320), np.uint8)
+    states[:, 30:50, 20:300] = states[1:, 70:110, 40:80] = states[2:, 90:130, 200:230] = 1
+    states[2, 30:50, 280:] = 0  # cleared
+    maps = {}
+    for k, year in enumerate(("2017", "2019", "2023")):
+        probabilities = 0.02 + 0.96 * states[k]
+        probabilities[: 20 * k, :40] = np.nan
+        image = year_products.scene_of(states[k], k)
+        maps[year] = year_products.write_year(FOLDER / "ground" / year, year, probabilities, image)
+    east = to_degrees(shapely.box(left + 160, top - 160, left + 320, top), zone_of_epsg(year_products.EPSG))
+    run_monitor(maps, FOLDER / "monitor", year_products.SETTINGS, Serial(), regions={"east": east})
+    shutil.rmtree(FOLDER / "monitor" / "inputs")
 
 
 def records(trained):

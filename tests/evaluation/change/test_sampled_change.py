@@ -148,7 +148,8 @@ def test_known_labels_answer_the_points_of_a_sample(dated, tmp_path):
     ]
     rows.append(Row("99", "99", "all", 32650, site.left - 10.5, site.top, 0, 0, "loss", ()))
     stratum = Stratum("all", 1.0, len(rows), KINDS.names)
-    design = Design("f", "t", "points", KINDS.names, (stratum,), (0.0,) * len(KINDS.names), 1.0, 0, 0, None, "")
+    mapped = (1.0, *(0.0 for _ in KINDS.names[1:]))
+    design = Design("f", "t", "points", KINDS.names, (stratum,), mapped, 1.0, 0, 0, None, "")
     found = known_answers.answered(design, rows, data, "test")
     assert found == {r.id: KINDS.names[kind[tuple(p)]] for r, p in zip(rows, at.tolist(), strict=False)}
     assert known_answers.kinds_of(design) == KINDS
