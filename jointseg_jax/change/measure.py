@@ -19,7 +19,7 @@ from jointseg_jax.rasters.reader import Handles
 from jointseg_jax.storage import typed
 from jointseg_jax.storage.files import atomic_path
 
-ROWS, COLS = 320, 10240  # pixels of 1 m that are read at once, of each date
+ROWS, COLS = 640, 2560  # pixels of 1 m that are read at once, of each date: whole 10 m pixels
 SAMPLED = 8192  # sequences of each tile
 
 

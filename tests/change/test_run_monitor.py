@@ -122,7 +122,7 @@ def test_what_was_lost_is_decoded_again_with_the_same_bits(monitor, years, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_processes_of_dask_decode_the_same_bits(monitor, years, tmp_path):
     assert bits(run(years, tmp_path / "out", executor=Dask(2))) == bits(monitor[0])
 
