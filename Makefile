@@ -134,7 +134,7 @@ test: setup
 
 test-slow: setup
 	@echo "== the tests marked slow: soak, chaos, several processes, thousands of spoilt inputs =="
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -m slow $(PARALLEL)
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache

@@ -114,11 +114,15 @@ def _report_map(product: Product, scene: Scene, label: str, say: Callable[[str],
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar of tiles; takes the number of finished tiles and of all tiles."""
-    with tqdm.tqdm(unit="tile", mininterval=0.5 if sys.stderr.isatty() else 15) as bar:
+    """A progress bar of tiles, from the first finished one on; takes the number of finished tiles and of all tiles."""
+    bar = None
+    with contextlib.ExitStack() as shown:
 
         def advance(done: int, total: int) -> None:
-            bar.total = total
+            nonlocal bar
+            if bar is None:  # before, the halo shows a bar of its own
+                interval = 0.5 if sys.stderr.isatty() else 15
+                bar = shown.enter_context(tqdm.tqdm(total=total, unit="tile", mininterval=interval))
             bar.update(done - bar.n)
 
         yield advance

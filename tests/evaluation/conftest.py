@@ -4,9 +4,10 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def judged(tmp_path_factory, toy_config):
+def judged(tmp_path_factory, toy_config, data):
     """A network of thirty steps, without records of its confidence and uncertainty; remove those that a test makes."""
     import harness
+    import stored_halo
 
     from jointseg_jax.training.train import train
     from jointseg_jax.training.trained import load_trained
@@ -17,4 +18,6 @@ def judged(tmp_path_factory, toy_config):
     harness.speck(config)
     config.steps = config.validate_every = config.checkpoint_every = 30
     train(config, workdir)
-    return load_trained(workdir)
+    trained = load_trained(workdir)
+    stored_halo.store(trained, data.scene("d"))
+    return trained

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
+import stored_halo
 from rio_cogeo import cog_validate
 
 from jointseg_jax.data import dataset as datasets
@@ -25,14 +26,16 @@ from jointseg_jax.training.trained import load_trained
 
 
 @pytest.fixture(scope="module")
-def trained(toy_config, tmp_path_factory):
+def trained(toy_config, data, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = toy_config.copy_and_resolve_references()
     config.unlock()
     config.steps = 12
     config.validate_every = config.checkpoint_every = 12
     train(config, workdir)
-    return load_trained(workdir)
+    trained = load_trained(workdir)
+    stored_halo.store(trained, data.scene("d"))
+    return trained
 
 
 @pytest.fixture(scope="module")

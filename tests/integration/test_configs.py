@@ -47,8 +47,8 @@ def build_row(name, row):
     return config
 
 
-# All rows of the study on its own config, and what differs most on the others. A step is traced for each: rows that
-# differ from these in numbers alone are slow tests.
+# All rows of the study on its own config, and what differs most on the others. A step is traced for each, so what
+# differs from these in numbers alone is a slow test.
 OFTEN = (
     "bilinear",
     "deconvolved",
@@ -61,7 +61,9 @@ OFTEN = (
     "adversarial",
 )
 CASES = [pytest.param("dubai", row, marks=[] if row in OFTEN else pytest.mark.slow) for row in ablations.ROWS] + [
-    (name, row) for name in ("demo", "scenes", "yreb", "paper") for row in ("joint", "bilinear", "stages-10")
+    pytest.param(name, row, marks=[] if row == "joint" else pytest.mark.slow)
+    for name in ("demo", "scenes", "yreb", "paper")
+    for row in ("joint", "bilinear", "stages-10")
 ]
 
 
@@ -71,8 +73,7 @@ def test_builds(name, row):
     if name == "paper":
         name, row = "yreb", dataclasses.replace(row, argument=f"network=paper,{row.argument}")
     config = build_row(name, row)
-    if name == "yreb" or max(config.model.blocks) > 10:
-        config.model.scan = True  # tracing 46 unrolled blocks forty times would take minutes
+    config.model.scan = True  # unrolled blocks would be traced one by one
     model = build_model(config.model, contract_of(config))
     method = build_method(config, model, config.dataset.patch, (0.8, 0.2))
     state = jax.eval_shape(lambda: init_state(method, config.seed))

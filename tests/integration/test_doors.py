@@ -21,9 +21,10 @@ from jointseg_jax.training.set_up import set_up
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = [
-    "--config.model.blocks=(1,1)", "--config.model.features=(8,8)", "--config.model.growth=(4,4)",
-    "--config.model.tail_features=(4,4)", "--config.model.widths=(4,6,8)", "--config.data.batch=4",
-    "--config.dataset.patch=12", "--config.dataset.stride=12", "--config.log_every=1",
+    "--config.model.blocks=(1,)", "--config.model.features=(8,)", "--config.model.growth=(4,)",
+    "--config.model.tail_features=(4,)", "--config.model.lattices=('1','10')", "--config.model.widths=(4,8)",
+    "--config.model.dilations=(1,2)", "--config.data.batch=4", "--config.dataset.patch=12",
+    "--config.dataset.stride=12", "--config.log_every=1",
 ]  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def place(tmp_path_factory):
 
 def where(folder, arg=""):
     return [
-        f"--config=configs/demo.py:sites=3,side=240{arg}", f"--config.dataset.path={folder}/dataset",
+        f"--config=configs/demo.py:stages=10,sites=3,side=240{arg}", f"--config.dataset.path={folder}/dataset",
         f"--config.dataset.source.root={folder}/raw", *SMALL,
     ]  # fmt: skip
 

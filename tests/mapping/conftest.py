@@ -28,18 +28,22 @@ def trained(toy_config, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def workdir(toy_config, trained, tmp_path_factory):
-    """`trained` as training would have left it, for processes that load it themselves."""
+def workdir(toy_config, data, trained, tmp_path_factory):
+    """`trained` as training would have left it, with a halo, for processes that load it themselves."""
     import contextlib
+
+    import stored_halo
 
     from jointseg_jax.training.checkpoints.writing import Checkpoints
     from jointseg_jax.training.set_up import set_up
+    from jointseg_jax.training.trained import load_trained
 
     folder = tmp_path_factory.mktemp("workdir")
     state = set_up(toy_config).init()
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         checkpoints.save(state.replace(params=trained.params, ema=trained.params), trained.meta)
         checkpoints.wait()
+    stored_halo.store(load_trained(folder), data.scene("d"))
     return folder
 
 

@@ -1,14 +1,13 @@
 """Maps small areas, for tests of products."""
 
+import stored_halo
 import toy
 
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.mapping.area.map_area import map_area
 from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.mapping.area.product_plan import Settings
-from jointseg_jax.mapping.predictor.halo import halo_for, kept_at
 from jointseg_jax.rasters.open_scene import open_scene
-from jointseg_jax.storage import formats
 from jointseg_jax.storage.files import sha256
 
 SETTINGS = Settings(grid=200, tile=12)
@@ -19,12 +18,9 @@ def ignore(_):
     """Takes a line of a report, and drops it."""
 
 
-def fix_halo(network, scenes, halo=16):
+def fix_halo(network, scenes):
     """Stores a halo beside the checkpoint: the one measured there may differ by a candidate between processors."""
-    scene = open_scene(scenes / "late_20210611", network.meta.contract).scene
-    halo_for(network, scene, say=ignore)
-    record = formats.read_record(kept_at(network), formats.HALO)
-    formats.write_record(kept_at(network), record | {"halo": halo, "errors": {str(halo): 0.0}}, formats.HALO)
+    stored_halo.store(network, open_scene(scenes / "late_20210611", network.meta.contract).scene)
 
 
 def make_product(network, scenes, area, folder, executor=None, settings=SETTINGS, say=ignore):

@@ -57,14 +57,17 @@ def apply(model, params, modalities, image=None):
 
 @functools.cache
 def initialise(model, seed=1):
-    """Parameters that are all non-zero, so that nothing hides behind a zero initialisation."""
+    """Parameters that are all non-zero, so that nothing hides behind a zero initialisation; no program is compiled."""
     modalities, image = example(model)
-    params = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    return jax.tree.unflatten(
-        tree, [x + 0.05 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    )
+    shapes = jax.eval_shape(model.init, jax.random.key(0), modalities, image)["params"]
+    rng = np.random.default_rng(seed)
+
+    def leaf(path, shape):
+        fan_in = np.prod(shape.shape[:-1]) if len(shape.shape) > 1 else np.inf
+        drawn = rng.normal(0, np.hypot(0.05, fan_in**-0.5), shape.shape) + ("scale" in jax.tree_util.keystr(path))
+        return drawn.astype(shape.dtype)
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
 def test_parameters_of_the_published_generator():
@@ -81,8 +84,7 @@ def test_an_untrained_network_is_exactly_its_base(factors):
         jax.random.normal(jax.random.key(0), (1, 6, 7, 5)),
         jax.random.normal(jax.random.key(1), (1, 6, 7, 3)),
     )
-    params = jax.jit(net.init)(jax.random.key(2), inputs, base)
-    out = jax.jit(lambda p: tuple(net.apply(p, inputs, base).images))(params)
+    out = jax.jit(lambda key: tuple(net.init_with_output(key, inputs, base)[0].images))(jax.random.key(2))
     for image, spacing in zip(out, stage_spacings(stages(factors), F(10)), strict=True):
         np.testing.assert_array_equal(image, image_resample(base, 10 / spacing))
         assert image.dtype == jnp.float32
@@ -113,8 +115,8 @@ def test_stages_must_multiply_to_ten():
 def test_scanned_equals_unrolled(remat):
     x = jax.random.normal(jax.random.key(0), (1, 8, 8, 6))
     unrolled, scanned = Trunk(3, 6, 4, scan=False), Trunk(3, 6, 4, scan=True, remat=remat)
-    params = unrolled.init(jax.random.key(1), x)
-    assert jax.tree.structure(params) == jax.tree.structure(scanned.init(jax.random.key(1), x))
+    params = jax.jit(unrolled.init)(jax.random.key(1), x)
+    assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(scanned.init, jax.random.key(1), x))
 
     def loss(net):
         return jax.jit(jax.value_and_grad(lambda p: jnp.sum(net.apply(p, x) ** 2)))(params)
@@ -145,7 +147,7 @@ def test_every_control_returns_the_same_shapes(control):
     model = network(control)
     params = initialise(model)
     modalities, image = example(model)
-    out = apply(model, params, modalities, image)
+    out = jax.eval_shape(functools.partial(run, model), params, modalities, image)
     assert out.logits.shape == (2, 60, 80, 2)
     assert out.logits.dtype == jnp.float32
     assert len(out.images) == (2 if control in ("joint", "sequential") else 0)

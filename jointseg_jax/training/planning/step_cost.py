@@ -81,7 +81,8 @@ def plan(config: Any, say: Callable[[str], None] = print, *, exact: bool = False
     if not exact and math.isfinite(needs[name]):
         fixed = _state_bytes(state, layout)
         fits = estimated_batch(batch, needs[name], fixed, unit, int(MEMORY_SHARE * limit))
-        say(f"batch       {room}: about {fits}, estimated from {batch}; --plan_exact compiles others to find it")
+        found = f"about {fits}" if fits else f"perhaps not even {unit}"
+        say(f"batch       {room}: {found}, estimated from {batch}; --plan_exact compiles others to find it")
         return
     fits, need = largest_batch(
         lambda size: step_memory(programs[name], config, method, mesh, size), batch, needs[name], unit, limit

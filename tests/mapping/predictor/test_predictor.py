@@ -32,8 +32,16 @@ def whole(trained, scene, halo, tile, **changes):
     return result
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_crops():
+    """Halos are measured on three crops: the toy scene has little ground for more."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(halos, "_CROPS", 3)
+        yield
+
+
 @pytest.fixture(scope="module")
-def measured(trained, data):
+def measured(trained, data, few_crops):
     return halos.measure(trained, data.scene("d"), halos.TOLERANCE)
 
 
@@ -57,7 +65,7 @@ def test_tiled_equals_untiled(trained, data, measured, tile):
 
 def test_support_is_that_of_the_untiled_map(trained, data):
     """It reads three more coarse pixels than the image; the probability and the images stay the same."""
-    scene, halo = data.scene("d"), 24
+    scene, halo = data.scene("d"), 16
     found = {}
     for tile in (7, 42):
         parts = list(Predictor(trained, halo, tile=tile, support=True).run(scene))
@@ -119,6 +127,8 @@ def test_the_halo_is_measured_at_full_precision(trained, data, monkeypatch):
         return real(*args, **changes)
 
     monkeypatch.setattr(predictors, "predict_tiles", spy)
+    monkeypatch.setattr(halos, "_CANDIDATES", (2,))
+    monkeypatch.setattr(halos, "_REFERENCES", (4,))
     halos.measure(trained, data.scene("d"), 1.0)
     assert set(seen) == {("highest", jnp.float32)}
     seen.clear()

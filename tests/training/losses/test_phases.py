@@ -216,6 +216,7 @@ def final(config, workdir):
     return state
 
 
+@pytest.mark.slow
 def test_each_phase_is_compiled_once(both, batch):
     from jointseg_jax.training.devices import parallel
 
