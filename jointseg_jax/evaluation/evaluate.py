@@ -1,5 +1,6 @@
 """Runs an evaluation and writes it: metrics.json, a table on the terminal, panels."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -73,15 +74,11 @@ def evaluate(
     """
     folder = pathlib.Path(folder)
     contract = trained.meta.contract
-    if (augment or uncertainty) and is_shipped(trained.workdir):
-        raise InputError(
-            f"what --augment and --uncertainty measure is stored beside the network, but {trained.workdir} is part of "
-            f"the package: copy that folder, and give the copy, such as --workdir=runs/{trained.workdir.name}"
-        )
+    if augment or uncertainty:
+        _check_stores(trained)
     check_contract(contract, data, dates)
     sites = data.sites_of(split)
     site_record.check_rasters(data, sites, deep=True)
-    signal = data_range(contract)
     if uncertainty:
         uncertainty_record.check(trained, data, split, alpha)
     bounds.TILE.check("--tile", tile)
@@ -93,17 +90,16 @@ def evaluate(
         predictor = Predictor(trained, halo, tile=tile, support=trained.model.has_sr, augment=augment, dtype=dtype)
         check_room(predictor, dates=max(scene.dates for scene in scenes))
         record = uncertainty_record.to_measure(predictor, split, dates) if uncertainty else None
-        area = None if record is None else record.applicability
-        regression = baseline.fit(data, contract, dates)
-        by_site: dict[str, ScoreCounts] = {}
-        for number, site in enumerate(sites, start=1):
-            drawer = Panels(data, site, trained)
-            by_site[site.name] = evaluate_site(
-                predictor, data, site, split, drawer.offer, dates, regression, uncertainty, area
-            )
-            drawer.save(folder / f"{site.name}.png")
-            say(f"[{number}/{len(sites)}] {site.name}: {by_site[site.name].confusion.pixels / 1e6:.2f} km2 evaluated")
-        metrics = _assemble(predictor, data, split, sites, by_site, signal)
+        judge = functools.partial(
+            evaluate_site,
+            split=split,
+            dates=dates,
+            regression=baseline.fit(data, contract, dates),
+            uncertainty=uncertainty,
+            applicability=None if record is None else record.applicability,
+        )
+        by_site = _judged(judge, predictor, data, sites, folder, say)
+        metrics = _assemble(predictor, data, split, sites, by_site)
         if record is not None:
             record = uncertainty_record.measure(record, metrics, sites, by_site)
         metrics["dates"] = max(len(layers) for scene in scenes for layers in scene.layers.values())
@@ -119,6 +115,33 @@ def evaluate(
         uncertainty_record.calibrate(predictor, data, [s.uncertainty for s in by_site.values()], dates, alpha, say)
     say(f"written to {folder}; to look at: {folder / page.PAGE}")
     return metrics
+
+
+def _check_stores(trained: Trained) -> None:
+    """Raises `InputError` if nothing can be stored beside the network."""
+    if is_shipped(trained.workdir):
+        raise InputError(
+            f"what --augment and --uncertainty measure is stored beside the network, but {trained.workdir} is part of "
+            f"the package: copy that folder, and give the copy, such as --workdir=runs/{trained.workdir.name}"
+        )
+
+
+def _judged(
+    judge: Callable[..., ScoreCounts],
+    predictor: Predictor,
+    data: Dataset,
+    sites: Sequence[Site],
+    folder: pathlib.Path,
+    say: Callable[[str], None],
+) -> dict[str, ScoreCounts]:
+    """The counts of every site, by `evaluate_site`; draws its panels."""
+    found: dict[str, ScoreCounts] = {}
+    for number, site in enumerate(sites, start=1):
+        drawer = Panels(data, site, predictor.trained)
+        found[site.name] = judge(predictor, data, site, on_tile=drawer.offer)
+        drawer.save(folder / f"{site.name}.png")
+        say(f"[{number}/{len(sites)}] {site.name}: {found[site.name].confusion.pixels / 1e6:.2f} km2 evaluated")
+    return found
 
 
 def _made_without_marker(folder: pathlib.Path) -> list[str] | None:
@@ -169,9 +192,9 @@ def _assemble(
     split: str,
     sites: Sequence[Site],
     by_site: dict[str, ScoreCounts],
-    signal: float,
 ) -> dict[str, Any]:
     trained = predictor.trained
+    signal = data_range(trained.meta.contract)
     overall = sum(by_site.values(), ScoreCounts())
     regions = {
         region: sum((by_site[s.name] for s in members), ScoreCounts())

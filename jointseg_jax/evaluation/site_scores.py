@@ -137,10 +137,7 @@ def evaluate_site(
     tiles = predictor.run(scene)
     try:
         for tile in tiles:
-            ground = read_window(handles.get(str(data.root / site.split)), tile.window)[0][..., 0] == CODES[split]
-            fine_ground = repeat_pixels(ground, FINE_FACTOR)
-            label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
-            label = np.where(fine_ground & tile.fine_valid, label, IGNORE).astype(np.uint8)
+            ground, label = _truth(data, site, split, tile, handles)
             mapped = classes_of(tile, threshold)
             total += ScoreCounts(
                 Confusion.of(mapped, label),
@@ -173,6 +170,14 @@ def evaluate_site(
     finally:
         tiles.close()
         handles.close()
+
+
+def _truth(data: Dataset, site: Site, split: str, tile: Tile, handles: Handles) -> tuple[np.ndarray, np.ndarray]:
+    """Where a tile's ground is of the split, bool [h, w], and its label there where it is mapped, uint8 [10h, 10w]."""
+    ground = read_window(handles.get(str(data.root / site.split)), tile.window)[0][..., 0] == CODES[split]
+    label = read_window(handles.get(str(data.root / site.label)), tile.window.scale(FINE_FACTOR))[0][..., 0]
+    judged = repeat_pixels(ground, FINE_FACTOR) & tile.fine_valid
+    return ground, np.where(judged, label, IGNORE).astype(np.uint8)
 
 
 class _Whole:

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,29 +167,12 @@ def map_tile(
     )
     agreement = compare_overlaps(predictor, ground, valid, [s.id for s in scenes])
     files = {**made.files, "scene": folder / "scene.tif"}
-    tags = {
-        "SOFTWARE": f"jointseg-jax {__version__}",
-        **{f"SCENE_{k}": f"{s.id}, {s.date or 'date unknown'}" for k, s in enumerate(used)},
-    }
-    layout = Layout(tile.lattice, "uint8", ("scene",), IGNORE, tags)
-    with cog_writer(files["scene"], layout, overviews="mode") as writer:
-        writer.write(numbers, Window(0, 0, *numbers.shape))
-    times = {s.datetime for s in used}
+    _write_numbers(files["scene"], tile, used, numbers)
     row = {
         "tile": tile.name,
         "epsg": tile.zone.epsg,
         "bounds": [tile.left, tile.bottom, tile.right, tile.top],
-        "datetime": times.pop() if len(times) == 1 else None,
-        "scenes": [
-            {
-                "id": s.id,
-                "datetime": s.datetime,
-                "interval": s.interval,
-                "cloud": s.cloud,
-                "share": float((numbers == k).sum() / mine.sum()),
-            }
-            for k, s in enumerate(used)
-        ],
+        **_seen(used, numbers, int(mine.sum())),
         "owned_m2": made.owned_m2,
         "valid_m2": made.valid_m2,
         "impervious_m2": made.impervious_m2,
@@ -200,6 +183,33 @@ def map_tile(
         "seconds": {**made.seconds, "total": time.perf_counter() - begin},
     }
     return row, files
+
+
+def _write_numbers(path: pathlib.Path, tile: PlannedTile, used: Sequence[CatalogueScene], numbers: np.ndarray) -> None:
+    """Writes which scene each 10 m pixel was mapped from."""
+    tags = {
+        "SOFTWARE": f"jointseg-jax {__version__}",
+        **{f"SCENE_{k}": f"{s.id}, {s.date or 'date unknown'}" for k, s in enumerate(used)},
+    }
+    layout = Layout(tile.lattice, "uint8", ("scene",), IGNORE, tags)
+    with cog_writer(path, layout, overviews="mode") as writer:
+        writer.write(numbers, Window(0, 0, *numbers.shape))
+
+
+def _seen(used: Sequence[CatalogueScene], numbers: np.ndarray, pixels: int) -> dict[str, Any]:
+    """The time of a tile, if there is one, and its scenes with their shares of its `pixels`."""
+    times = {s.datetime for s in used}
+    scenes = [
+        {
+            "id": s.id,
+            "datetime": s.datetime,
+            "interval": s.interval,
+            "cloud": s.cloud,
+            "share": float((numbers == k).sum() / pixels),
+        }
+        for k, s in enumerate(used)
+    ]
+    return {"datetime": times.pop() if len(times) == 1 else None, "scenes": scenes}
 
 
 def _owned(tile: PlannedTile) -> np.ndarray:

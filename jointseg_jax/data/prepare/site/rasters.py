@@ -45,11 +45,7 @@ def prepare_site(
     path, primary = folder / "image.tif", recipe.primary
     layer = folder / inputs.names[primary.name][0]
     image, lies = place_image(source, recipe, lattice, path, layer)
-    if source.image is None:
-        units = ImageUnits((primary.scale,) * len(recipe.image_bands), (0.0,) * len(recipe.image_bands), "no image")
-    else:
-        where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary.name, ())[:1]))
-        units = image_units(recipe, lattice, path, image.nodata, layer, where)
+    units = _units(source, recipe, lattice, path, image.nodata, layer)
     seen, noted = inputs.seen, list[str]()
     labelled = source.label is not None or bool(source.vectors)
     if recipe.change.block and recipe.simulate is None and source.image is not None and labelled:
@@ -59,12 +55,7 @@ def prepare_site(
     label = place_label(source, recipe, lattice, seen, folder / "label.tif", as_stored, lies, scratch)
     fine = {name: found for name, found in (("image", lies), ("label", label.lies)) if found is not None}
     registration = {**fine, **inputs.lies}
-    dates = dict(source.dates)
-    if recipe.simulate is not None:
-        dates[primary.name] = dates[site_dates.IMAGE] * primary.dates
-    days = site_dates.days_from(entry.date, dates)
-    if recipe.simulate is not None:
-        days[primary.name] = (0,) * primary.dates
+    dates, days = _times(source, recipe)
     placed = tuple(f"{name}: {in_words(found)}" for name, found in registration.items())
     return Site(
         name=entry.name,
@@ -103,6 +94,35 @@ def prepare_site(
         cloudy=inputs.cloudy or None,
         fit=units.fit,
     )
+
+
+def _units(
+    source: SiteSource,
+    recipe: Recipe,
+    lattice: GeoBox,
+    path: pathlib.Path,
+    nodata: float | None,
+    layer: pathlib.Path,
+) -> ImageUnits:
+    """The units of the 1 m image at `path`, beside the first modality's raster `layer`; those of that without one."""
+    primary = recipe.primary
+    if source.image is None:
+        return ImageUnits((primary.scale,) * len(recipe.image_bands), (0.0,) * len(recipe.image_bands), "no image")
+    where = " and ".join(str(path) for path in (source.image, *source.layers.get(primary.name, ())[:1]))
+    return image_units(recipe, lattice, path, nodata, layer, where)
+
+
+def _times(
+    source: SiteSource, recipe: Recipe
+) -> tuple[dict[str, tuple[str | None, ...]], dict[str, tuple[int | None, ...]]]:
+    """Dates by modality, and their days from the site's date; a simulated modality has those of the image."""
+    primary, dates = recipe.primary, dict(source.dates)
+    if recipe.simulate is not None:
+        dates[primary.name] = dates[site_dates.IMAGE] * primary.dates
+    days = site_dates.days_from(source.entry.date, dates)
+    if recipe.simulate is not None:
+        days[primary.name] = (0,) * primary.dates
+    return dates, days
 
 
 def write_split(site: Site, lattice: GeoBox, codes: np.ndarray, folder: pathlib.Path) -> Site:
