@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax.evaluation.sums import Sums
+from jointseg_jax.evaluation.sums import Sums, ratio
 from jointseg_jax.rasters.contract import IGNORE
 
 CALIBRATION_BINS = 20
@@ -37,25 +37,21 @@ class Confusion(Sums):
         """The usual metrics; None where a denominator is zero."""
         tp, fp, fn, tn = dataclasses.astuple(self)
         total = self.pixels
-        f1, f1_pervious = _ratio(2 * tp, 2 * tp + fp + fn), _ratio(2 * tn, 2 * tn + fp + fn)
+        f1, f1_pervious = ratio(2 * tp, 2 * tp + fp + fn), ratio(2 * tn, 2 * tn + fp + fn)
         chance = ((tp + fp) * (tp + fn) + (tn + fn) * (tn + fp)) / total**2 if total else 0.0
-        accuracy = _ratio(tp + tn, total)
+        accuracy = ratio(tp + tn, total)
         return {
             "isa": {
-                "precision": _ratio(tp, tp + fp),
-                "recall": _ratio(tp, tp + fn),
+                "precision": ratio(tp, tp + fp),
+                "recall": ratio(tp, tp + fn),
                 "f1": f1,
-                "iou": _ratio(tp, tp + fp + fn),
+                "iou": ratio(tp, tp + fp + fn),
             },
             "macro_f1": None if f1 is None or f1_pervious is None else (f1 + f1_pervious) / 2,
             "oa": accuracy,
             "kappa": None if accuracy is None or chance == 1 else (accuracy - chance) / (1 - chance),
-            "area_ratio": _ratio(tp + fp, tp + fn),
+            "area_ratio": ratio(tp + fp, tp + fn),
         }
-
-
-def _ratio(a: float, b: float) -> float | None:
-    return a / b if b else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Sums that add up over tiles and sites, apart from the metrics that are functions of them."""
 
 import dataclasses
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,3 +23,8 @@ def _added(a: Any, b: Any) -> Any:
     if isinstance(a, dict):
         return {**a, **b, **{key: _added(a[key], b[key]) for key in a.keys() & b.keys()}}
     return a + b
+
+
+def ratio(part: SupportsFloat, whole: SupportsFloat) -> float | None:
+    """A part of a whole; None of a whole that is 0, where the figure is undefined."""
+    return float(part) / float(whole) if whole else None

@@ -11,7 +11,6 @@ import dataclasses
 import fractions
 import math
 from collections.abc import Sequence
-from typing import SupportsFloat
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confidence_quality import Ranking
 from jointseg_jax.evaluation.spatial.cells import cells
 from jointseg_jax.evaluation.spatial.fraction import KNOWN, SIDES
-from jointseg_jax.evaluation.sums import Sums
+from jointseg_jax.evaluation.sums import Sums, ratio
 from jointseg_jax.mapping.predictor.applicability import AT_THRESHOLD
 from jointseg_jax.mapping.predictor.uncertainty import LEVELS, Covered, Interval, Uncertainty, Worth, bounds, levels
 from jointseg_jax.rasters.contract import IGNORE
@@ -74,24 +73,24 @@ class UncertaintyCounts(Sums):
         level = np.arange(LEVELS + 1)
         holds = np.stack([level <= record.highest_0, level >= record.lowest_1])
         size, pixels = holds.sum(0), self.pixels.sum()
-        coverage = [_ratio((row * held).sum(), row.sum()) for row, held in zip(self.pixels, holds, strict=True)]
+        coverage = [ratio((row * held).sum(), row.sum()) for row, held in zip(self.pixels, holds, strict=True)]
         intervals = {}
         for side, joint in zip(SIDES, self.cells, strict=True):
             low, high = (x[:, None] for x in bounds(record.intervals[f"{side}m"], level))
             number = joint.sum()
             inside = (joint * ((low <= level) & (level <= high))).sum()
             wide = (joint.sum(1) * (high - low)[:, 0]).sum()
-            intervals[f"{side}m"] = Covered(int(number), _ratio(inside, number), _ratio(wide / LEVELS, number))
+            intervals[f"{side}m"] = Covered(int(number), ratio(inside, number), ratio(wide / LEVELS, number))
         edge = LEVELS - AT_THRESHOLD
         wrong, seen = ranking.wrong, ranking.right + ranking.wrong
         return Worth(
             (coverage[0], coverage[1]),
-            _ratio((self.pixels * (size == 2)).sum(), pixels),
-            _ratio((self.pixels * (size == 0)).sum(), pixels),
+            ratio((self.pixels * (size == 2)).sum(), pixels),
+            ratio((self.pixels * (size == 0)).sum(), pixels),
             intervals,
-            _ratio(seen[:edge].sum(), seen.sum()),
-            _ratio(wrong[edge:].sum(), seen[edge:].sum()),
-            _ratio(wrong[:edge].sum(), seen[:edge].sum()),
+            ratio(seen[:edge].sum(), seen.sum()),
+            ratio(wrong[edge:].sum(), seen[edge:].sum()),
+            ratio(wrong[:edge].sum(), seen[:edge].sum()),
             ranking.auroc(),
             int(pixels),
         )
@@ -197,7 +196,3 @@ def _errors(joint: np.ndarray, start: int, end: int) -> np.ndarray:
     for level in range(start, end):
         errors[LEVELS - level : 2 * LEVELS + 1 - level] += joint[level]
     return errors
-
-
-def _ratio(part: SupportsFloat, whole: SupportsFloat) -> float | None:
-    return float(part) / float(whole) if whole else None

@@ -10,7 +10,7 @@ from jointseg_jax.evaluation.products.cells import CellError, Parts
 from jointseg_jax.evaluation.products.share_difference import ShareDifference
 from jointseg_jax.evaluation.spatial.blocks import BLOCK
 from jointseg_jax.evaluation.spatial.fraction import FractionError
-from jointseg_jax.evaluation.sums import Sums
+from jointseg_jax.evaluation.sums import Sums, ratio
 from jointseg_jax.rasters.contract import IGNORE
 
 SIDES = {"100m": 100, "1km": 1000}  # metres
@@ -51,9 +51,6 @@ class Areas(Sums):
         """
         total = self.neither + self.both + self.only_map + self.only_product
         map_m2, product_m2 = self.both + self.only_map, self.both + self.only_product
-
-        def ratio(a: float, b: float) -> float | None:
-            return a / b if b else None
 
         return {
             "compared_km2": total / 1e6,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from jointseg_jax.evaluation.sums import Sums
+from jointseg_jax.evaluation.sums import Sums, ratio
 from jointseg_jax.rasters.contract import IGNORE
 
 AREAS = (0, 25, 50, 100, 200, 500, 1000, 2000, 5000, 20000)  # m2, lower bounds of the classes
@@ -71,16 +71,16 @@ class ObjectScore(Sums):
             {
                 "from_m2": lower,
                 "objects": int(n),
-                "recall": _ratio(found, n),
+                "recall": ratio(found, n),
                 "mapped": int(mapped),
-                "false_share": _ratio(false, mapped),
+                "false_share": ratio(false, mapped),
             }
             for lower, n, found, mapped, false in zip(
                 AREAS, self.objects, self.found, self.mapped, self.false, strict=True
             )
         ]
         by_width = [
-            {"from_m": lower, "pixels": int(n), "recall": _ratio(hits, n)}
+            {"from_m": lower, "pixels": int(n), "recall": ratio(hits, n)}
             for lower, n, hits in zip(WIDTHS, self.pixels, self.hits, strict=True)
         ]
         return {
@@ -122,10 +122,6 @@ def _local_width(mask: np.ndarray) -> np.ndarray:
             break
         found[mask & (ndimage.distance_transform_edt(~core) <= radius)] = k
     return found
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return float(part / whole) if whole else None
 
 
 def _smallest(sizes: tuple[int, ...], recalls: list[float | None]) -> int | None:
