@@ -218,7 +218,11 @@ class Dataset:
         rows = self.index[self.index["split"] == split].reset_index(drop=True)
         if rows.empty:
             known = sorted(self.index["split"].unique())
-            raise InputError(f"{self.root} has no patches in split {split!r}; choose one of {known}")
+            raise InputError(
+                f"{self.root} has no patches in split {split!r}, only in {', '.join(known)}: give it a site "
+                f"(dataset.split.table.{split}), or divide all sites (dataset.split.by='block'), and run "
+                "`jointseg prepare` again"
+            )
         return rows
 
     def sites_of(self, split: str) -> list[Site]:
