@@ -39,6 +39,7 @@ def test_a_whole_measurement(tiny):
     assert f"{result['parameters']:,} parameters" in text
 
 
+@pytest.mark.slow
 def test_every_step_that_is_timed_was_done_once(tiny):
     subject = Subject.of(tiny)
     ours = measure.Ours(subject, subject.host_batch())

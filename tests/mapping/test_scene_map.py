@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
+import stored_halo
 import toy
 
 from jointseg_jax.errors import InputError
@@ -27,20 +28,23 @@ def map_scene(network, path, folder, *, mode="contract", keep_grid=False, **sett
 
 
 @pytest.fixture(scope="module")
-def single(trained, toy_config, tmp_path_factory):
+def single(trained, toy_config, data, tmp_path_factory):
     """A network that sees Sentinel-2 at 10 m only, with weights that are not zero."""
     import jax
 
     config = toy_config.copy_and_resolve_references()
     config.unlock()
     config.data.inputs = ("s2",)
+    config.model = toy.network("10")
     experiment = set_up(config)
     rng = np.random.default_rng(1)
     leaves, tree = jax.tree.flatten(jax.device_get(experiment.init().params))
     params = jax.tree.unflatten(tree, [x + rng.normal(0, 0.1, x.shape).astype(x.dtype) for x in leaves])
     meta = dataclasses.replace(trained.meta, contract=experiment.contract)
     workdir = tmp_path_factory.mktemp("single")
-    return dataclasses.replace(trained, model=experiment.model, params=params, meta=meta, workdir=workdir)
+    network = dataclasses.replace(trained, model=experiment.model, params=params, meta=meta, workdir=workdir)
+    stored_halo.store(network, open_scene(data.root / "sites" / "d" / "s2.tif", meta.contract).scene)
+    return network
 
 
 def eight_bit(path, crs="EPSG:4326", nodata_edge=True):

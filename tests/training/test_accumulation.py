@@ -65,6 +65,7 @@ def test_every_sample_is_in_one_piece():
 
 
 def test_pieces_move_no_samples_between_devices(config):
+    config.model = toy.network("10", blocks=(0,))
     config.data.batch, config.optimizer.accumulate = 16, 2
     experiment = set_up(config)
     batch = parallel.to_global(toy.batch(experiment.training, 16), experiment.mesh)

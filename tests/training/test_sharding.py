@@ -116,6 +116,8 @@ def test_rules_spread_what_they_name_and_what_divides(toy_config):
 
 
 def test_a_spread_state_restores_onto_any_layout(toy_config, tmp_path):
+    toy_config = toy_config.copy_and_resolve_references()
+    toy_config.model = toy.network("10", blocks=(0,))
     spread = on_mesh(toy_config, 8, 1, SPREAD)
     state = spread.init()
     assert sum(not x.sharding.is_fully_replicated for x in jax.tree.leaves(state)) > 20
