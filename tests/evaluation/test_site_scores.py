@@ -117,6 +117,7 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_measured(traine
         evaluate(trained, data, "test", tmp_path / "file" / "figures", tile=16, say=lambda _: None)
 
 
+@pytest.mark.slow
 def test_the_same_tiles_give_the_same_confusion(trained, data, mapped, tmp_path):
     """Into the folder of an earlier evaluation, whose panels of other sites go."""
     (tmp_path / "metrics.json").write_text('{"sites": {"gone": {}}}')
@@ -163,6 +164,7 @@ def test_oracle_beats_chance(evaluated):
     assert evaluated[0]["overall"]["oracle_10m"]["isa"]["f1"] > 0.6
 
 
+@pytest.mark.slow
 def test_support_is_a_layer_on_request(trained, data, evaluated, tmp_path):
     """With the mean that the evaluation reports."""
     opened = open_scene(data.root / "sites" / "d", trained.meta.contract)

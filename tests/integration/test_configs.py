@@ -61,7 +61,7 @@ OFTEN = (
     "adversarial",
 )
 CASES = [pytest.param("dubai", row, marks=[] if row in OFTEN else pytest.mark.slow) for row in ablations.ROWS] + [
-    pytest.param(name, row, marks=[] if row == "joint" else pytest.mark.slow)
+    pytest.param(name, row, marks=[] if row == "joint" and name != "scenes" else pytest.mark.slow)
     for name in ("demo", "scenes", "yreb", "paper")
     for row in ("joint", "bilinear", "stages-10")
 ]

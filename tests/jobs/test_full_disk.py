@@ -15,7 +15,13 @@ from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.writer import Layout, cog_writer
 
 
-@pytest.mark.parametrize("executor", [pytest.param(Serial(), marks=pytest.mark.quick), Dask(2)], ids=["serial", "dask"])
+@pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param(Serial(), id="serial", marks=pytest.mark.quick),
+        pytest.param(Dask(2), id="dask", marks=pytest.mark.slow),
+    ],
+)
 def test_a_full_disk_ends_the_run(tmp_path, executor):
     with harness.small_disk(tmp_path / "disk", 1) as disk:
         ledger, work = Ledger(disk / "ledger"), FileWork(disk, size=200_000)

@@ -17,7 +17,12 @@ from jointseg_jax.models.sensor import SensorModel
 
 F = Fraction
 SMALL = {"blocks": 1, "features": 6, "growth": 4, "tail_features": 4, "subpixel": True}
-CHAINS = [("4", "2.5"), ("10",), ("2", "5"), ("5", "2"), ("2", "2", "2.5")]
+CHAINS = [
+    ("4", "2.5"),
+    ("10",),
+    ("2", "2", "2.5"),
+    *(pytest.param(c, marks=pytest.mark.slow) for c in (("2", "5"), ("5", "2"))),
+]
 
 
 def stages(factors, **changes):
@@ -77,7 +82,7 @@ def test_parameters_of_the_published_generator():
     assert cost.parameters(shapes) == 16_697_987
 
 
-@pytest.mark.parametrize("factors", CHAINS, ids="x".join)
+@pytest.mark.parametrize("factors", CHAINS, ids=lambda factors: "x".join(factors))
 def test_an_untrained_network_is_exactly_its_base(factors):
     net = ProgressiveSR(stages(factors))
     inputs, base = (
@@ -251,6 +256,7 @@ def test_the_control_deconvolved_sees_that_inverse():
     assert float(jnp.abs(before - after).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_consistent_images_show_the_sensor_the_input():
     sensor = SensorModel((0.43, 0.41, 0.45))
     model = network(sensor=sensor, back_projections=8)

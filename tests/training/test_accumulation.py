@@ -75,6 +75,7 @@ def test_pieces_move_no_samples_between_devices(config):
         assert word not in text
 
 
+@pytest.mark.slow
 def test_less_memory(config):
     """A step in four pieces needs well under what the whole needs beside state and batch."""
     config.mesh.data = 1

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import toy
 
 from jointseg_jax.configs import common
 from jointseg_jax.errors import InputError
@@ -89,6 +90,7 @@ def test_the_share_called_impervious_is_that_of_the_map():
 
 
 def test_a_batch_that_does_not_fit_is_refused(config):
+    config.model = toy.network("10", blocks=(0,))
     config.data.batch, config.mesh.data = 8, 1
     experiment = set_up(config)
     check_room(experiment)

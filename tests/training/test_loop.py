@@ -73,6 +73,7 @@ def test_a_finished_run_has_nothing_to_do(toy_config, finished, capsys):
         assert words in out
 
 
+@pytest.mark.slow
 def test_continuing_from_the_middle_ends_on_the_same_bits(toy_config, finished, tmp_path):
     """Throw the last checkpoint away, run again: the same bits come back."""
     shutil.copytree(finished, tmp_path / "run")
@@ -118,6 +119,7 @@ def test_a_dataset_prepared_again_under_other_statistics_is_another(config, fini
         train(config, finished)
 
 
+@pytest.mark.slow
 def test_other_threads_are_the_same_experiment(config, finished):
     config.data.threads = 1
     config.log_every = 3

@@ -59,6 +59,7 @@ def test_made_up_ground(seeing, picture, ground, tmp_path):
     check(write_product(Predictor(seeing, 8, tile=16, augment=True), scene, tmp_path, {}, quick=False), scene)
 
 
+@pytest.mark.slow
 def test_real_scenes(seeing, picture, korea, tmp_path):
     scene = picture(full(korea[300:396, 100:196]), "place_korea")
     check(write_product(Predictor(seeing, 8, tile=32, augment=True), scene, tmp_path, {}, quick=False), scene)

@@ -17,6 +17,7 @@ from jointseg_jax.storage.files import read_json
 from jointseg_jax.storage.locks import exclusive
 
 
+@pytest.mark.slow
 def test_another_plan_on_the_same_product_is_refused(mapped_area, network, scenes, area, tmp_path):
     folder, _, _ = mapped_area
     smaller = shapely.affinity.scale(area, 0.8, 0.8)

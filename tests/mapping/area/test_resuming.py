@@ -108,6 +108,7 @@ def test_any_shard_writes_records_that_none_has_written(mapped_area, network, sc
     assert (tmp_path / "product" / "collection.json").exists()
 
 
+@pytest.mark.slow
 def test_a_scene_that_breaks_while_mapping_sets_its_tiles_aside(network, scenes, area, tmp_path):
     """The others are finished; when the file is back, so are these, and nothing else is done again."""
     shutil.copytree(scenes, tmp_path / "in")

@@ -51,6 +51,7 @@ def test_other_weights_under_the_same_step_are_refused(network, mapped_area, tmp
         TileWork(folder, network.workdir, network.step, network.weights)("x")
 
 
+@pytest.mark.slow
 def test_support_is_a_layer_of_a_product_on_request(network, scenes, area, tmp_path):
     """Its file stands in the row of every tile."""
     settings = dataclasses.replace(mapped_areas.SETTINGS, support=True)

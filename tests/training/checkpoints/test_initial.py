@@ -116,6 +116,7 @@ def test_a_stage_warms_up_the_whole_network(stage1, config, tmp_path):
         shutil.move(tmp_path / "gone", workdir)
 
 
+@pytest.mark.slow
 def test_other_modalities_keep_what_fits(stage1, config, tmp_path):
     source, workdir = stage1
     config.init_from = f"{workdir}:2"
@@ -131,6 +132,7 @@ def test_other_modalities_keep_what_fits(stage1, config, tmp_path):
     assert f"{len(differing)} arrays (such as seg/level2_in/kernel: " in origin
 
 
+@pytest.mark.slow
 def test_a_control_gives_its_segmenter(config, tmp_path):
     bilinear = config.copy_and_resolve_references()
     bilinear.model.control = "bilinear"

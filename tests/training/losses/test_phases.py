@@ -63,6 +63,7 @@ def test_the_pixel_phase_leaves_the_discriminator_alone(both, state, batch):
     assert not {"gan", "discriminator", "feature_matching"} & set(metrics)
 
 
+@pytest.mark.slow
 def test_the_pixel_phase_costs_what_it_costs_without_an_adversarial_one(both, config):
     config.model = toy.network("10", blocks=(0,))
     plain = set_up(config)
@@ -165,6 +166,7 @@ def test_variants(changes, config, batch):
     assert start.params["disc"]["conv0"]["kernel"].shape[2] == inputs
 
 
+@pytest.mark.slow
 def test_perceptual_loss_alone_needs_no_discriminator(config, batch, tmp_path):
     rng = np.random.default_rng(0)
     vgg = {

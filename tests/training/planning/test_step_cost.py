@@ -82,6 +82,7 @@ def test_an_estimate_compiles_one_size_and_is_not_too_large(planned, single, mon
     assert compiled == [8]
 
 
+@pytest.mark.slow
 def test_a_batch_that_the_compiler_refuses_does_not_fit(single, monkeypatch):
     """As a TPU's compiler does; the plan says so and goes on with smaller ones."""
     measure = planning.step_memory

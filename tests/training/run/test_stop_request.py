@@ -65,7 +65,9 @@ def test_the_step_is_finished_and_saved(speck, undisturbed, tmp_path, monkeypatc
     same(harness.final_state(speck, tmp_path), undisturbed)
 
 
-@pytest.mark.parametrize("which", [1, 2], ids=["in the middle", "at the end"])
+@pytest.mark.parametrize(
+    "which", [pytest.param(1, id="in the middle"), pytest.param(2, id="at the end", marks=pytest.mark.slow)]
+)
 def test_a_validation_that_was_cut_short_is_made_up_for(speck, undisturbed, tmp_path, monkeypatch, which):
     with monkeypatch.context() as patch:
         kill_at(patch, validation, "evaluation_batches", which, signal.SIGTERM)
