@@ -27,7 +27,7 @@ from jointseg_jax.storage import folders, formats
 from jointseg_jax.storage.files import clear_partial_folders, write_text
 from jointseg_jax.storage.locks import exclusive
 
-VERSION = 3  # raise it when the same arguments give other rasters
+VERSION = 4  # raise it when the same arguments give other rasters
 CRS = "EPSG:32650"
 _DATED = ("s2", "s2_20m", "s1", "label")  # what has the date of the image
 _RECORD = "landscape.json"  # in a site's folder: what it was made of

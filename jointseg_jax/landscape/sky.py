@@ -11,6 +11,7 @@ from jointseg_jax.landscape import noise
 DIFFUSE = np.array([0.33, 0.28, 0.25, 0.22, 0.17, 0.16], np.float32)
 CLOUDY = 1.0 / 3.0  # share of scenes with clouds
 MOST_CLOUD = 0.10  # share of a scene that clouds cover at most
+MOST_SHADED = 0.3  # share of a scene that their shadows touch at most: clouds beside a small scene may shade most of it
 CLOUD_CELL = 5  # metres; clouds have no finer detail than this
 DARKNESS = 0.62  # opacity of the shadow under the thickest cloud
 
@@ -90,13 +91,14 @@ def clouds(rng: np.random.Generator, shape: tuple[int, int], sun: Sun) -> tuple[
     puffs += 0.5 * noise.fractal(rng, size, longest=300.0, shortest=60.0, slope=3.0)
     window = (slice(pad, pad + rows), slice(pad, pad + cols))
     threshold = float(np.quantile(puffs[window], 1.0 - rng.uniform(0.01, 0.8 * MOST_CLOUD)))
-    opacity = noise.smoothstep(puffs, threshold - 0.15, threshold + 0.75) ** 0.8
-    while opacity[window].mean() > MOST_CLOUD:
-        threshold += 0.1
-        opacity = noise.smoothstep(puffs, threshold - 0.15, threshold + 0.75) ** 0.8
     # A place lies in shadow if there is cloud between it and the sun.
-    cast = opacity[pad + dy : pad + dy + rows, pad + dx : pad + dx + cols]
-    layers = (opacity[window], DARKNESS * ndimage.gaussian_filter(cast, 1.2))
+    shaded = (slice(pad + dy, pad + dy + rows), slice(pad + dx, pad + dx + cols))
+    while True:
+        opacity = noise.smoothstep(puffs, threshold - 0.15, threshold + 0.75) ** 0.8
+        if opacity[window].mean() <= MOST_CLOUD and (opacity[shaded] > 0).mean() <= MOST_SHADED:
+            break
+        threshold += 0.1
+    layers = (opacity[window], DARKNESS * ndimage.gaussian_filter(opacity[shaded], 1.2))
     fine = [ndimage.zoom(layer, CLOUD_CELL, order=3, mode="nearest", grid_mode=True) for layer in layers]
     cloud, shadow = (np.clip(f[: shape[0], : shape[1]], 0, 1).astype(np.float32) for f in fine)
     return cloud, shadow

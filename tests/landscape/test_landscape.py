@@ -324,6 +324,12 @@ def test_clouds_on_some_scenes_with_shadows_away_from_the_sun() -> None:
     assert (away < -8).all(axis=1).mean() > 0.7
 
 
+def test_clouds_beside_a_small_scene_do_not_shade_all_of_it() -> None:
+    sun = sky.Sun(azimuth=135.0, elevation=45.0)
+    shaded = [(sky.clouds(np.random.default_rng(s), (240, 240), sun)[1] > 0.05).mean() for s in range(60)]
+    assert 0.1 < max(shaded) < 0.35
+
+
 def test_reflectance_is_free_of_clouds() -> None:
     seed = next(
         s for s in range(40) if make_scene("upstream", year=2017, height=60, width=60, seed=s).cloud.max() > 0.8
