@@ -73,6 +73,7 @@ def test_the_gradients_are_those_of_the_joint_loss(tiny):
         assert np.linalg.norm(found[name] - leaf) < 2e-3 * np.linalg.norm(leaf), name
 
 
+@pytest.mark.slow
 def test_remat_is_not_counted_as_work(tiny):
     tiny.model.remat = "blocks"
     subject = Subject.of(tiny)

@@ -98,6 +98,7 @@ def product(trained, data, folder, **changes):
     return write_product(predictor, data.scene("d", trained.meta.contract), folder, {}, quick=False, confidence=True)
 
 
+@pytest.mark.slow
 def test_without_a_measured_quality_it_is_refused_with_it_delivered(judged, data, tmp_path):
     path = judged.workdir / FILE
     path.unlink(missing_ok=True)

@@ -88,6 +88,7 @@ def test_ground_of_ones_own_for_testing_only(trained, config, evaluated, tmp_pat
         set_up(config)
 
 
+@pytest.mark.slow
 def test_a_site_without_a_label_is_judged_on_its_image(trained, config, tmp_path):
     dataset = config.dataset
     dataset.path = str(tmp_path / "dataset")

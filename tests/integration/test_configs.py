@@ -49,19 +49,9 @@ def build_row(name, row):
 
 # All rows of the study on its own config, and what differs most on the others. A step is traced for each, so what
 # differs from these in numbers alone is a slow test.
-OFTEN = (
-    "bilinear",
-    "deconvolved",
-    "sequential",
-    "joint",
-    "joint-consistent",
-    "fine",
-    "coarse",
-    "dates-4",
-    "adversarial",
-)
+OFTEN = ("bilinear", "deconvolved", "joint", "fine", "coarse", "adversarial")
 CASES = [pytest.param("dubai", row, marks=[] if row in OFTEN else pytest.mark.slow) for row in ablations.ROWS] + [
-    pytest.param(name, row, marks=[] if row == "joint" and name != "scenes" else pytest.mark.slow)
+    pytest.param(name, row, marks=[] if row == "joint" and name in ("demo", "yreb") else pytest.mark.slow)
     for name in ("demo", "scenes", "yreb", "paper")
     for row in ("joint", "bilinear", "stages-10")
 ]

@@ -45,7 +45,8 @@ def outcome(config, count, adversarial):
     return step(state, uneven(experiment))
 
 
-@pytest.mark.parametrize(("adversarial", "count"), [(False, 4), pytest.param(True, 2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("adversarial", "count"), [(False, 4), (True, 2)])
 def test_pieces_equal_the_whole(everything, adversarial, count):
     whole, metrics = outcome(everything, 1, adversarial)
     after, found = outcome(everything, count, adversarial)
@@ -64,6 +65,7 @@ def test_every_sample_is_in_one_piece():
     np.testing.assert_array_equal(found["first"], x[:3].sum(0))  # dealt out: samples 0, 1 and 2 begin a piece each
 
 
+@pytest.mark.slow
 def test_pieces_move_no_samples_between_devices(config):
     config.model = toy.network("10", blocks=(0,))
     config.data.batch, config.optimizer.accumulate = 16, 2

@@ -115,6 +115,7 @@ def test_rules_spread_what_they_name_and_what_divides(toy_config):
     assert all(s.is_fully_replicated for s in jax.tree.leaves(layout.ema))
 
 
+@pytest.mark.slow
 def test_a_spread_state_restores_onto_any_layout(toy_config, tmp_path):
     toy_config = toy_config.copy_and_resolve_references()
     toy_config.model = toy.network("10", blocks=(0,))

@@ -54,6 +54,7 @@ def full(stored):
     return np.maximum(stored, 1)
 
 
+@pytest.mark.slow
 def test_made_up_ground(seeing, picture, ground, tmp_path):
     scene = picture(full(ground(7, 64, 80)), "place")
     check(write_product(Predictor(seeing, 8, tile=16, augment=True), scene, tmp_path, {}, quick=False), scene)

@@ -82,6 +82,7 @@ def test_the_halo_is_measured_where_it_can_be(network, scenes, area, tmp_path, m
     assert len(set(asked[1:])) == 2
 
 
+@pytest.mark.slow
 def test_shards_make_the_same_bits_and_the_last_writes_records(mapped_area, network, scenes, area, tmp_path):
     lines = []
     for i in (1, 0):

@@ -63,6 +63,7 @@ def test_support_is_a_layer_of_a_product_on_request(network, scenes, area, tmp_p
     assert set(np.unique(values)) <= {*range(201), 255}
 
 
+@pytest.mark.slow
 def test_uncertainty_is_of_one_calibration_in_all_tiles(network, scenes, area, tmp_path):
     """Its layers meet at tiles, cells of 100 m straddle them; another calibration does not go on with the product."""
     path, folder = network.workdir / uncertainty.FILE, tmp_path / "product"

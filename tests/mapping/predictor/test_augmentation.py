@@ -69,6 +69,7 @@ def measured(seeing, picture, ground):
         return halos.measure(seeing, picture(ground(1, 72, 60), "measured"), halos.TOLERANCE)
 
 
+@pytest.mark.slow
 def test_any_size_and_any_tile(seeing, picture, ground, measured):
     """Sides that no tile divides: what is left is the halo's tolerance."""
     stored = ground(2, 37, 29)

@@ -164,6 +164,7 @@ def test_input_that_cannot_be_computed_with_is_blamed_before_the_weights(seeing,
         list(Predictor(seeing, 2, tile=8).run(Absurd(scene)))
 
 
+@pytest.mark.slow
 def test_half_the_digits(seeing, scene, single):
     """bfloat16: a class may differ where the probability is within 0.05 of the threshold; float32 is float32."""
     half = whole(Predictor(seeing, 4, tile=8, images=False, dtype="bfloat16"), scene)

@@ -73,6 +73,7 @@ def stage1(toy_config, tmp_path_factory):
     return config, workdir
 
 
+@pytest.mark.slow
 def test_frozen_parameters_stay(stage1):
     config, workdir = stage1
     experiment = set_up(config)
@@ -83,6 +84,7 @@ def test_frozen_parameters_stay(stage1):
         assert moved == name.startswith("sr/stage1/"), name
 
 
+@pytest.mark.slow
 def test_frozen_parameters_have_no_moments_and_no_gradients_to_pay_for(stage1, config):
     frozen, plain = set_up(stage1[0]), set_up(config)
     sizes = [cost.parameters(e.abstract().opt) for e in (frozen, plain)]

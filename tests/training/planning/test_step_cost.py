@@ -164,6 +164,7 @@ def test_a_phase_more_costs_more(single):
     assert flops[1] > flops[0]
 
 
+@pytest.mark.slow
 def test_no_batch_fits(single, monkeypatch):
     monkeypatch.setattr(planning, "device_memory", lambda: (1 << 20, "a tiny device"))
     said = lines(single, exact=False)
