@@ -132,9 +132,10 @@ def test_the_number_under_the_cursor_is_the_rasters(opened, viewed):
     at = pyproj.Transformer.from_crs(4326, 32650, always_xy=True).transform(lon, lat)
 
     def near(layer, scale):
-        with rasterio.open(folder / f"{layer}_32650.vrt") as raster:  # a pixel of the page is not one of the raster
+        # A pixel of the page is not one of the raster, and the cursor stands on whole pixels of the page.
+        with rasterio.open(folder / f"{layer}_32650.vrt") as raster:
             row, col = raster.index(*at)
-            return raster.read(window=((row - 1, row + 2), (col - 1, col + 2))) / scale
+            return raster.read(window=((row - 2, row + 3), (col - 2, col + 3))) / scale
 
     value = float(shown["probability of impervious surface"])
     assert np.abs(near("probability", 200) - value).min() < 0.003
