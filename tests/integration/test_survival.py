@@ -155,7 +155,7 @@ def main():
     jax.distributed.initialize(address, 2, int(number))
     train(ConfigDict(json.loads(pathlib.Path(file).read_text())), workdir)
 
-cli.run(main)
+cli.end(cli.status_of(main))
 """
 
 
