@@ -181,7 +181,8 @@ def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
         ends = [peer.communicate(timeout=200) for peer in peers]
     finally:
         for peer in peers:
-            peer.kill()
+            with peer:  # closes its pipes
+                peer.kill()
     assert [peer.returncode for peer in peers] == [75, 75], ends
     steps = {re.findall(r"stopped after step (\d+) of", err)[0] for _, err in ends}
     assert steps == {str(committed(tmp_path / "run")[-1])}
@@ -189,8 +190,8 @@ def test_one_sigterm_stops_both_processes_after_the_same_step(speck, tmp_path):
 
 @pytest.mark.timeout(1500)
 def test_soak(speck, tmp_path):
-    """Two thousand steps with SIGKILL and SIGTERM at random moments end where an undisturbed run does."""
-    speck.steps, speck.log_every, speck.checkpoint_every, speck.validate_every = 2000, 20, 20, 500
+    """A thousand steps with SIGKILL and SIGTERM at random moments end where an undisturbed run does."""
+    speck.steps, speck.log_every, speck.checkpoint_every, speck.validate_every = 1000, 20, 20, 250
     flag = harness.config_file(speck, tmp_path)
     straight, disturbed = tmp_path / "straight", tmp_path / "disturbed"
     status, out, err = harness.run(flag, f"--workdir={straight}")
@@ -202,7 +203,7 @@ def test_soak(speck, tmp_path):
         process = harness.launch(flag, f"--workdir={disturbed}")
         at = (committed(disturbed) or [0])[-1]
         number = random_.choice([signal.SIGKILL, signal.SIGTERM])
-        after = random_.randint(20, 500)
+        after = random_.randint(20, 250)
         await_(lambda: (committed(disturbed) or [0])[-1] >= at + after, process, seconds=400)  # noqa: B023
         time.sleep(random_.uniform(0, 0.3))
         process.send_signal(number)
