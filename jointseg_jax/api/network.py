@@ -15,7 +15,7 @@ from jointseg_jax.api.given_array import write_given
 from jointseg_jax.api.python_words import python_words
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.in_memory import map_in_memory
-from jointseg_jax.mapping.scene_map import map_scene
+from jointseg_jax.mapping.scene_map import map_scene, tile_bar
 from jointseg_jax.mapping.scenes.find import is_single, single_files
 from jointseg_jax.rasters.cloud_choice import CloudChoice
 from jointseg_jax.rasters.clouds import ClearRule
@@ -113,7 +113,7 @@ class Network:
         """Maps one scene.
 
         The map is that of `jointseg predict`, to the bit, also in its rounding: probabilities are multiples of 1/200,
-        and the image has the steps of the input's numbers. Arguments not listed here are that command's flags.
+        and the image has the steps of the input's numbers.
 
         Args:
             scene: a path or address as for `jointseg predict --input`; an array `[bands, height, width]` of the first
@@ -126,6 +126,16 @@ class Network:
             scale, offset: value = number * scale + offset of an array, as in the header of a GeoTIFF.
             output: folder for the files that `jointseg predict` writes; the result is then read from them when used.
             image: whether to return the super-resolved image, too.
+            radiometry: "contract", "display", "harmonise" or "any-composite", see docs/mapping.md.
+            keep_grid: map on the scene's own grid with ten times smaller pixels, whatever its CRS and pixel size.
+            cloud, clear, cloud_buffer: mask of cloud ("auto", "none" or a file), its codes that are clear, and metres
+                around cloud and shadow that are masked too.
+            dates: use only so many dates, the first ones.
+            augment: average over eight flips and turns, at eight times the cost.
+            confidence: return the agreement of the eight, 0..1; needs `augment` and a measurement.
+            support: return how much of the image's detail is measured, 0..1.
+            tile, batch: side of a window in input pixels, and windows at once; they change speed and memory alone.
+            dtype: "float32" or "bfloat16"; by default that of the training.
             uncertainty: write sets and intervals; needs `output`, whose layers at 10 m `read_map` reads.
             progress: whether to show a bar, and with `output` the lines of `jointseg predict`.
 
@@ -181,12 +191,7 @@ class Network:
             )  # fmt: skip
 
     def _in_memory(self, opened: OpenedScene, options: dict[str, Any], progress: bool) -> xr.Dataset:
-        with tqdm.tqdm(unit="tile", disable=not progress) as bar:
-
-            def advance(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with tile_bar(shown=progress) as advance:
             return maps.in_memory(map_in_memory(self._trained, opened, advance=advance, say=_say(progress), **options))
 
     def _check_single(self, path: pathlib.Path) -> None:

@@ -73,7 +73,7 @@ def map_scene(
         **({"uncertainty": stored_digest(trained)} if uncertainty else {}),
     }
     read = [path, *(pathlib.Path(file) for file, *_ in opened.stamps)]
-    with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), _bar() as advance:
+    with claim(folder, "map of a scene", run=run, names=FILES, inputs=read), tile_bar() as advance:
         _report_scene(path, opened, say)
         halo = halo_for(trained, scene, say=say)
         predictor = Predictor(
@@ -113,16 +113,19 @@ def _report_map(product: Product, scene: Scene, label: str, say: Callable[[str],
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar of tiles, from the first finished one on; takes the number of finished tiles and of all tiles."""
-    bar = None
-    with contextlib.ExitStack() as shown:
+def tile_bar(shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Shows a progress bar of tiles; yields what takes the numbers of finished tiles and of all tiles.
+
+    The bar begins with the first finished tile, because measuring the halo shows a bar of its own before.
+    """
+    with contextlib.ExitStack() as stack:
+        bar: tqdm.tqdm | None = None
 
         def advance(done: int, total: int) -> None:
             nonlocal bar
-            if bar is None:  # before, the halo shows a bar of its own
+            if bar is None:
                 interval = 0.5 if sys.stderr.isatty() else 15
-                bar = shown.enter_context(tqdm.tqdm(total=total, unit="tile", mininterval=interval))
+                bar = stack.enter_context(tqdm.tqdm(total=total, unit="tile", mininterval=interval, disable=not shown))
             bar.update(done - bar.n)
 
         yield advance

@@ -2,77 +2,25 @@
 
 import dataclasses
 import functools
-from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models.small_networks import F, apply, example, initialise, network, stages
 
 from jointseg_jax.models import cost
-from jointseg_jax.models.jointseg import CONTROLS, InputSpec, JointSeg, run
+from jointseg_jax.models.jointseg import CONTROLS, run
 from jointseg_jax.models.progressive import ProgressiveSR, Stage, StageNet, image_resample, stage_spacings
 from jointseg_jax.models.rrdb import REMAT, Trunk
 from jointseg_jax.models.sensor import SensorModel
 
-F = Fraction
-SMALL = {"blocks": 1, "features": 6, "growth": 4, "tail_features": 4, "subpixel": True}
 CHAINS = [
     ("4", "2.5"),
     ("10",),
     ("2", "2", "2.5"),
     *(pytest.param(c, marks=pytest.mark.slow) for c in (("2", "5"), ("5", "2"))),
 ]
-
-
-def stages(factors, **changes):
-    return tuple(Stage(F(f), **{**SMALL, **changes}) for f in factors)
-
-
-def network(control="joint", factors=("4", "2.5"), inputs=2, **changes):
-    specs = (InputSpec("s2", (0.2, 0.3, 0.25, 0.4), (0.1, 0.12, 0.15, 0.2)), InputSpec("s1", (-12.0,), (4.0,)))
-    unshuffled = tuple(
-        dataclasses.replace(s, unshuffle=2 if i and f == "2.5" else 1)
-        for i, (s, f) in enumerate(zip(stages(factors), factors, strict=True))
-    )
-    fields = {
-        "stages": unshuffled,
-        "lattices": (F(1), F(5), F(10)),
-        "widths": (4, 6, 8),
-        "dilations": (1, 2),
-        **changes,
-    }
-    return JointSeg(inputs=specs[:inputs], image_index=(2, 1, 0), control=control, **fields)
-
-
-def example(model, batch=2, height=6, width=8, seed=0):
-    keys = jax.random.split(jax.random.key(seed), 2 * len(model.inputs))
-    modalities = {}
-    for spec, key, other in zip(model.inputs, keys[::2], keys[1::2], strict=True):
-        shape = (batch, model.dates, height, width)
-        values = jnp.asarray(spec.mean) + jnp.asarray(spec.std) * jax.random.normal(key, (*shape, len(spec.mean)))
-        modalities[spec.name] = {"values": values, "valid": jax.random.uniform(other, shape) > 0.1}
-    return modalities, jax.random.uniform(keys[0], (batch, 10 * height, 10 * width, 3))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def apply(model, params, modalities, image=None):
-    return run(model, params, modalities, image)
-
-
-@functools.cache
-def initialise(model, seed=1):
-    """Parameters that are all non-zero, so that nothing hides behind a zero initialisation; no program is compiled."""
-    modalities, image = example(model)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), modalities, image)["params"]
-    rng = np.random.default_rng(seed)
-
-    def leaf(path, shape):
-        fan_in = np.prod(shape.shape[:-1]) if len(shape.shape) > 1 else np.inf
-        drawn = rng.normal(0, np.hypot(0.05, fan_in**-0.5), shape.shape) + ("scale" in jax.tree_util.keystr(path))
-        return drawn.astype(shape.dtype)
-
-    return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
 def test_parameters_of_the_published_generator():
@@ -293,52 +241,6 @@ def test_a_fresh_map_has_no_pattern_of_blocks():
     params = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
     kernel = params["seg"]["exit_shuffle"]["kernel"]
     np.testing.assert_array_equal(kernel, jnp.tile(kernel[..., :4], 100))
-
-
-def test_the_order_of_dates_does_not_matter():
-    model = network(dates=3)
-    params = initialise(model)
-    modalities, _ = example(model)
-    turned = jax.tree.map(lambda x: x[:, ::-1], modalities)
-    first, second = (apply(model, params, m) for m in (modalities, turned))
-    np.testing.assert_allclose(first.logits, second.logits, atol=1e-4)
-    np.testing.assert_allclose(first.images[-1], second.images[-1], atol=1e-5)
-
-
-def test_an_absent_date_is_like_none():
-    """The same network maps with one, two or five dates; a masked date changes nothing."""
-    model = network(dates=3)
-    params = initialise(model)
-    modalities, _ = example(model)
-    two = jax.tree.map(lambda x: x[:, :2], modalities)
-    masked = {n: {"values": m["values"], "valid": m["valid"].at[:, 2].set(False)} for n, m in modalities.items()}
-    np.testing.assert_allclose(apply(model, params, two).logits, apply(model, params, masked).logits, atol=1e-4)
-    more = jax.tree.map(lambda x: jnp.concatenate([x, x[:, :2]], 1), modalities)
-    assert np.isfinite(apply(model, params, more).logits).all()
-
-
-def test_dates_of_a_second_modality_have_an_order_and_a_number_of_their_own():
-    """Radar of other days than the optical dates: turned alone, and absent on one of them."""
-    model = network(dates=3)
-    params = initialise(model)
-    modalities, _ = example(model)
-    optical, radar = modalities["s2"], modalities["s1"]
-    masked = {"values": radar["values"], "valid": radar["valid"].at[:, 1].set(False)}
-    other = {"values": radar["values"].at[:, 1].add(9.0), "valid": masked["valid"]}
-    turned = jax.tree.map(lambda x: x[:, ::-1], masked)
-    first, second, third = (apply(model, params, {"s2": optical, "s1": m}).logits for m in (masked, other, turned))
-    np.testing.assert_allclose(first, second, atol=1e-4)
-    np.testing.assert_allclose(first, third, atol=1e-4)
-    assert float(jnp.abs(first - apply(model, params, modalities).logits).max()) > 1e-3
-
-
-def test_every_date_counts():
-    model = network(dates=3)
-    params = initialise(model)
-    modalities, _ = example(model)
-    changed = {n: {**m, "values": m["values"].at[:, 1].add(0.3)} for n, m in modalities.items()}
-    first, second = (apply(model, params, m).logits for m in (modalities, changed))
-    assert float(jnp.abs(first - second).max()) > 1e-3
 
 
 def test_flops_by_hand():
