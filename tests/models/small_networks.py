@@ -5,7 +5,6 @@ import functools
 from fractions import Fraction
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jointseg_jax.models.jointseg import InputSpec, JointSeg, run
@@ -13,6 +12,8 @@ from jointseg_jax.models.progressive import Stage
 
 F = Fraction
 SMALL = {"blocks": 1, "features": 6, "growth": 4, "tail_features": 4, "subpixel": True}
+# One stage, two lattices: compiled in a fraction of the time.
+TINY = {"factors": ("10",), "lattices": (F(1), F(10)), "widths": (4, 8), "dilations": (1,)}
 
 
 def stages(factors, **changes):
@@ -36,13 +37,13 @@ def network(control="joint", factors=("4", "2.5"), inputs=2, **changes):
 
 
 def example(model, batch=2, height=6, width=8, seed=0):
-    keys = jax.random.split(jax.random.key(seed), 2 * len(model.inputs))
+    rng = np.random.default_rng(seed)
     modalities = {}
-    for spec, key, other in zip(model.inputs, keys[::2], keys[1::2], strict=True):
+    for spec in model.inputs:
         shape = (batch, model.dates, height, width)
-        values = jnp.asarray(spec.mean) + jnp.asarray(spec.std) * jax.random.normal(key, (*shape, len(spec.mean)))
-        modalities[spec.name] = {"values": values, "valid": jax.random.uniform(other, shape) > 0.1}
-    return modalities, jax.random.uniform(keys[0], (batch, 10 * height, 10 * width, 3))
+        values = rng.normal(spec.mean, spec.std, (*shape, len(spec.mean))).astype(np.float32)
+        modalities[spec.name] = {"values": values, "valid": rng.uniform(size=shape) > 0.1}
+    return modalities, rng.uniform(size=(batch, 10 * height, 10 * width, 3)).astype(np.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -53,13 +54,31 @@ def apply(model, params, modalities, image=None):
 @functools.cache
 def initialise(model, seed=1):
     """Parameters that are all non-zero, so that nothing hides behind a zero initialisation; no program is compiled."""
-    modalities, image = example(model)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), modalities, image)["params"]
+    return drawn(model, *example(model), seed=seed)
+
+
+def drawn(net, *inputs, fresh=(), seed=1):
+    """The same for any module, but layers named in `fresh` keep the values that the module itself begins with."""
     rng = np.random.default_rng(seed)
+    shapes = {}
+
+    def named(path):
+        return any(name in jax.tree_util.keystr(path) for name in fresh)
+
+    def begin(key, *inputs):
+        params = net.init(key, *inputs)["params"]
+        shapes.update(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params))
+        return {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_flatten_with_path(params)[0] if named(p)}
+
+    # Compiled, the initialisers of a whole network take longer than anything else: those not asked for are dropped.
+    own = (jax.jit(begin) if fresh else functools.partial(jax.eval_shape, begin))(jax.random.key(0), *inputs)
+    assert fresh == () or own
 
     def leaf(path, shape):
+        if named(path):
+            return np.array(own[jax.tree_util.keystr(path)])
         fan_in = np.prod(shape.shape[:-1]) if len(shape.shape) > 1 else np.inf
-        drawn = rng.normal(0, np.hypot(0.05, fan_in**-0.5), shape.shape) + ("scale" in jax.tree_util.keystr(path))
-        return drawn.astype(shape.dtype)
+        values = rng.normal(0, np.hypot(0.05, fan_in**-0.5), shape.shape) + ("scale" in jax.tree_util.keystr(path))
+        return values.astype(shape.dtype)
 
     return jax.tree_util.tree_map_with_path(leaf, shapes)

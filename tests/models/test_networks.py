@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models.small_networks import F, apply, example, initialise, network, stages
+from models.small_networks import TINY, F, apply, drawn, example, initialise, network, stages
 
 from jointseg_jax.models import cost
 from jointseg_jax.models.jointseg import CONTROLS, run
@@ -30,16 +30,28 @@ def test_parameters_of_the_published_generator():
     assert cost.parameters(shapes) == 16_697_987
 
 
+ZERO = ("conv_last", "conv_subpixel")  # the layers that add detail
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def resolve(net, params, inputs, base):
+    return net.apply({"params": params}, inputs, base).images
+
+
+enlarged = jax.jit(image_resample, static_argnums=1)
+
+
 @pytest.mark.parametrize("factors", CHAINS, ids=lambda factors: "x".join(factors))
 def test_an_untrained_network_is_exactly_its_base(factors):
     net = ProgressiveSR(stages(factors))
-    inputs, base = (
-        jax.random.normal(jax.random.key(0), (1, 6, 7, 5)),
-        jax.random.normal(jax.random.key(1), (1, 6, 7, 3)),
-    )
-    out = jax.jit(lambda key: tuple(net.init_with_output(key, inputs, base)[0].images))(jax.random.key(2))
+    inputs, base = normal(1, 6, 7, 5), normal(1, 6, 7, 3, seed=1)
+    out = resolve(net, drawn(net, inputs, base, fresh=ZERO), inputs, base)
     for image, spacing in zip(out, stage_spacings(stages(factors), F(10)), strict=True):
-        np.testing.assert_array_equal(image, image_resample(base, 10 / spacing))
+        np.testing.assert_array_equal(image, enlarged(base, 10 / spacing))
         assert image.dtype == jnp.float32
     assert out[-1].shape == (1, 60, 70, 3)
 
@@ -47,14 +59,13 @@ def test_an_untrained_network_is_exactly_its_base(factors):
 def test_a_stage_adds_to_what_the_one_before_it_added():
     """A second stage that adds nothing hands on the detail of the first."""
     net = ProgressiveSR(stages(("4", "2.5")))
-    inputs, base = (jax.random.normal(jax.random.key(k), (1, 6, 7, bands)) for k, bands in enumerate((5, 3)))
-    params = jax.jit(net.init)(jax.random.key(2), inputs, base)
-    last = params["params"]["stage1"]["conv_last"]
-    last["kernel"] = jax.random.normal(jax.random.key(3), last["kernel"].shape)
-    first, second = jax.jit(lambda p: net.apply(p, inputs, base).images)(params)
-    detail = first - image_resample(base, F(4))
-    assert float(jnp.abs(detail).mean()) > 0.01
-    np.testing.assert_allclose(second - image_resample(base, F(10)), image_resample(detail, F(5, 2)), atol=1e-5)
+    inputs, base = normal(1, 6, 7, 5), normal(1, 6, 7, 3, seed=1)
+    params = drawn(net, inputs, base)
+    params["stage2"]["conv_last"] = jax.tree.map(np.zeros_like, params["stage2"]["conv_last"])
+    first, second = resolve(net, params, inputs, base)
+    detail = first - enlarged(base, F(4))
+    assert float(np.abs(detail).mean()) > 0.01
+    np.testing.assert_allclose(second - enlarged(base, F(10)), enlarged(detail, F(5, 2)), atol=1e-5)
 
 
 def test_stages_must_multiply_to_ten():
@@ -64,17 +75,29 @@ def test_stages_must_multiply_to_ten():
         stage_spacings(stages(("2.5", "4")), F(10))
 
 
+SEEN = normal(1, 8, 8, 6)
+
+
 @pytest.mark.parametrize("remat", REMAT)
 def test_scanned_equals_unrolled(remat):
-    x = jax.random.normal(jax.random.key(0), (1, 8, 8, 6))
-    unrolled, scanned = Trunk(3, 6, 4, scan=False), Trunk(3, 6, 4, scan=True, remat=remat)
-    params = jax.jit(unrolled.init)(jax.random.key(1), x)
-    assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(scanned.init, jax.random.key(1), x))
+    scanned = Trunk(2, 6, 4, scan=True, remat=remat)
+    params, expected = unrolled()
+    assert jax.tree.structure(params) == jax.tree.structure(jax.eval_shape(scanned.init, jax.random.key(1), SEEN))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), expected, squares(scanned, params)
+    )
 
-    def loss(net):
-        return jax.jit(jax.value_and_grad(lambda p: jnp.sum(net.apply(p, x) ** 2)))(params)
 
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), loss(unrolled), loss(scanned))
+@functools.cache
+def unrolled():
+    net = Trunk(2, 6, 4, scan=False)
+    params = {"params": drawn(net, SEEN)}
+    return params, squares(net, params)
+
+
+def squares(net, params):
+    """The sum of squares of an output, and its gradient."""
+    return jax.jit(jax.value_and_grad(lambda p: jnp.sum(net.apply(p, SEEN) ** 2)))(params)
 
 
 def test_recomputing_needs_less_memory():
@@ -90,7 +113,7 @@ def test_recomputing_needs_less_memory():
 
 
 def test_dense_initialisation_is_a_tenth_of_kaiming():
-    params = Trunk(2, 64, 32).init(jax.random.key(0), jnp.zeros((1, 4, 4, 64)))["params"]
+    params = jax.jit(Trunk(2, 64, 32).init)(jax.random.key(0), jnp.zeros((1, 4, 4, 64)))["params"]
     for i, inputs in enumerate((64, 96, 128, 160, 192), start=1):
         assert params[f"kernel{i}"].std() == pytest.approx(0.1 * np.sqrt(2 / (9 * inputs)), rel=0.03)
 
@@ -121,7 +144,7 @@ def test_controls_share_the_segmenter_but_for_projections():
 
 
 def test_sequential_stops_segmentation_gradients():
-    model = network("sequential")
+    model = network("sequential", **TINY)
     params = initialise(model)
     modalities, image = example(model)
     gradient = jax.jit(jax.grad(lambda p: jnp.sum(run(model, p, modalities, image).logits ** 2)))(params)
@@ -151,7 +174,7 @@ def test_invalid_values_do_not_matter(control):
     params = initialise(model)
     modalities, image = example(model)
     changed = {
-        name: {"values": jnp.where(m["valid"][..., None], m["values"], 1e3), "valid": m["valid"]}
+        name: {"values": np.where(m["valid"][..., None], m["values"], np.float32(1e3)), "valid": m["valid"]}
         for name, m in modalities.items()
     }
     np.testing.assert_array_equal(
@@ -187,18 +210,20 @@ def test_an_untrained_joint_network_is_the_sensors_inverse():
     sensor = SensorModel((0.43, 0.41, 0.45))
     model = network(sensor=sensor, back_projections=3)
     modalities, image = example(model)
-    modalities["s2"]["valid"] = jnp.ones_like(modalities["s2"]["valid"])
-    params = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
+    modalities["s2"]["valid"] = np.ones_like(modalities["s2"]["valid"])
+    params = drawn(model, modalities, image, fresh=ZERO)
     seen = modalities["s2"]["values"][:, 0][..., list(model.image_index)]
-    for out, spacing in zip(apply(model, params, modalities).images, model.spacings, strict=True):
-        np.testing.assert_allclose(out, image_resample(sensor.sharpen(seen, 3), 10 / spacing), atol=1e-5)
+    sharp = jax.jit(sensor.sharpen, static_argnums=1)(seen, 3)
+    images = jax.jit(lambda: run(model, params, modalities).images)()
+    for out, spacing in zip(images, model.spacings, strict=True):
+        np.testing.assert_allclose(out, enlarged(sharp, 10 / spacing), atol=1e-5)
 
 
 def test_the_control_deconvolved_sees_that_inverse():
-    plain = network("deconvolved")
+    plain = network("deconvolved", **TINY)
     modalities, image = example(plain)
     params = initialise(plain)
-    sharp = network("deconvolved", sensor=SensorModel((0.43, 0.41, 0.45)), back_projections=3)
+    sharp = network("deconvolved", sensor=SensorModel((0.43, 0.41, 0.45)), back_projections=3, **TINY)
     assert jax.tree.structure(initialise(sharp)) == jax.tree.structure(params)
     before, after = (apply(model, params, modalities, image).logits for model in (plain, sharp))
     assert float(jnp.abs(before - after).max()) > 1e-3
@@ -238,9 +263,8 @@ def test_a_fresh_map_has_no_pattern_of_blocks():
     """Depth to space starts with equal pixels in a block (ICNR): what varies in a block comes from the 1 m image."""
     model = network("coarse", lattices=(F(1), F(10)), widths=(4, 8))
     modalities, image = example(model)
-    params = jax.jit(model.init)(jax.random.key(0), modalities, image)["params"]
-    kernel = params["seg"]["exit_shuffle"]["kernel"]
-    np.testing.assert_array_equal(kernel, jnp.tile(kernel[..., :4], 100))
+    kernel = drawn(model, modalities, image, fresh=("exit_shuffle",))["seg"]["exit_shuffle"]["kernel"]
+    np.testing.assert_array_equal(kernel, np.tile(kernel[..., :4], 100))
 
 
 def test_flops_by_hand():
@@ -259,7 +283,7 @@ def test_flops_of_scanned_and_unrolled_agree():
     counts = []
     for scan in (False, True):
         net = Trunk(3, 6, 4, scan=scan)
-        params = net.init(jax.random.key(0), x)
+        params = jax.eval_shape(net.init, jax.random.key(0), x)
         counts.append(cost.flops(net.apply, params, x))
     one_rdb = sum((6 + 4 * i) * (4 if i < 4 else 6) for i in range(5))
     assert counts[0] == counts[1] == 2 * 9 * 64 * 3 * 3 * one_rdb
