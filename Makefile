@@ -10,6 +10,9 @@ PARALLEL := -n 2 --dist loadfile
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
+# OpenBLAS's threads wait in loops that use up a core: on small matrices they only take time from the other worker.
+quick-tests test test-slow: export OPENBLAS_NUM_THREADS ?= 1
+
 .PHONY: help setup demo archive-demo change-demo bench bench-check docs quick quick-tests test test-slow lint clean
 
 help:

@@ -68,7 +68,7 @@ class SiteWork:
     def find(self, name: str) -> Site | None:
         """The intact site prepared from the same files with the same settings; None if the site is to be made."""
         try:
-            return self._find(name) if name in self.plans else None
+            return SiteFolders(self.root).find(name, self._fingerprint(name)) if name in self.plans else None
         except InputError:  # the call reports it
             return None
 
@@ -77,17 +77,14 @@ class SiteWork:
         if name in self.refused:
             return self.refused[name]
         try:
-            return self._find(name) or self._make(name)
+            fingerprint = self._fingerprint(name)
+            return SiteFolders(self.root).find(name, fingerprint) or self._make(name, fingerprint)
         except StorageError:  # it would stop the other sites too
             raise
         except InputError as error:
             return error
 
-    def _find(self, name: str) -> Site | None:
-        folders.check_apart(self.root, self.plans[name].source.files(), WRITTEN)
-        return SiteFolders(self.root).find(name, self._fingerprint(name))
-
-    def _make(self, name: str) -> Site:
+    def _make(self, name: str, fingerprint: str) -> Site:
         plan, folders = self.plans[name], SiteFolders(self.root)
 
         def write(folder: pathlib.Path, at: str) -> Site:
@@ -96,13 +93,18 @@ class SiteWork:
         def divide(site: Site, folder: pathlib.Path) -> Site:
             return write_split(site, plan.lattice, ground.codes(plan.ground, plan.lattice), folder)
 
-        return folders.make(name, self._fingerprint(name), write, divide)
+        return folders.make(name, fingerprint, write, divide)
 
     def _fingerprint(self, name: str) -> str:
-        """Two digests: one changes with the site's files or settings, the other with the ground of its splits."""
-        plan, files = self.plans[name], []
-        for path in plan.source.files():
-            files.append((str(remote.bare(path)), stamp(path)))  # a virtual raster's source may not be a file
+        """Two digests: one changes with the site's files or settings, the other with the ground of its splits.
+
+        Raises:
+            InputError: a raster cannot be opened, or a file lies among those of the dataset.
+        """
+        plan = self.plans[name]
+        sources = plan.source.files()
+        folders.check_apart(self.root, sources, WRITTEN)
+        files = [(str(remote.bare(path)), stamp(path)) for path in sources]  # a virtual raster's may not be a file
         entry = plan.source.entry
         about = [entry.region, entry.date]
         about += [entry.ground.wkt] if entry.ground is not None else []

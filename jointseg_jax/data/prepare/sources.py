@@ -105,8 +105,9 @@ class SiteSource:
         masks = {part.mask.path for part in parts if part.mask is not None}
         rasters = [*(p for p in (self.image, self.label) if p is not None), *sorted(masks), *inputs]
         given = [*self.vectors] if self.built_up is None else [*self.vectors, self.built_up]
-        behind = [file for raster in rasters for file in files_behind(raster)]
-        beside = {file.parent: file for raster in inputs for file in files_behind(raster)}.values()
+        found = {raster: files_behind(raster) for raster in rasters}
+        behind = [file for raster in rasters for file in found[raster]]
+        beside = {file.parent: file for raster in inputs for file in found[raster]}.values()
         metadata = [xml for raster in (*inputs, *beside) for xml in metadata_files(raster)]
         # A shapefile is several files of one name.
         vectors = [f for v in given for f in (v.parent.glob(f"{v.stem}.*") if v.suffix == ".shp" else [v])]

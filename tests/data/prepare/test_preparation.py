@@ -61,21 +61,24 @@ def test_image_units_follow_the_input(data):
 
 def test_a_second_run_keeps_what_is_there(own):
     root, config = own
+    toy.keep_only(config, "a", "b")
+    config.inputs = ("s2",)
     prepare(config, say=toy.quiet)
     folder = root.parent / "dataset"
     before = (folder / "sites" / "a" / "s2.tif").stat().st_mtime_ns
     lines: list[str] = []
     prepare(config, say=lines.append)
     assert (folder / "sites" / "a" / "s2.tif").stat().st_mtime_ns == before
-    assert sum("already there" in line for line in lines) == 4
+    assert sum("already there" in line for line in lines) == 2
     (root / "a" / "label.tif").touch()
     lines.clear()
     prepare(config, say=lines.append)
-    assert sum("already there" in line for line in lines) == 3
+    assert sum("already there" in line for line in lines) == 1
 
 
 def test_a_killed_preparation_leaves_no_dataset(own):
     root, config = own
+    toy.keep_only(config, "a", "d")
     (root / "d" / "s1.tif").write_text("")
     with pytest.raises(InputError, match=r"s1\.tif"):
         prepare(config, say=toy.quiet)
@@ -84,12 +87,14 @@ def test_a_killed_preparation_leaves_no_dataset(own):
 
 def test_one_bad_site_does_not_stop_the_others(own):
     root, config = own
+    toy.keep_only(config, "a", "b", "c")
+    config.inputs = ("s2",)
     path = root / "b" / "s2.tif"
     path.write_bytes(path.read_bytes()[:600])
     lines: list[str] = []
-    with pytest.raises(InputError, match=r"1 of 4 sites could not be prepared.*s2\.tif"):
+    with pytest.raises(InputError, match=r"1 of 3 sites could not be prepared.*s2\.tif"):
         prepare(config, say=lines.append)
-    assert sum(", prepared" in line for line in lines) == 3
+    assert sum(", prepared" in line for line in lines) == 2
     assert not (root.parent / "dataset" / "dataset.json").exists()
 
 
@@ -119,6 +124,7 @@ BAD_INPUTS = [
 @pytest.mark.parametrize(("file", "change", "message"), BAD_INPUTS, ids=[f"{f}, {m}" for f, _, m in BAD_INPUTS])
 def test_bad_inputs_are_named(own, file, change, message):
     root, config = own
+    toy.keep_only(config, "a")
     toy.rewrite(root / "a" / file, **change)
     if message is None:  # the product's own offset wins over the flag
         prepare(config, say=toy.quiet)
@@ -131,6 +137,7 @@ def test_bad_inputs_are_named(own, file, change, message):
 
 def test_an_offset_nobody_stated_is_asked_for(own):
     root, config = own
+    toy.keep_only(config, "a")
     toy.rewrite(root / "a" / "s2.tif", keep_tags=False)
     with pytest.raises(InputError, match="RADIO_ADD_OFFSET=-1000"):
         prepare(config, say=toy.quiet)
@@ -139,6 +146,8 @@ def test_an_offset_nobody_stated_is_asked_for(own):
 def test_removed_offset_is_put_back(own):
     """Sites with and without +1000 end in one convention."""
     root, config = own
+    toy.keep_only(config, "a", "b")
+    config.inputs = ("s2",)
     toy.rewrite(root / "a" / "s2.tif", values=lambda s: np.where(s > 0, (s - 1000) // 2, 0), RADIO_ADD_OFFSET="0")
     data = prepare(config, say=toy.quiet)
     with rasterio.open(data.root / "sites" / "a" / "s2.tif") as raster:
@@ -149,6 +158,8 @@ def test_removed_offset_is_put_back(own):
 def test_warping_is_asked_for_and_works(own):
     """A site whose inputs lie half a pixel off is refused, or warped on request."""
     root, config = own
+    toy.keep_only(config, "a")
+    config.inputs = ("s2", "s1")
     with rasterio.open(root / "a" / "s1.tif") as raster:
         shifted = raster.transform * rasterio.Affine.translation(0.5, 0.5)
     toy.rewrite(root / "a" / "s1.tif", transform=shifted)
@@ -167,7 +178,7 @@ def test_blocks_leave_a_gap(own):
     table = pd.read_csv(root / "sites.csv")
     table.loc[len(table)] = {"site": "e", "region": "south", "date": "2021", "folder": "e"}
     table.to_csv(root / "sites.csv", index=False)
-    config.source.only = ("e",)
+    config.source.only, config.inputs = ("e",), ("s2",)
     config.split.by = "block"
     config.split.block, config.split.gap, config.split.halo, config.split.tolerance = 32, 10, 2, 0.1
     config.patch = 8
@@ -231,8 +242,8 @@ def test_two_dates_make_two_layers(own):
     from jointseg_jax.data.patches import PatchReader
 
     root, config = own
-    for name in ("a", "b", "c", "d"):
-        shutil.copy(root / name / "s2.tif", root / name / "later.tif")
+    toy.keep_only(config, "a")
+    shutil.copy(root / "a" / "s2.tif", root / "a" / "later.tif")
     toy.rewrite(root / "a" / "later.tif", values=lambda s: np.where(s > 0, s + 500, 0))
     config.inputs = ("s2",)
     config.source.layers.s2 = ("s2.tif", "later.tif")
