@@ -137,8 +137,10 @@ _OF_AREAS = (
 
 
 def work() -> None:
-    """Runs the mapping. What is wrong with flags, network and scene is found before JAX is loaded."""
+    """Runs the mapping. What is wrong with flags, network, area and scene is found before JAX is loaded."""
     check_lists()
+    if _CONFIDENCE.value and not _AUGMENT.value:
+        raise InputError("--confidence needs the eight flips and quarter turns of the input: add --augment")
     executor = chosen_executor()
     from jointseg_jax.training.network_meta import network_meta
 
@@ -155,7 +157,7 @@ def work() -> None:
             raise InputError(
                 "--keep_grid maps one scene on its own grid, but an area is mapped in UTM: remove the flag"
             )
-        _map_area(_network(), executor)
+        _map_area(executor)
 
 
 def _network() -> Any:
@@ -207,16 +209,23 @@ def _clear() -> tuple[int, ...]:
     return tuple(int(code) for code in _CLEAR.value)
 
 
-def _map_area(trained: Any, executor: "Executor") -> None:
+def _map_area(executor: "Executor") -> None:
+    product, period = pathlib.Path(str(_OUTPUT.value)), _period()
     from jointseg_jax.geo.area_of_interest import read_area
+
+    area = None if _AOI.value is None else read_area(_AOI.value)
+    trained = _network()
     from jointseg_jax.mapping.area.map_area import map_area, say_memory
     from jointseg_jax.mapping.area.plan_area import plan_area
 
-    product = pathlib.Path(str(_OUTPUT.value))
-    settings = area_settings(trained)
-    area = None if _AOI.value is None else read_area(_AOI.value)
     plan = plan_area(
-        trained, str(_INPUT.value), area, product, settings, period=_period(), skip_refused=_SKIP_REFUSED.value
+        trained,
+        str(_INPUT.value),
+        area,
+        product,
+        area_settings(trained),
+        period=period,
+        skip_refused=_SKIP_REFUSED.value,
     )
     if _PLAN_ONLY.value:
         say_memory(trained, plan)

@@ -26,6 +26,7 @@ from jointseg_jax.landscape import (
 from jointseg_jax.landscape.model import IMPERVIOUS
 
 HEIGHT, WIDTH, YEAR = 480, 540, 2021
+SEEDS = (1, pytest.param(2, marks=pytest.mark.slow))
 
 # Impervious share of a region in 2021.
 SHARES = {"upstream": (0.03, 0.08), "midstream": (0.12, 0.25), "downstream": (0.45, 0.65)}
@@ -42,6 +43,11 @@ REAL_STRONG_EDGE_DENSITY = (0.019, 0.374)  # above 0.5
 @cache
 def scene(region: str, year: int = YEAR, seed: int = 1) -> SyntheticScene:
     return make_scene(region, year=year, height=HEIGHT, width=WIDTH, seed=seed)
+
+
+@cache
+def small(region: str, year: int) -> SyntheticScene:
+    return make_scene(region, year=year, height=120, width=180, seed=1)
 
 
 def _band(image: np.ndarray, name: str) -> np.ndarray:
@@ -83,7 +89,7 @@ def test_shapes_types_and_ranges(region: str) -> None:
 
 
 @pytest.mark.parametrize("region", REGIONS)
-@pytest.mark.parametrize("size", [(60, 60), (120, 300), (300, 60)])
+@pytest.mark.parametrize("size", [(60, 60), (300, 60)])
 def test_any_size_that_is_a_multiple_of_sixty(region: str, size: tuple[int, int]) -> None:
     made = make_scene(region, year=2017, height=size[0], width=size[1], seed=5)
     assert made.reflectance.shape == (*size, 6)
@@ -93,12 +99,12 @@ def test_any_size_that_is_a_multiple_of_sixty(region: str, size: tuple[int, int]
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_same_arguments_give_the_same_bits(region: str) -> None:
-    first = make_scene(region, year=2019, height=240, width=300, seed=3)
-    second = make_scene(region, year=2019, height=240, width=300, seed=3)
+    first = small(region, 2019)
+    second = make_scene(region, year=2019, height=120, width=180, seed=1)
     for name in ("reflectance", "label", "landcover", "elevation", "backscatter", "cloud", "cloud_shadow"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
     assert first.features == second.features
-    other = make_scene(region, year=2019, height=240, width=300, seed=4)
+    other = make_scene(region, year=2019, height=120, width=180, seed=4)
     assert not np.array_equal(first.label, other.label)
 
 
@@ -144,7 +150,8 @@ def test_features_carry_what_their_kind_needs(region: str) -> None:
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_nothing_is_ever_demolished_and_the_land_stays(region: str) -> None:
-    made = [make_scene(region, year=year, height=240, width=300, seed=1) for year in YEARS]
+    made = [small(region, year) for year in YEARS]
+    assert made[0].label.any()
     for early, late in pairwise(made):
         assert (early.label <= late.label).all()
         assert early.features == tuple(f for f in late.features if f.year_built <= early.year)
@@ -168,7 +175,7 @@ def test_growth_is_rapid_upstream_moderate_midstream_small_downstream() -> None:
     assert growth["downstream"] < 0.08
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("region", REGIONS)
 def test_impervious_share(region: str, seed: int) -> None:
     low, high = SHARES[region]
@@ -331,11 +338,9 @@ def test_clouds_beside_a_small_scene_do_not_shade_all_of_it() -> None:
 
 
 def test_reflectance_is_free_of_clouds() -> None:
-    seed = next(
-        s for s in range(40) if make_scene("upstream", year=2017, height=60, width=60, seed=s).cloud.max() > 0.8
-    )
-    made = make_scene("upstream", year=2017, height=60, width=60, seed=seed)
+    made = make_scene("upstream", year=2017, height=60, width=60, seed=30)
     thick = made.cloud > 0.7
+    assert thick.any(), "take the next seed whose scene is cloudy"
     assert np.median(_band(made.reflectance, "B02")[thick]) < 0.2
 
 
@@ -349,23 +354,23 @@ def test_mountains_drain_to_the_river() -> None:
     assert np.percentile(slope, 99) < 1.2
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("region", REGIONS)
-def test_the_image_is_as_rough_as_real_ones(region: str) -> None:
-    for seed in (1, 2):
-        bright = luminance(rgb_of(scene(region, seed=seed)))
-        low, high = REAL_SPECTRUM_SLOPE
-        assert low < spectrum_slope(bright) < high
-        low, high = REAL_EDGE_DENSITY
-        assert low < edge_density(bright, 0.25) < high
-        low, high = REAL_STRONG_EDGE_DENSITY
-        assert low < edge_density(bright, 0.5) < high
+def test_the_image_is_as_rough_as_real_ones(region: str, seed: int) -> None:
+    bright = luminance(rgb_of(scene(region, seed=seed)))
+    low, high = REAL_SPECTRUM_SLOPE
+    assert low < spectrum_slope(bright) < high
+    low, high = REAL_EDGE_DENSITY
+    assert low < edge_density(bright, 0.25) < high
+    low, high = REAL_STRONG_EDGE_DENSITY
+    assert low < edge_density(bright, 0.5) < high
 
 
 def test_another_weather_shows_the_same_ground_in_another_light() -> None:
     """What changes in such a pair of scenes is no change of the ground."""
-    first, other = (make_scene("midstream", year=2021, height=120, width=180, seed=5, weather=w) for w in (2021, 7))
+    first, other = (make_scene("downstream", year=2021, height=120, width=180, seed=5, weather=w) for w in (2021, 7))
     np.testing.assert_array_equal(first.label, other.label)
     np.testing.assert_array_equal(first.landcover, other.landcover)
     assert np.abs(first.reflectance - other.reflectance).mean() > 0.001
-    usual = make_scene("midstream", year=2021, height=120, width=180, seed=5)
+    usual = make_scene("downstream", year=2021, height=120, width=180, seed=5)
     np.testing.assert_array_equal(usual.reflectance, first.reflectance)
