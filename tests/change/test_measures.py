@@ -48,8 +48,8 @@ def sample_of(p, kinds=None):
 
 
 def test_gain_and_loss_are_found_at_unequal_intervals():
-    p = np.concatenate([simulated(0.03, 0.01, 20_000), simulated(0.1, 0.002, 20_000)], 1)
-    kinds = np.repeat(np.arange(2, dtype=np.int32), 20_000)
+    p = np.concatenate([simulated(0.03, 0.01, 12288), simulated(0.1, 0.002, 12288)], 1)
+    kinds = np.repeat(np.arange(2, dtype=np.int32), 12288)
     even = np.array([0.5, 0.5])
     chain = estimate(sample_of(p, kinds), first_chain(TIMES, even), even)
     np.testing.assert_allclose(chain.gain, (0.03, 0.1), rtol=0.15)
@@ -201,7 +201,7 @@ def test_periods_of_years():
 
 def test_errors_that_all_dates_share_make_change_surer():
     """Of calibrated readings with errors of their own the factor is 1; where errors stay, more."""
-    p = simulated(0.01, 0.002, 20_000, spread=1.2)
+    p = simulated(0.01, 0.002, 8192, spread=1.2)
     assert 0.8 < estimate_sharpness(sample_of(p), first_chain(TIMES, np.array([0.5]))) < 1.25
     logits = np.log(p / (1 - p))
     rng = np.random.default_rng(4)

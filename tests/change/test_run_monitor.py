@@ -22,6 +22,9 @@ from jointseg_jax.jobs.cluster import Dask
 from jointseg_jax.jobs.executors import Serial
 from jointseg_jax.storage.files import read_json, sha256
 
+# Nothing is estimated, which takes longer than all else.
+GIVEN = Settings(0, prior=0.5, sharpness=1.0, gain=0.01, loss=0.001, doubt=False)
+
 
 def ignore(_):
     """Takes a line of a report, and drops it."""
@@ -134,10 +137,10 @@ def test_a_damaged_map_sets_its_tile_aside(monitor, years, tmp_path):
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Unfinished, match=r"probability\.tif has .* bytes, but its ledger says .* --check"):
-        run(own, tmp_path / "out", Settings(0, prior=0.5, sharpness=1.0, gain=0.01, loss=0.001))
+        run(own, tmp_path / "out", GIVEN)
     assert len(list((tmp_path / "out" / "tiles").rglob("states.tif"))) == 1
     victim.write_bytes(whole)
-    run(own, tmp_path / "out", Settings(0, prior=0.5, sharpness=1.0, gain=0.01, loss=0.001))
+    run(own, tmp_path / "out", GIVEN)
     assert len(list((tmp_path / "out" / "tiles").rglob("states.tif"))) == 2
 
 
@@ -162,15 +165,15 @@ def test_maps_that_differ_are_refused_or_recorded(years, tmp_path):
     year_products.write_year(own["2019"], "2019", probabilities, settings=settings)
     pair = {"2017": own["2017"], "2019": own["2019"]}
     with pytest.raises(InputError, match=r"2019 was mapped with radiometry harmonise, 2017 with contract.*--mixed"):
-        run(pair, tmp_path / "out")
-    run(pair, tmp_path / "out", mixed=True)
+        run(pair, tmp_path / "out", GIVEN)
+    run(pair, tmp_path / "out", GIVEN, mixed=True)
     assert "harmonise" in read_monitor(tmp_path / "out").monitor.differences[0]
     year_products.write_year(tmp_path / "wide", "2019", probabilities, settings=year_products.with_settings(grid=1280))
     with pytest.raises(InputError, match=r"sides of 640 m \(2017\), 1280 m \(2019\): .*--grid"):
-        run({**pair, "2019": tmp_path / "wide"}, tmp_path / "other", mixed=True)
+        run({**pair, "2019": tmp_path / "wide"}, tmp_path / "other", GIVEN, mixed=True)
     other = {**pair, "2019": own["2021"]}
     with pytest.raises(InputError, match="made of other maps"):
-        run(other, tmp_path / "out")
+        run(other, tmp_path / "out", GIVEN)
 
 
 def test_missing_tiles_and_inputs_are_said(years, tmp_path):
@@ -180,9 +183,9 @@ def test_missing_tiles_and_inputs_are_said(years, tmp_path):
     year_products.write_year(own["2021"], "2021", p, leave_out=(0,))
     (tmp_path / "scene-2021.tif").unlink()
     with pytest.raises(InputError, match=r"1 of the 2 tiles .*2021.* --skip_missing"):
-        run(own, tmp_path / "out")
+        run(own, tmp_path / "out", GIVEN)
     lines = []
-    run_monitor(own, tmp_path / "out", SETTINGS, Serial(), skip_missing=True, say=lines.append)
+    run_monitor(own, tmp_path / "out", GIVEN, Serial(), skip_missing=True, say=lines.append)
     rows = read_monitor(tmp_path / "out").tiles
     assert [row.missing for row in rows.values()] == [("2021",), ()]
     assert any("2021: not moved" in line and "not reachable" in line for line in lines)

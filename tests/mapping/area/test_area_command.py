@@ -7,21 +7,16 @@ import subprocess
 import sys
 
 import areas_of_interest
+import drawn_networks
 import harness
-import jax
-import numpy as np
 import pytest
 import shapely
 import stored_halo
 import toy
 
 from jointseg_jax.mapping.predictor.weights import flat_weights
-from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.storage.files import read_json, sha256
-from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints import portable
-from jointseg_jax.training.checkpoints.meta import Meta
-from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.trained import load_trained
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -37,12 +32,9 @@ def predict(*arguments, check=True):
 @pytest.fixture(scope="module")
 def workdir(toy_config, data, tmp_path_factory):
     """A tiny network with random weights, in the files of an export, which load without Orbax; and its halo."""
-    experiment = set_up(harness.speck(toy_config.copy_and_resolve_references().unlock()))
-    shapes, rng = jax.eval_shape(lambda: init_params(experiment.model, jax.random.key(0))), np.random.default_rng(0)
-    params = jax.tree.map(lambda x: rng.normal(0, 0.15, x.shape).astype(x.dtype), shapes)
-    meta = Meta(experiment.plain, experiment.contract, Calibration(2.0, 0.45, 0), {"name": "toy", "index": ""})
     folder = tmp_path_factory.mktemp("network")
-    portable.write(folder, flat_weights(params), meta, 0, "ema", None)
+    network = drawn_networks.draw(harness.speck(toy_config.copy_and_resolve_references().unlock()), folder)
+    portable.write(folder, flat_weights(network.params), network.meta, 0, "ema", None)
     stored_halo.store(load_trained(folder), data.scene("d"))
     return folder
 
