@@ -56,7 +56,7 @@ def test_a_scene_of_another_kind_to_the_last_file(single, tmp_path, mode):
     stored = eight_bit(tmp_path / "scene.tif")
     lines: list[str] = []
     product = map_scene(
-        single, tmp_path / "scene.tif", tmp_path / "map", mode=mode, keep_grid=True, tile=9, say=lines.append
+        single, tmp_path / "scene.tif", tmp_path / "map", mode=mode, keep_grid=True, tile=16, say=lines.append
     )
     with rasterio.open(product.files["impervious"]) as raster:
         assert raster.shape == (10 * HEIGHT, 10 * WIDTH)
@@ -86,7 +86,7 @@ def test_the_quick_look_shows_what_the_network_sees(single, tmp_path, monkeypatc
     """Input and super-resolved image share one stretch, so a harmonised input must be shown harmonised."""
     eight_bit(tmp_path / "scene.tif", nodata_edge=False)
     product = map_scene(
-        single, tmp_path / "scene.tif", tmp_path / "map", mode="harmonise", keep_grid=True, tile=9, say=lambda _: None
+        single, tmp_path / "scene.tif", tmp_path / "map", mode="harmonise", keep_grid=True, tile=16, say=lambda _: None
     )
     opened = open_scene(tmp_path / "scene.tif", single.meta.contract, mode="harmonise", keep_grid=True)
     picture = quicklook(opened.scene, product.files)
@@ -134,7 +134,7 @@ def test_a_map_belongs_to_one_run(single, tmp_path):
     asked = {"mode": "display", "keep_grid": True, "tile": 32, "say": lambda _: None}
     first = map_scene(single, tmp_path / "scene.tif", tmp_path / "map", **asked).files["image"]
     before = {path: path.read_bytes() for path in (tmp_path / "map").iterdir()}
-    again = map_scene(single, tmp_path / "scene.tif", tmp_path / "map", **{**asked, "tile": 9}).files["image"]
+    again = map_scene(single, tmp_path / "scene.tif", tmp_path / "map", **{**asked, "tile": 16}).files["image"]
     assert again.read_bytes() == before[first]
     eight_bit(tmp_path / "other.tif", nodata_edge=False)
     others = [
