@@ -34,7 +34,7 @@ def test_a_worker_that_dies_costs_one_attempt_of_its_unit(product, ledger):
     assert "self.fail(unit)" in record["details"]
     assert [e.kind for e in events if e.unit == "u004"] == ["failed", "done"]
     shutil.rmtree(product / "trouble")
-    run(product, Dask(2), units)
+    run(product, units=units)
     assert_whole(product, units)
 
 
