@@ -72,6 +72,42 @@ def toy_config(raw, tmp_path_factory):
     return config
 
 
+@pytest.fixture(scope="session")
+def light(toy_config):
+    """The toy config with a segmenter on enlarged input: a run does the same, and compiles sooner."""
+    config = toy_config.copy_and_resolve_references()
+    config.unlock()
+    config.model.update({"control": "bilinear", "lattices": ("1", "10"), "widths": (4, 6), "dilations": (1,)})
+    return config
+
+
+@pytest.fixture(scope="session")
+def experiment(toy_config):
+    """The experiment of `toy_config`."""
+    from jointseg_jax.training.set_up import set_up
+
+    return set_up(toy_config)
+
+
+@pytest.fixture(scope="session")
+def fresh(experiment):
+    """Its fresh state on the host, initialised once; `jax.device_put(fresh, experiment.shardings())` places it."""
+    return jax.device_get(experiment.init())
+
+
+@pytest.fixture(scope="session")
+def trained(experiment, tmp_path_factory):
+    """A network with strong random weights: nothing fades because it is untrained."""
+    import toy
+
+    from jointseg_jax.training.calibration import Calibration
+    from jointseg_jax.training.checkpoints.meta import Meta
+    from jointseg_jax.training.trained import Trained
+
+    meta = Meta(experiment.plain, experiment.contract, Calibration(2.0, 0.45, 0), {"name": "toy", "index": ""})
+    return Trained(tmp_path_factory.mktemp("trained"), 0, "ema", experiment.model, toy.weights(experiment.model), meta)
+
+
 @pytest.fixture
 def config(toy_config):
     """A private copy of `toy_config`, unlocked."""

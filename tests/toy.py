@@ -1,5 +1,6 @@
 """Small made-up rasters and a tiny network, for tests that need no scenery."""
 
+import math
 import pathlib
 from collections.abc import Callable
 
@@ -114,6 +115,22 @@ def config(raw: pathlib.Path, dataset: pathlib.Path) -> ConfigDict:
     made.optimizer.schedule = "constant"
     made.optimizer.warmup = 0
     return made
+
+
+def weights(model, seed: int = 0, strength: float = 0.12) -> dict:
+    """Strong random parameters, float32 arrays on the host; drawn by NumPy, because an initialiser compiles slowly."""
+    import jax
+
+    from jointseg_jax.models.jointseg import init_params
+
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf) -> np.ndarray:
+        name = path[-1].key
+        spread = math.sqrt(1 / (3 * math.prod(leaf.shape[-4:-1]))) if name.startswith("kernel") else 0.0
+        return rng.normal(name == "scale", math.hypot(strength, spread), leaf.shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
 
 
 def batch(reader, count: int) -> dict:

@@ -1,10 +1,12 @@
 """Contract 9: the confusion of evaluate is the confusion of the map that predict writes."""
 
 import copy
+import dataclasses
 import json
 import re
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import rasterio
@@ -26,16 +28,15 @@ from jointseg_jax.training.trained import load_trained
 
 
 @pytest.fixture(scope="module")
-def trained(toy_config, data, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("run")
-    config = toy_config.copy_and_resolve_references()
-    config.unlock()
-    config.steps = 12
-    config.validate_every = config.checkpoint_every = 12
-    train(config, workdir)
-    trained = load_trained(workdir)
-    stored_halo.store(trained, data.scene("d"))
-    return trained
+def trained(trained, data):
+    """Its stages add little, so the super-resolved image resembles its base; tests of its own measure the halo."""
+
+    def faint(path, x):
+        return 0.02 * x if any(key.key == "conv_last" for key in path) else x
+
+    found = dataclasses.replace(trained, params=jax.tree_util.tree_map_with_path(faint, trained.params))
+    stored_halo.store(found, data.scene("d"))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +239,6 @@ def test_the_map_lies_where_the_input_lies(mapped, data):
 
 
 def test_another_datasets_contract_must_fit(trained, data, tmp_path):
-    import dataclasses
-
     contract = data.contract
     other = dataclasses.replace(
         data,
@@ -252,8 +251,6 @@ def test_another_datasets_contract_must_fit(trained, data, tmp_path):
 
 
 def test_a_split_without_ground_is_named(trained, data, tmp_path):
-    import dataclasses
-
     sites = {"a": data.sites["a"]}
     with pytest.raises(InputError, match="no pixels in split 'test'; choose one of"):
         evaluate(trained, dataclasses.replace(data, sites=sites), "test", tmp_path, tile=16)

@@ -11,37 +11,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
-def trained(toy_config, tmp_path_factory):
-    """A network with strong random weights: nothing fades because it is untrained."""
-    from jointseg_jax.training.calibration import Calibration
-    from jointseg_jax.training.checkpoints.meta import Meta
-    from jointseg_jax.training.set_up import set_up
-    from jointseg_jax.training.trained import Trained
-
-    experiment = set_up(toy_config)
-    params = jax.device_get(experiment.init().params)
-    leaves, tree = jax.tree.flatten(params)
-    rng = np.random.default_rng(0)
-    params = jax.tree.unflatten(tree, [x + rng.normal(0, 0.12, x.shape).astype(x.dtype) for x in leaves])
-    meta = Meta(experiment.plain, experiment.contract, Calibration(2.0, 0.45, 0), {"name": "toy", "index": ""})
-    return Trained(tmp_path_factory.mktemp("trained"), 0, "ema", experiment.model, params, meta)
-
-
-@pytest.fixture(scope="session")
-def workdir(toy_config, data, trained, tmp_path_factory):
+def workdir(fresh, data, trained, tmp_path_factory):
     """`trained` as training would have left it, with a halo, for processes that load it themselves."""
     import contextlib
 
     import stored_halo
 
     from jointseg_jax.training.checkpoints.writing import Checkpoints
-    from jointseg_jax.training.set_up import set_up
     from jointseg_jax.training.trained import load_trained
 
     folder = tmp_path_factory.mktemp("workdir")
-    state = set_up(toy_config).init()
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        checkpoints.save(state.replace(params=trained.params, ema=trained.params), trained.meta)
+        state = fresh.replace(params=trained.params, ema=trained.params)
+        checkpoints.save(jax.device_put(state), trained.meta)
         checkpoints.wait()
     stored_halo.store(load_trained(folder), data.scene("d"))
     return folder
@@ -72,7 +54,6 @@ def seeing(tmp_path_factory):
     """A network for 8-bit pictures of three bands at 10 m, with strong random weights: it takes real scenes, too."""
     import toy
 
-    from jointseg_jax.models.jointseg import init_params
     from jointseg_jax.rasters.contract import Contract, Modality, Statistics
     from jointseg_jax.training.build.network import build_model
     from jointseg_jax.training.calibration import Calibration
@@ -83,11 +64,8 @@ def seeing(tmp_path_factory):
     primary = Modality("s2", ("B04", "B03", "B02"), 10.0, "uint8", "display", 0, 1 / 255, statistics=statistics)
     contract = Contract((primary,), ("B04", "B03", "B02"))
     model = build_model(toy.network("10"), contract)
-    leaves, tree = jax.tree.flatten(jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
-    rng = np.random.default_rng(0)
-    params = jax.tree.unflatten(tree, [rng.normal(0, 0.15, x.shape).astype(np.float32) for x in leaves])
     meta = Meta({"name": "seeing", "loss": {"sr": 1.0}}, contract, Calibration(2.0, 0.45, 0), {"name": "", "index": ""})
-    return Trained(tmp_path_factory.mktemp("seeing"), 0, "ema", model, params, meta)
+    return Trained(tmp_path_factory.mktemp("seeing"), 0, "ema", model, toy.weights(model), meta)
 
 
 @pytest.fixture(scope="session")

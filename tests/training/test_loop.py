@@ -18,11 +18,17 @@ from jointseg_jax.training.train import train
 from jointseg_jax.training.trained import load_trained
 
 
+@pytest.fixture
+def config(light):
+    """A private copy of `light`."""
+    return light.copy_and_resolve_references()
+
+
 @pytest.fixture(scope="module")
-def finished(toy_config, tmp_path_factory):
+def finished(light, tmp_path_factory):
     """A work directory with all four steps done at once."""
     workdir = tmp_path_factory.mktemp("run")
-    train(toy_config, workdir)
+    train(light, workdir)
     return workdir
 
 
@@ -50,38 +56,36 @@ def test_log_and_first_lines(finished, capsys):
     assert multiprocess._stepped.is_set()  # from now on what breaks between processes is a loss of one
 
 
-def test_a_folder_of_others_is_no_work_directory(toy_config, tmp_path):
+def test_a_folder_of_others_is_no_work_directory(light, tmp_path):
     (tmp_path / "config.json").write_text("mine")
     with pytest.raises(InputError, match=r"contains config\.json but no MADE_BY file of this program: choose a new"):
-        train(toy_config, tmp_path)
+        train(light, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
-def test_a_run_of_before_folders_were_marked_goes_on(toy_config, finished, tmp_path):
+def test_a_run_of_before_folders_were_marked_goes_on(light, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / MARKER).unlink()
-    train(toy_config, tmp_path / "run")
+    train(light, tmp_path / "run")
     assert (tmp_path / "run" / MARKER).exists()
 
 
-def test_a_finished_run_has_nothing_to_do(toy_config, finished, capsys):
-    before = final_state(toy_config, finished)
-    train(toy_config, finished)
-    jax.tree.map(np.testing.assert_array_equal, before, final_state(toy_config, finished))
+def test_a_finished_run_has_nothing_to_do(light, finished, capsys):
+    before = final_state(light, finished)
+    train(light, finished)
+    jax.tree.map(np.testing.assert_array_equal, before, final_state(light, finished))
     out = capsys.readouterr().out
     for words in ("8 cpu device(s) in 1 process(es), mesh data 8", "global batch 8", "(toy)", "parameters", "4 of 4"):
         assert words in out
 
 
 @pytest.mark.slow
-def test_continuing_from_the_middle_ends_on_the_same_bits(toy_config, finished, tmp_path):
+def test_continuing_from_the_middle_ends_on_the_same_bits(light, finished, tmp_path):
     """Throw the last checkpoint away, run again: the same bits come back."""
     shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "4")
-    train(toy_config, tmp_path / "run")
-    jax.tree.map(
-        np.testing.assert_array_equal, final_state(toy_config, finished), final_state(toy_config, tmp_path / "run")
-    )
+    train(light, tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, final_state(light, finished), final_state(light, tmp_path / "run"))
 
 
 @pytest.mark.parametrize(("field", "value"), [("optimizer.learning_rate", 1e-5), ("seed", 3), ("data.batch", 16)])
@@ -92,15 +96,12 @@ def test_another_experiment_needs_another_folder(config, finished, field, value)
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_lengthened_where_its_schedule_permits(toy_config, finished, tmp_path):
+def test_a_finished_run_is_lengthened_where_its_schedule_permits(light, config, finished, tmp_path):
     """A constant learning rate: two steps and then four end on the bits of four at once."""
-    config = toy_config.copy_and_resolve_references()
     config.steps = 2
     train(config, tmp_path / "run")
-    train(toy_config, tmp_path / "run")
-    jax.tree.map(
-        np.testing.assert_array_equal, final_state(toy_config, finished), final_state(toy_config, tmp_path / "run")
-    )
+    train(light, tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, final_state(light, finished), final_state(light, tmp_path / "run"))
     with pytest.raises(InputError, match=r"has already done 4 steps, but this config has steps=2"):
         train(config, tmp_path / "run")
 
@@ -128,14 +129,14 @@ def test_other_threads_are_the_same_experiment(config, finished):
     jax.tree.map(np.testing.assert_array_equal, before, final_state(config, finished))
 
 
-def test_a_trained_network_is_loaded_with_its_contract(toy_config, finished):
+def test_a_trained_network_is_loaded_with_its_contract(light, finished):
     trained = load_trained(finished)
     assert trained.step in (2, 4)
     assert trained.meta.contract.primary.name == "s2"
     assert trained.meta.calibration.step == trained.step
     assert all(x.sharding.device_set == {jax.devices()[0]} for x in jax.tree.leaves(trained.params))
     raw = load_trained(finished, checkpoint="latest", weights="raw")
-    state = final_state(toy_config, finished)
+    state = final_state(light, finished)
     jax.tree.map(np.testing.assert_array_equal, raw.params, state.params)
 
 
@@ -190,7 +191,9 @@ def test_patches_that_become_unreadable_are_counted(config, tmp_path, capsys, mo
     ],
     ids=str,
 )
-def test_configs_that_contradict_themselves_are_refused(config, tmp_path, change, message):
+def test_configs_that_contradict_themselves_are_refused(toy_config, tmp_path, change, message):
+    config = toy_config.copy_and_resolve_references()
+    config.unlock()
     config.update_from_flattened_dict(change)
     with pytest.raises(InputError, match=message):
         train(config, tmp_path)

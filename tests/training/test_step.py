@@ -7,13 +7,13 @@ import pytest
 import toy
 
 from jointseg_jax.training.devices import parallel
-from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.step import ema_decay, make_step
 
 
 @pytest.fixture(scope="module")
-def experiment(toy_config):
-    return set_up(toy_config)
+def programs(experiment):
+    """The training steps and the evaluation step, traced and compiled once."""
+    return experiment.compile()
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +32,22 @@ def host_batch(experiment):
 
 
 @pytest.fixture(scope="module")
-def single(experiment):
+def single(fresh):
     """A state on one device."""
-    from jointseg_jax.training.method import fresh_state
-
-    return fresh_state(experiment.method, 0)
+    return jax.device_put(fresh, jax.devices()[0])
 
 
-def test_sharded_step_equals_single_device(experiment, jitted, single, host_batch):
+@pytest.fixture
+def placed(experiment, fresh):
+    """A state on the mesh, which a step may donate."""
+    return jax.device_put(fresh, experiment.shardings())
+
+
+def test_sharded_step_equals_single_device(experiment, programs, placed, jitted, single, host_batch):
     """Losses and gradients (through the clipped Adam update's direction) agree on 1 and on 8 devices."""
     alone, metrics_1 = jitted(single, host_batch)
     assert experiment.mesh.size == 8
-    step_fn = experiment.compile()[0].at(0)
-    sharded, metrics_8 = step_fn(experiment.init(), parallel.to_global(host_batch, experiment.mesh))
+    sharded, metrics_8 = programs[0].at(0)(placed, parallel.to_global(host_batch, experiment.mesh))
     for name in metrics_1:
         np.testing.assert_allclose(metrics_1[name], metrics_8[name], rtol=2e-4, err_msg=name)
     assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(sharded))
@@ -52,7 +55,7 @@ def test_sharded_step_equals_single_device(experiment, jitted, single, host_batc
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), moments_1, moments_8)
 
 
-def test_uneven_masks_are_weighed_globally(experiment, jitted, single, host_batch):
+def test_uneven_masks_are_weighed_globally(experiment, programs, placed, jitted, single, host_batch):
     """Half the samples masked: means are over valid pixels of the whole batch, not means of per-device means."""
     masked = dict(host_batch)
     masked["label"] = host_batch["label"].copy()
@@ -60,16 +63,13 @@ def test_uneven_masks_are_weighed_globally(experiment, jitted, single, host_batc
     masked["image_valid"] = host_batch["image_valid"].copy()
     masked["image_valid"][1::2] = False
     _, metrics_1 = jitted(single, masked)
-    step_fn = experiment.compile()[0].at(0)
-    _, metrics_8 = step_fn(experiment.init(), parallel.to_global(masked, experiment.mesh))
+    _, metrics_8 = programs[0].at(0)(placed, parallel.to_global(masked, experiment.mesh))
     for name in metrics_1:
         np.testing.assert_allclose(metrics_1[name], metrics_8[name], rtol=2e-4, err_msg=name)
 
 
-def test_one_compilation_and_only_all_reduce(experiment, host_batch):
-    steps, evaluate_fn = experiment.compile()
-    step_fn = steps.at(0)
-    state = experiment.init()
+def test_one_compilation_and_only_all_reduce(experiment, programs, placed, host_batch):
+    step_fn, evaluate_fn, state = programs[0].at(0), programs[1], placed
     batch = parallel.to_global(host_batch, experiment.mesh)
     for text in (
         step_fn.lower(state, batch).compile().as_text(),
@@ -84,9 +84,9 @@ def test_one_compilation_and_only_all_reduce(experiment, host_batch):
     assert int(state.step) == 3
 
 
-def test_the_loop_moves_nothing_implicitly(experiment, host_batch):
-    step_fn = experiment.compile()[0].at(0)
-    state, batch = experiment.init(), parallel.to_global(host_batch, experiment.mesh)
+def test_the_loop_moves_nothing_implicitly(experiment, programs, placed, host_batch):
+    step_fn, state = programs[0].at(0), placed
+    batch = parallel.to_global(host_batch, experiment.mesh)
     with jax.transfer_guard("disallow"):
         state, metrics = step_fn(state, batch)
     assert np.isfinite(jax.device_get(metrics)["loss"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import toy
 
 from jointseg_jax.geo.utm_zones import Zone, to_degrees
 from jointseg_jax.jobs.executors import Serial
@@ -17,13 +18,11 @@ from jointseg_jax.mapping.area.plan_area import plan_area
 from jointseg_jax.mapping.area.product_plan import Settings
 from jointseg_jax.mapping.predictor.halo import TOLERANCE
 from jointseg_jax.mapping.predictor.predictor import Predictor
-from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.contract import Contract, Modality, Statistics
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.training.build.network import build_model
 from jointseg_jax.training.checkpoints.writing import Checkpoints
-from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.trained import load_trained
 
 SCENES = ("202309_patchN_2", "202412_patchN_14")  # they share 2.2 by 4.1 km
@@ -31,7 +30,7 @@ LEFT, TOP = 345500, 3826400  # of the area, in the overlap but for its western p
 
 
 @pytest.fixture(scope="module")
-def network(toy_config, trained, tmp_path_factory):
+def network(toy_config, trained, fresh, tmp_path_factory):
     """A network of a few thousand parameters that sees an 8-bit stretch, as these scenes are, with random weights."""
     config = toy_config.copy_and_resolve_references()
     config.unlock()
@@ -39,11 +38,9 @@ def network(toy_config, trained, tmp_path_factory):
     spread = Statistics((0.4,) * 3, (0.2,) * 3, (0.0,) * 3, (1.0,) * 3)
     contract = Contract((Modality("s2", bands, 10.0, "uint8", "display", None, 1 / 255, 0.0, spread),), bands)
     model = build_model(config.model, contract)
-    leaves, tree = jax.tree.flatten(jax.device_get(init_params(model, jax.random.key(0))))
-    rng = np.random.default_rng(0)
-    params = jax.tree.unflatten(tree, [x + rng.normal(0, 0.1, x.shape).astype(x.dtype) for x in leaves])
+    params = toy.weights(model)
     folder = tmp_path_factory.mktemp("display")
-    state = set_up(toy_config).init().replace(params=params, ema=params)
+    state = jax.device_put(fresh.replace(params=params, ema=params))
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         checkpoints.save(state, dataclasses.replace(trained.meta, contract=contract))
         checkpoints.wait()

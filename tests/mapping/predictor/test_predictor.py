@@ -282,7 +282,7 @@ def test_images_come_at_every_stage(trained, data, measured):
 def test_fine_needs_the_true_image(trained, data, config):
     config.model.control = "fine"
     experiment = set_up(config)
-    fine = dataclasses.replace(trained, model=experiment.model, params=jax.device_get(experiment.init().params))
+    fine = dataclasses.replace(trained, model=experiment.model, params=toy.weights(experiment.model))
     scene = data.scene("d")
     assert np.isfinite(whole(fine, scene, 4, 16)).all()
     with pytest.raises(InputError, match="no 1 m image"):
@@ -293,7 +293,7 @@ def test_what_lies_beyond_the_true_image_is_the_training_mean(trained, data, con
     """The upper bound, too, sees nothing where the image is no measurement, whatever numbers stand there."""
     config.model.control = "fine"
     experiment = set_up(config)
-    fine = dataclasses.replace(trained, model=experiment.model, params=jax.device_get(experiment.init().params))
+    fine = dataclasses.replace(trained, model=experiment.model, params=toy.weights(experiment.model))
     predictor = Predictor(fine, 4, tile=8, images=False)
     handles = Handles()
     scene = data.scene("d")

@@ -19,8 +19,8 @@ from jointseg_jax.training.trained import load_trained
 
 
 @pytest.fixture(scope="module")
-def experiment(toy_config):
-    return set_up(toy_config)
+def experiment(light):
+    return set_up(light)
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +97,15 @@ def test_only_the_weights(experiment, state, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, raw, state.params)
 
 
-def test_another_network_is_refused(experiment, state, tmp_path, config):
+def test_another_network_is_refused(experiment, state, tmp_path, light):
+    config = light.copy_and_resolve_references()
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(at(state, 1), experiment.meta(Calibration()))
     checkpoints.wait()
-    config.model.widths = (4, 6, 10)
+    config.model.widths = (4, 10)
     other = set_up(config).abstract()
     with pytest.raises(
-        InputError, match=r"to another network: params/seg/.* is \(.*8.*\) there, but \(.*10.*\) in this one"
+        InputError, match=r"to another network: params/seg/.* is \(.*6.*\) there, but \(.*10.*\) in this one"
     ):
         checkpoints.restore(other, 1)
     with pytest.raises(InputError, match="to another network: ema/seg/"):

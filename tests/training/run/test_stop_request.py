@@ -52,7 +52,9 @@ def kill_at(monkeypatch, where, name, call, *numbers):
     monkeypatch.setattr(where, name, wrapped)
 
 
-@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,)], ids=str)
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGTERM, signal.SIGTERM), pytest.param((signal.SIGINT,), marks=pytest.mark.slow)], ids=str
+)
 def test_the_step_is_finished_and_saved(speck, undisturbed, tmp_path, monkeypatch, numbers, capfd):
     with monkeypatch.context() as patch:
         kill_at(patch, loop.Loader, "__next__", 3, *numbers)
