@@ -17,8 +17,10 @@ from scipy.special import expit, logit
 from jointseg_jax.change.decoding import LEAST_PROBABILITY, filtered, likelihoods, smoothed
 from jointseg_jax.change.transitions import LEAST, MOST, Transitions, over
 
-_START_GAIN, _START_LOSS, _START_DOUBT = 0.01, 0.002, 0.02
+ASSUMED_GAIN, ASSUMED_LOSS = 0.01, 0.002  # yearly shares with which EM begins, and which hold where it fails
+_START_DOUBT = 0.02
 LEAST_DATES = 3  # that tell change from error
+FASTEST = 0.05  # yearly share of a class of ground; more was estimated only where seasons looked like growth
 _ROUNDS, _CLOSE = 60, 2e-3  # of EM, and the largest relative change of a share at which it ends
 _SHARP_ROUNDS, _SHARPEST = 6, (0.25, 8.0)  # rounds of EM for each factor that is tried, and its bounds
 _PRIOR_WEIGHT = 200.0  # pixels of the mean of all classes that are added to each class
@@ -114,7 +116,7 @@ def estimate(
     """
     count = len(start.initial)
     if len(start.years) < LEAST_DATES:
-        gain, loss = (_START_GAIN if gain is None else gain), (_START_LOSS if loss is None else loss)
+        gain, loss = (ASSUMED_GAIN if gain is None else gain), (ASSUMED_LOSS if loss is None else loss)
     chain = dataclasses.replace(
         start,
         gain=start.gain if gain is None else (gain,) * count,
@@ -133,6 +135,24 @@ def estimate(
         if (np.abs(new - old) <= _CLOSE * np.maximum(old, 1e-4)).all():
             break
     return chain
+
+
+def believable(chain: Transitions, *, gain: float | None = None, loss: float | None = None) -> Transitions:
+    """The chain, with the shares assumed that were estimated above `FASTEST` a year.
+
+    Errors that several dates share (bare soil of two dry summers) look like growth to EM, and its rates would then turn
+    more of them into growth.
+
+    Args:
+        chain: as estimated.
+        gain, loss: as given to `estimate`; what is given stays.
+    """
+
+    def held(given: float | None, found: tuple[float, ...], assumed: float) -> tuple[float, ...]:
+        return found if given is not None else tuple(assumed if share > FASTEST else share for share in found)
+
+    gains, losses = held(gain, chain.gain, ASSUMED_GAIN), held(loss, chain.loss, ASSUMED_LOSS)
+    return dataclasses.replace(chain, gain=gains, loss=losses)
 
 
 def estimate_doubt(sample: Sample, start: Transitions, prior: np.ndarray) -> np.ndarray:
@@ -265,4 +285,6 @@ def _place(share: float) -> float:
 
 def first_chain(years: tuple[float, ...], initial: np.ndarray) -> Transitions:
     """Where EM begins."""
-    return Transitions(years, tuple(map(float, initial)), (_START_GAIN,) * len(initial), (_START_LOSS,) * len(initial))
+    return Transitions(
+        years, tuple(map(float, initial)), (ASSUMED_GAIN,) * len(initial), (ASSUMED_LOSS,) * len(initial)
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jointseg_jax.change.estimation import ASSUMED_GAIN, ASSUMED_LOSS, FASTEST
 from jointseg_jax.change.layers import colours_of, words_of
 from jointseg_jax.change.monitor_record import Monitor
 from jointseg_jax.change.read_monitor import MonitorRow, parse_row
@@ -18,7 +19,6 @@ from jointseg_jax.storage.folders import claim
 METRICS = "metrics.json"
 # Medians of reflectance (or of a display stretch from 0 to 1) and of probability that are worth a line.
 _BAND_JUMP, _PROBABILITY_JUMP, _DOUBTFUL = 0.02, 0.02, 0.05
-_FASTEST = 0.05  # yearly share of a class of ground; more was estimated only where seasons looked like growth
 
 
 def conclude(
@@ -143,21 +143,29 @@ def say_classes(monitor: Monitor, say: Callable[[str], None]) -> None:
     given = "as given"
     if None in (monitor.settings.gain, 0.0 if monitor.settings.irreversible else monitor.settings.loss):
         given = "assumed: two dates do not tell change from error (--gain, --loss)"
+    too_fast = 0
     for rates in monitor.classes:
         if not rates.pixels:
             continue
         low, high = rates.density
         where = f"{rates.region}, " if rates.region else ""
         source = f"from {rates.sampled} sequences" if rates.sampled else given
+        doubted = [
+            word
+            for word, share, assumed in (("gain", rates.gain, ASSUMED_GAIN), ("loss", rates.loss, ASSUMED_LOSS))
+            if rates.sampled and share == assumed
+        ]
+        if doubted:
+            too_fast += 1
+            source += f"; {' and '.join(doubted)} assumed, because more than {100 * FASTEST:g} % a year was estimated"
         say(
             f"chain   {where}{100 * low:g} to {100 * high:g} % built up: {100 * rates.gain:.3g} % gained and "
             f"{100 * rates.loss:.3g} % lost per year, {source}"
         )
-    fastest = max((max(rates.gain, rates.loss) for rates in monitor.classes if rates.sampled), default=0.0)
-    if fastest > _FASTEST:
+    if too_fast:
         say(
-            f"warning {100 * fastest:.3g} % a year is more than cities grow or shrink, so errors of the maps (season, "
-            "haze) count as change: give --gain and --loss, or map all years in one season (--period_of_year)"
+            f"warning in {too_fast} of {len(monitor.classes)} classes of ground the maps change faster than cities grow "
+            "or shrink, as seasons and haze do: map all years in one season (--period_of_year), or give --gain and --loss"
         )
 
 

@@ -11,7 +11,15 @@ import shapely
 
 from jointseg_jax.change import figures, maps
 from jointseg_jax.change.decode_tile import decode_tile
-from jointseg_jax.change.estimation import LEAST_DATES, Sample, class_means, estimate, estimate_sharpness, first_chain
+from jointseg_jax.change.estimation import (
+    LEAST_DATES,
+    Sample,
+    believable,
+    class_means,
+    estimate,
+    estimate_sharpness,
+    first_chain,
+)
 from jointseg_jax.change.measure import SAMPLED, measure_tile, probabilities_of
 from jointseg_jax.change.monitor_record import LEDGER, ClassRates, Monitor, Settings, write_monitor
 from jointseg_jax.change.transitions import Transitions
@@ -142,6 +150,7 @@ def _estimated(context: Context, executor: Executor, outcome: Outcome) -> Monito
         outcome.raise_unfinished()  # what is estimated must not depend on which tiles failed today
     sample = _sample(context, rows)
     chain, priors, sharpness = _chain(sample, tuple(date.time for date in monitor.dates), len(count), settings)
+    chain = believable(chain, gain=settings.gain, loss=_loss(settings))
     known = None not in (settings.gain, _loss(settings)) or len(monitor.dates) < LEAST_DATES
     sampled = np.zeros(len(count), int) if known else np.bincount(sample.classes, minlength=len(count))
     classes = []

@@ -8,6 +8,7 @@ import pytest
 from jointseg_jax.change.decoding import decode
 from jointseg_jax.change.estimation import (
     Sample,
+    believable,
     class_means,
     estimate,
     estimate_doubt,
@@ -18,7 +19,7 @@ from jointseg_jax.change.flicker import changes, flickers
 from jointseg_jax.change.ground import Ground, Squares, square_of
 from jointseg_jax.change.map_years import period_of
 from jointseg_jax.change.maps import parse_maps, time_of
-from jointseg_jax.change.transitions import over
+from jointseg_jax.change.transitions import Transitions, over
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters.lattice import Window
 
@@ -208,3 +209,14 @@ def test_errors_that_all_dates_share_make_change_surer():
     stays = np.where(rng.uniform(size=p.shape[1]) < 0.5, 3, -3)
     shared = 1 / (1 + np.exp(-(0.5 * stays + 0.2 * (logits - logits.mean(0)))))
     assert estimate_sharpness(sample_of(shared.astype(np.float32)), first_chain(TIMES, np.array([0.5]))) > 2
+
+
+def test_shares_that_no_city_has_are_replaced_unless_they_were_given():
+    """Loss and gain by themselves: a class that loses too fast keeps its gain."""
+    chain = Transitions(TIMES, (0.1, 0.2, 0.3), (0.24, 0.00002, 0.03), (0.001, 0.43, 0.0))
+    found = believable(chain)
+    assert found.gain == (0.01, 0.00002, 0.03)
+    assert found.loss == (0.001, 0.002, 0.0)
+    assert found.initial == chain.initial
+    assert believable(chain, gain=0.24).gain == chain.gain
+    assert believable(chain, loss=0.43).loss == chain.loss

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 BOUND = 60  # seconds within which a process ends whose peer is gone; heartbeats stop after 10
 SMALL = [
-    "--config=configs/demo.py:sites=3,side=240,control=bilinear", "--config.model.widths=(4,6,8)",
+    "--config=configs/demo.py:sites=3,side=240,control=bilinear", "--config.model.lattices=('1','10')",
+    "--config.model.widths=(4,6)", "--config.model.dilations=(1,)",
     "--config.data.batch=8", "--config.mesh.data=-1", "--config.dataset.patch=12", "--config.dataset.stride=12",
     "--config.log_every=1",
     "--config.panels=1", "--config.validate_every=4", "--config.checkpoint_every=2",

@@ -204,6 +204,7 @@ def test_discriminator_and_learned_weights_are_not_judged(config, tmp_path):
     from jointseg_jax.training.trained import load_trained
 
     config.loss.weighting = "uncertainty"
+    config.model = toy.network("10", blocks=(0,))  # quick to compile
     config.adversarial.update({"weight": 0.1, "features": 4, "crop": 64, "start": 1})
     train(config, tmp_path / "run")
     for which in ("ema", "raw"):

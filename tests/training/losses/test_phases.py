@@ -197,8 +197,8 @@ def test_perceptual_loss_alone_needs_no_discriminator(config, batch, tmp_path):
 def test_a_run_over_the_boundary(config, tmp_path):
     """Each phase has its losses; thrown back before or after the boundary, the run ends on the same bits."""
     adversarial(config, start=2, ramp=1)
-    config.mesh.data = config.validate_every = config.checkpoint_every = 1
-    config.keep = 4
+    config.mesh.data = config.checkpoint_every = 1
+    config.validate_every = config.keep = 4
     train(config, tmp_path / "run")
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     told = {row["step"]: "gan" in row for row in rows if row["kind"] == "train"}
