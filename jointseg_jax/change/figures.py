@@ -164,8 +164,9 @@ def say_classes(monitor: Monitor, say: Callable[[str], None]) -> None:
         )
     if too_fast:
         say(
-            f"warning in {too_fast} of {len(monitor.classes)} classes of ground the maps change faster than cities grow "
-            "or shrink, as seasons and haze do: map all years in one season (--period_of_year), or give --gain and --loss"
+            f"warning in {too_fast} of {len(monitor.classes)} classes of ground the maps change faster than cities "
+            "grow or shrink, as seasons and haze do: map all years in one season (--period_of_year), or give --gain "
+            "and --loss"
         )
 
 
