@@ -11,6 +11,7 @@ from jointseg_jax.training import doubts, validation
 from jointseg_jax.training.calibration import Calibration
 from jointseg_jax.training.checkpoints.saving import Saver
 from jointseg_jax.training.devices import consensus, multiprocess, parallel
+from jointseg_jax.training.devices.compilation_cache import announced
 from jointseg_jax.training.experiment import Experiment
 from jointseg_jax.training.incidents import Incidents
 from jointseg_jax.training.loader import Loader
@@ -56,7 +57,7 @@ class Loop:
                     batch = next(loader)
                 # Waiting for each step costs a dispatch, but dumps hold the state that failed, a stop need not wait
                 # for queued steps, and the measured rates are true.
-                with trace.step(step):
+                with trace.step(step), announced("the training step", say=log.say):
                     self.state, metrics = self._steps.at(step)(self.state, batch)
                     values = {k: float(v) for k, v in jax.device_get(metrics).items()}
                 multiprocess.stepped()
