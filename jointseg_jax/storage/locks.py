@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import socket
+import weakref
 from collections.abc import Iterator
 
 from jointseg_jax.errors import InputError
@@ -73,15 +74,12 @@ class Mark:
 
     def __init__(self, descriptor: int):
         """Takes an open file that holds a shared lock."""
-        self._descriptor: int | None = descriptor
+        # `__del__` would run at the end of the interpreter, when `os` is gone.
+        self._closing = weakref.finalize(self, os.close, descriptor)
 
     def close(self) -> None:
         """Removes the mark."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-    __del__ = close
+        self._closing()
 
 
 def reading(folder: str | os.PathLike[str]) -> Mark | None:

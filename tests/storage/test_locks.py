@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from jointseg_jax.errors import InputError
-from jointseg_jax.storage.locks import exclusive
+from jointseg_jax.storage.locks import exclusive, reading, unread
 
 pytestmark = pytest.mark.quick
 
@@ -53,3 +53,26 @@ def test_a_file_system_without_locks_is_not_reported_as_in_use(tmp_path, monkeyp
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with pytest.raises(InputError, match="without locks"), exclusive(tmp_path, "run"):
         pass
+
+
+def test_a_mark_that_lives_until_the_program_ends_says_nothing(tmp_path):
+    """As that of a dataset which a notebook has opened; another process sees it meanwhile, and not afterwards."""
+    script = (
+        "import sys\nfrom jointseg_jax.storage import locks\nsys.kept = locks, locks.reading(sys.argv[1])\n"
+        "print('kept', flush=True)\nsys.stdin.read()\n"
+    )
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], text=True, **pipes)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "kept\n"
+    with unread(tmp_path) as free:
+        assert not free
+    assert process.communicate("") == ("", "")
+    with unread(tmp_path) as free:
+        assert free
+    mark = reading(tmp_path)
+    assert mark is not None
+    mark.close()
+    mark.close()
+    with unread(tmp_path) as free:
+        assert free
