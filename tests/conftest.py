@@ -7,6 +7,7 @@ import signal
 import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads wait busily
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # Tests compile much and run little: without these optimisations programs compile in less than half the time.
@@ -96,16 +97,11 @@ def fresh(experiment):
 
 
 @pytest.fixture(scope="session")
-def trained(experiment, tmp_path_factory):
+def trained(toy_config, tmp_path_factory):
     """A network with strong random weights: nothing fades because it is untrained."""
-    import toy
+    import drawn_networks
 
-    from jointseg_jax.training.calibration import Calibration
-    from jointseg_jax.training.checkpoints.meta import Meta
-    from jointseg_jax.training.trained import Trained
-
-    meta = Meta(experiment.plain, experiment.contract, Calibration(2.0, 0.45, 0), {"name": "toy", "index": ""})
-    return Trained(tmp_path_factory.mktemp("trained"), 0, "ema", experiment.model, toy.weights(experiment.model), meta)
+    return drawn_networks.draw(toy_config, tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture
