@@ -113,7 +113,7 @@ def test_parts_overlap(seeing, scene):
     one_after_the_other = clock.read + clock.compute + clock.write + 20 * 0.05
     assert clock.read >= 20 * 0.05
     assert clock.compute > 0
-    assert took < 0.8 * one_after_the_other
+    assert took < one_after_the_other - 0.4  # of the second that is saved on a quiet machine
     assert set(slow.readers) == {"ahead"}
     assert not alive()
 
