@@ -257,7 +257,8 @@ def test_a_split_without_ground_is_named(trained, data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_subset_of_modalities_is_enough(config, data, tmp_path):
+def test_a_subset_of_modalities_is_enough(light, data, tmp_path):
+    config = light.copy_and_resolve_references()
     config.data.inputs = ("s2",)
     config.steps = config.validate_every = config.checkpoint_every = 2
     train(config, tmp_path)
