@@ -192,7 +192,7 @@ def test_the_table_of_a_stored_report():
 @pytest.mark.slow
 def test_a_rehearsal_of_the_first_parts(tmp_path):
     """With real programs: what `start` trains, `halo` reads."""
-    command = [sys.executable, "benchmarks/gpu_day.py", "--rehearse", "--minutes=8", f"--output={tmp_path / 'day'}"]
+    command = [sys.executable, "benchmarks/gpu_day.py", "--rehearse", "--minutes=30", f"--output={tmp_path / 'day'}"]
     done = subprocess.run(
         [*command, "--parts=device,start,halo"], cwd=harness.ROOT, capture_output=True, text=True, check=False
     )

@@ -39,7 +39,9 @@ def read(product, layer):
 def test_calibrated_then_measured_then_delivered(judged, data, tmp_path):
     path = judged.workdir / FILE
     mapper = predictor(judged, data)
-    with pytest.raises(InputError, match=r"uncertainty\.json is missing\): run `jointseg evaluate .*--split=validation`"):
+    with pytest.raises(
+        InputError, match=r"uncertainty\.json is missing\): run `jointseg evaluate .*--split=validation`"
+    ):
         measured_for(mapper)
     with pytest.raises(InputError, match="were not calibrated"):
         run(judged, data, "test", tmp_path / "early")

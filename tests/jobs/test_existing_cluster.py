@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 
 import distributed
@@ -133,11 +132,14 @@ def test_an_interrupted_run_goes_on_with_another_cluster(product, start_cluster,
     """In one process: the client of a dead scheduler gives up, and the next call uses another cluster."""
     existing = start_cluster(workers=1)
     monkeypatch.setattr(cluster, "CONNECT", 3.0)
-    timer = threading.Timer(3.0, existing.scheduler.kill)
-    timer.start()
-    with pytest.raises(Interrupted, match="scheduler is gone"):
+
+    def kill_it_at_work(over):
+        while not noted(product, "begun") and not over.wait(0.05):
+            pass
+        existing.scheduler.kill()
+
+    with meanwhile(kill_it_at_work), pytest.raises(Interrupted, match="scheduler is gone"):
         run(product, Dask(scheduler=existing.address), work=FileWork(product, 1.0))
-    timer.join()
     run(product, Dask(1))
     assert_whole(product)
 
