@@ -38,7 +38,7 @@ def test_sigterm_drops_a_unit_that_takes_longer_than_the_grace(product, ledger, 
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
     status, out, err = end(process)
-    assert 0.4 < time.monotonic() - asked < 8
+    assert 0.4 < time.monotonic() - asked < 25  # a unit would take 30
     assert status == 75, out + err
     assert "Traceback" not in out + err
     assert not partial_files(product)

@@ -81,7 +81,10 @@ def test_what_a_dataset_lacks_is_named(data, tmp_path):
         (lambda: dataset.raster("z", "s2"), "it has a, b, c, d"),
         (lambda: dataset.raster("a", "s3"), "it has dem, image, label, s1"),
         (lambda: js.open_dataset(tmp_path), "prepare the dataset first"),
-        (lambda: js.open_dataset(data.root, split="x"), "no patches in split"),
+        (
+            lambda: js.open_dataset(data.root, split="x"),
+            r"no patches in split .x., only in test, train, validation: give it a site \(dataset.split.table.x\), or divide",
+        ),
     ):
         with pytest.raises(js.InputError, match=message):
             wrong()
