@@ -83,7 +83,7 @@ def test_what_a_dataset_lacks_is_named(data, tmp_path):
         (lambda: js.open_dataset(tmp_path), "prepare the dataset first"),
         (
             lambda: js.open_dataset(data.root, split="x"),
-            r"no patches in split .x., only in test, train, validation: give it a site \(dataset.split.table.x\), or divide",
+            r"no patches in split .x., only in test, train, validation: give it a site \(dataset.split.table.x\)",
         ),
     ):
         with pytest.raises(js.InputError, match=message):
