@@ -49,7 +49,7 @@ def build_row(name, row):
 
 # All rows of the study on its own config, and what differs most on the others. A step is traced for each, so what
 # differs from these in numbers alone is a slow test.
-OFTEN = ("bilinear", "deconvolved", "joint", "fine", "coarse", "adversarial")
+OFTEN = ("bilinear", "joint", "adversarial")
 CASES = [pytest.param("dubai", row, marks=[] if row in OFTEN else pytest.mark.slow) for row in ablations.ROWS] + [
     pytest.param(name, row, marks=[] if row == "joint" and name in ("demo", "yreb") else pytest.mark.slow)
     for name in ("demo", "scenes", "yreb", "paper")

@@ -11,6 +11,33 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
+def experiment(toy_config):
+    """A network of one stage, which is traced and compiled in half the time of two; test_predictor has those."""
+    import toy
+
+    from jointseg_jax.training.set_up import set_up
+
+    config = toy_config.copy_and_resolve_references()
+    config.unlock()
+    config.model = toy.network("10")
+    return set_up(config)
+
+
+@pytest.fixture(scope="session")
+def trained(experiment, tmp_path_factory):
+    """Its network, with strong random weights."""
+    import drawn_networks
+
+    return drawn_networks.of(experiment, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def fresh(experiment):
+    """Its fresh state on the host."""
+    return jax.device_get(experiment.init())
+
+
+@pytest.fixture(scope="session")
 def workdir(fresh, data, trained, tmp_path_factory):
     """`trained` as training would have left it, with a halo, for processes that load it themselves."""
     import contextlib

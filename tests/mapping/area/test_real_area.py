@@ -30,14 +30,12 @@ LEFT, TOP = 345500, 3826400  # of the area, in the overlap but for its western p
 
 
 @pytest.fixture(scope="module")
-def network(toy_config, trained, fresh, tmp_path_factory):
+def network(trained, fresh, tmp_path_factory):
     """A network of a few thousand parameters that sees an 8-bit stretch, as these scenes are, with random weights."""
-    config = toy_config.copy_and_resolve_references()
-    config.unlock()
     bands = ("B04", "B03", "B02")
     spread = Statistics((0.4,) * 3, (0.2,) * 3, (0.0,) * 3, (1.0,) * 3)
     contract = Contract((Modality("s2", bands, 10.0, "uint8", "display", None, 1 / 255, 0.0, spread),), bands)
-    model = build_model(config.model, contract)
+    model = build_model(toy.network("10"), contract)
     params = toy.weights(model)
     folder = tmp_path_factory.mktemp("display")
     state = jax.device_put(fresh.replace(params=params, ema=params))

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 
+import drawn_networks
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +31,12 @@ def whole(trained, scene, halo, tile, **changes):
     for tile_ in Predictor(trained, halo, tile=tile, images=False, **changes).run(scene):
         result[tile_.window.scale(10).slices()] = tile_.probability
     return result
+
+
+@pytest.fixture(scope="module")
+def trained(toy_config, tmp_path_factory):
+    """A network of two stages, with strong random weights."""
+    return drawn_networks.draw(toy_config, tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="module", autouse=True)
