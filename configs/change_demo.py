@@ -9,8 +9,8 @@ the software; they are no evidence about real ground.
 
 from ml_collections import ConfigDict
 
-from configs import common, demo
 from jointseg_jax.bounds.number import whole
+from jointseg_jax.configs import common, demo
 
 YEARS = (2017, 2019, 2021, 2023)
 

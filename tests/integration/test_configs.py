@@ -2,11 +2,13 @@
 
 import ast
 import dataclasses
+import pathlib
 import re
 
 import jax
 import pytest
 
+from jointseg_jax import configs
 from jointseg_jax.bounds.config import check_experiment
 from jointseg_jax.configs import ablations, demo, dubai, scenes, yreb
 from jointseg_jax.data.prepare.recipe import make_recipe
@@ -72,6 +74,17 @@ def test_builds(name, row):
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert metrics["loss"].shape == ()
     assert ("sr" in state.params) == (config.model.control in ("joint", "sequential"))
+
+
+@pytest.mark.quick
+def test_shipped_configs_import_nothing_that_only_a_checkout_has():
+    files = sorted(pathlib.Path(configs.__file__).parent.glob("*.py"))
+    assert len(files) > 8
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            module = node.module if isinstance(node, ast.ImportFrom) else ""
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [module or ""]
+            assert not [name for name in names if name.split(".")[0] in ("configs", "benchmarks", "tests")], file
 
 
 def yreb_network(argument):
