@@ -29,6 +29,7 @@ from jointseg_jax.geo.area_of_interest import read_regions
 from jointseg_jax.storage.folders import claim
 
 _SHARE = real(0, 1)
+_SLIVER = 1e-3  # share of the map
 
 
 def draw_sample(given: argparse.Namespace) -> None:
@@ -82,6 +83,8 @@ def _drawn(given: argparse.Namespace, frame: Frame) -> tuple[Design, bytes]:
         raise InputError("--block is drawn from tiles, divided by --density alone: leave --polygons and --buffer out")
     rng = np.random.default_rng(given.seed)
     areas = strata.areas()
+    if regions:
+        areas = _without_slivers(strata, areas)
     by_class = np.zeros(len(frame.classes))
     np.add.at(by_class, np.array(strata.map_class), areas.sum(0))
     classes: list[tuple[str, ...]]
@@ -114,6 +117,21 @@ def _drawn(given: argparse.Namespace, frame: Frame) -> tuple[Design, bytes]:
         float(by_class.sum()), given.seed, given.tolerance, block, "",
     )  # fmt: skip
     return design, sample_table(moved, found, listed, frame.classes, rng)
+
+
+def _without_slivers(strata: Strata, areas: np.ndarray) -> np.ndarray:
+    """The areas [tiles, strata], 0 outside all polygons if next to nothing lies there: the pixels on their edges.
+
+    As strata of their own they would take points, and where nobody can label them no estimate could be made.
+    """
+    by_part = areas.reshape(len(areas), len(strata.parts), -1)
+    outside, total = by_part[:, -1].sum(), by_part.sum()
+    if not 0 < outside < _SLIVER * total:
+        return areas
+    print(f"outside all polygons lie {outside:,.0f} m2 ({outside / total:.2%} of the map): left out of the sample")
+    kept = by_part.copy()
+    kept[:, -1] = 0
+    return kept.reshape(areas.shape)
 
 
 def _check_polygons(given: argparse.Namespace, strata: Strata, areas: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import geopandas
@@ -210,6 +211,21 @@ def test_regions_by_name(known_product, tmp_path):
     for row in rows:
         region = "a" if row.x < 500_200 and row.epsg == 32650 else "b" if row.x < 501_200 else "outside"
         assert row.stratum == f"{region}: {row.map_class}"
+
+
+def test_pixels_on_the_edges_of_polygons_are_no_strata(known_product, tmp_path, capsys):
+    """Nobody could label the few square metres, and a stratum without answers has no standard error."""
+    path, out = tmp_path / "regions.gpkg", tmp_path / "design"
+    gap = shapely.box(500_100, 3_399_950, 500_106, 3_399_956)
+    all_but = shapely.box(480_000, 3_380_000, 1_100_000, 3_420_000) - gap
+    geopandas.GeoDataFrame({"name": ["all"]}, geometry=[all_but], crs=32650).to_file(path)
+    given = [f"--product={known_product}", f"--output={out}", f"--polygons={path}", "--name=name", "--no-page"]
+    assert sample.main([*given, "--points=40", "--minimum=4"]) == 0
+    design, rows = read_design(out)
+    assert {s.name.split(":")[0] for s in design.strata} == {"all"}
+    assert design.area == pytest.approx(sum(s.size for s in design.strata))
+    assert re.search(r"outside all polygons lie \d+ m2 \(0\.\d\d% of the map\): left out", capsys.readouterr().out)
+    assert len(rows) == 40
 
 
 def test_polygons_elsewhere_are_refused_and_some_are_named(known_product, tmp_path, capsys):
