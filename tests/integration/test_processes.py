@@ -53,13 +53,13 @@ def free_port():
 class Run:
     """Processes of one run, their output in files beside the work directory."""
 
-    def __init__(self, place, workdir, *arguments, processes=2, devices=2, own=((), ()), only=None):
+    def __init__(self, place, workdir, *arguments, processes=2, devices=2, own=((), ()), only=None, heartbeat=60):
         self.workdir, self.outputs, self.processes = workdir, [], []
         address = f"localhost:{free_port()}"
         for number in range(processes) if only is None else only:
             together = [f"--coordinator={address}", f"--processes={processes}", f"--process={number}"]
             command = [sys.executable, "train.py", *SMALL, *where(place), f"--workdir={workdir}"]
-            command += ["--heartbeat_timeout=10", "--connect_timeout=60", *(together if processes > 1 else [])]
+            command += [f"--heartbeat_timeout={heartbeat}", "--connect_timeout=60", *(together if processes > 1 else [])]
             output = workdir.with_name(f"{workdir.name}.{number}.txt")
             self.outputs.append(output)
             with output.open("w") as file:
@@ -144,7 +144,7 @@ def test_rows_and_spread_states_over_processes(place, straight):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_kill_dash_nine_of_one_ends_the_other_and_both_go_on(place, straight, victim):
-    run = Run(place, place / f"killed{victim}", "--config.steps=8")
+    run = Run(place, place / f"killed{victim}", "--config.steps=8", heartbeat=10)
     run.until_checkpoint(2)
     run.processes[victim].send_signal(signal.SIGKILL)
     run.processes[victim].wait()
