@@ -59,7 +59,8 @@ class Run:
         for number in range(processes) if only is None else only:
             together = [f"--coordinator={address}", f"--processes={processes}", f"--process={number}"]
             command = [sys.executable, "train.py", *SMALL, *where(place), f"--workdir={workdir}"]
-            command += [f"--heartbeat_timeout={heartbeat}", "--connect_timeout=60", *(together if processes > 1 else [])]
+            command += [f"--heartbeat_timeout={heartbeat}", "--connect_timeout=60"]
+            command += together if processes > 1 else []
             output = workdir.with_name(f"{workdir.name}.{number}.txt")
             self.outputs.append(output)
             with output.open("w") as file:
