@@ -1,6 +1,6 @@
 """Speed and memory of `jointseg monitor` on made-up maps of four years.
 
-python -m benchmarks.monitor --sides 1280 2560 5120
+python -m benchmarks.monitor --sides 1280 2560 5120 [--four-tiles]
 
 Every side runs in a process of its own. The maps are those of single scenes, whose inputs are not recorded: the time to
 register dates is not part of the figures. CPU seconds count all threads, whatever else the machine does.
@@ -28,7 +28,8 @@ LEFT, TOP = 49 * GRID, 332 * GRID
 _PIECE = 512  # pixels of 1 m, which are repeated
 
 
-def write_maps(folder: pathlib.Path, side: int) -> dict[str, pathlib.Path]:
+def write_maps(folder: pathlib.Path, side: int, back: int = 0) -> dict[str, pathlib.Path]:
+    """Writes maps of a square whose upper left corner lies `back` metres left of and above that of a tile."""
     from jointseg_jax.rasters.lattice import Window, make_lattice
     from jointseg_jax.rasters.writer import Layout, cog_writer
     from jointseg_jax.storage.folders import claim
@@ -44,7 +45,7 @@ def write_maps(folder: pathlib.Path, side: int) -> dict[str, pathlib.Path]:
         logits = 10 * (ndimage.gaussian_filter(built, 1.2) - 0.5) + noise
         piece = np.round(200 / (1 + np.exp(-logits))).astype(np.uint8)
         found[year] = folder / year
-        lattice = make_lattice(f"EPSG:{EPSG}", LEFT, TOP, 1, side, side)
+        lattice = make_lattice(f"EPSG:{EPSG}", LEFT - back, TOP + back, 1, side, side)
         layout = Layout(lattice, "uint8", ("probability",), 255, {"THRESHOLD": 0.5})
         with claim(found[year], "map of a scene", run=run, names=("probability.tif",)):
             with cog_writer(found[year] / "probability.tif", layout, overviews="average") as writer:
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = cli.Arguments(description=__doc__)
     sides = cli.number(whole(_PIECE, 20480))
     parser.add_argument("--sides", type=sides, nargs="+", default=[1280, 2560, 5120], help="of the area, metres")
+    parser.add_argument("--four-tiles", action="store_true", help="the middle is a corner of four tiles")
     parser.add_argument("--maps", type=pathlib.Path, help=argparse.SUPPRESS)
     return cli.status_of(lambda: report(parser.parse_args(arguments)))
 
@@ -85,7 +87,7 @@ def report(given: argparse.Namespace) -> None:
         return
     for side in given.sides:
         with tempfile.TemporaryDirectory() as folder:
-            write_maps(pathlib.Path(folder), side)
+            write_maps(pathlib.Path(folder), side, side // 2 if given.four_tiles else 0)
             line = [sys.executable, "-m", "benchmarks.monitor", "--maps", folder]
             done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
