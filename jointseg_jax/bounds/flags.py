@@ -1,6 +1,7 @@
 """Bounds of the programs' numeric flags; functions that take the same values check them with the same kinds."""
 
 from jointseg_jax.bounds.number import real, whole
+from jointseg_jax.errors import InputError
 
 TILE = whole(1, unit="input pixels")  # too large a tile is refused once the network is known
 BATCH = whole(1, unit="windows", optional=True)
@@ -25,3 +26,9 @@ SITES = whole(1, 1_000_000, unit="sites")
 DISTANCE = real(0, 1_000_000, unit="metres")
 SIDE = real(10, 100_000, unit="metres")
 SEED = whole(0, 2**32 - 1)
+
+
+def check_augmented(augment: bool) -> None:
+    """Raises `InputError` unless the map is made of flips and turns, from whose agreement the confidence comes."""
+    if not augment:
+        raise InputError("--confidence needs the eight flips and quarter turns of the input: add --augment")

@@ -20,7 +20,7 @@ from jointseg_jax.change.transitions import LEAST, MOST, Transitions, over
 ASSUMED_GAIN, ASSUMED_LOSS = 0.01, 0.002  # yearly shares with which EM begins, and which hold where it fails
 _START_DOUBT = 0.02
 LEAST_DATES = 3  # that tell change from error
-FASTEST = 0.05  # yearly share of a class of ground; more was estimated only where seasons looked like growth
+FASTEST = 0.05  # yearly share of a class of ground; more has been seen only where seasons looked like growth
 _ROUNDS, _CLOSE = 60, 2e-3  # of EM, and the largest relative change of a share at which it ends
 _SHARP_ROUNDS, _SHARPEST = 6, (0.25, 8.0)  # rounds of EM for each factor that is tried, and its bounds
 _PRIOR_WEIGHT = 200.0  # pixels of the mean of all classes that are added to each class
@@ -137,7 +137,9 @@ def estimate(
     return chain
 
 
-def believable(chain: Transitions, *, gain: float | None = None, loss: float | None = None) -> Transitions:
+def believable(
+    chain: Transitions, *, gain: float | None = None, loss: float | None = None
+) -> tuple[Transitions, tuple[tuple[str, ...], ...]]:
     """The chain, with the shares assumed that were estimated above `FASTEST` a year.
 
     Errors that several dates share (bare soil of two dry summers) look like growth to EM, and its rates would then turn
@@ -146,13 +148,21 @@ def believable(chain: Transitions, *, gain: float | None = None, loss: float | N
     Args:
         chain: as estimated.
         gain, loss: as given to `estimate`; what is given stays.
+
+    Returns:
+        The chain, and for every class which of "gain" and "loss" are assumed.
     """
-
-    def held(given: float | None, found: tuple[float, ...], assumed: float) -> tuple[float, ...]:
-        return found if given is not None else tuple(assumed if share > FASTEST else share for share in found)
-
-    gains, losses = held(gain, chain.gain, ASSUMED_GAIN), held(loss, chain.loss, ASSUMED_LOSS)
-    return dataclasses.replace(chain, gain=gains, loss=losses)
+    too_fast = {
+        "gain": [gain is None and share > FASTEST for share in chain.gain],
+        "loss": [loss is None and share > FASTEST for share in chain.loss],
+    }
+    gains = tuple(ASSUMED_GAIN if fast else g for fast, g in zip(too_fast["gain"], chain.gain, strict=True))
+    losses = tuple(ASSUMED_LOSS if fast else s for fast, s in zip(too_fast["loss"], chain.loss, strict=True))
+    assumed = tuple(
+        tuple(name for name, fast in zip(too_fast, both, strict=True) if fast)
+        for both in zip(*too_fast.values(), strict=True)
+    )
+    return dataclasses.replace(chain, gain=gains, loss=losses), assumed
 
 
 def estimate_doubt(sample: Sample, start: Transitions, prior: np.ndarray) -> np.ndarray:

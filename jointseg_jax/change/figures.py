@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jointseg_jax.change.estimation import ASSUMED_GAIN, ASSUMED_LOSS, FASTEST
+from jointseg_jax.change.estimation import FASTEST
 from jointseg_jax.change.layers import colours_of, words_of
 from jointseg_jax.change.monitor_record import Monitor
 from jointseg_jax.change.read_monitor import MonitorRow, parse_row
@@ -150,23 +150,18 @@ def say_classes(monitor: Monitor, say: Callable[[str], None]) -> None:
         low, high = rates.density
         where = f"{rates.region}, " if rates.region else ""
         source = f"from {rates.sampled} sequences" if rates.sampled else given
-        doubted = [
-            word
-            for word, share, assumed in (("gain", rates.gain, ASSUMED_GAIN), ("loss", rates.loss, ASSUMED_LOSS))
-            if rates.sampled and share == assumed
-        ]
-        if doubted:
+        if rates.assumed:
             too_fast += 1
-            source += f"; {' and '.join(doubted)} assumed, because more than {100 * FASTEST:g} % a year was estimated"
+            words = " and ".join(rates.assumed)
+            source += f"; {words} assumed, because more than {100 * FASTEST:g} % a year was estimated"
         say(
             f"chain   {where}{100 * low:g} to {100 * high:g} % built up: {100 * rates.gain:.3g} % gained and "
             f"{100 * rates.loss:.3g} % lost per year, {source}"
         )
     if too_fast:
         say(
-            f"warning in {too_fast} of {len(monitor.classes)} classes of ground the maps change faster than cities "
-            "grow or shrink, as seasons and haze do: map all years in one season (--period_of_year), or give --gain "
-            "and --loss"
+            f"warning in {too_fast} of {len(monitor.classes)} classes of ground the maps change as fast as seasons and "
+            "haze make them: map all years in one season (--period_of_year), or give --gain and --loss if the land did"
         )
 
 

@@ -78,6 +78,7 @@ class ClassRates:
         sampled: sequences from which gain and loss were estimated; 0 if they were given, or assumed for two dates.
         prior: by which its probabilities are divided.
         initial, gain, loss: see `Transitions`.
+        assumed: which of "gain" and "loss" are assumed, because more was estimated than is believable.
     """
 
     region: str
@@ -89,6 +90,7 @@ class ClassRates:
     initial: float
     gain: float
     loss: float
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shares = (self.prior, self.initial)

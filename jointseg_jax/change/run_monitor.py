@@ -150,7 +150,7 @@ def _estimated(context: Context, executor: Executor, outcome: Outcome) -> Monito
         outcome.raise_unfinished()  # what is estimated must not depend on which tiles failed today
     sample = _sample(context, rows)
     chain, priors, sharpness = _chain(sample, tuple(date.time for date in monitor.dates), len(count), settings)
-    chain = believable(chain, gain=settings.gain, loss=_loss(settings))
+    chain, assumed = believable(chain, gain=settings.gain, loss=_loss(settings))
     known = None not in (settings.gain, _loss(settings)) or len(monitor.dates) < LEAST_DATES
     sampled = np.zeros(len(count), int) if known else np.bincount(sample.classes, minlength=len(count))
     classes = []
@@ -158,7 +158,7 @@ def _estimated(context: Context, executor: Executor, outcome: Outcome) -> Monito
         region, density = context.ground.described(k)
         mean = float(total[k] / count[k]) if count[k] else None
         shares = (float(prior), chain.initial[k], chain.gain[k], chain.loss[k])
-        classes.append(ClassRates(region, density, int(count[k]), mean, int(sampled[k]), *shares))
+        classes.append(ClassRates(region, density, int(count[k]), mean, int(sampled[k]), *shares, assumed[k]))
     return dataclasses.replace(monitor, classes=tuple(classes), sharpness=sharpness)
 
 

@@ -139,8 +139,8 @@ _OF_AREAS = (
 def work() -> None:
     """Runs the mapping. What is wrong with flags, network, area and scene is found before JAX is loaded."""
     check_lists()
-    if _CONFIDENCE.value and not _AUGMENT.value:
-        raise InputError("--confidence needs the eight flips and quarter turns of the input: add --augment")
+    if _CONFIDENCE.value:
+        bounds.check_augmented(_AUGMENT.value)
     executor = chosen_executor()
     from jointseg_jax.training.network_meta import network_meta
 

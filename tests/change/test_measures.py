@@ -211,12 +211,13 @@ def test_errors_that_all_dates_share_make_change_surer():
     assert estimate_sharpness(sample_of(shared.astype(np.float32)), first_chain(TIMES, np.array([0.5]))) > 2
 
 
-def test_shares_that_no_city_has_are_replaced_unless_they_were_given():
+def test_shares_above_what_is_believable_are_replaced_unless_they_were_given():
     """Loss and gain by themselves: a class that loses too fast keeps its gain."""
     chain = Transitions(TIMES, (0.1, 0.2, 0.3), (0.24, 0.00002, 0.03), (0.001, 0.43, 0.0))
-    found = believable(chain)
+    found, assumed = believable(chain)
+    assert assumed == (("gain",), ("loss",), ())
     assert found.gain == (0.01, 0.00002, 0.03)
     assert found.loss == (0.001, 0.002, 0.0)
     assert found.initial == chain.initial
-    assert believable(chain, gain=0.24).gain == chain.gain
-    assert believable(chain, loss=0.43).loss == chain.loss
+    assert believable(chain, gain=0.24)[0].gain == chain.gain
+    assert believable(chain, loss=0.43)[0].loss == chain.loss

@@ -1,5 +1,6 @@
 """A monitor from maps to records: what it finds, and how it goes on after it was stopped or its files were harmed."""
 
+import dataclasses
 import shutil
 import subprocess
 
@@ -13,6 +14,7 @@ from mapping.stac_schemas import check_stac
 from scipy import ndimage
 from year_products import EPSG, LEFT, SETTINGS, TOP, YEARS, copied
 
+from jointseg_jax.change.figures import say_classes
 from jointseg_jax.change.monitor_record import Settings
 from jointseg_jax.change.read_monitor import read_monitor
 from jointseg_jax.change.run_monitor import run_monitor
@@ -64,6 +66,22 @@ def test_what_was_built_when(monitor, states):
     true = states.mean((1, 2)) * metrics["regions"]["all"]["valid_km2"]
     np.testing.assert_allclose(metrics["regions"]["all"]["impervious_km2"], true, rtol=0.05)
     assert any(line.startswith("flicker") for line in lines)
+
+
+def test_shares_that_are_assumed_are_said_and_given_ones_are_not(monitor):
+    folder, _ = monitor
+    found = read_monitor(folder).monitor
+    assert not any(rates.assumed for rates in found.classes)
+    first = next(k for k, rates in enumerate(found.classes) if rates.pixels)
+    classes = [dataclasses.replace(rates, gain=0.01, loss=0.002) for rates in found.classes]
+    said = []
+    say_classes(dataclasses.replace(found, classes=tuple(classes)), said.append)
+    assert not any("assumed" in line or line.startswith("warning") for line in said)
+    classes[first] = dataclasses.replace(classes[first], assumed=("gain", "loss"))
+    said.clear()
+    say_classes(dataclasses.replace(found, classes=tuple(classes)), said.append)
+    assert sum("; gain and loss assumed, because more than 5 % a year was estimated" in line for line in said) == 1
+    assert said[-1].startswith(f"warning in 1 of {len(classes)} classes of ground")
 
 
 def test_the_shifted_year_is_moved_back(monitor):

@@ -57,8 +57,9 @@ def test_a_file_system_without_locks_is_not_reported_as_in_use(tmp_path, monkeyp
 
 def test_a_mark_that_lives_until_the_program_ends_says_nothing(tmp_path):
     """As that of a dataset which a notebook has opened; another process sees it meanwhile, and not afterwards."""
-    script = (
-        "import sys\nfrom jointseg_jax.storage import locks\nsys.kept = locks, locks.reading(sys.argv[1])\n"
+    script = (  # a module that was imported before outlives the names in `locks`
+        "import json, sys\nfrom jointseg_jax.storage import locks\n"
+        "json.kept, sys.kept = (locks, locks.reading(sys.argv[1])), (json, locks)\n"
         "print('kept', flush=True)\nsys.stdin.read()\n"
     )
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from jointseg_jax.bounds.flags import check_augmented
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.storage import formats, typed
@@ -66,8 +67,7 @@ def key(trained: Trained, dtype: str) -> Key:
 
 def measured_for(predictor: Predictor) -> Worth:
     """The record that holds for a predictor; raises `InputError` without augmentation, or see `measured`."""
-    if not predictor.augment:
-        raise InputError("--confidence needs the eight flips and quarter turns of the input: add --augment")
+    check_augmented(predictor.augment)
     return measured(predictor.trained, predictor.dtype)
 
 

@@ -78,14 +78,16 @@ def announced(what: str, after: float = PATIENCE, say: Callable[[str], None] | N
         after: seconds.
         say: receives the line; by default it goes to stderr, beside progress bars.
     """
+    if what in _said:  # training asks at every step
+        yield
+        return
+    _said.add(what)
     say = say or (lambda line: tqdm.tqdm.write(line, file=sys.stderr))
     cache = jax.config.values.get("jax_compilation_cache_dir")
     kept = f"; the next start finds the program in {cache}" if cache else ""
     timer = threading.Timer(after, lambda: say(f"compile {what}{kept}"))
     timer.daemon = True
-    if what not in _said:
-        _said.add(what)
-        timer.start()
+    timer.start()
     try:
         yield
     finally:
