@@ -174,8 +174,8 @@ def test_a_monitor(version):
     assert found.monitor.labels == ("2017", "2019", "2023")
     assert len(found.monitor.priors) == found.monitor.ground.count == 8
     stored = read_json(folder / "monitor.json")
-    for rates in stored["classes"]:
-        rates.setdefault("assumed", [])  # nothing was, when it was not written yet
+    for ground in stored["classes"]:
+        ground.setdefault("assumed", [])  # nothing was, when it was not written yet
     again = typed.plain(found.monitor)
     assert json.dumps(again, sort_keys=True) == json.dumps({k: stored[k] for k in again}, sort_keys=True)
     handles, states = Handles(), read_states(folder)

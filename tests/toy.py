@@ -117,20 +117,25 @@ def config(raw: pathlib.Path, dataset: pathlib.Path) -> ConfigDict:
     return made
 
 
+def drawn(path, shape, rng: np.random.Generator, strength: float, gain: float) -> np.ndarray:
+    """A random parameter on the host, of which nothing is zero; an initialiser would be compiled, slowly.
+
+    A kernel has the variance gain / fan in, as its initialiser gives it, and every parameter that of `strength`.
+    """
+    name = path[-1].key
+    spread = math.sqrt(gain / math.prod(shape.shape[-4:-1])) if name.startswith("kernel") else 0.0
+    return rng.normal(name == "scale", math.hypot(strength, spread), shape.shape).astype(shape.dtype)
+
+
 def weights(model, seed: int = 0, strength: float = 0.12) -> dict:
-    """Strong random parameters, float32 arrays on the host; drawn by NumPy, because an initialiser compiles slowly."""
+    """Strong random parameters of a network."""
     import jax
 
     from jointseg_jax.models.jointseg import init_params
 
     rng = np.random.default_rng(seed)
-
-    def draw(path, leaf) -> np.ndarray:
-        name = path[-1].key
-        spread = math.sqrt(1 / (3 * math.prod(leaf.shape[-4:-1]))) if name.startswith("kernel") else 0.0
-        return rng.normal(name == "scale", math.hypot(strength, spread), leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    return jax.tree_util.tree_map_with_path(lambda path, shape: drawn(path, shape, rng, strength, 1 / 3), shapes)
 
 
 def batch(reader, count: int) -> dict:

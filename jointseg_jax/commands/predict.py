@@ -214,7 +214,7 @@ def _map_area(executor: "Executor") -> None:
     from jointseg_jax.geo.area_of_interest import read_area
 
     area = None if _AOI.value is None else read_area(_AOI.value)
-    trained = _network()
+    trained = _network()  # loads JAX: whatever can be refused without it comes before
     from jointseg_jax.mapping.area.map_area import map_area, say_memory
     from jointseg_jax.mapping.area.plan_area import plan_area
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import jax
 import numpy as np
+import toy
 
 from jointseg_jax.models.jointseg import InputSpec, JointSeg, run
 from jointseg_jax.models.progressive import Stage
@@ -77,8 +78,6 @@ def drawn(net, *inputs, fresh=(), seed=1):
     def leaf(path, shape):
         if named(path):
             return np.array(own[jax.tree_util.keystr(path)])
-        fan_in = np.prod(shape.shape[:-1]) if len(shape.shape) > 1 else np.inf
-        values = rng.normal(0, np.hypot(0.05, fan_in**-0.5), shape.shape) + ("scale" in jax.tree_util.keystr(path))
-        return values.astype(shape.dtype)
+        return toy.drawn(path, shape, rng, 0.05, 1.0)
 
     return jax.tree_util.tree_map_with_path(leaf, shapes)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 import toy
@@ -12,7 +11,6 @@ from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.scenes.find import find_scenes
 from jointseg_jax.mapping.scenes.merged_scene import merge_scenes
 from jointseg_jax.mapping.scenes.open_all import open_all
-from jointseg_jax.models.jointseg import init_params
 from jointseg_jax.rasters.lattice import Window, make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.reader import Handles
@@ -29,11 +27,8 @@ def several(seeing):
     primary = dataclasses.replace(seeing.meta.contract.primary, dates=3, mtf=(0.24, 0.28, 0.26))
     contract = seeing.meta.contract.replace(modalities=(primary,))
     model = build_model(toy.network("10", dilations=(1,)), contract)
-    leaves, tree = jax.tree.flatten(jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
-    rng = np.random.default_rng(0)
-    params = jax.tree.unflatten(tree, [rng.normal(0, 0.15, x.shape).astype(np.float32) for x in leaves])
     meta = dataclasses.replace(seeing.meta, contract=contract)
-    return dataclasses.replace(seeing, model=model, params=params, meta=meta)
+    return dataclasses.replace(seeing, model=model, params=toy.weights(model), meta=meta)
 
 
 @pytest.fixture(scope="module")
