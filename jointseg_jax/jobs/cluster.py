@@ -7,6 +7,7 @@ Dask only runs single calls. These rules come from tests with dask.distributed 2
 - `resources=` is not used: with it, a call that kills its worker takes down others.
 - Workers are spawned, never forked, because GDAL and JAX have threads.
 - Workers are never given up as lost: the default limit is 15 s, and loading a network may take longer.
+- A worker that dies before the result of its last call was fetched has that call done again, by Dask itself.
 
 The scheduler keeps nothing on disk, because workers write the ledger's rows themselves.
 """

@@ -153,9 +153,10 @@ def test_kill_dash_nine_of_one_ends_the_other_and_both_go_on(place, straight, vi
     status = run.processes[1 - victim].wait(BOUND)
     said = run.outputs[1 - victim].read_text()
     print(f"the other ended after {time.monotonic() - before:.1f} s with {status}")
+    # JAX's coordination service and Gloo may each end the process by SIGABRT, with a message of their own.
     assert status in (75, -signal.SIGABRT), said
-    assert "start all processes again with the same command" in said or status != 75
-    assert "lost another process" in said or "coordination service" in said.lower()
+    assert "lost another process" in said or status != 75, said
+    assert "start all processes again with the same command" in said or status != 75, said
     shutil.copytree(run.workdir, place / f"again{victim}")
     if victim == 0:  # once is enough: one process, three devices of which two train; rounding apart, the same
         shutil.copytree(run.workdir, place / "fewer")
