@@ -118,25 +118,29 @@ class Network:
         Args:
             scene: a path or address as for `jointseg predict --input`; an array `[bands, height, width]` of the first
                 modality; or a `DataArray` of rioxarray, which knows its transform, CRS, nodata and band names.
-            transform, crs: of an array: `affine.Affine` or its six numbers; "EPSG:32650", its number or an object.
-                Without both, pixels are taken as 10 m wide, and the map begins at x = y = 0.
+            transform: of an array: `affine.Affine` or its six numbers. Without it and `crs`, pixels are taken as 10 m
+                wide, and the map begins at x = y = 0.
+            crs: of an array: "EPSG:32650", its number or an object.
             bands: names of an array's bands; by default those of the network in its order (`inputs`). Of a file the
                 numbers, from 1, of the network's bands, if the file does not name them.
             nodata: number of an array that marks absence. Reflectance of 0 and NaN are absent in any case.
-            scale, offset: value = number * scale + offset of an array, as in the header of a GeoTIFF.
+            scale: of an array's numbers, as in the header of a GeoTIFF: value = number * scale + offset.
+            offset: of an array's values.
             output: folder for the files that `jointseg predict` writes; the result is then read from them when used.
             image: whether to return the super-resolved image, too.
             radiometry: "contract", "display", "harmonise" or "any-composite", see docs/mapping.md.
             keep_grid: map on the scene's own grid with ten times smaller pixels, whatever its CRS and pixel size.
-            cloud, clear, cloud_buffer: mask of cloud ("auto", "none" or a file), its codes that are clear, and metres
-                around cloud and shadow that are masked too.
+            cloud: mask of cloud: "auto", "none" or a file.
+            clear: codes of the mask that are clear.
+            cloud_buffer: metres around cloud and shadow that are masked too.
             dates: use only so many dates, the first ones.
             augment: average over eight flips and turns, at eight times the cost.
             confidence: return the agreement of the eight, 0..1; needs `augment` and a measurement.
             support: return how much of the image's detail is measured, 0..1.
-            tile, batch: side of a window in input pixels, and windows at once; they change speed and memory alone.
-            dtype: "float32" or "bfloat16"; by default that of the training.
             uncertainty: write sets and intervals; needs `output`, whose layers at 10 m `read_map` reads.
+            tile: side of a window in input pixels; changes speed and memory alone.
+            batch: windows at once; changes speed and memory alone.
+            dtype: "float32" or "bfloat16"; by default that of the training.
             progress: whether to show a bar, and with `output` the lines of `jointseg predict`.
 
         Returns:

@@ -1,6 +1,7 @@
 """The site: its navigation names pages that exist, its reference is complete, and its tutorial runs."""
 
 import importlib.util
+import inspect
 import json
 import os
 import pathlib
@@ -47,6 +48,23 @@ def test_the_reference_is_complete(pages):
     assert "| checkpoint |" in pages["reference/formats.md"]
     assert "](method.md)" in pages["index.md"]
     assert "docs/" not in re.sub(r"`[^`]*`", "", pages["index.md"])
+
+
+@pytest.mark.quick
+def test_docstrings_of_the_interface_name_each_argument_apart():
+    """The reference has a row per argument, so a line for several of them ends the build."""
+    public = [getattr(js, name) for name in js.__all__]
+    methods = [
+        m for c in public if inspect.isclass(c) for n, m in vars(c).items() if inspect.isfunction(m) and n[0] != "_"
+    ]
+    checked = 0
+    for function in [f for f in public if inspect.isfunction(f)] + methods:
+        arguments = re.search(r"\nArgs:\n((?:    .*\n?)+)", inspect.getdoc(function) or "")
+        if arguments:
+            named = re.findall(r"^    (\S[^:]*):", arguments[1], re.M)
+            assert named == [n for n in inspect.signature(function).parameters if n != "self"], function.__qualname__
+            checked += 1
+    assert checked > 3
 
 
 @pytest.mark.slow
