@@ -33,6 +33,12 @@ _UNCERTAINTY = FLAGS.switch(
 _ALPHA = FLAGS.number(
     "alpha", 0.1, "Of --uncertainty --split=validation: the share that sets and intervals may miss.", bounds.ALPHA
 )
+_LPIPS = FLAGS.texts(
+    "lpips",
+    [],
+    "Also measure LPIPS of the 1 m image, with these weights: torchvision's AlexNet or VGG16 (.pth) and the linear "
+    "weights of the package lpips for it (alex.pth or vgg.pth).",
+)
 FLAGS.share(predict.FLAGS, "tile", "dtype")
 FLAGS.require("workdir")
 
@@ -67,6 +73,7 @@ def work() -> None:
         command=shlex.join(["jointseg", "evaluate", *sys.argv[1:]]),
         uncertainty=_UNCERTAINTY.value,
         alpha=_ALPHA.value,
+        lpips=_LPIPS.value,
     )
 
 

@@ -13,9 +13,17 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation import baseline, uncertainty_record
 from jointseg_jax.evaluation.confidence_quality import Ranking
 from jointseg_jax.evaluation.panels import Panels
+from jointseg_jax.evaluation.perceptual import Lpips
 from jointseg_jax.evaluation.report import page
 from jointseg_jax.evaluation.report.terminal import table
-from jointseg_jax.evaluation.site_scores import ScoreCounts, check_contract, data_range, evaluate_site, sites_by_region
+from jointseg_jax.evaluation.site_scores import (
+    ScoreCounts,
+    check_contract,
+    data_range,
+    evaluate_site,
+    signal,
+    sites_by_region,
+)
 from jointseg_jax.mapping.predictor import confidence
 from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.memory import check_room
@@ -45,6 +53,7 @@ def evaluate(
     dates: int | None = None,
     uncertainty: bool = False,
     alpha: float = uncertainty_record.ALPHA,
+    lpips: Sequence[str | os.PathLike[str]] = (),
     command: str = "",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -63,6 +72,7 @@ def evaluate(
         uncertainty: on the validation split, calibrate sets and intervals and draw the area of applicability; on the
             test split, measure what they are worth. Both are stored beside the checkpoint.
         alpha: of the calibration: the share of the truth that sets and intervals may miss.
+        lpips: files with the weights of LPIPS, see `load_lpips`; it is measured at 1 m. None: it is left out.
         command: that the report says it was made by; empty if none.
         say: receives the lines of the report.
 
@@ -70,13 +80,15 @@ def evaluate(
         The content of metrics.json.
 
     Raises:
-        InputError: the dataset does not fit, is damaged or has no ground in the split, or the folder holds other files.
+        InputError: the dataset does not fit, is damaged or has no ground in the split, the folder holds other files,
+            or LPIPS cannot be measured.
     """
     folder = pathlib.Path(folder)
     contract = trained.meta.contract
     if augment or uncertainty:
         _check_stores(trained)
     check_contract(contract, data, dates)
+    judge_of_images = _lpips(trained, lpips) if lpips else None
     sites = data.sites_of(split)
     site_record.check_rasters(data, sites, deep=True)
     if uncertainty:
@@ -97,11 +109,14 @@ def evaluate(
             regression=baseline.fit(data, contract, dates),
             uncertainty=uncertainty,
             applicability=None if record is None else record.applicability,
+            lpips=judge_of_images,
         )
         by_site = _judged(judge, predictor, data, sites, folder, say)
         metrics = _assemble(predictor, data, split, sites, by_site)
         if record is not None:
             record = uncertainty_record.measure(record, metrics, sites, by_site)
+        if judge_of_images is not None:
+            metrics["lpips"] = judge_of_images.about
         metrics["dates"] = max(len(layers) for scene in scenes for layers in scene.layers.values())
         write_json(folder / _METRICS, metrics)
         page.write(folder, metrics, trained, data, sites, command)
@@ -115,6 +130,12 @@ def evaluate(
         uncertainty_record.calibrate(predictor, data, [s.uncertainty for s in by_site.values()], dates, alpha, say)
     say(f"written to {folder}; to look at: {folder / page.PAGE}")
     return metrics
+
+
+def _lpips(trained: Trained, files: Sequence[str | os.PathLike[str]]) -> Lpips:
+    if not trained.model.has_sr:
+        raise InputError(f"{trained.workdir} makes no image at 1 m that LPIPS could judge: leave out --lpips")
+    return Lpips(files, trained.meta.contract.image_bands, *signal(trained.meta.contract))
 
 
 def _check_stores(trained: Trained) -> None:
@@ -194,7 +215,7 @@ def _assemble(
     by_site: dict[str, ScoreCounts],
 ) -> dict[str, Any]:
     trained = predictor.trained
-    signal = data_range(trained.meta.contract)
+    width = data_range(trained.meta.contract)
     overall = sum(by_site.values(), ScoreCounts())
     regions = {
         region: sum((by_site[s.name] for s in members), ScoreCounts())
@@ -203,9 +224,9 @@ def _assemble(
     side = 64
     flops = forward_flops(trained.model, trained.params, side, side) / (side * side)
     return {
-        "overall": overall.figures(signal),
-        "regions": {name: s.figures(signal) for name, s in regions.items()},
-        "sites": {name: s.figures(signal) for name, s in by_site.items()},
+        "overall": overall.figures(width),
+        "regions": {name: s.figures(width) for name, s in regions.items()},
+        "sites": {name: s.figures(width) for name, s in by_site.items()},
         "pixels": overall.confusion.pixels,
         "split": split,
         "dataset": str(data.description["name"]),
@@ -219,7 +240,7 @@ def _assemble(
         "halo": predictor.halo,
         "augment": predictor.augment,
         "dtype": predictor.dtype,
-        "data_range": signal,
+        "data_range": width,
         "parameters": cost.parameters(trained.params),
         "mega_flops_per_input_pixel": flops / 1e6,
     }

@@ -11,6 +11,7 @@ from jointseg_jax.data.sensor import published_sensor
 from jointseg_jax.evaluation.consistency import Consistency
 from jointseg_jax.evaluation.correctness import SPACING, Chips, Correctness
 from jointseg_jax.evaluation.images import STRIP_OVERLAP, ImageScore, area_mean, score_strip
+from jointseg_jax.evaluation.perceptual import Likeness, Lpips, LpipsChips
 from jointseg_jax.evaluation.sums import Sums
 from jointseg_jax.mapping.predictor.tiles import Tile
 from jointseg_jax.models.progressive import image_resample
@@ -34,6 +35,7 @@ class ImageCounts(Sums):
         consistency: of the 1 m image with the input; empty if the network does not know its sensor.
         correctness: of the image at 2.5 m by opensr-test; empty without such a stage.
         correctness_bicubic: the same of the bicubic input.
+        lpips: of the image ("") and the bicubic input ("_bicubic") at 1 m; empty if it was not asked for.
     """
 
     stages: dict[Fraction, ImageScore] = dataclasses.field(default_factory=dict)
@@ -41,6 +43,7 @@ class ImageCounts(Sums):
     consistency: Consistency = dataclasses.field(default_factory=Consistency)
     correctness: Correctness = dataclasses.field(default_factory=Correctness)
     correctness_bicubic: Correctness = dataclasses.field(default_factory=Correctness)
+    lpips: dict[str, Likeness] = dataclasses.field(default_factory=dict)
 
     def figures(self, data_range: float) -> dict[str, Any]:
         """The metrics, as written to metrics.json: per stage, and of the 1 m image."""
@@ -57,6 +60,9 @@ class ImageCounts(Sums):
             if spacing == SPACING:
                 found["opensr_test"] = self.correctness.figures()
                 found["opensr_test_bicubic"] = self.correctness_bicubic.figures()
+            if spacing == 1 and self.lpips:
+                found |= {f"lpips{ending}": judged.mean() for ending, judged in self.lpips.items()}
+                found["lpips_chips"] = self.lpips[""].chips
             stages.append(found)
         return {
             "stages": stages,
@@ -67,11 +73,19 @@ class ImageCounts(Sums):
 class Strips:
     """Joins tiles to strips as wide as the site and scores their images."""
 
-    def __init__(self, scene: Scene, signal_range: float, handles: Handles, sensor: SensorModel | None):
+    def __init__(
+        self,
+        scene: Scene,
+        signal_range: float,
+        handles: Handles,
+        sensor: SensorModel | None,
+        lpips: Lpips | None = None,
+    ):
         self._scene, self._range, self._handles, self._sensor = scene, signal_range, handles, sensor
         bands, primary = scene.contract.image_index, scene.contract.primary
         self._noise = published_sensor(tuple(primary.bands[i] for i in bands), primary.units)
         self._chips = Chips(*scene.shape)
+        self._lpips = None if lpips is None else LpipsChips(lpips)
         self._row: list[tuple[Tile, np.ndarray]] = []
         self._tail: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
@@ -108,6 +122,9 @@ class Strips:
             if spacing == SPACING:
                 own, plain = self._chips.add(coarse, wanted, seen, (image, enlarged))
                 found += ImageCounts(correctness=own, correctness_bicubic=plain)
+            if spacing == 1 and self._lpips is not None:
+                own_lpips, plain_lpips = self._lpips.add(wanted, seen, (image, enlarged))
+                found += ImageCounts(lpips={"": own_lpips, "_bicubic": plain_lpips})
         self._row.clear()
         if found.stages and self._sensor is not None:
             again = Consistency.of(image, coarse, counted, self._sensor, self._noise)

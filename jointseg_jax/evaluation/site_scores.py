@@ -13,6 +13,7 @@ from jointseg_jax.evaluation.baseline import Regression
 from jointseg_jax.evaluation.confidence_quality import Ranking, margin_levels
 from jointseg_jax.evaluation.confusion import Confusion, Reliability
 from jointseg_jax.evaluation.consistency import MeanSupport
+from jointseg_jax.evaluation.perceptual import Lpips
 from jointseg_jax.evaluation.site_images import ImageCounts, Strips
 from jointseg_jax.evaluation.spatial.fraction import Fractions
 from jointseg_jax.evaluation.spatial.scores import SpatialScores
@@ -92,15 +93,21 @@ def check_contract(trained: Contract, data: Dataset, dates: int | None = None) -
 
 
 def data_range(contract: Contract) -> float:
-    """The data range of PSNR and SSIM.
+    """The data range of PSNR and SSIM: the width of `signal`."""
+    low, high = signal(contract)
+    return high - low
 
-    It is 1 for a display stretch, otherwise the width of the training values of the image bands.
+
+def signal(contract: Contract) -> tuple[float, float]:
+    """What PSNR, SSIM and LPIPS take for black and white.
+
+    That is 0 and 1 for a display stretch, otherwise the lowest and the highest training value of the image bands.
     """
     primary = contract.primary
     if primary.units == "display" or primary.statistics is None:
-        return 1.0
+        return 0.0, 1.0
     index = list(contract.image_index)
-    return float(max(primary.statistics.high[i] for i in index) - min(primary.statistics.low[i] for i in index))
+    return float(min(primary.statistics.low[i] for i in index)), float(max(primary.statistics.high[i] for i in index))
 
 
 def evaluate_site(
@@ -113,6 +120,7 @@ def evaluate_site(
     regression: Regression | None = None,
     uncertainty: bool = False,
     applicability: Applicability | None = None,
+    lpips: Lpips | None = None,
 ) -> ScoreCounts:
     """Maps a site and counts its pixels on the ground of `split`.
 
@@ -126,13 +134,14 @@ def evaluate_site(
         regression: the baseline of fractions; None to leave it out.
         uncertainty: count what sets and intervals follow from.
         applicability: the area of applicability; None to leave it out.
+        lpips: judges the likeness of the 1 m image; None to leave it out.
     """
     contract = predictor.trained.meta.contract
     scene = data.scene(site.name, contract).first_dates(dates)
     threshold = predictor.trained.meta.calibration.threshold
     handles = Handles()
     total = ScoreCounts()
-    strips = Strips(scene, data_range(contract), handles, predictor.trained.model.sensor)
+    strips = Strips(scene, data_range(contract), handles, predictor.trained.model.sensor, lpips)
     whole = _Whole(*(FINE_FACTOR * side for side in scene.shape))
     tiles = predictor.run(scene)
     try:

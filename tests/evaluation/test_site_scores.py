@@ -2,11 +2,13 @@
 
 import copy
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
 
 import jax
+import lpips_weights
 import numpy as np
 import pytest
 import rasterio
@@ -40,10 +42,19 @@ def trained(trained, data):
 
 
 @pytest.fixture(scope="module")
-def evaluated(trained, data, tmp_path_factory):
+def lpips_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    np.savez(folder / "alexnet.npz", **lpips_weights.backbone("alex", 0))
+    np.savez(folder / "alex.npz", **lpips_weights.linear("alex", 0))
+    return [folder / "alexnet.npz", folder / "alex.npz"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, data, lpips_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
     command = "python evaluate.py --workdir='a b'"
-    return evaluate(trained, data, "test", folder, tile=16, command=command, say=lambda _: None), folder
+    metrics = evaluate(trained, data, "test", folder, tile=16, lpips=lpips_files, command=command, say=lambda _: None)
+    return metrics, folder
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +92,8 @@ def test_ground_of_ones_own_for_testing_only(trained, config, evaluated, tmp_pat
     assert any("no site is for training" in line for line in lines)
     metrics = evaluate(trained, own, "test", tmp_path / "figures", tile=16, say=lambda _: None)
     wanted = copy.deepcopy(evaluated[0]["overall"])
+    for key in ("lpips", "lpips_bicubic", "lpips_chips"):  # was not asked for here
+        del wanted["stages"][-1][key]
     assert wanted["fraction"].pop("regression_10m")["10m"]["cells"] > 0
     # Nothing to fit the baseline on.
     assert metrics["overall"]["fraction"].pop("regression_10m")["10m"]["cells"] == 0
@@ -292,3 +305,31 @@ def test_the_markdown_report_refers_to_files_that_are_there(evaluated):
     assert all((folder / file).stat().st_size for file in files)
     stored = json.loads((folder / "metrics.json").read_text())
     assert f"| all | {stored['pixels'] / 1e6:.2f} | {stored['overall']['isa']['precision']:.3f}" in text
+
+
+def test_lpips_with_the_weights_that_the_user_names(evaluated, lpips_files):
+    """The 1 m image and the bicubic one are judged at every place that the whole site has; the files are stated."""
+    metrics, folder = evaluated
+    assert metrics["lpips"]["backbone"] == "AlexNet"
+    assert [file["name"] for file in metrics["lpips"]["files"]] == ["alexnet.npz", "alex.npz"]
+    assert metrics["lpips"]["files"][1]["sha256"] == hashlib.sha256(lpips_files[1].read_bytes()).hexdigest()
+    first, last = metrics["overall"]["stages"]
+    assert "lpips" not in first
+    assert last["lpips_chips"] == 5 * 6 - 1  # a corner has no data
+    page = (folder / "report.html").read_text()
+    for key in ("lpips", "lpips_bicubic"):
+        assert 0.01 < last[key] < 1
+        assert f"{last[key]:.3f}" in page
+        assert f"{last[key]:.3f}" in table(metrics)
+    assert metrics["lpips"]["files"][0]["sha256"] in page
+
+
+def test_lpips_is_refused_before_anything_is_measured(trained, data, tmp_path):
+    (tmp_path / "a.pth").write_text("no weights")
+    for network, match in (
+        (trained, r"a\.pth contains no weights"),
+        (dataclasses.replace(trained, model=trained.model.clone(control="bilinear")), "makes no image at 1 m"),
+    ):
+        with pytest.raises(InputError, match=match):
+            evaluate(network, data, "test", tmp_path / "figures", tile=20, lpips=[tmp_path / "a.pth"])
+    assert not (tmp_path / "figures").exists()

@@ -167,6 +167,7 @@ def _image_figures(metrics: dict[str, Any]) -> Iterator[Block]:
     ]
     yield Table(("spacing m", *head), rows)
     yield from _correctness(overall["stages"])
+    yield from _lpips(metrics)
     words = [f"Data range of PSNR and SSIM: {metrics['data_range']:.3g}."]
     if overall.get("support") is not None:
         words.append(
@@ -193,6 +194,19 @@ def _correctness(stages: list[dict[str, Any]]) -> Iterator[Block]:
                 for name, key in (("image at 2.5 m", "opensr_test"), ("bicubic", "opensr_test_bicubic"))
             ]
             yield Table(("by opensr-test", "chips", *shares), rows)
+
+
+def _lpips(metrics: dict[str, Any]) -> Iterator[Block]:
+    if "lpips" not in metrics:
+        return
+    about, stage = metrics["lpips"], metrics["overall"]["stages"][-1]
+    rows = [(name, number(stage[key], 0)) for name, key in (("image at 1 m", "lpips"), ("bicubic", "lpips_bicubic"))]
+    yield Table((f"LPIPS with {about['backbone']}", "distance"), rows)
+    files = "; ".join(f"{file['name']} (SHA-256 {file['sha256']})" for file in about["files"])
+    yield Paragraph(
+        f"LPIPS over {stage['lpips_chips']} chips of {about['chip_m']} m; less is more alike. Its weights were trained "
+        f"on photographs, so it judges how alike image and target look, not what is true. Weights: {files}."
+    )
 
 
 def _card(metrics: dict[str, Any], trained: Trained) -> Iterator[Block]:

@@ -45,6 +45,12 @@ def table(metrics: dict[str, Any]) -> str:
             own, plain = (stage[key] for key in ("opensr_test", "opensr_test_bicubic"))
             shown = ", ".join(f"{name} {number(own[name], 0)} (bicubic {number(plain[name], 0)})" for name in named)
             rows.append(f"image x4 by opensr-test: {shown}, over {own['chips']} chips")
+        if "lpips" in stage:
+            rows.append(
+                f"image x10: LPIPS ({metrics['lpips']['backbone']}) {number(stage['lpips'], 0)} (bicubic "
+                f"{number(stage['lpips_bicubic'], 0)}), over {stage['lpips_chips']} chips of "
+                f"{metrics['lpips']['chip_m']} m"
+            )
     if metrics["overall"].get("support") is not None:
         rows.append(f"image x10: {metrics['overall']['support']:.1%} of its detail is measured, the rest is prior")
     rows.append(

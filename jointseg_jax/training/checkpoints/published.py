@@ -1,13 +1,14 @@
-"""Published weights in this project's parameter trees: torchvision's VGG19, BasicSR's and Real-ESRGAN's RRDBNet x4."""
+"""Published weights in this project's parameter trees: VGG19, LPIPS, and BasicSR's and Real-ESRGAN's RRDBNet x4."""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jointseg_jax.errors import InputError
+from jointseg_jax.models.lpips import ALEXNET, VGG16, Backbone
 from jointseg_jax.models.rrdb import DENSE_BLOCKS, DENSE_CONVS
 from jointseg_jax.models.vgg import LAYERS, vgg19_shapes
 from jointseg_jax.training.checkpoints.torch_files import read_arrays
@@ -46,6 +47,53 @@ def load_vgg19(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]
         # torchvision numbers convolutions, ReLUs and the pools between groups alike.
         index += 2 if following[:5] == name[:5] else 3
     return params
+
+
+def load_lpips(paths: Sequence[str | os.PathLike[str]]) -> tuple[Backbone, dict[str, Any]]:
+    """Backbone and parameters for `models.lpips.lpips`.
+
+    Args:
+        paths: in any order, torchvision's AlexNet or VGG16 (`alexnet-owt-*.pth`, `vgg16-*.pth`: "features.0.weight"
+            [out, in, h, w], ...) and the linear weights 0.1 of the package lpips for it (`alex.pth`, `vgg.pth`:
+            "lin0.model.1.weight" [1, channels, 1, 1], ...); or one file with both, also under the names of
+            `lpips.LPIPS().state_dict()`. `.npz` files of the same names will do.
+
+    Returns:
+        The backbone, and {"convolutions": [{"kernel": [h, w, in, out], "bias": [out]}, ...], "linear": [[channels],
+        ...]}, float32.
+
+    Raises:
+        InputError: no readable weight file, other weights, or an entry is missing, of another shape, or not finite.
+    """
+    if not 1 <= len(paths) <= 2:
+        raise InputError(f"LPIPS takes its weights from two files, or from one that holds both, not from {len(paths)}")
+    both = "AlexNet or VGG16 in torchvision's format, and the linear layers of LPIPS 0.1 for it"
+    files = [_Entries(path, both, _short_names(read_arrays(path))) for path in paths]
+    found = []
+    for first in ("features.0.weight", "lin0.model.1.weight"):
+        holders = [file for file in files if first in file.arrays]
+        if not holders:
+            raise InputError(f"{' and '.join(map(str, paths))}: no entry {first!r}: give the weights of {both}")
+        found.append(holders[0])
+    trunk, linear = found
+    if trunk is linear and len(files) > 1:
+        raise InputError(f"{trunk.path} holds both parts of LPIPS' weights: give it alone, or one file for each part")
+    kernel = trunk.shape("features.0.weight", 4)
+    sides = {backbone.convolutions[0].kernel[0]: backbone for backbone in (ALEXNET, VGG16)}
+    backbone = sides.get(kernel[2])
+    if backbone is None:
+        raise InputError(f"{trunk.path}: features.0.weight has shape {list(kernel)}: give the weights of {both}")
+    trunk.kind = f"{backbone.name} in torchvision's format"
+    convolutions = [trunk.convolution(f"features.{c.position}", c.kernel) for c in backbone.convolutions]
+    linear.kind = f"the linear layers of LPIPS 0.1 for {backbone.name}"
+    sizes = enumerate(backbone.channels)
+    weights = [linear.array(f"lin{i}.model.1.weight", (1, size, 1, 1)).ravel() for i, size in sizes]
+    return backbone, {"convolutions": convolutions, "linear": weights}
+
+
+def _short_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Entries under torchvision's names, where the package lpips has cut the network into slices."""
+    return {re.sub(r"^net\.slice\d\.", "features.", name): array for name, array in arrays.items()}
 
 
 def load_rrdbnet(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -144,8 +192,8 @@ class _Entries:
     def convolution(self, name: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Kernel of `shape` [h, w, in, out] and bias [out] of the convolution `name`."""
         height, width, inputs, outputs = shape
-        kernel = self._take(f"{name}.weight", (outputs, inputs, height, width))
-        bias = self._take(f"{name}.bias", (outputs,))
+        kernel = self.array(f"{name}.weight", (outputs, inputs, height, width))
+        bias = self.array(f"{name}.bias", (outputs,))
         return {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
 
     def refuse_unused(self) -> None:
@@ -157,7 +205,8 @@ class _Entries:
                 f"give the weights of {self.kind}"
             )
 
-    def _take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The entry `name` as float32, which must have this shape, as PyTorch has it."""
         found = self.shape(name, len(shape))
         if found != shape:
             raise InputError(
