@@ -15,6 +15,7 @@ from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
 from jointseg_jax.rasters.reader import Handles, read_window
 from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.sources.dates import without_times
 from jointseg_jax.training.trained import Trained
 
 _PANEL = 32  # coarse pixels on the side of a panel's crop
@@ -40,7 +41,7 @@ def about(site: Site) -> str:
     half = COARSE_SPACING / 2
     middle = (site.left + half * site.width, site.top - half * site.height)
     place = in_degrees(site.crs, *middle)
-    return ", ".join(part for part in (site.name, site.region, place, site.date[:10]) if part)
+    return ", ".join(part for part in (site.name, site.region, place, without_times(site.date)) if part)
 
 
 class Panels:

@@ -3,6 +3,7 @@
 import calendar
 import datetime
 import re
+from collections.abc import Sequence
 
 _MONTH = r"(\d{4})(?:-(0[1-9]|1[0-2]))?"
 DATE_FORMS = "2021-06-01, 2021-06-01T03:25:41Z, 2021-06, 2021 or 2021-06-01/2021-06-30"  # for messages
@@ -19,6 +20,19 @@ def iso_moment(text: str) -> str:
         ordered = all(moments) and _bounds(moments[0])[0] <= _bounds(moments[1])[1]
         return "/".join(moments) if ordered else ""
     return _single(text)
+
+
+def without_times(moment: str) -> str:
+    """A date of `iso_moment` by its days: "2021-06-01/2021-06-05" for an interval of times."""
+    return re.sub(r"T[\d:]+Z", "", moment)
+
+
+def spanned(dates: Sequence[str | None]) -> str:
+    """The interval from the first to the last of some days or times; empty if one is unknown or an interval itself."""
+    if not dates or any(not date or "/" in date or len(date) < len("2021-06-01") for date in dates):
+        return ""
+    first, last = min(map(str, dates)), max(map(str, dates))
+    return first if first == last else f"{first}/{last}"
 
 
 def interval_of(text: str) -> tuple[datetime.datetime, datetime.datetime] | None:

@@ -10,7 +10,8 @@ from jointseg_jax.sources.dates import iso_moment
 
 # Dates in file names, in the forms of Sentinel-2 products and common use: 20210601, 20210601T032541, 2021-06-01.
 _DATE = re.compile(r"(?<!\d)(20\d\d)(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?:T(\d\d)(\d\d)(\d\d))?(?!\d)")
-_DATE_TAGS = ("datetime", "acquisition_date", "acquisition_datetime", "datatake_sensing_start", "product_start_time")
+DATE_TAG = "ACQUISITION_DATE"  # of rasters that this package writes
+_DATE_TAGS = ("datetime", DATE_TAG.lower(), "acquisition_datetime", "datatake_sensing_start", "product_start_time")
 _CLOUD_TAGS = ("eo:cloud_cover", "cloud_cover", "cloud_coverage_assessment", "cloudy_pixel_percentage")
 
 

@@ -8,7 +8,7 @@ import pytest
 from jointseg_jax.data.prepare import site_list, sources
 from jointseg_jax.data.tables import read_table
 from jointseg_jax.errors import InputError
-from jointseg_jax.sources.dates import interval_of, iso_moment
+from jointseg_jax.sources.dates import interval_of, iso_moment, spanned, without_times
 
 pytestmark = pytest.mark.quick
 
@@ -146,3 +146,13 @@ def test_a_date_is_the_time_it_names(text, first, last):
 def test_what_is_no_interval(text):
     assert iso_moment(text) == ""
     assert interval_of(text) is None
+
+
+def test_dates_without_their_times_and_the_interval_of_several():
+    assert without_times("2021-06-01T03:25:41Z/2021-06-05T00:00:00Z") == "2021-06-01/2021-06-05"
+    assert without_times("2021-06") == "2021-06"
+    assert spanned(("2021-06-03", "2021-05-20T03:15:00Z", "2021-06-10")) == "2021-05-20T03:15:00Z/2021-06-10"
+    assert spanned(("2021-06-03", "2021-06-03")) == "2021-06-03"
+    assert [
+        spanned(dates) for dates in ((), ("2021-06-03", None), ("2021-06-03", "2021"), ("2021-06-01/2021-06-03",))
+    ] == [""] * 4

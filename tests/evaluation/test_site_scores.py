@@ -20,6 +20,7 @@ from jointseg_jax.data.prepare.preparation import prepare
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.confusion import Confusion
 from jointseg_jax.evaluation.evaluate import evaluate
+from jointseg_jax.evaluation.report import page as report
 from jointseg_jax.evaluation.report.terminal import table
 from jointseg_jax.mapping.scene_map import map_scene
 from jointseg_jax.rasters.open_scene import open_scene
@@ -290,6 +291,8 @@ def test_the_report_is_one_whole_page(evaluated):
     assert page.count("<img ") == len(re.findall(r'src="data:image/png;base64,[A-Za-z0-9+/=]{100,}"', page)) == 4
     assert f"{metrics['overall']['isa']['precision']:.3f}" in page
     assert f"{metrics['overall']['fraction']['probability']['30m']['rmse']:.3f}" in page
+    assert "<tr><td>mean probability</td><td>10 m</td>" in page
+    assert not re.findall(r"<td>(\d+m|[a-z\d]+_[a-z\d_]+)</td>", page)  # keys of metrics.json
     assert f"{metrics['overall']['stages'][0]['spectral_angle_bicubic']:.3f}" in page
     assert f"{metrics['overall']['stages'][0]['opensr_test']['hallucination']:.3f}" in page
     assert f"{metrics['overall']['consistency']['rmse_over_noise']:.2f} times the noise" in page
@@ -333,3 +336,14 @@ def test_lpips_is_refused_before_anything_is_measured(trained, data, tmp_path):
         with pytest.raises(InputError, match=match):
             evaluate(network, data, "test", tmp_path / "figures", tile=20, lpips=[tmp_path / "a.pth"])
     assert not (tmp_path / "figures").exists()
+
+
+def test_intervals_go_by_the_words_of_the_field(evaluated, trained, data, tmp_path):
+    metrics = copy.deepcopy(evaluated[0])
+    keys = [key for key in metrics["overall"]["intervals"] if key != "blocks"]
+    metrics["overall"]["intervals"] = {"blocks": 12, **{key: [0.25, 0.5] for key in keys}, "iou": None}
+    report.write(tmp_path, metrics, trained, data, [])
+    rows = re.findall(r"<td>([^<]+)</td><td>0\.250</td><td>0\.500</td>", (tmp_path / "report.html").read_text())
+    assert rows == ["precision", "recall", "F1", "area, mapped / reference"]
+    assert len(keys) == 5
+    assert "| IoU | - | - |" in (tmp_path / "report.md").read_text()

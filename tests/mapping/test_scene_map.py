@@ -100,6 +100,11 @@ def test_the_quick_look_shows_what_the_network_sees(single, tmp_path, monkeypatc
     other = opened.scene.contract.replace(label="built_proxy")
     quicklook(dataclasses.replace(opened.scene, contract=other), product.files)
     assert titles == ["input 10 m", "super-resolved 1 m", "built_proxy"]
+    heads = []
+    monkeypatch.setattr(drawing, "framed", lambda _, head, __: heads.append(head))
+    toy.rewrite(tmp_path / "scene.tif", acquisition_date="2021-06-03T03:15:00Z/2021-06-08T03:15:00Z")
+    quicklook(opened.scene, product.files)
+    assert heads[0].endswith(", 2021-06-03/2021-06-08: all of it above, the framed detail below")
 
 
 def test_panels_keep_the_shape_of_each_row():

@@ -146,7 +146,8 @@ def _scores(metrics: Mapping[str, Any], kinds: Kinds, unit: Unit) -> Iterator[Bl
         for i, period in enumerate(true["periods"]):
             mapped = (growth[name][region]["periods"][i]["gain_m2"] for name in metrics["methods"])
             rows.append((region, period["period"], *map(unit.words, (period["gain_m2"], *mapped))))
-    yield Table(("region", "period", f"true, {unit.name}", *metrics["methods"]), rows)
+    named = (METHODS.get(name, name) for name in metrics["methods"])
+    yield Table(("region", "period", f"true, {unit.name}", *named), rows)
     yield Heading("Period of the gain: true (rows) and mapped", 3)
     matrix = metrics["methods"]["decoded"][ALL]["periods"]
     yield Table(("true gain, m2", *kinds.periods), [(p, *row) for p, row in zip(kinds.periods, matrix, strict=True)])

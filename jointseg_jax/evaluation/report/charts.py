@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jointseg_jax import pages
+from jointseg_jax.evaluation.report.terminal import FRACTION_BY, spaced
 from jointseg_jax.pages import Picture
 
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "0.5"
@@ -68,13 +69,13 @@ def scales(overall: dict[str, Any]) -> Picture:
         left.set_xticks([p for p, _ in pairs], [str(p) for p, _ in pairs])
     left.set(xlabel="period, m", ylabel="correlation with the label", title="Fourier ring correlation")
     for (name, words), colour, mark in zip(
-        (("map", "map"), ("probability", "mean probability"), ("regression_10m", "regression at 10 m")),
+        FRACTION_BY,
         (_BLUE, _ORANGE, _GREY), ("o-", "s--", "^:"), strict=True,
     ):  # fmt: skip
         errors = {side: e["rmse"] for side, e in overall["fraction"][name].items() if e["cells"]}
         if errors:
             right.plot(range(len(errors)), list(errors.values()), mark, color=colour, label=words)
-            right.set_xticks(range(len(errors)), list(errors))
+            right.set_xticks(range(len(errors)), list(map(spaced, errors)))
     right.set(xlabel="side of the cell", ylabel="RMSE of the fraction", ylim=(0, None), title="Impervious fraction")
     if right.lines:
         right.legend()

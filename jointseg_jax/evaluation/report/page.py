@@ -7,7 +7,7 @@ from typing import Any
 from jointseg_jax import pages
 from jointseg_jax.data.dataset import Dataset, Site
 from jointseg_jax.evaluation.report import charts
-from jointseg_jax.evaluation.report.terminal import number
+from jointseg_jax.evaluation.report.terminal import FRACTION_BY, number, spaced
 from jointseg_jax.mapping.records.model_card import describe
 from jointseg_jax.pages import Block, Code, Heading, Paragraph, Picture, Table
 from jointseg_jax.storage.files import atomic_path, write_text
@@ -16,6 +16,10 @@ from jointseg_jax.training.trained import Trained
 PAGE, _MARKDOWN = "report.html", "report.md"
 FILES = (PAGE, _MARKDOWN, "reliability.png", "sizes.png", "scales.png")
 _LISTED = 60  # sites in the table and pictures, at most
+_RATIO = "mapped / reference"
+_INTERVALS = {
+    "precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU", "area_ratio": f"area, {_RATIO}",
+}  # fmt: skip
 
 
 def write(
@@ -71,11 +75,12 @@ def _figures(metrics: dict[str, Any]) -> Iterator[Block]:
     overall = metrics["overall"]
     yield Heading("Scores")
     named = [*metrics["regions"].items(), ("all", overall), ("10 m oracle", overall["oracle_10m"])]
-    head = ("region", "km2", "precision", "recall", "F1", "IoU", "macro F1", "OA", "kappa", "mapped / reference", "ECE")
+    head = ("region", "km2", "precision", "recall", "F1", "IoU", "macro F1", "OA", "kappa", _RATIO, "ECE")
     yield Table(head, [_scores(name, figures) for name, figures in named])
     found = overall["intervals"]
     if found["f1"]:
-        rows = [(name, *(f"{value:.3f}" for value in found[name])) for name in found if isinstance(found[name], list)]
+        limits = {words: found[key] for key, words in _INTERVALS.items()}
+        rows = [(words, *(number(value, 0) for value in pair or (None, None))) for words, pair in limits.items()]
         yield Paragraph(
             f"95 % intervals by bootstrap over {found['blocks']} blocks of 500 m: the variation with the ground, not "
             "with the training."
@@ -115,7 +120,7 @@ def _map_figures(overall: dict[str, Any]) -> Iterator[Block]:
     yield charts.reliability(overall)
     yield Heading("Boundaries")
     rows = [
-        (tolerance, *(number(b[key], 0) for key in ("precision", "recall", "f1", "iou")))
+        (spaced(tolerance), *(number(b[key], 0) for key in ("precision", "recall", "f1", "iou")))
         for tolerance, b in overall["boundary"].items()
     ]
     yield Table(("tolerance", "precision", "recall", "F1", "IoU"), rows)
@@ -133,15 +138,15 @@ def _map_figures(overall: dict[str, Any]) -> Iterator[Block]:
     )
     yield charts.scales(overall)
     rows = [
-        (name.replace("_10m", ""), side, str(e["cells"]), *(number(e[key], 0) for key in ("bias", "rmse", "r2")))
-        for name, sides in overall["fraction"].items()
-        for side, e in sides.items()
+        (words, spaced(side), f"{e['cells']:,}", *(number(e[key], 0) for key in ("bias", "rmse", "r2")))
+        for name, words in FRACTION_BY
+        for side, e in overall["fraction"][name].items()
         if e["cells"]
     ]
     yield Table(("fraction by", "cell", "cells", "bias", "RMSE", "R2"), rows)
     yield Heading("Density of the label")
     yield Table(
-        ("density in 100 m from", "km2", "precision", "recall", "F1", "mapped / reference"),
+        ("density in 100 m from", "km2", "precision", "recall", "F1", _RATIO),
         [
             (
                 f"{row['from']:.0%}",

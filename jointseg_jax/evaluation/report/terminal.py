@@ -2,6 +2,8 @@
 
 from typing import Any
 
+FRACTION_BY = (("map", "map"), ("probability", "mean probability"), ("regression_10m", "regression at 10 m"))
+
 
 def table(metrics: dict[str, Any]) -> str:
     """Formats the metrics as text: one row per sub-region, one for all, and the images below."""
@@ -70,9 +72,9 @@ def _spatial_lines(overall: dict[str, Any]) -> list[str]:
             f"F1 of other ground like this: {low:.3f} to {high:.3f} (95 %, {interval['blocks']} blocks of 500 m)"
         )
     errors = overall["fraction"]
-    for name, words in (("map", "map"), ("probability", "mean probability"), ("regression_10m", "regression at 10 m")):
+    for name, words in FRACTION_BY:
         if errors[name]["10m"]["cells"]:
-            shown = ", ".join(f"{number(error['rmse'], 0)} at {side[:-1]} m" for side, error in errors[name].items())
+            shown = ", ".join(f"{number(error['rmse'], 0)} at {spaced(side)}" for side, error in errors[name].items())
             lines.append(f"RMSE of the fraction by the {words}: {shown}")
     edges, objects, seen = overall["boundary"]["2m"], overall["objects"], overall["resolution"]["resolution_m"]
     sizes = [
@@ -87,6 +89,11 @@ def _spatial_lines(overall: dict[str, Any]) -> list[str]:
         f"{' and '.join(sizes)}{resolution}"
     )
     return lines
+
+
+def spaced(distance: str) -> str:
+    """A key such as "10m" as it is written: "10 m"."""
+    return f"{distance.removesuffix('m')} m"
 
 
 def number(value: float | None, width: int) -> str:

@@ -12,6 +12,7 @@ from jointseg_jax.rasters.pictures import drawing
 from jointseg_jax.rasters.radiometry.band_names import rgb_order
 from jointseg_jax.rasters.reader import open_raster
 from jointseg_jax.rasters.scene import Scene
+from jointseg_jax.sources.dates import without_times
 from jointseg_jax.sources.raster_tags import date_and_cloud
 
 _PICTURE_SIDE = 1000  # pixels
@@ -55,7 +56,7 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     ]  # fmt: skip
     first = scene.layers[scene.contract.primary.name][0]
     date, _ = date_and_cloud(pathlib.Path(first.path), scene.name)
-    name = ", ".join(part for part in (scene.name, middle_of(scene.lattice), date.partition("T")[0]) if part)
+    name = ", ".join(part for part in (scene.name, middle_of(scene.lattice), without_times(date)) if part)
     head = f"{name}: all of it above, the framed detail below"
     return drawing.framed(drawing.panels(rows, titles, side=_CELL, metres=ground), head, legend)
 

@@ -33,6 +33,8 @@ def test_records_index_and_report_hold_the_days(dated):
     assert said in data.sites["a"].notes
     record = json.loads((data.root / "sites" / "a" / "site.json").read_text())["site"]
     assert record["dates"]["s2"] == ["2021-06-03T03:15:00Z", "2021-05-20"]
+    written = {name: site_dates.date_of(data.root / "sites" / "a" / f"{name}.tif") for name in ("s2_0", "s2_1", "dem")}
+    assert written == {"s2_0": "2021-06-03T03:15:00Z", "s2_1": "2021-05-20", "dem": ""}
     assert record["dates"]["dem"] == record["dates"]["label"] == [None]
     assert record["days"] == {"image": [0], "label": [None], "s2": [2, -12], "s1": [-150], "dem": [None]}
     index = pd.read_parquet(data.root / "index.parquet")
@@ -71,6 +73,7 @@ def test_a_simulated_input_is_as_old_as_its_image(tmp_path):
     assert site.date == "2019-03-01T10:00:00Z"
     assert site.dates["s2"] == (site.date,) * 2
     assert site.days == {"image": (0,), "label": (None,), "s2": (0, 0)}
+    assert site_dates.date_of(tmp_path / "dataset" / site.layers["s2"][1]) == site.date
 
 
 def test_the_span_is_that_of_all_dates_and_the_nearest_one_of_those_known():

@@ -95,7 +95,14 @@ def test_in_a_browser(viewed, tmp_path, way):
         assert (divider["y"], divider["height"]) == (0, 700)
         assert all(url.startswith((address.rsplit("/", 1)[0], "data:")) for url in asked), asked
         assert not troubles
-        # Every column is to be seen.
+        # Words stay whole, but for longer ones than are usual, and every column is to be seen.
+        cell = page.locator("tbody td").first
+        heights = []
+        for text in ("up", "downstream", "w" * 40):
+            cell.evaluate("(cell, text) => { cell.textContent = text; }", text)
+            heights.append(cell.bounding_box()["height"])
+        line, word, long = heights
+        assert line == word < long
         assert page.evaluate("document.getElementById('table-box').scrollWidth") <= 470
         assert page.evaluate(
             "document.querySelector('aside').scrollWidth <= document.querySelector('aside').clientWidth"

@@ -19,6 +19,7 @@ from jointseg_jax.rasters.contract import FINE_FACTOR
 from jointseg_jax.rasters.lattice import Window
 from jointseg_jax.rasters.pictures.drawing import IMPERVIOUS_COLOUR, shrink, stretch, stretch_limits
 from jointseg_jax.rasters.reader import Handles, read_window
+from jointseg_jax.sources.dates import without_times
 from jointseg_jax.storage.files import write_json, write_text
 
 PAGE, FIGURES = "report.html", "report.json"
@@ -268,7 +269,8 @@ def _patch(data: Dataset, site: Site, window: Window) -> Picture:
     both = np.concatenate([shrink(plain, 220), shrink(mixed.astype(np.uint8), 220)], axis=1)
     buffer = io.BytesIO()
     Image.fromarray(both).save(buffer, format="PNG", optimize=True)
-    caption = f"{site.name} ({site.region}), row {window.row}, column {window.col}"
+    taken = f", {without_times(site.date)}" if site.date else ""
+    caption = f"{site.name} ({site.region}){taken}: row {window.row}, column {window.col}"
     return Picture(buffer.getvalue(), caption, f"{site.name}.png")
 
 

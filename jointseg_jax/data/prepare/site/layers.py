@@ -14,6 +14,7 @@ from jointseg_jax.data.dataset import Registration
 from jointseg_jax.data.prepare.recipe import Recipe, strips
 from jointseg_jax.data.prepare.site import registration
 from jointseg_jax.data.prepare.site.composite import write_medoid
+from jointseg_jax.data.prepare.site_dates import IMAGE
 from jointseg_jax.data.prepare.sources import Part, SiteSource
 from jointseg_jax.errors import InputError
 from jointseg_jax.rasters import remote
@@ -30,6 +31,8 @@ from jointseg_jax.rasters.reader import has_mask
 from jointseg_jax.rasters.speckle import filter_speckle
 from jointseg_jax.rasters.warped import Warped
 from jointseg_jax.rasters.writer import Layout, write_raster
+from jointseg_jax.sources.dates import spanned
+from jointseg_jax.sources.raster_tags import DATE_TAG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +115,8 @@ def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pa
             made.seen[:] = covered[best] if recipe.composite == "best" else np.any(covered, axis=0)
         if len(files) > 1 and modality.units == "reflectance" and recipe.composite != "none":
             former += [folder / file for file in files]
-            files, note = _joined(recipe, modality, lattice, [folder / file for file in files], best)
+            moment = spanned(source.dates.get(modality.name, ()))
+            files, note = _joined(recipe, modality, lattice, [folder / file for file in files], best, moment)
             made.notes.append(note)
         if files:
             made.names[modality.name] = files
@@ -122,13 +126,17 @@ def write_layers(source: SiteSource, recipe: Recipe, lattice: GeoBox, folder: pa
 
 
 def _joined(
-    recipe: Recipe, modality: Modality, lattice: GeoBox, dates: Sequence[pathlib.Path], best: int
+    recipe: Recipe, modality: Modality, lattice: GeoBox, dates: Sequence[pathlib.Path], best: int, moment: str
 ) -> tuple[tuple[str, ...], str]:
-    """Writes the composite of prepared dates beside them; its file name, and a note. `best` is the number of a date."""
+    """Writes the composite of prepared dates beside them; its file name, and a note.
+
+    `best` is the number of a date, `moment` the interval of all, empty if unknown.
+    """
     target = dates[0].with_name(f"{modality.name}.tif")
     what = f"{recipe.composite} of {len(dates)} dates"
     if recipe.composite == "medoid":
-        write_medoid(dates, modality, target, _layout(modality, lattice, {COMPOSITE_TAG: recipe.composite}))
+        tags = {COMPOSITE_TAG: recipe.composite, **_dated(moment)}
+        write_medoid(dates, modality, target, _layout(modality, lattice, tags))
     else:
         number = min(best, len(dates) - 1)
         shutil.copyfile(dates[number], target)
@@ -156,7 +164,10 @@ def _write_date(
             recipe = dataclasses.replace(recipe, warp=True)
         ground = moved(lattice, (move[0] / COARSE_SPACING, move[1] / COARSE_SPACING))
         read = _mosaic(source.parts(modality.name, date), modality, ground, recipe)
-    _write_layer(path, read.values, read.valid, modality, lattice)
+    name = IMAGE if modality is recipe.primary and recipe.simulate is not None else modality.name
+    known = source.dates.get(name, ())
+    moment = known[0 if name == IMAGE else date] if known else None
+    _write_layer(path, read, modality, _layout(modality, lattice, _dated(moment)))
     return read
 
 
@@ -275,12 +286,14 @@ def _band_indexes(raster: Aligned | Warped, modality: Modality, path: pathlib.Pa
     return tuple(matches[0] for matches in found)
 
 
-def _write_layer(
-    path: pathlib.Path, values: np.ndarray, valid: np.ndarray, modality: Modality, lattice: GeoBox
-) -> None:
+def _dated(moment: str | None) -> dict[str, str]:
+    """The tag with a raster's date, as `raster_tags.date_and_cloud` reads it; none if it is unknown."""
+    return {DATE_TAG: moment} if moment else {}
+
+
+def _write_layer(path: pathlib.Path, read: _Read, modality: Modality, layout: Layout) -> None:
     """Writes values in the dataset's encoding; reflectance is stored with +1000, so no number is negative."""
-    layout = _layout(modality, lattice)
-    stored = np.where(valid[..., None], modality.encode(values), _fill(modality)).astype(modality.dtype)
+    stored = np.where(read.valid[..., None], modality.encode(read.values), _fill(modality)).astype(modality.dtype)
     write_raster(path, stored, layout)
 
 

@@ -54,6 +54,8 @@ def stored(path):
 def test_the_medoid_takes_the_middle_date_and_says_what_it_is(three):
     folder, config = three
     config.source.composite = "medoid"
+    for name, date in (("s2_0", "2021-06-03"), ("s2_1", "2021-05-20T03:15:00Z"), ("s2_2", "2021-06-10")):
+        toy.rewrite(folder / f"{name}.tif", acquisition_date=date)
     data = prepare(config, say=toy.quiet)
     site, contract = data.sites["a"], data.contract
     assert site.layers == {"s2": ("sites/a/s2.tif",), "s2_20m": ("sites/a/s2_20m.tif",)}
@@ -62,6 +64,8 @@ def test_the_medoid_takes_the_middle_date_and_says_what_it_is(three):
     assert len(site.dates["s2"]) == 3
     values, tags = stored(data.root / site.layers["s2"][0])
     assert tags["COMPOSITE"] == "medoid"
+    assert tags["ACQUISITION_DATE"] == "2021-05-20T03:15:00Z/2021-06-10"
+    assert "ACQUISITION_DATE" not in stored(data.root / site.layers["s2_20m"][0])[1]  # a date is not known
     middle = stored(folder / "s2_1.tif")[0]
     clear = middle.all(0)
     clear[-4:, -6:] = False
