@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         inputs = [p for p in (given.monitor, given.regions, given.dataset, given.estimates) if p is not None]
         names = [*report.FILES, *([judge.METRICS] if given.dataset else [])]
-        with claim(given.output, "report of growth", names=names, inputs=inputs, beside=names):
+        with claim(given.output, "report of growth", names=names, inputs=inputs, beside=names, others="refuse"):
             metrics = None
             if given.dataset is not None:
                 metrics = judge.judge(given.monitor, given.dataset, given.split)

@@ -58,7 +58,7 @@ def sample(request: Request) -> pd.DataFrame:
     if bool(request.density) != bool(request.breaks) or list(request.breaks) != sorted(set(request.breaks)):
         raise InputError("--density needs --breaks, ascending numbers with commas, and the other way round")
     inputs = [request.area, *([request.density] if request.density else [])]
-    with claim(request.output, "sample of sites", names=FILES, inputs=inputs):
+    with claim(request.output, "sample of sites", names=FILES, inputs=inputs, others="refuse"):
         regions = read_regions(request.area, request.region)
         density = None
         if request.density is not None:

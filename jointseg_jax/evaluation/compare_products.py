@@ -103,7 +103,7 @@ def compare_given(given: argparse.Namespace) -> None:
         for path in (given.reference, given.sample, given.answers, given.regions, given.products)
         if path is not None
     ]
-    with claim(given.output, "comparison of maps", names=[RECORD, DOCUMENT], inputs=inputs) as taken:
+    with claim(given.output, "comparison of maps", names=[RECORD, DOCUMENT], inputs=inputs, others="refuse") as taken:
         record = compare_products(
             ours, products, **options, output=given.output, rasters=given.rasters, announce=taken.announce
         )

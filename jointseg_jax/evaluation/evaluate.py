@@ -96,7 +96,7 @@ def evaluate(
     bounds.TILE.check("--tile", tile)
     tile, _ = fitted(tile, None, max(s.height for s in sites), max(s.width for s in sites))
     names = [*_FILES, *(f"{site.name}.png" for site in sites)]
-    with claim(folder, "evaluation", names=names, older=_made_without_marker) as taken:
+    with claim(folder, "evaluation", names=names, older=_made_without_marker, others="refuse") as taken:
         scenes = [data.scene(site.name, contract).first_dates(dates) for site in sites]
         halo = halo_for(trained, scenes[0], say=say)
         predictor = Predictor(trained, halo, tile=tile, support=trained.model.has_sr, augment=augment, dtype=dtype)

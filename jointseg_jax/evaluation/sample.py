@@ -51,6 +51,7 @@ def draw_sample(given: argparse.Namespace) -> None:
         "accuracy sample",
         names=names,
         inputs=inputs,
+        others="refuse",
         run={"map": frame.digest[:16], "draw": _draw_of(given)},
     ):
         design, table = _drawn(given, frame)

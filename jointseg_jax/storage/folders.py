@@ -12,7 +12,7 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.storage import files, formats, locks, retries, typed
@@ -34,15 +34,17 @@ class _Marker(TypedDict):
 class Claim:
     """An output folder of this run, with the list of files that this program wrote there."""
 
-    def __init__(self, folder: pathlib.Path, record: Mapping[str, Any]):
+    def __init__(self, folder: pathlib.Path, record: Mapping[str, Any], alone: bool = False):
         """Reads and writes nothing yet.
 
         Args:
             folder: with a marker.
             record: the marker's contents.
+            alone: this process has locked the folder.
         """
         self.folder = folder
         self._record = dict(record)
+        self._alone = alone
 
     @property
     def files(self) -> set[str]:
@@ -61,7 +63,7 @@ class Claim:
         names = set(names)
         if names <= self.files:
             return
-        with locks.exclusive(self.folder, "run", wait=True):  # only while the list is read and written
+        with self._turn():
             self._record = _read(self.folder) or self._record
             for name in sorted(names - self.files):
                 if os.path.lexists(self.folder / name):
@@ -82,9 +84,13 @@ class Claim:
         for name in spent:
             (self.folder / name).unlink(missing_ok=True)
         if spent:
-            with locks.exclusive(self.folder, "run", wait=True):
+            with self._turn():
                 self._record = _read(self.folder) or self._record
                 self._save(self.files - spent)
+
+    def _turn(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps other processes from the list of files while it is read and written."""
+        return contextlib.nullcontext() if self._alone else locks.exclusive(self.folder, "run", wait=True)
 
     def _save(self, names: Iterable[str]) -> None:
         self._record["files"] = sorted(names)
@@ -101,6 +107,7 @@ def claim(
     inputs: Iterable[Path] = (),
     beside: Collection[str] | None = None,
     older: Callable[[pathlib.Path], Iterable[str] | None] = lambda folder: None,
+    others: Literal["share", "refuse", "wait"] = "share",
 ) -> Iterator[Claim]:
     """Claims a folder for the output of a run while the block runs; makes the folder if needed.
 
@@ -116,6 +123,9 @@ def claim(
         beside: names in the folder that the run writes; inputs may lie in the folder under other names. By default no
             input may lie in the folder.
         older: recognises output of versions without a marker: returns the files written, or None for a foreign folder.
+        others: what another process in the folder means: "share", it may write at the same time, such as other tiles;
+            for files that belong together "refuse" this process, or let it "wait". Within such a block no other claim
+            of the folder can be made.
 
     Raises:
         InputError: the folder cannot be used; the message says why and what to do.
@@ -123,28 +133,36 @@ def claim(
     folder, inputs = pathlib.Path(folder), list(inputs)
     check_apart(folder, inputs, beside)
     new = not folder.exists()
-    try:
-        guests = inputs if beside is not None else []
-        made, record = _take(folder, {"kind": kind, "run": dict(run or {}), "files": sorted(names)}, guests, older)
-        files.sweep(folder)
-    except OSError as error:
-        if error.errno in retries.FULL:
-            error.filename, error.filename2 = str(folder), None
+    mine = {"kind": kind, "run": dict(run or {}), "files": sorted(names)}
+    guests = inputs if beside is not None else []
+    with contextlib.ExitStack() as stack:
+        try:
+            made, record = _take(folder, mine, guests, older)
+            if others != "share":
+                stack.enter_context(locks.exclusive(folder, kind, wait=others == "wait"))
+                again, record = _take(folder, mine, guests, older)  # the process before may have taken its marker away
+                made = made or again
+            files.sweep(folder)
+        except OSError as error:
+            if error.errno in retries.FULL:
+                error.filename, error.filename2 = str(folder), None
+                raise
+            raise InputError(
+                f"{folder} cannot be written ({error.strerror}): choose another folder for the output"
+            ) from error
+        try:
+            taken = Claim(folder, record, alone=others != "share")
+            taken.announce(names)
+            yield taken
+        except BaseException:
+            if made and not _contents(folder, ()):
+                (folder / MARKER).unlink(missing_ok=True)
+                if new:
+                    with contextlib.suppress(OSError):
+                        if others != "share":
+                            (folder / locks.FILE).unlink()
+                        folder.rmdir()
             raise
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}): choose another folder for the output"
-        ) from error
-    try:
-        taken = Claim(folder, record)
-        taken.announce(names)
-        yield taken
-    except BaseException:
-        if made and not _contents(folder, ()):
-            (folder / MARKER).unlink(missing_ok=True)
-            if new:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-        raise
 
 
 def check_apart(folder: Path, inputs: Iterable[Path], beside: Collection[str] | None = None) -> None:

@@ -13,6 +13,7 @@ from jointseg_jax.errors import InputError
 from jointseg_jax.storage import retries
 
 _HELD = frozenset({errno.EWOULDBLOCK, errno.EACCES})
+FILE = ".lock"
 _READERS = ".readers"
 
 
@@ -44,7 +45,7 @@ def _held(folder: str | os.PathLike[str], what: str, how: int) -> Iterator[None]
     folder = pathlib.Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+b", buffering=0)
+        file = (folder / FILE).open("a+b", buffering=0)
     except OSError as error:
         if error.errno in retries.FULL:
             raise

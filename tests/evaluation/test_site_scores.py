@@ -25,6 +25,7 @@ from jointseg_jax.evaluation.report.terminal import table
 from jointseg_jax.mapping.scene_map import map_scene
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.storage.files import read_json
+from jointseg_jax.storage.folders import claim
 from jointseg_jax.training.set_up import set_up
 from jointseg_jax.training.train import train
 from jointseg_jax.training.trained import load_trained
@@ -131,6 +132,12 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_measured(traine
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file/figures cannot be written .*another folder for the output"):
         evaluate(trained, data, "test", tmp_path / "file" / "figures", tile=16, say=lambda _: None)
+
+
+def test_of_two_evaluations_into_one_folder_the_second_is_refused(trained, data, tmp_path):
+    with claim(tmp_path / "f", "evaluation", others="refuse"), pytest.raises(InputError, match="by another evaluation"):
+        evaluate(trained, data, "test", tmp_path / "f", tile=16, say=lambda _: None)
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {".lock", "MADE_BY"}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import threading
 
 import pytest
 
@@ -178,6 +179,39 @@ def test_of_two_runs_at_once_one_gets_the_folder(tmp_path):
         run.join()
     assert "another run" in found[0]
     assert found[1] == "taken"
+
+
+def test_files_that_belong_together_have_one_writer_at_a_time(tmp_path):
+    """A lock excludes another claim of this process as it does one of another process."""
+    with claim(tmp_path / "x", "map", names=["a"], others="refuse") as first:
+        with pytest.raises(InputError, match=r"x is in use by another map \(process \d+ on .*\): wait until it ends"):
+            with claim(tmp_path / "x", "map", names=["b"], others="refuse"):
+                pass
+        (tmp_path / "x" / "a").write_text("first")
+        first.announce(["c"])
+    assert names(tmp_path / "x") == [".lock", MARKER, "a"]
+    with claim(tmp_path / "x", "map", names=["b"], others="refuse") as second:
+        second.sweep(["b"])
+    assert names(tmp_path / "x") == [".lock", MARKER]
+    with pytest.raises(RuntimeError), claim(tmp_path / "y", "map", others="refuse"):
+        raise RuntimeError
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_process_may_wait_for_its_turn(tmp_path):
+    order = []
+
+    def second():
+        with claim(tmp_path / "x", "map", others="wait"):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with claim(tmp_path / "x", "map", others="wait"):
+        waiting.start()
+        waiting.join(0.2)
+        order.append("first")
+    waiting.join(60)
+    assert order == ["first", "second"]
 
 
 def test_a_file_where_the_folder_should_be(tmp_path):

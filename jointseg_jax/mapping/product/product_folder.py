@@ -13,7 +13,7 @@ KIND = "map of an area"
 
 
 def claim_product(
-    product: pathlib.Path, *, inputs: Iterable[pathlib.Path] = (), mapped: bool = False
+    product: pathlib.Path, *, inputs: Iterable[pathlib.Path] = (), mapped: bool = False, records: bool = False
 ) -> AbstractContextManager[folders.Claim]:
     """Claims the folder of a product, see `folders.claim`.
 
@@ -21,6 +21,7 @@ def claim_product(
         product: folder.
         inputs: files and folders that are read.
         mapped: the caller knows that the folder holds tiles of this program.
+        records: writes records, which belong together: it waits until other processes have written theirs.
     """
 
     def older(folder: pathlib.Path) -> list[str] | None:
@@ -31,7 +32,7 @@ def claim_product(
             else None
         )
 
-    return folders.claim(product, KIND, inputs=inputs, older=older)
+    return folders.claim(product, KIND, inputs=inputs, older=older, others="wait" if records else "share")
 
 
 def _listed(product: pathlib.Path) -> Iterator[str]:

@@ -49,13 +49,13 @@ def add_assessment(product: pathlib.Path, outcome: Mapping[str, Any], frame: str
     Raises:
         InputError: the product has no records, or a file that this program did not write has the name.
     """
-    with claim_product(product, mapped=True) as claim:
-        claim.announce([ASSESSMENT_FILE])
     known = Assessment(frame, dict(outcome))
-    formats.write_record(product / ASSESSMENT_FILE, typed.plain(known), formats.ASSESSMENT)
-    for name in (COLLECTION_FILE, MODEL_FILE):
-        record = read_json(product / name)
-        write_json(product / name, with_assessment(record, outcome))
+    with claim_product(product, mapped=True, records=True) as claim:
+        claim.announce([ASSESSMENT_FILE])
+        formats.write_record(product / ASSESSMENT_FILE, typed.plain(known), formats.ASSESSMENT)
+        for name in (COLLECTION_FILE, MODEL_FILE):
+            record = read_json(product / name)
+            write_json(product / name, with_assessment(record, outcome))
 
 
 def kept_assessment(product: pathlib.Path, tiles: Sequence[TileRow], say: Callable[[str], None]) -> dict[str, Any]:

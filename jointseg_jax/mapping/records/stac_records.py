@@ -75,22 +75,24 @@ def write_records(
     items = [tile_item(product, tile, label) for tile in tiles]  # checks every file before anything is written
     unknown = {name: scene for name, scene in scenes_of(tiles).items() if not scene.get("href")}
     names = {f"{SOURCES}/{file_name(name)}.json" for name in unknown} | {f"{ITEMS}/{item.id}.json" for item in items}
-    assessed = kept_assessment(product, tiles, say)
-    names |= {*mosaic_names(tiles), PROJECT, MODEL_FILE, COLLECTION_FILE, *([ASSESSMENT_FILE] if assessed else [])}
-    with claim_product(product, mapped=True) as claim:
+    with claim_product(product, mapped=True, records=True) as claim:
+        assessed = kept_assessment(product, tiles, say)
+        names |= {*mosaic_names(tiles), PROJECT, MODEL_FILE, COLLECTION_FILE, *([ASSESSMENT_FILE] if assessed else [])}
         claim.announce(names)
-    for name, scene in unknown.items():
-        write_json(product / SOURCES / f"{file_name(name)}.json", _source_item(name, scene, _newest(items)))
-    for item in items:
-        write_json(product / ITEMS / f"{item.id}.json", item.to_dict(include_self_link=False, transform_hrefs=False))
-    assets = {**write_mosaics(product, tiles, label), **write_index(product, tiles)}
-    write_project(product, tiles, label, title or label.title)
-    related = {"rel": "related", "href": f"./{COLLECTION_FILE}", "type": "application/json"}
-    write_json(product / MODEL_FILE, with_assessment({**card, "links": [related]}, assessed))
-    collection = _collection(tiles, items, card, title or label.title, licence, assets)
-    plain = collection.to_dict(include_self_link=False, transform_hrefs=False)
-    write_json(product / COLLECTION_FILE, with_assessment(plain, assessed))
-    claim.sweep(names)  # removes records of tiles and scenes that are no longer in the ledger
+        for name, scene in unknown.items():
+            write_json(product / SOURCES / f"{file_name(name)}.json", _source_item(name, scene, _newest(items)))
+        for item in items:
+            write_json(
+                product / ITEMS / f"{item.id}.json", item.to_dict(include_self_link=False, transform_hrefs=False)
+            )
+        assets = {**write_mosaics(product, tiles, label), **write_index(product, tiles)}
+        write_project(product, tiles, label, title or label.title)
+        related = {"rel": "related", "href": f"./{COLLECTION_FILE}", "type": "application/json"}
+        write_json(product / MODEL_FILE, with_assessment({**card, "links": [related]}, assessed))
+        collection = _collection(tiles, items, card, title or label.title, licence, assets)
+        plain = collection.to_dict(include_self_link=False, transform_hrefs=False)
+        write_json(product / COLLECTION_FILE, with_assessment(plain, assessed))
+        claim.sweep(names)  # removes records of tiles and scenes that are no longer in the ledger
     say(f"records {product / COLLECTION_FILE}: {len(items)} tiles, {len(scenes_of(tiles))} scenes, model {card['id']}")
     return collection
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import threading
 
 import geopandas
 import numpy as np
@@ -11,9 +12,11 @@ from known_ground import card
 
 from jointseg_jax.commands import estimate, sample
 from jointseg_jax.mapping.product.tile_record import parse_rows
-from jointseg_jax.mapping.records.assessment import KEY, kept_assessment
+from jointseg_jax.mapping.records import assessment
+from jointseg_jax.mapping.records.assessment import KEY, frame_digest, kept_assessment
 from jointseg_jax.mapping.records.read_product import read_product
 from jointseg_jax.mapping.records.stac_records import write_records
+from jointseg_jax.storage.files import write_json
 
 NAMES = ("pervious", "impervious")
 
@@ -207,3 +210,32 @@ def ledger(product):
         {**typed.plain({k: v for k, v in vars(t).items() if k != "datetime"}), "datetime": t.datetime.isoformat()}
         for t in read_product(product).tiles
     ]
+
+
+def test_of_two_estimates_at_once_the_records_state_one(known_product, design, tmp_path, monkeypatch):
+    """The second begins while the first is half done."""
+    product = shutil.copytree(known_product, tmp_path / "product")
+    frame = frame_digest(read_product(product).tiles)
+    outcomes = [
+        run(design, answered(design, tmp_path / f"{wrong}.csv", wrong), tmp_path / f"{wrong}.json")[1]
+        for wrong in (7, 3)
+    ]
+    second = threading.Thread(target=assessment.add_assessment, args=(product, outcomes[1], frame))
+    begun = []
+
+    def write(path, record):
+        if not begun:
+            begun.append(second.start())
+            second.join(0.3)
+        write_json(path, record)
+
+    monkeypatch.setattr(assessment, "write_json", write)
+    assessment.add_assessment(product, outcomes[0], frame)
+    second.join(60)
+    stated = [
+        json.loads((product / "accuracy.json").read_text())["outcome"],
+        json.loads((product / "collection.json").read_text())[KEY],
+        json.loads((product / "model.json").read_text())["properties"][KEY],
+    ]
+    assert [one["overall_accuracy"] for one in stated] == [outcomes[1]["overall_accuracy"]] * 3
+    assert outcomes[0]["overall_accuracy"] != outcomes[1]["overall_accuracy"]
