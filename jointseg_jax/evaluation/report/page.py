@@ -57,8 +57,9 @@ def write(
 
 
 def _head(metrics: dict[str, Any], trained: Trained, data: Dataset, command: str) -> Iterator[Block]:
+    number = len(metrics["sites"])
     yield Paragraph(
-        f"{metrics['pixels'] / 1e6:.2f} km2 of {len(metrics['sites'])} sites, each labelled pixel once. The sites are "
+        f"{metrics['pixels'] / 1e6:.2f} km2 of {number} site{'s' * (number != 1)}, each labelled pixel once. Sites are "
         "no random sample of a region: these figures describe the map on them. The accuracy of a region needs a "
         "probability sample (docs/accuracy.md). Every figure is explained in docs/evaluation.md."
     )

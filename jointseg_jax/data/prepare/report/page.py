@@ -66,7 +66,7 @@ def _page(data: Dataset, found: dict[str, Any], looked: dict[str, SiteFindings])
     blocks: list[Block] = [
         *([Paragraph("Not fit for use.", "bad"), Items(problems)] if problems else [Paragraph(_FIT, "good")]),
         Paragraph(
-            f"{len(sites)} sites, {sum(s['km2'] for s in sites):.2f} km2; patches: "
+            f"{len(sites)} site{'s' * (len(sites) != 1)}, {sum(s['km2'] for s in sites):.2f} km2; patches: "
             + ", ".join(f"{split} {n}" for split, n in found["patches"].items())
             + f"; label: {found['label']}."
         ),
