@@ -6,7 +6,7 @@ import os
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from benchmarks import roofline
 from benchmarks.machine import machine
 from benchmarks.ours import Ours, memory
 from benchmarks.peaks import Probe, Sizes, peaks, probes
-from benchmarks.peers.driver import Peer, PeerSteps
+from benchmarks.peers.driver import Peer, Peers, PeerSteps, begin
 from benchmarks.subject import Subject, describe, differences, flat
 from benchmarks.timing import Contestant, Failed, Series, interleave, ratio, spread
 from jointseg_jax.errors import InputError
@@ -33,16 +33,6 @@ TOLERANCE = {"loss": 1e-5, "outputs": 1e-4, "gradients": 1e-3}
 # The first loss of each timed variant, against ours: it is computed in the dtype that is timed.
 FIRST_LOSS = {"float32": 1e-3, "bfloat16": 2e-2}  # on a GPU, float32 means TF32 to both
 COMPARED = 2  # samples
-
-
-@dataclasses.dataclass(frozen=True)
-class Peers:
-    """Settings of the peer: its interpreter, variants, threads, and seconds in which a variant must be ready."""
-
-    python: str
-    variants: tuple[str, ...]
-    threads: int
-    limit: float = 300.0
 
 
 def measure(
@@ -148,23 +138,15 @@ def _open(
     rows: dict[str, Any] = {name: {} for name in peers.variants}
     report |= {"python": peers.python, "variants": rows}
 
-    def begin(name: str) -> Peer:
-        peer = Peer(peers.python, folder / f"{name}.log")
+    def started(name: str) -> Peer:
+        peer, report["hello"] = begin(peers, folder / f"{name}.log", jax.default_backend())
         stack.callback(peer.close)
-        report["hello"] = peer.ask("hello", threads=peers.threads, limit=120)
         return peer
 
     try:
-        peer = begin("first")
+        peer = started("first")
     except Failed as error:
         report["failed"] = str(error)
-        return
-    gpu = jax.default_backend() == "gpu"
-    if gpu != (report["hello"]["device"] == "cuda"):
-        theirs = report["hello"]["device"]
-        report["failed"] = (
-            f"the peer runs on {theirs}, but JAX on {jax.default_backend()}: run both on the same kind of device"
-        )
         return
     say(f"comparing with {report['hello']['library']} in float32")
     few = jax.tree.map(lambda x: x[:COMPARED], host)
@@ -190,11 +172,11 @@ def _open(
     for number, (name, row) in enumerate(rows.items()):
         say(f"torch {name}: first step")
         try:
-            peer = begin(name) if number else peer
-            row |= {"first": peer.ask("open", variant=name, load=given, dtype=dtype, limit=peers.limit)}
-            off = abs(row["first"]["loss"] - ours.loss) / abs(ours.loss)
+            peer = started(name) if number else peer
+            row |= {"first": peer.ask("open", work="train", variant=name, load=given, dtype=dtype, limit=peers.limit)}
+            off = abs(row["first"]["value"] - ours.loss) / abs(ours.loss)
             if not off <= FIRST_LOSS[dtype]:
-                raise Failed(f"its first loss is {row['first']['loss']}, but ours is {ours.loss}: the networks differ")
+                raise Failed(f"its first loss is {row['first']['value']}, but ours is {ours.loss}: the networks differ")
         except Failed as error:
             row["failed"] = str(error)
             say(f"torch {name}: {error}")
@@ -202,23 +184,29 @@ def _open(
         yield PeerSteps(peer, name, limit=peers.limit)
 
 
-def compared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, Any]:
+def compared(
+    ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], tolerance: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """The largest difference of each kind of array, and the array that has it.
 
+    Args:
+        ours, theirs: arrays by kind/name, such as "outputs/image1".
+        tolerance: the most that each kind may differ by; None for `TOLERANCE`.
+
     Raises:
-        InputError: a difference exceeds `TOLERANCE`: the peer is another network, and timing it would be useless.
+        InputError: a difference exceeds it: the peer is another network, and timing it would be useless.
     """
     worst: dict[str, Any] = {}
     for name, apart in differences(ours, theirs):
         kind = name.partition("/")[0]
-        if apart > worst.get(kind, {"apart": -1.0})["apart"]:
-            worst[kind] = {"apart": apart, "array": name, "tolerance": TOLERANCE[kind]}
-    for found in worst.values():
-        if found["apart"] > found["tolerance"]:
+        allowed = (tolerance or TOLERANCE)[kind]
+        if not apart <= allowed:  # also what is not a number
             raise InputError(
-                f"the peer computes another network: its {found['array']} differs by {found['apart']:.1e} of its "
-                f"norm, but at most {found['tolerance']:.0e} is allowed"
+                f"the peer computes another network: its {name} differs by {apart:.1e} of its norm, but at most "
+                f"{allowed:.0e} is allowed"
             )
+        if apart > worst.get(kind, {"apart": -1.0})["apart"]:
+            worst[kind] = {"apart": apart, "array": name, "tolerance": allowed}
     return worst
 
 

@@ -55,12 +55,14 @@ class Ours:
 
 def memory(ours: Ours) -> dict[str, Any]:
     """The memory that the compiled program needs, and the device's peak in use by the end of the first step."""
-    analysis = ours.program.memory_analysis()
+    return compiled_memory(ours.program) | {"device_peak": ours.device_peak}
+
+
+def compiled_memory(program: Any) -> dict[str, int]:
+    """Bytes that a compiled program needs, by its own analysis."""
+    analysis = program.memory_analysis()
     parts = {
         name: int(getattr(analysis, f"{name}_size_in_bytes"))
         for name in ("argument", "output", "alias", "temp", "generated_code")
     }
-    return parts | {
-        "total": parts["argument"] + parts["output"] + parts["temp"] - parts["alias"],
-        "device_peak": ours.device_peak,
-    }
+    return parts | {"total": parts["argument"] + parts["output"] + parts["temp"] - parts["alias"]}

@@ -1,6 +1,7 @@
 """A peer's process, driven over pipes: one JSON object per line each way (see torch_peer.py)."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import selectors
@@ -11,6 +12,16 @@ from typing import Any
 from benchmarks.timing import Failed, Turn
 
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Peers:
+    """Settings of the peer: its interpreter, variants, threads, and seconds in which a variant must be ready."""
+
+    python: str
+    variants: tuple[str, ...]
+    threads: int
+    limit: float = 300.0
 
 
 class Peer:
@@ -83,8 +94,32 @@ class Peer:
                 pipe.close()  # type: ignore[union-attr]
 
 
+def begin(peers: Peers, log: pathlib.Path, platform: str) -> tuple[Peer, dict[str, Any]]:
+    """Starts a peer and asks what it is.
+
+    Args:
+        peers: its settings.
+        log: receives its output.
+        platform: JAX's, "cpu" or "gpu".
+
+    Raises:
+        Failed: it cannot be started, or runs on another kind of device than JAX.
+    """
+    peer = Peer(peers.python, log)
+    try:
+        hello = peer.ask("hello", threads=peers.threads, limit=120)
+        if (platform == "gpu") != (hello["device"] == "cuda"):
+            raise Failed(
+                f"the peer runs on {hello['device']}, but JAX on {platform}: run both on the same kind of device"
+            )
+    except Failed:
+        peer.close()
+        raise
+    return peer, hello
+
+
 class PeerSteps:
-    """A contestant: training steps of one variant that a peer has opened."""
+    """A contestant: steps of one variant that a peer has opened, see `torch_peer`."""
 
     def __init__(self, peer: Peer, variant: str, *, limit: float):
         self.name = f"torch {variant}"
@@ -99,7 +134,7 @@ class PeerSteps:
         self.steps += steps
         if answer["steps"] != self.steps:
             raise Failed(f"the peer did {answer['steps']} steps instead of {self.steps}")
-        if not abs(answer["loss"]) < float("inf"):
-            raise Failed(f"the loss is {answer['loss']} after {self.steps} steps")
+        if not abs(answer["value"]) < float("inf"):
+            raise Failed(f"the peer's value is {answer['value']} after {self.steps} steps")
         self.peak_bytes = answer["peak_bytes"]
         return Turn(steps, answer["wall"], answer["cpu"])

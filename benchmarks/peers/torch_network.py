@@ -5,7 +5,6 @@ Nearest x2 + 3 x 3 convolution is computed as written; the JAX package computes 
 """
 
 import itertools
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -15,21 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-DENSE_CONVS, DENSE_BLOCKS, RESIDUAL_SCALE, SLOPE = 5, 3, 0.2, 0.2
+from benchmarks.peers.torch_layers import conv, in_float32, leaky_relu
+from benchmarks.peers.torch_resampling import CHANNELS_LAST, bilinear, cubic_kernel, depth_to_space, space_to_depth
+from benchmarks.peers.torch_segmenter import Segmenter
 
-
-def leaky_relu(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, SLOPE)
-
-
-def conv(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2)
-
-
-def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """Applies a layer outside autocast, in float32, as JAX computes the last layers."""
-    with torch.autocast(x.device.type, enabled=False):
-        return layer(x.float())
+DENSE_CONVS, DENSE_BLOCKS, RESIDUAL_SCALE = 5, 3, 0.2
 
 
 class DenseBlock(nn.Module):
@@ -118,108 +107,6 @@ class StageNet(nn.Module):
             y = checkpoint(self.block, block, y, use_reentrant=False) if self.remat else self.block(block, y)
         trunk = first + self.conv_body(y)
         return (*self.tail(trunk), trunk)
-
-
-class Attention(nn.Module):
-    """Channel attention from means over sliding windows at 10 m, then spatial attention, after the fusion's conv."""
-
-    def __init__(self, width: int, feature: int | None, scale: Fraction, levels: int):
-        super().__init__()
-        self.scale, self.window = scale, 3**levels
-        self.conv = conv(width, width)
-        self.project = None if feature is None else conv(feature, width, 1)
-        hidden = max(4, width // 4)
-        self.squeeze, self.excite, self.places = conv(width, hidden, 1), conv(hidden, width, 1), conv(2, 1, 7)
-
-    def forward(self, x: Tensor, feature: Tensor | None, valid: Tensor) -> Tensor:
-        y = self.conv(x)
-        if self.project is not None:
-            y = y + self.project(feature)
-        y = leaky_relu(y)
-        pooled = area_mean(y, self.scale).float()
-        mean = self.window_sum(pooled * valid) / self.window_sum(valid).clamp(min=1)
-        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(mean))))
-        y = y * bilinear(gate, 1 / self.scale).to(y.dtype)
-        summary = torch.cat([y.mean(1, keepdim=True), y.amax(1, keepdim=True)], 1)
-        return x + y * torch.sigmoid(self.places(summary))
-
-    def window_sum(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, self.window, stride=1, padding=self.window // 2, divisor_override=1)
-
-
-class ResidualBlock(nn.Module):
-    def __init__(self, width: int, dilation: int):
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(width))
-        self.conv1 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
-        self.conv2 = conv(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        normal = wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-6) * self.scale[:, None, None]
-        return x + self.conv2(leaky_relu(self.conv1(normal.to(x.dtype))))
-
-
-class Segmenter(nn.Module):
-    def __init__(self, network: dict[str, Any], inputs: int, features: list[tuple[Fraction, int]]):
-        super().__init__()
-        spacings = [Fraction(s) for s in network["lattices"]]
-        self.lattices, self.factor = spacings[1:], int(spacings[1])
-        width, *widths = network["widths"]
-        self.picks, self.dilations = [], []
-        for level, (spacing, here) in enumerate(zip(self.lattices, widths, strict=True), start=1):
-            coarsest = level == len(widths)
-            before = 3 * self.factor**2 if level == 1 else widths[level - 2]
-            setattr(self, f"level{level}_in", conv(before + (inputs if coarsest else 0), here))
-            dilations = network["dilations"] if coarsest else [1] * network["segmenter_blocks"]
-            self.dilations.append(dilations)
-            for block, dilation in enumerate(dilations, start=1):
-                setattr(self, f"level{level}_block{block}", ResidualBlock(here, dilation))
-            pick = nearest(features, spacing)
-            self.picks.append((pick, features[pick][0] / spacing))
-            scale = spacing / self.lattices[-1]
-            fusion = Attention(here, features[pick][1], scale, network["window_levels"])
-            setattr(self, f"level{level}_fusion", fusion)
-        for level in range(1, len(widths)):
-            setattr(self, f"level{level}_up", conv(widths[level], widths[level - 1], 1))
-            setattr(self, f"level{level}_out", conv(widths[level - 1], widths[level - 1]))
-        pick = nearest(features, Fraction(1))
-        self.exit_pick = (pick, features[pick][0])
-        self.exit_shuffle = conv(widths[0], width * self.factor**2)
-        self.exit_refine = conv(width + 3, width)
-        self.exit_project = conv(features[pick][1], width, 1)
-        self.head = conv(width, network["classes"], 1)
-
-    def forward(self, image: Tensor, inputs: Tensor, valid: Tensor, features: list[Tensor]) -> Tensor:
-        x = space_to_depth(image, self.factor)
-        skips = []
-        for level, (pick, scale) in enumerate(self.picks, start=1):
-            if level > 1:
-                x = area_mean(x, self.lattices[level - 2] / self.lattices[level - 1])
-            if level == len(self.picks):
-                x = torch.cat([x, inputs.to(x.dtype)], 1)
-            x = leaky_relu(getattr(self, f"level{level}_in")(x))
-            for block in range(1, len(self.dilations[level - 1]) + 1):
-                x = getattr(self, f"level{level}_block{block}")(x)
-            x = getattr(self, f"level{level}_fusion")(x, onto(features[pick], scale), valid)
-            skips.append(x)
-        for level in range(len(self.picks) - 1, 0, -1):
-            x = getattr(self, f"level{level}_up")(x)
-            x = bilinear(x, self.lattices[level] / self.lattices[level - 1]) + skips[level - 1]
-            x = leaky_relu(getattr(self, f"level{level}_out")(x))
-        x = leaky_relu(depth_to_space(self.exit_shuffle(x), self.factor))
-        pick, scale = self.exit_pick
-        y = self.exit_refine(torch.cat([x, image.to(x.dtype)], 1)) + self.exit_project(onto(features[pick], scale))
-        return in_float32(self.head, x + leaky_relu(y))
-
-
-def nearest(features: list[tuple[Fraction, int]], spacing: Fraction) -> int:
-    """The feature with the closest lattice in ratio; of two equally close, the later."""
-    return min(reversed(range(len(features))), key=lambda k: ratio(features[k][0], spacing))
-
-
-def onto(feature: Tensor, scale: Fraction) -> Tensor:
-    return bilinear(feature, scale) if scale > 1 else area_mean(feature, scale)
 
 
 class JointNetwork(nn.Module):
@@ -313,8 +200,14 @@ class JointNetwork(nn.Module):
         logits = self.seg(images[-1], inputs, valid, [*features, tail])
         return logits, [i * self.image_std + self.image_mean for i in images]
 
-
-CHANNELS_LAST = torch.channels_last
+    def compile_parts(self) -> None:
+        """Compiles blocks, tails and segmenter each by themselves; all blocks of a stage share one program."""
+        # Their parameters are inputs of the program, so that 23 blocks share it.
+        block = torch.compile(lambda block, x: block(x), dynamic=False)
+        for stage in self.stages:
+            stage.block = block
+            stage.tail.compile(dynamic=False)
+        self.seg.compile(dynamic=False)
 
 
 def to_linear(display: Tensor) -> Tensor:
@@ -324,54 +217,3 @@ def to_linear(display: Tensor) -> Tensor:
 def to_display(light: Tensor) -> Tensor:
     bright = 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(light <= 0.0031308, light.clamp(min=1e-5) * 12.92, bright)
-
-
-def ratio(a: Fraction, b: Fraction) -> Fraction:
-    return max(a / b, b / a)
-
-
-def bilinear(x: Tensor, scale: Fraction) -> Tensor:
-    if scale == 1:
-        return x
-    size = [int(n * scale) for n in x.shape[2:]]
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def area_mean(x: Tensor, scale: Fraction) -> Tensor:
-    """Mean over the ground of each coarser pixel, partly covered pixels by their share."""
-    p, q = scale.numerator, scale.denominator
-    if q == 1:
-        return x
-    return F.avg_pool2d(x if p == 1 else F.interpolate(x, scale_factor=p, mode="nearest"), q)
-
-
-def depth_to_space(x: Tensor, factor: int) -> Tensor:
-    """Channels ordered (row, column, feature), as TensorFlow and JAX code has them; PyTorch's feature comes first."""
-    b, c, h, w = x.shape
-    x = x.view(b, factor, factor, c // factor**2, h, w).permute(0, 3, 4, 1, 5, 2)
-    return x.reshape(b, c // factor**2, h * factor, w * factor).contiguous(memory_format=CHANNELS_LAST)
-
-
-def space_to_depth(x: Tensor, factor: int) -> Tensor:
-    b, c, h, w = x.shape
-    x = x.view(b, c, h // factor, factor, w // factor, factor).permute(0, 3, 5, 1, 2, 4)
-    return x.reshape(b, c * factor**2, h // factor, w // factor).contiguous(memory_format=CHANNELS_LAST)
-
-
-def cubic_kernel(scale: Fraction) -> Tensor:
-    """[p * p, 1, q + 4, q + 4] for a scale p / q: the taps of each output phase, for steps of q input pixels."""
-    p, q = scale.numerator, scale.denominator
-
-    def weight(distance: float) -> float:
-        d = abs(distance)
-        if d <= 1:
-            return 1.5 * d**3 - 2.5 * d**2 + 1
-        return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
-
-    rows = []
-    for phase in range(p):
-        centre = (phase + 0.5) * q / p - 0.5
-        taps = [weight(offset - centre) for offset in range(-2, q + 2)]
-        rows.append([t / math.fsum(taps) for t in taps])
-    one = torch.tensor(rows, dtype=torch.float64)
-    return torch.einsum("iy,jx->ijyx", one, one).reshape(p * p, 1, q + 4, q + 4).float()

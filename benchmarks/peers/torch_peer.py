@@ -4,12 +4,15 @@ One JSON object per line in, one out; all other output goes to stderr. Requests:
 
     {"do": "hello", "threads": n or null}                     -> versions, device
     {"do": "compare", "load": {...}, "result": FILE.npz}      -> float32 loss, outputs and gradients, written to FILE
-    {"do": "open", "variant": V, "load": {...}, "dtype": D}   -> builds, runs a first step; seconds, graphs
-    {"do": "steps", "variant": V, "count": n}                 -> wall and CPU seconds of n steps, the loss, steps so far
+    {"do": "open", "work": W, "variant": V, "load": {...}, "dtype": D}
+                                                              -> builds, runs a first step; seconds, graphs, the value
+    {"do": "outputs", "variant": V, "result": FILE.npz}       -> what "map" makes of its window, in FILE; peak bytes
+    {"do": "steps", "variant": V, "count": n}                 -> wall and CPU seconds of n steps, value, steps so far
     {"do": "close", "variant": V}
     {"do": "stop"}
 
-The answer to a request that failed has "error".
+The work W is "train" (a step is an update, its value the loss) or "map" (a step is a window, its value the mean
+probability). The answer to a request that failed has "error".
 """
 
 import gc
@@ -25,10 +28,14 @@ import numpy as np
 import torch
 import torch._dynamo.utils
 
+from benchmarks import resident
+from benchmarks.peers.torch_inference import Mapper
 from benchmarks.peers.torch_step import Trainer
 
-_trainers: dict[str, Trainer] = {}
-_resident: dict[str, int] = {}  # bytes of each on the device after a first step
+WORKS: dict[str, type[Trainer] | type[Mapper]] = {"train": Trainer, "map": Mapper}
+_opened: dict[str, Trainer | Mapper] = {}
+_held: dict[str, int] = {}  # bytes of each on the device after a first step
+_before: dict[str, int] = {}  # bytes of the process before each was opened
 
 
 def device() -> str:
@@ -63,17 +70,28 @@ def open_variant(request: dict[str, Any]) -> dict[str, Any]:
     torch.backends.cudnn.benchmark = True
     counters = torch._dynamo.utils.counters
     counters.clear()
+    variant = request["variant"]
+    _before[variant] = resident.now()
     began, before = time.perf_counter(), _allocated()
-    trainer = Trainer(request["load"], request["variant"], device(), request["dtype"])
-    loss = float(trainer.step())
-    trainer.synchronise()
-    _trainers[request["variant"]], _resident[request["variant"]] = trainer, _allocated() - before
+    opened = WORKS[request["work"]](request["load"], variant, device(), request["dtype"])
+    value = float(opened.step().mean())
+    opened.synchronise()
+    _opened[variant], _held[variant] = opened, _allocated() - before
     return {
-        "loss": loss,
+        "value": value,
         "seconds": time.perf_counter() - began,
         "graphs": counters["stats"]["unique_graphs"],
         "graph_breaks": sum(counters["graph_break"].values()),
     }
+
+
+def outputs(request: dict[str, Any]) -> dict[str, Any]:
+    mapper = _opened[request["variant"]]
+    assert isinstance(mapper, Mapper)
+    found: dict[str, Any] = {}
+    most = resident.peak(lambda: found.update(mapper.outputs()))
+    np.savez(request["result"], **found)
+    return {"resident_bytes": most - _before[request["variant"]]}
 
 
 def _allocated() -> int:
@@ -81,22 +99,22 @@ def _allocated() -> int:
 
 
 def steps(request: dict[str, Any]) -> dict[str, Any]:
-    trainer = _trainers[request["variant"]]
-    trainer.synchronise()
-    others = _allocated() - _resident[request["variant"]]  # memory of the variants that wait
+    opened = _opened[request["variant"]]
+    opened.synchronise()
+    others = _allocated() - _held[request["variant"]]  # memory of the variants that wait
     if device() == "cuda":
         torch.cuda.reset_peak_memory_stats()
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(request["count"]):
-        loss = trainer.step()
-    trainer.synchronise()
+        value = opened.step()
+    opened.synchronise()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = torch.cuda.max_memory_allocated() - others if device() == "cuda" else None
-    return {"wall": wall, "cpu": cpu, "loss": float(loss), "steps": trainer.steps, "peak_bytes": peak}
+    return {"wall": wall, "cpu": cpu, "value": float(value.mean()), "steps": opened.steps, "peak_bytes": peak}
 
 
 def close(request: dict[str, Any]) -> dict[str, Any]:
-    _trainers.pop(request["variant"], None)
+    _opened.pop(request["variant"], None)
     gc.collect()
     torch._dynamo.reset()
     if device() == "cuda":
@@ -108,7 +126,9 @@ def main() -> None:
     """Answers requests until told to stop or until the other side is gone."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # other output must not look like an answer
-    known = {"hello": hello, "compare": compare, "open": open_variant, "steps": steps, "close": close}
+    known = {
+        "hello": hello, "compare": compare, "open": open_variant, "outputs": outputs, "steps": steps, "close": close,
+    }  # fmt: skip
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "stop":

@@ -1,7 +1,22 @@
-"""A tiny joint network with a Subject, shared by the benchmark's tests."""
+"""A tiny joint network and an interpreter with PyTorch, shared by the benchmark's tests."""
+
+import os
+import subprocess
 
 import pytest
 import toy
+
+
+@pytest.fixture(scope="module")
+def torch_python():
+    """An interpreter that has PyTorch, named by JOINTSEG_PEER_PYTHON."""
+    python = os.environ.get("JOINTSEG_PEER_PYTHON")
+    if not python:
+        pytest.skip("JOINTSEG_PEER_PYTHON names no interpreter with benchmarks/peers/requirements.txt")
+    found = subprocess.run([python, "-c", "import torch"], capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"{python} has no PyTorch: {found.stderr.strip().splitlines()[-1]}")
+    return python
 
 
 @pytest.fixture

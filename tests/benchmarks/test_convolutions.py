@@ -1,6 +1,5 @@
 """The convolutions that are timed alone."""
 
-import os
 import subprocess
 
 import harness
@@ -25,11 +24,8 @@ def test_a_rate_is_work_by_time(monkeypatch):
     assert len(calls) == 1 + convolutions.RUNS
 
 
-def test_the_peer_times_the_same_shapes():
-    python = os.environ.get("JOINTSEG_PEER_PYTHON")
-    if not python:
-        pytest.skip("JOINTSEG_PEER_PYTHON names no interpreter with benchmarks/peers/requirements.txt")
-    command = [python, "-m", "benchmarks.peers.torch_convolutions"]
+def test_the_peer_times_the_same_shapes(torch_python):
+    command = [torch_python, "-m", "benchmarks.peers.torch_convolutions"]
     done = subprocess.run(command, cwd=harness.ROOT, check=True, text=True, stdout=subprocess.PIPE)
     rates = [[float(v) for v in line.split()] for line in done.stdout.splitlines()]
     assert [len(row) for row in rates] == [3] * len(convolutions.SHAPES)

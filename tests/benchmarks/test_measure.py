@@ -102,6 +102,10 @@ def test_another_network_is_told_from_rounding():
     assert measure.compared(ours, near)["gradients"]["array"] == "gradients/a"
     with pytest.raises(InputError, match="gradients/a differs by"):
         measure.compared(ours, near | {"gradients/a": np.full(4, 1.1e-3)})
+    with pytest.raises(InputError, match="outputs/logits differs by nan"):
+        measure.compared(ours, near | {"outputs/logits": np.full((2, 3), np.nan)})
+    with pytest.raises(InputError, match="at most 1e-07 is allowed"):
+        measure.compared(ours, near, dict.fromkeys(measure.TOLERANCE, 1e-7))
     with pytest.raises(ValueError, match="only one of the two networks has gradients/a"):
         list(differences(ours, {k: v for k, v in ours.items() if k != "gradients/a"}))
     with pytest.raises(ValueError, match=r"norm 0\.0 and cannot be compared"):

@@ -1,8 +1,6 @@
 """The peer: its process, and that it computes our network."""
 
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -15,18 +13,6 @@ from benchmarks.peers.driver import Peer
 from benchmarks.subject import Subject, describe, flat
 from benchmarks.timing import Failed
 from jointseg_jax.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def torch_python():
-    """An interpreter that has PyTorch, named by JOINTSEG_PEER_PYTHON."""
-    python = os.environ.get("JOINTSEG_PEER_PYTHON")
-    if not python:
-        pytest.skip("JOINTSEG_PEER_PYTHON names no interpreter with benchmarks/peers/requirements.txt")
-    found = subprocess.run([python, "-c", "import torch"], capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.skip(f"{python} has no PyTorch: {found.stderr.strip().splitlines()[-1]}")
-    return python
 
 
 @pytest.fixture
@@ -96,10 +82,10 @@ def test_bfloat16_begins_at_our_loss(tiny, peer, tmp_path):
     batch = subject.host_batch()
     ours = measure.Ours(subject, batch)
     given = load(subject, subject.gradients(batch)[0], batch, tmp_path)
-    first = peer.ask("open", variant="eager", load=given, dtype="bfloat16", limit=120)
-    assert first["loss"] == pytest.approx(ours.loss, rel=measure.FIRST_LOSS["bfloat16"])
+    first = peer.ask("open", work="train", variant="eager", load=given, dtype="bfloat16", limit=120)
+    assert first["value"] == pytest.approx(ours.loss, rel=measure.FIRST_LOSS["bfloat16"])
     with pytest.raises(Failed, match="unknown"):
-        peer.ask("open", variant="quick", load=given, dtype="float32", limit=60)
+        peer.ask("open", work="train", variant="quick", load=given, dtype="float32", limit=60)
     assert peer.ask("steps", variant="eager", count=2, limit=60)["steps"] == 3  # it lives on after an error
 
 
@@ -111,8 +97,8 @@ def test_compiled_variants_begin_at_our_loss(variant, tiny, peer, tmp_path):
     batch = subject.host_batch()
     params, ours = subject.gradients(batch)
     given = load(subject, params, batch, tmp_path)
-    first = peer.ask("open", variant=variant, load=given, dtype="float32", limit=500)
-    assert first["loss"] == pytest.approx(float(ours["loss"]), rel=1e-4)
+    first = peer.ask("open", work="train", variant=variant, load=given, dtype="float32", limit=500)
+    assert first["value"] == pytest.approx(float(ours["loss"]), rel=1e-4)
     assert first["graphs"]
     if variant == "regions":  # blocks of a stage share one: two kinds of block, two tails, segmenter, loss
         assert first["graphs"] <= 6
