@@ -22,7 +22,7 @@ help:
 	@echo "make test       set up, then all tests but those marked slow"
 	@echo "make quick      set up, then lint, types and the fast tests"
 	@echo "make test-slow  set up, then the tests marked slow"
-	@echo "make bench      time the training step (small network, one core); PEER_PYTHON=... adds PyTorch beside it"
+	@echo "make bench      time the training step and inference (small network, one core); PEER_PYTHON=... adds PyTorch beside both"
 	@echo "make bench-check  flag what became slower: start-up, loader, inference, mapping, beside the stored reference"
 	@echo "make docs       the site of docs/, in site/: runs the tutorial, fails on broken links; adds the tools to .venv"
 	@echo "make lint       set up, then format, lint and types (part of quick; quick-tests is the other part)"
@@ -109,6 +109,8 @@ change-demo: setup
 
 bench: setup
 	$(RUN) benchmarks/train_step.py $(if $(PEER_PYTHON),--peer-python=$(PEER_PYTHON))
+	@echo "== the network over one window of a map =="
+	$(RUN) benchmarks/inference.py $(if $(PEER_PYTHON),--peer-python=$(PEER_PYTHON))
 	@echo "== start-up, loader, inference and mapping, as CPU time over a calibration kernel's =="
 	$(RUN) benchmarks/check.py --write --reference=runs/benchmarks/parts.json
 

@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import timed  # noqa: E402
-from jointseg_jax import cli  # noqa: E402
 
 SHAPES = ((240, 32, 32), (96, 32, 32), (96, 96, 32))  # side, channels in, channels out; 4 samples
 SAMPLES, RUNS = 4, 8
@@ -24,6 +23,8 @@ SAMPLES, RUNS = 4, 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns the exit status."""
+    from jointseg_jax import cli  # here, because the peer imports this file without the package's libraries
+
     parser = cli.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", help="interpreter of a venv with benchmarks/peers/requirements.txt")
     return cli.status_of(lambda: measure(parser.parse_args(arguments)))
