@@ -1,4 +1,4 @@
-"""Times a 3 x 3 convolution and its two gradients on one core: the largest part of a training step on a CPU.
+"""Times 3 x 3 convolutions and their two gradients on one core: the largest part of training and mapping on a CPU.
 
     python benchmarks/convolutions.py [--peer-python=.venv-torch/bin/python]
 
@@ -17,8 +17,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import timed  # noqa: E402
 
-SHAPES = ((240, 32, 32), (96, 32, 32), (96, 96, 32))  # side, channels in, channels out; 4 samples
-SAMPLES, RUNS = 4, 8
+# Images, side, channels in, channels out: of a step of the preset "small", then of a window of "default".
+SHAPES = (
+    *((4, 240, 32, 32), (4, 96, 32, 32), (4, 96, 96, 32)),
+    *((1, 96, 64, 32), (1, 96, 192, 64), (1, 192, 96, 400), (1, 960, 19, 16), (1, 960, 16, 16), (1, 960, 16, 3)),
+)
+RUNS = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +38,7 @@ def measure(given: argparse.Namespace) -> None:
     """Times JAX in this process and PyTorch in another."""
     os.environ["JAX_PLATFORMS"] = "cpu"  # the benchmark times one core
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before JAX starts its threads; the peer inherits it
-    print("          side  in out   forward  input's gradient  weights' gradient   (GFLOP/s)")
+    print("        images side  in out   forward  input's gradient  weights' gradient   (GFLOP/s)")
     for shape in SHAPES:
         show("jax", shape, in_jax(*shape))
     if given.peer_python:
@@ -49,18 +53,21 @@ def measure(given: argparse.Namespace) -> None:
             show("torch", shape, [float(v) for v in line.split()])
 
 
-def show(name: str, shape: tuple[int, int, int], rates: list[float]) -> None:
-    side, inputs, outputs = shape
-    print(f"{name:<8}{side:>6}{inputs:>4}{outputs:>4}{rates[0]:>10.0f}{rates[1]:>18.0f}{rates[2]:>19.0f}", flush=True)
+def show(name: str, shape: tuple[int, int, int, int], rates: list[float]) -> None:
+    images, side, inputs, outputs = shape
+    print(
+        f"{name:<8}{images:>6}{side:>5}{inputs:>4}{outputs:>4}{rates[0]:>10.0f}{rates[1]:>18.0f}{rates[2]:>19.0f}",
+        flush=True,
+    )
 
 
-def in_jax(side: int, inputs: int, outputs: int) -> list[float]:
+def in_jax(images: int, side: int, inputs: int, outputs: int) -> list[float]:
     """GFLOP/s of forward, input's gradient, weights' gradient."""
     import jax
 
     from jointseg_jax.models.layers import conv2d
 
-    shapes = ((SAMPLES, side, side, inputs), (SAMPLES, side, side, outputs), (3, 3, inputs, outputs))
+    shapes = ((images, side, side, inputs), (images, side, side, outputs), (3, 3, inputs, outputs))
     keys = jax.random.split(jax.random.key(0), 3)
     x, g, kernel = (jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True))
     works = [
@@ -72,14 +79,14 @@ def in_jax(side: int, inputs: int, outputs: int) -> list[float]:
     def waited(work: Callable[..., object]) -> Callable[[], object]:
         return lambda: jax.block_until_ready(work(x, kernel))
 
-    return [rate(waited(work), side, inputs, outputs) for work in works]
+    return [rate(waited(work), images, side, inputs, outputs) for work in works]
 
 
-def rate(work: Callable[[], object], side: int, inputs: int, outputs: int) -> float:
+def rate(work: Callable[[], object], images: int, side: int, inputs: int, outputs: int) -> float:
     """GFLOP/s in CPU time, for the multiply-adds of one convolution."""
     work()
     best = min(timed(1, work).cpu for _ in range(RUNS))
-    return 2 * 9 * inputs * outputs * SAMPLES * side * side / best / 1e9
+    return 2 * 9 * inputs * outputs * images * side * side / best / 1e9
 
 
 if __name__ == "__main__":

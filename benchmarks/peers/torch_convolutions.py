@@ -3,12 +3,12 @@
 import torch
 import torch.nn.functional as F
 
-from benchmarks.convolutions import SAMPLES, SHAPES, rate
+from benchmarks.convolutions import SHAPES, rate
 
 
-def rates(side: int, inputs: int, outputs: int) -> list[float]:
+def rates(images: int, side: int, inputs: int, outputs: int) -> list[float]:
     def image(channels: int) -> torch.Tensor:
-        return torch.randn(SAMPLES, channels, side, side).to(memory_format=torch.channels_last)
+        return torch.randn(images, channels, side, side).to(memory_format=torch.channels_last)
 
     x, g = image(inputs).requires_grad_(), image(outputs)
     kernel = torch.randn(outputs, inputs, 3, 3).to(memory_format=torch.channels_last).requires_grad_()
@@ -19,7 +19,7 @@ def rates(side: int, inputs: int, outputs: int) -> list[float]:
             return F.conv2d(x, kernel, padding=1)
 
     works = [forward, *(lambda v=v: torch.autograd.grad(y, v, g, retain_graph=True) for v in (x, kernel))]
-    return [rate(work, side, inputs, outputs) for work in works]
+    return [rate(work, images, side, inputs, outputs) for work in works]
 
 
 if __name__ == "__main__":

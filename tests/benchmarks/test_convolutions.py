@@ -10,7 +10,7 @@ from benchmarks.timing import Turn
 
 
 def test_three_rates_of_a_shape():
-    found = convolutions.in_jax(8, 2, 3)
+    found = convolutions.in_jax(2, 8, 2, 3)
     assert len(found) == 3
     assert all(0 < rate < 1e6 for rate in found)
 
@@ -19,7 +19,7 @@ def test_three_rates_of_a_shape():
 def test_a_rate_is_work_by_time(monkeypatch):
     monkeypatch.setattr(convolutions, "timed", lambda steps, work: work() or Turn(steps, 9.0, 0.5))
     calls = []
-    rate = convolutions.rate(lambda: calls.append(1), 10, 2, 3)
+    rate = convolutions.rate(lambda: calls.append(1), 4, 10, 2, 3)
     assert rate == pytest.approx(2 * 9 * 2 * 3 * 4 * 10 * 10 / 0.5 / 1e9)
     assert len(calls) == 1 + convolutions.RUNS
 
