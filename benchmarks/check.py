@@ -7,6 +7,7 @@ The ratios are compared with those in `benchmarks/reference.json`, which `--writ
 
 import argparse
 import dataclasses
+import os
 import pathlib
 import resource
 import subprocess
@@ -16,6 +17,9 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+# Before NumPy is loaded: OpenBLAS's threads wait in loops, so on a busy machine the kernel took ten times its CPU time.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
