@@ -33,7 +33,7 @@ from jointseg_jax.errors import InputError  # noqa: E402
 from jointseg_jax.storage.files import read_json, write_json  # noqa: E402
 
 REFERENCE = ROOT / "benchmarks" / "reference.json"
-SLOWER = 1.5  # times the stored ratio; repeats on a busy machine differ by a fifth
+SLOWER = 1.3  # times the stored ratio; repeats on a busy machine differ by a tenth
 KERNEL = "calibration"
 
 

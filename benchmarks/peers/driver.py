@@ -115,7 +115,7 @@ def begin(peers: Peers, log: pathlib.Path, platform: str) -> tuple[Peer, dict[st
     """
     peer = Peer(peers.python, log)
     try:
-        hello = peer.ask("hello", threads=peers.threads, limit=120)
+        hello = peer.ask("hello", threads=peers.threads, limit=peers.limit)
         if (platform == "gpu") != (hello["device"] == "cuda"):
             raise Failed(
                 f"the peer runs on {hello['device']}, but JAX on {platform}: run both on the same kind of device"
