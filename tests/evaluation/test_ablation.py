@@ -9,7 +9,7 @@ import toy
 
 from jointseg_jax.commands import study
 from jointseg_jax.configs.ablations import Row
-from jointseg_jax.evaluation.study import runs
+from jointseg_jax.evaluation.study import programs, runs
 
 TESTS = pathlib.Path(__file__).parents[1]
 CONFIG = """
@@ -61,6 +61,10 @@ def config(tmp_path_factory):
 @pytest.mark.slow
 def test_a_study_from_end_to_end(config, capfd):
     folder = config.parent / "out"
+    cut = folder / "runs" / "bilinear" / "d" / "seed0"  # a training that was stopped before it began
+    cut.mkdir(parents=True)
+    (cut / "train.log").write_text("stopped")
+    (cut / programs.COST).write_text(json.dumps({"seconds": 1000.0}))
     command = [str(config), str(folder), "--names=bilinear,coarse", "--folds=d", "--workers=2"]
     assert study.main(command) == 0
     results = json.loads((folder / "study.json").read_text())
@@ -68,6 +72,7 @@ def test_a_study_from_end_to_end(config, capfd):
         ("bilinear", "d", 0, 2),
         ("coarse", "d", 0, 2),
     ]
+    assert [r["seconds"] > 1000 for r in results] == [True, False]
     assert all(0 <= r["f1"] <= 1 and r["seconds"] > 1 and r["parameters"] > 100 for r in results)
     assert all(0 < r["fraction_rmse_10m"] < 1 for r in results)
     assert [[step for step, _, _ in r["curve"]] for r in results] == [[2], [2]]
@@ -129,7 +134,7 @@ def test_an_evaluation_of_before_is_still_a_record(tmp_path):
     (tmp_path / "evaluation" / "test").mkdir(parents=True)
     (tmp_path / "evaluation" / "test" / "metrics.json").write_text(json.dumps(metrics))
     (tmp_path / "config.json").write_text(json.dumps({"steps": 2}))
-    (tmp_path / "cost.json").write_text(json.dumps({"seconds": 3}))
+    (tmp_path / programs.COST).write_text(json.dumps({"seconds": 3}))
     record = runs.result_of(runs.Run("joint", "c", 0), tmp_path)
     assert (record["f1"], record["f1_best"], record["average_precision"]) == (0.6, None, None)
 

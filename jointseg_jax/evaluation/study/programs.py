@@ -12,7 +12,9 @@ from typing import TypeVar
 from jointseg_jax.errors import InputError, Interrupted, Unfinished
 from jointseg_jax.storage.files import read_json, write_json
 
-COST = "cost.json"  # CPU seconds of a training so far, in its folder
+# CPU seconds of a training so far, in its folder; hidden, because a training that was cut short before it began refuses
+# a folder with files of others.
+COST = ".cost.json"
 _STOPPED = 75
 _Job = TypeVar("_Job")
 
