@@ -75,8 +75,10 @@ def table(results: Results, names: Sequence[str], reference: str) -> str:
     for name in names:
         steps = statistics.difference(ends, name, reference, "validation_f1")
         seconds = at_equal_seconds(results, name, reference)
-        if name != reference and steps and seconds:
-            cells = [cell for d in (steps, seconds) for cell in (statistics.shown(d), f"{d.ahead} of {d.folds}")]
+        if name != reference and steps:
+            # A slow row may have no validation yet when a fast one has ended.
+            shown = [(statistics.shown(d), f"{d.ahead} of {d.folds}") if d else ("-", "-") for d in (steps, seconds)]
+            cells = [cell for pair in shown for cell in pair]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -112,6 +112,10 @@ def test_at_equal_seconds_the_slower_row_has_fewer_steps():
     assert "| joint | +0.080 (+0.080 to +0.080) | 3 of 3 | -0.010 (-0.010 to -0.010) | 0 of 3 |" in lines
     steps, seconds, f1 = curves.mean_curve(results, "joint")
     np.testing.assert_allclose((steps, seconds, f1), ((1, 2), (20, 40), (0.61, 0.7)))
+    for record in results:
+        record["curve"] = record["curve"][1:]  # at 20 s, joint has no validation
+    lines = curves.table(results, ["joint", "bilinear"], "bilinear").splitlines()
+    assert "| joint | +0.080 (+0.080 to +0.080) | 3 of 3 | - | - |" in lines
 
 
 def test_curves_are_in_the_report(results, tmp_path):
