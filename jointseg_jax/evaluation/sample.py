@@ -126,7 +126,7 @@ def _without_slivers(strata: Strata, areas: np.ndarray) -> np.ndarray:
     As strata of their own they would take points, and where nobody can label them no estimate could be made.
     """
     by_part = areas.reshape(len(areas), len(strata.parts), -1)
-    outside, total = by_part[:, -1].sum(), by_part.sum()
+    outside, total = float(by_part[:, -1].sum()), float(by_part.sum())
     if not 0 < outside < _SLIVER * total:
         return areas
     print(f"outside all polygons lie {outside:,.0f} m2 ({outside / total:.2%} of the map): left out of the sample")

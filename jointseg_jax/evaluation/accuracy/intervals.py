@@ -104,8 +104,8 @@ def _central(
 def _prior(known: np.ndarray) -> np.ndarray:
     """The prior counts of the cells that can occur, one per stratum: half on right cells, half on wrong ones."""
     right = np.eye(math.isqrt(known.shape[1]), dtype=bool).ravel()
-    parts = [known & right, known & ~right]
-    halves = sum(part / np.maximum(part.sum(1, keepdims=True), 1) for part in parts)
+    parts = np.stack([known & right, known & ~right])
+    halves = (parts / np.maximum(parts.sum(2, keepdims=True), 1)).sum(0)
     return np.asarray(halves / halves.sum(1, keepdims=True))
 
 

@@ -47,7 +47,7 @@ class ChangeCounts(Sums):
         number = np.arange(len(self.matrix))
         changed = (number > 0) & (number < kinds.stable)
         gained = changed & (number < kinds.loss)
-        stable = self.matrix[~changed].sum()
+        stable = int(self.matrix[~changed].sum())
         periods = self.matrix[np.ix_(gained, gained)]
         names = kinds.names
         return {
@@ -55,9 +55,9 @@ class ChangeCounts(Sums):
             "change": self._isa(changed),
             "gain": self._isa(gained),
             "loss": self._isa(number == kinds.loss),
-            "false_change": float(self.matrix[np.ix_(~changed, changed)].sum() / stable) if stable else None,
+            "false_change": float(self.matrix[np.ix_(~changed, changed)].sum()) / stable if stable else None,
             "flicker": self.flicker / total if total else None,
-            "right_period": float(np.trace(periods) / periods.sum()) if periods.sum() else None,
+            "right_period": float(np.trace(periods)) / float(periods.sum()) if periods.sum() else None,
             "periods": periods.tolist(),
             "area_m2": {
                 "true": dict(zip(names, self.matrix.sum(1).tolist(), strict=True)),
