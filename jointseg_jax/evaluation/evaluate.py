@@ -72,7 +72,7 @@ def evaluate(
         uncertainty: on the validation split, calibrate sets and intervals and draw the area of applicability; on the
             test split, measure what they are worth. Both are stored beside the checkpoint.
         alpha: of the calibration: the share of the truth that sets and intervals may miss.
-        lpips: files with the weights of LPIPS, see `load_lpips`; it is measured at 1 m. None: it is left out.
+        lpips: files with the weights of LPIPS, see `load_lpips`; it is measured at 1 m. Left out if empty.
         command: that the report says it was made by; empty if none.
         say: receives the lines of the report.
 
