@@ -196,14 +196,14 @@ def test_soak(speck, tmp_path):
     straight, disturbed = tmp_path / "straight", tmp_path / "disturbed"
     status, out, err = harness.run(flag, f"--workdir={straight}")
     assert status == 0, out + err
-    random_ = random.Random(4)  # kills, asks, kills, asks: each session costs a start
+    random_ = random.Random(4)
     ends, torn, began = [], 0, time.monotonic()
     while not ends or ends[-1] != 0:
         assert time.monotonic() - began < 1200, ends
         process = harness.launch(flag, f"--workdir={disturbed}")
         at = (committed(disturbed) or [0])[-1]
-        number = random_.choice([signal.SIGKILL, signal.SIGTERM])
-        after = random_.randint(120, 260)
+        number = (signal.SIGKILL, signal.SIGTERM)[len(ends) % 2]
+        after = random_.randint(80, 200)  # each session costs a start
         await_(lambda: (committed(disturbed) or [0])[-1] >= at + after, process, seconds=400)  # noqa: B023
         time.sleep(random_.uniform(0, 0.3))
         process.send_signal(number)

@@ -16,6 +16,7 @@ UNITS = FLAGS.number("units", 6, "", whole(1))
 SECONDS = FLAGS.number("seconds", 0.0, "", real(0))
 GRACE = FLAGS.number("grace", 20.0, "", real(0))
 WORKERS = FLAGS.number("workers", 0, "", whole(0))
+ATTEMPTS = FLAGS.number("attempts", 3, "", whole(1))
 SCHEDULER = FLAGS.text("scheduler", "", "")
 SHARD = FLAGS.text("shard", "0/1", "")
 
@@ -28,6 +29,7 @@ def main():
         names(UNITS.value),
         work=FileWork(product, SECONDS.value),
         on_event=lambda event: print(event.kind, event.unit, event.error, flush=True),
+        attempts=ATTEMPTS.value,
         grace=GRACE.value,
     ).raise_unfinished()
 

@@ -148,10 +148,10 @@ def test_an_interrupted_run_goes_on_with_another_cluster(product, start_cluster,
 @pytest.mark.timeout(900)  # on a busy machine a worker takes half a minute to start
 @pytest.mark.parametrize("mode", ["sys.exit", "graceful", "segfault"])
 def test_chaos_workers_die_at_random(product, start_cluster, mode):
-    """Dask's own chaos: every worker lives for three seconds on average, and another is started in its place."""
+    """Dask's own chaos: every worker lives for two seconds on average, and another is started in its place."""
     from distributed.chaos import KillWorker
 
-    units, existing = names(40), start_cluster()
+    units, existing = names(60), start_cluster()  # 12 s for two workers: six lives
 
     def keep_a_worker(over):
         """What a cluster's manager does."""
@@ -162,11 +162,11 @@ def test_chaos_workers_die_at_random(product, start_cluster, mode):
             stop(worker)
 
     with distributed.Client(existing.address, set_as_default=False) as client:
-        client.register_plugin(KillWorker(delay="3 s", mode=mode))
+        client.register_plugin(KillWorker(delay="2 s", mode=mode))
     with meanwhile(keep_a_worker), meanwhile(keep_a_worker):
-        outcome = run(product, Dask(scheduler=existing.address), units, work=FileWork(product, 0.4))
+        outcome = run(product, Dask(scheduler=existing.address), units, work=FileWork(product, 0.4), attempts=20)
     assert not outcome.quarantined
     assert_whole(product, units)
     lives, begun = len(noted(product, "built")), len(noted(product, "begun"))
     print(f"{mode}: {lives} worker processes did {len(units)} units in {begun} attempts")
-    assert lives > 3
+    assert lives > 2  # successors worked too

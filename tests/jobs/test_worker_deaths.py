@@ -87,7 +87,7 @@ def test_chaos_local_workers_are_killed_at_random(product):
     units, random_, kills, events = names(60), random.Random(0), [], []
 
     def kill(over):
-        while not over.wait(random_.expovariate(1 / 1.5)):
+        while not over.wait(random_.expovariate(1.0)):
             workers = own_workers()
             if workers and noted(product, "begun"):
                 random_.choice(workers).kill()
@@ -97,7 +97,7 @@ def test_chaos_local_workers_are_killed_at_random(product):
         outcome = run(product, Dask(2), units, work=FileWork(product, 0.2), attempts=10, on_event=events.append)
     assert_whole(product, units)
     assert len(outcome.done) == 60
-    assert len(kills) > 3
+    assert len(kills) > 2
     begun = len(noted(product, "begun"))
     print(f"{len(kills)} kills, {begun} attempts at {len(units)} units")
     assert begun <= len(units) + 2 * len(kills)  # the unit that ran, and one whose result was not fetched yet

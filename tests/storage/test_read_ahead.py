@@ -40,6 +40,9 @@ def test_no_more_than_depth_wait(depth):
     items = ahead(made(log), depth)
     for wanted in range(5):
         assert next(items) == wanted
+        deadline = time.monotonic() + 30
+        while log[-1] != wanted + depth + 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
         time.sleep(0.05)
         assert len([x for x in log if isinstance(x, int)]) <= wanted + 1 + depth + 1  # in hand, waiting, in the maker's
     assert max(x for x in log if isinstance(x, int)) == 4 + depth + 1
@@ -99,12 +102,12 @@ def test_stages_may_be_chained():
 
 
 def test_making_and_using_overlap():
-    def slow():
-        for i in range(6):
-            time.sleep(0.1)
+    made_next = [threading.Event() for _ in range(6)]
+
+    def make():
+        for i, event in enumerate(made_next):
+            event.set()
             yield i
 
-    begin = time.perf_counter()
-    for _ in ahead(slow()):
-        time.sleep(0.1)
-    assert time.perf_counter() - begin < 1.05  # one after the other takes 1.2
+    for item in ahead(make()):  # while an item is in use, the next one is made
+        assert all(event.wait(30) for event in made_next[: item + 2])
