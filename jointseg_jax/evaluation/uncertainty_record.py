@@ -103,9 +103,14 @@ def measure(
 
 
 def keep_measured(record: Uncertainty, predictor: Predictor, say: Callable[[str], None]) -> None:
-    """Reports and writes what `measure` found."""
-    kept, measured = _keep(record, predictor), record.measured
+    """Reports what `measure` found, and writes it unless another calibration was stored meanwhile."""
+    measured = record.measured
     assert measured is not None
+    if uncertainty.stored_digest(predictor.trained) == record.digest:
+        kept = _keep(record, predictor)
+    else:
+        path = predictor.trained.workdir / uncertainty.FILE
+        kept = f"not saved, because {path} was changed meanwhile: run the same command again"
     for name, found in [*measured.regions.items(), ("all", measured.overall)]:
         held = " and ".join(_percent(share) for share in found.coverage)
         intervals = ", ".join(

@@ -10,6 +10,7 @@ from rio_cogeo import cog_validate
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.evaluation.evaluate import evaluate
+from jointseg_jax.evaluation.uncertainty_record import keep_measured
 from jointseg_jax.mapping.predictor.halo import halo_for
 from jointseg_jax.mapping.predictor.predictor import Predictor
 from jointseg_jax.mapping.predictor.uncertainty import FILE, Uncertainty, measured_for, stored_digest, tagged_intervals
@@ -116,6 +117,9 @@ def test_calibrated_then_measured_then_delivered(judged, data, tmp_path):
     formats.write_record(path, typed.plain(again), formats.UNCERTAINTY)
     with pytest.raises(InputError, match="was calibrated again since this product was begun"):
         measured_for(mapper, digest=digest)
+    lines: list[str] = []
+    keep_measured(record, mapper, lines.append)  # of the calibration before this one
+    assert "was changed meanwhile: run the same command again" in lines[-1]
     assert typed.read(path, Uncertainty, formats.UNCERTAINTY) == again
     path.write_text("{")
     assert stored_digest(judged) == "none"
