@@ -12,7 +12,7 @@ import toy
 
 from jointseg_jax.errors import InputError
 from jointseg_jax.mapping import scene_map
-from jointseg_jax.mapping.product.quicklook import quicklook
+from jointseg_jax.mapping.product import quicklook as quick
 from jointseg_jax.rasters.lattice import make_lattice
 from jointseg_jax.rasters.open_scene import open_scene
 from jointseg_jax.rasters.pictures import drawing
@@ -89,7 +89,7 @@ def test_the_quick_look_shows_what_the_network_sees(single, tmp_path, monkeypatc
         single, tmp_path / "scene.tif", tmp_path / "map", mode="harmonise", keep_grid=True, tile=16, say=lambda _: None
     )
     opened = open_scene(tmp_path / "scene.tif", single.meta.contract, mode="harmonise", keep_grid=True)
-    picture = quicklook(opened.scene, product.files)
+    picture = quick.quicklook(opened.scene, product.files)
     tall, wide = 560 * HEIGHT // WIDTH, 560
     first, second = (picture[18 : 18 + tall, 4 + k * (wide + 4) : (k + 1) * (wide + 4)] for k in (0, 1))
     assert first.std() > 20  # unharmonised numbers would be clipped to white by the stretch, or the other way round
@@ -98,13 +98,16 @@ def test_the_quick_look_shows_what_the_network_sees(single, tmp_path, monkeypatc
     titles = []
     monkeypatch.setattr(drawing, "panels", lambda _, given, **__: titles.extend(given) or np.zeros((9, 9, 3), np.uint8))
     other = opened.scene.contract.replace(label="built_proxy")
-    quicklook(dataclasses.replace(opened.scene, contract=other), product.files)
+    quick.quicklook(dataclasses.replace(opened.scene, contract=other), product.files)
     assert titles == ["input 10 m", "super-resolved 1 m", "built_proxy"]
     heads = []
     monkeypatch.setattr(drawing, "framed", lambda _, head, __: heads.append(head))
     toy.rewrite(tmp_path / "scene.tif", acquisition_date="2021-06-03T03:15:00Z/2021-06-08T03:15:00Z")
-    quicklook(opened.scene, product.files)
-    assert heads[0].endswith(", 2021-06-03/2021-06-08: all of it above, the framed detail below")
+    quick.quicklook(opened.scene, product.files)
+    monkeypatch.setattr(quick, "_DETAIL", 20)
+    quick.quicklook(opened.scene, product.files)
+    assert heads[0].endswith(", 2021-06-03/2021-06-08")  # a small scene is drawn once
+    assert heads[1].endswith(", 2021-06-03/2021-06-08: all of it above, the framed detail below")
 
 
 def test_panels_keep_the_shape_of_each_row():

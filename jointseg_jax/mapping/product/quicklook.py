@@ -21,15 +21,15 @@ _DETAIL = 40  # coarse pixels on the side of the detail
 
 
 def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
-    """Draws input, super-resolved image and map: the whole scene above, a detail below. uint8 [h, w, 3]."""
+    """Draws input, super-resolved image and map: all of a scene, and below a detail if it is large. uint8 [h, w, 3]."""
     height, width = scene.shape
     whole = Window(0, 0, height, width)
     rows, titles = [], ["input 10 m"] + (["super-resolved 1 m"] if "image" in files else [])
     titles.append(scene.contract.label)
     order = list(rgb_order(scene.contract.image_bands))
     limits = None
-    detail = _detail(scene, files["impervious"])
-    for window in (whole, detail):
+    windows = [whole] + ([_detail(scene, files["impervious"])] if max(height, width) > _DETAIL else [])
+    for window in windows:
         layer = scene.layers[scene.contract.primary.name][0]
         with open_raster(layer.path) as raster:
             stored, valid = glance(layer, raster, window, decimated_shape((window.height, window.width), _PICTURE_SIDE))
@@ -45,11 +45,11 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
             cells.append(drawing.resize_nearest(image, *size))
         classes, _ = read_small(files["impervious"], window.scale(FINE_FACTOR))
         cells.append(drawing.resize_nearest(drawing.colour_classes(classes[..., 0]), *size))
-        if window == whole and detail != whole:
-            part = [round(scale * edge) for edge in detail]
+        if window == whole and len(windows) > 1:
+            part = [round(scale * edge) for edge in windows[1]]
             cells = [drawing.outlined(cell, *part) for cell in cells]
         rows.append(cells)
-    ground = [COARSE_SPACING * max(window.height, window.width) for window in (whole, detail)]
+    ground = [COARSE_SPACING * max(window.height, window.width) for window in windows]
     legend = [
         (drawing.IMPERVIOUS_COLOUR, scene.contract.label), (drawing.PERVIOUS_COLOUR, "other"),
         (drawing.NODATA_COLOUR, "not mapped"),
@@ -57,7 +57,7 @@ def quicklook(scene: Scene, files: dict[str, pathlib.Path]) -> np.ndarray:
     first = scene.layers[scene.contract.primary.name][0]
     date, _ = date_and_cloud(pathlib.Path(first.path), scene.name)
     name = ", ".join(part for part in (scene.name, middle_of(scene.lattice), without_times(date)) if part)
-    head = f"{name}: all of it above, the framed detail below"
+    head = f"{name}: all of it above, the framed detail below" if len(windows) > 1 else name
     return drawing.framed(drawing.panels(rows, titles, side=_CELL, metres=ground), head, legend)
 
 
