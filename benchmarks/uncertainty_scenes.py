@@ -1,6 +1,6 @@
 """Measures what calibrated sets and intervals hold on a scene that nobody trained or calibrated on.
 
-    python benchmarks/uncertainty_scenes.py --dataset=datasets/dubai
+    python benchmarks/uncertainty_scenes.py --dataset=datasets/dubai-scene4
 
 Every scene is left out in turn. The map is that of a quick regression at 10 m (pixel, surroundings, 80 random cosines),
 fitted in seconds, so that all scenes can be left out; a network errs less, but meets the same differences between

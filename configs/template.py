@@ -10,8 +10,9 @@
     ARCHIVE/s2/*.SAFE, *.zip   products as they were downloaded, L1C or L2A, neither unpacked nor stacked
             ortho/*.tif        red, green, blue, finer than 2 m, any CRS; the date in the name (site7_2021-05-10.tif)
             osm.gpkg           or region.osm.pbf: the vectors that labels are made of
-            s1/*.tif           VV and VH in dB; optional
-            dem/*.tif          elevation in metres; optional
+            s1/*.tif           VV and VH in dB
+            dem/*.tif          elevation in metres; without radar or elevation give `jointseg prepare` also
+                               --config.dataset.inputs="('s2','s2_20m')", or what you have
 
 `make archive-demo` walks these commands on a made-up archive of this layout. docs/your-own-data.md explains the rest,
 configs/common.py holds all other fields and their defaults.

@@ -36,6 +36,7 @@ from jointseg_jax.storage.lasting_output import lasting_output
 INPUT_ERROR_STATUS = 2
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory", re.I)  # JAX's messages for a full device
+_NAME = re.compile(r"^--\w+(?==|$)", re.ASCII)  # of an option; fields of a config, such as --config.log_every, are none
 
 
 class Arguments(argparse.ArgumentParser):
@@ -51,8 +52,10 @@ class Arguments(argparse.ArgumentParser):
         raise InputError(f"{found[1]}={found[2]}" if found else f"{message} (--help lists the options)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Also refuses `--flag=--`, of which argparse makes an empty list."""
+        """Also takes `--a_flag` for `--a-flag`, and refuses `--flag=--`, of which argparse makes an empty list."""
         given = list(sys.argv[1:] if args is None else args)
+        end = given.index("--") if "--" in given else len(given)
+        given[:end] = [_NAME.sub(lambda name: name[0].replace("_", "-"), text) for text in given[:end]]
         if empty := [text for text in given if text.startswith("--") and text.endswith("=--")]:
             raise InputError(f"{empty[0]} has no value (--help lists the options)")
         return super().parse_known_args(given, namespace)

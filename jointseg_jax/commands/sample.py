@@ -3,7 +3,7 @@
 jointseg sample --product=DIR --output=DESIGN --input scenes/*.tif
 
 The strata are the map's classes; --density, --polygons and --buffer divide them further, --earlier makes a map of
-change of two products, --change takes the kinds of change that monitor.py decoded. The size follows from a target
+change of two products, --change takes the kinds of change that jointseg monitor decoded. The size follows from a target
 standard error of overall accuracy (Olofsson et al. 2014, equation 13).
 """
 
@@ -35,7 +35,9 @@ def _parser() -> cli.Arguments:
         "--buffer", type=cli.number(whole(0, 500)), default=0, help="metres around the second class (reads all tiles)"
     )
     strata.add_argument("--earlier", type=pathlib.Path, help="earlier product of the area: a map of change")
-    strata.add_argument("--change", type=pathlib.Path, help="output of monitor.py, the last of whose maps is --product")
+    strata.add_argument(
+        "--change", type=pathlib.Path, help="output of jointseg monitor, the last of whose maps is --product"
+    )
     strata.add_argument("--block", type=cli.number(whole(2, 10_000)), help="draw blocks with a side of so many metres")
     strata.add_argument("--block-points", type=cli.number(whole(1, 20)), default=3, help="points on a side of a block")
     shown = parser.add_argument_group("page")

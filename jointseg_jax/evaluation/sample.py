@@ -1,7 +1,7 @@
 """Draws a probability sample of a mapped area, for estimating accuracy and area, and writes the page to label it.
 
 The strata are the map's classes; --density, --polygons and --buffer divide them further, --earlier makes a map of
-change of two products, --change takes the kinds of change that monitor.py decoded. The size follows from a target
+change of two products, --change takes the kinds of change that jointseg monitor decoded. The size follows from a target
 standard error of overall accuracy (Olofsson et al. 2014, equation 13).
 """
 

@@ -195,6 +195,15 @@ def test_arguments_are_one_sentence():
             parser.parse_args(given)
 
 
+def test_a_flag_of_every_command_may_have_underscores():
+    parser = cli.Arguments()
+    parser.add_argument("--target-se")
+    parser.add_argument("place")
+    given, rest = parser.parse_known_args(["--target_se=a_b", "a_place", "--config.log_every=5"])
+    assert (given.target_se, given.place, rest) == ("a_b", "a_place", ["--config.log_every=5"])
+    assert parser.parse_args(["--target_se", "0.1", "--", "--a_place"]).place == "--a_place"
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
