@@ -68,10 +68,10 @@ def write_site(folder: pathlib.Path, seed: int, height: int = 36, width: int = 4
     write_raster(folder / "label.tif", label, Layout(fine, "uint8", ("label",), 255))
 
 
-def write_table(root: pathlib.Path, height: int = 36, width: int = 42) -> None:
-    """Four sites in two regions, each of `height` x `width` input pixels, and the table that lists them."""
+def write_table(root: pathlib.Path, height: int = 36, width: int = 42, names: str = "abcd") -> None:
+    """Sites in two regions, each of `height` x `width` input pixels, and the table that lists them."""
     rows = []
-    for seed, name in enumerate(("a", "b", "c", "d")):
+    for seed, name in enumerate(names):
         write_site(root / name, seed, height, width)
         rows.append({"site": name, "region": "north" if seed % 2 else "south", "date": "2021-06-01", "folder": name})
     pd.DataFrame(rows).to_csv(root / "sites.csv", index=False)

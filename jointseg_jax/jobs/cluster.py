@@ -169,7 +169,7 @@ class _Crew:
             self._counted = now
             with contextlib.suppress(OSError, TimeoutError):
                 # With a timeout, because a suspended scheduler keeps its connections and does not answer.
-                threads = self._client.sync(self._client.scheduler.ncores, callback_timeout=ANSWER)
+                threads = self._client.sync(self._client.scheduler.ncores_running, callback_timeout=ANSWER)
                 wide = [address for address, number in threads.items() if number != 1]
                 if wide:
                     raise InputError(

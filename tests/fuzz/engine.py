@@ -24,7 +24,7 @@ import rasterio.errors
 
 from jointseg_jax.errors import InputError, RunEnded
 
-LIMIT = 15.0  # seconds after which a call counts as hanging; most take hundredths, on a busy machine tenths
+LIMIT = 60.0  # seconds after which a call counts as hanging; most take hundredths, on a busy machine tenths
 LONGEST = 900  # characters of a sentence
 _SHOWN = 12  # distinct failures of a kind that are printed in full
 

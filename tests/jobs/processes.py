@@ -32,7 +32,7 @@ def end(process):
     return process.returncode, out, err
 
 
-def wait_until(condition, process=None, seconds=100):
+def wait_until(condition, process=None, seconds=200):
     """Waits for a condition while a process runs."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -20,10 +20,16 @@ from jointseg_jax.jobs.ledger import Ledger
 pytestmark = pytest.mark.timeout(300)
 
 
+def wait_for_workers(existing, count):
+    with distributed.Client(existing.address, set_as_default=False) as client:
+        wait_until(lambda: len(client.nthreads()) == count)
+
+
 @pytest.mark.slow
 def test_an_existing_cluster_is_used_and_left_alone(product, start_cluster, tmp_path):
     existing = start_cluster(workers=2)
     executor = Dask(scheduler=existing.address)
+    wait_for_workers(existing, 2)
     assert len(run(product, executor, work=FileWork(product, 0.3)).done) == 6
     assert_whole(product)
     assert len(set(noted(product, "built"))) == 2
@@ -36,8 +42,7 @@ def test_an_existing_cluster_is_used_and_left_alone(product, start_cluster, tmp_
     assert all(process.poll() is None for process in existing.processes)
     # A worker with two threads would use one network for two units at a time.
     existing.start_worker("--nthreads=2")
-    with distributed.Client(existing.address, set_as_default=False) as client:
-        wait_until(lambda: len(client.nthreads()) == 3)
+    wait_for_workers(existing, 3)
     with pytest.raises(InputError, match="has 2 threads: start it with --nthreads 1"):
         run(product, executor, ["a"])
 
@@ -49,7 +54,6 @@ def test_an_address_without_a_scheduler_is_refused(product, monkeypatch, address
         run(product, Dask(scheduler=address))
 
 
-@pytest.mark.timeout(90)
 def test_a_client_that_could_not_connect_does_not_block_the_next(product, start_cluster, monkeypatch):
     """Dask holds a lock while a client starts; a finaliser that runs then must not wait for it."""
     monkeypatch.setattr(cluster, "CONNECT", 1.0)
@@ -96,7 +100,7 @@ def test_a_run_survives_its_scheduler(product, ledger, start_cluster):
     existing.start_scheduler()
     existing.start_worker()
     existing.start_worker()
-    wait_until(lambda: len(noted(product, "ended")) >= 16, process)
+    wait_until(lambda: len(noted(product, "ended")) >= 12, process)
     assert before.items() <= ledger.done().items()
     existing.kill_scheduler()
     status, out, err = end(process)
@@ -104,7 +108,7 @@ def test_a_run_survives_its_scheduler(product, ledger, start_cluster):
     assert re.search(r"^the Dask scheduler is gone: .*run the same command again to go on", err, re.M)
     assert "Traceback" not in out + err
     outcome = run(product, Dask(scheduler=start_cluster(workers=1).address), names(24))
-    assert len(outcome.skipped) >= 16
+    assert len(outcome.skipped) >= 12
     assert_whole(product, names(24))
     # At most the units that were running at each of the two deaths were done again.
     assert len(noted(product, "ended")) <= 24 + 2 * 2
@@ -131,7 +135,7 @@ def test_a_scheduler_that_does_not_answer_does_not_block_the_run(product, ledger
 def test_an_interrupted_run_goes_on_with_another_cluster(product, start_cluster, monkeypatch):
     """In one process: the client of a dead scheduler gives up, and the next call uses another cluster."""
     existing = start_cluster(workers=1)
-    monkeypatch.setattr(cluster, "CONNECT", 3.0)
+    monkeypatch.setattr(cluster, "CONNECT", 10.0)
 
     def kill_it_at_work(over):
         while not noted(product, "begun") and not over.wait(0.05):

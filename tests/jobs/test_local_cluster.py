@@ -74,7 +74,6 @@ def test_impossible_requests_are_refused_in_one_sentence(product):
         Dask(-1)
 
 
-@pytest.mark.timeout(60)
 def test_a_slow_signal_handler_does_not_block_the_run(product):
     """`SimpleQueue.get(timeout=...)` waits forever if a handler takes longer than the time that was left."""
     heard = []

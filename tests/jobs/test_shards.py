@@ -62,7 +62,7 @@ def test_a_product_in_use_is_refused_unless_for_another_shard(product, shard, al
 
 @pytest.mark.slow
 def test_a_product_in_use_by_a_cluster_is_refused(product):
-    process = start(product, "--workers=1", "--seconds=0.5", "--units=30")
+    process = start(product, "--workers=1", "--seconds=0.5", "--units=300")
     wait_until(lambda: noted(product, "begun"), process)
     for arguments in (["--workers=1"], [], ["--shard=0/2"]):
         status, _, err = end(start(product, *arguments))

@@ -15,7 +15,7 @@ from jointseg_jax.jobs.run_folder import RunFolder
 
 
 def test_sigterm_lets_the_running_unit_end(product, ledger):
-    process = start(product, "--seconds=1")
+    process = start(product, "--seconds=2")
     wait_until(lambda: len(noted(product, "begun")) == 2, process)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
@@ -53,7 +53,7 @@ def test_ctrl_c_twice_ends_at_once(product):
     process = start(product, "--seconds=60")
     wait_until(lambda: noted(product, "begun"), process)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    assert process.stderr.readline() == "\n"  # it heard the first one
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert end(process)[0] == 130

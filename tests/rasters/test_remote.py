@@ -22,7 +22,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv(remote.REMOTE, "1")
     for name, value in {"MAX_RETRY": "2", "RETRY_DELAY": "0.01", "LOW_SPEED_TIME": "1"}.items():
         monkeypatch.setenv(f"GDAL_HTTP_{name}", value)
-    monkeypatch.setattr(remote, "PATIENCE", 1.0)
+    monkeypatch.setattr(remote, "PATIENCE", 10.0)
     write(tmp_path / "web" / "a.tif")
     with serving(tmp_path / "web") as server:
         yield server
@@ -139,7 +139,8 @@ def test_a_bucket_without_credentials_names_the_variables(server, bucket, monkey
         open_raster(remote.path_of("s3://web/b.tif"))
 
 
-def test_a_server_that_stays_away_is_one_sentence(server):
+def test_a_server_that_stays_away_is_one_sentence(server, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE", 1.0)
     server.faults["/a.tif"] = [503] * 99
     with pytest.raises(InputError, match=r"could not be read over the network .HTTP 503.*: run the command again"):
         open_raster(remote.path_of(f"{server.address}/a.tif"))

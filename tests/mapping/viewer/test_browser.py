@@ -37,9 +37,15 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def shot(page, path):
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(300)
-    page.screenshot(path=path)
-    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+    before = None
+    for _ in range(40):  # until nothing moves
+        page.wait_for_timeout(300)
+        page.screenshot(path=path)
+        now = np.asarray(Image.open(path).convert("RGB")).astype(int)
+        if before is not None and np.array_equal(now, before):
+            return now
+        before = now
+    raise AssertionError("the page does not come to rest")
 
 
 @pytest.mark.parametrize("way", ["disk", "server"])
