@@ -1,5 +1,6 @@
 """Append-only files that survive a full disk."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -9,7 +10,8 @@ class Journal:
     """A file to which whole records are appended in order.
 
     A record that cannot be written (full disk, lost storage) waits in memory; the next append tries again. The caller
-    continues. Beyond `limit` waiting bytes new records are dropped.
+    continues. Beyond `limit` waiting bytes new records are dropped. The file ends with a whole record, unless its
+    writer was killed. It has one writer.
 
     Attributes:
         lost: number of dropped records.
@@ -33,6 +35,7 @@ class Journal:
         """
         self._path, self._lines, self._complain, self._limit = pathlib.Path(path), lines, complain, limit
         self._descriptor: int | None = None
+        self._end = 0  # of the last whole record
         self._waiting = bytearray()
         self._failing = False
         self.lost = 0
@@ -50,15 +53,24 @@ class Journal:
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-            while self._waiting:
-                del self._waiting[: os.write(self._descriptor, self._waiting)]
+                self._end = os.fstat(self._descriptor).st_size
+            if self._failing:
+                os.ftruncate(self._descriptor, self._end)
+            written = 0
+            while written < len(self._waiting):
+                written += os.write(self._descriptor, self._waiting[written:])
         except OSError as error:
+            with contextlib.suppress(OSError):  # a part of a record may be there; else the next flush removes it
+                if self._descriptor is not None:
+                    os.ftruncate(self._descriptor, self._end)
             if not self._failing:
                 self._complain(
                     f"{self._path} cannot be written ({error.strerror}): the run continues, records are kept in memory"
                 )
             self._failing = True
             return
+        self._end += written
+        self._waiting.clear()
         if self._failing:
             self._complain(f"{self._path} can be written again; {self.lost} records were lost")
         self._failing = False

@@ -1,5 +1,7 @@
 """Records are whole and in order, whatever the disk does."""
 
+import os
+
 import harness
 import pytest
 
@@ -18,6 +20,7 @@ def test_records_that_a_full_disk_refuses_are_written_once_there_is_room(tmp_pat
             journal.append(b"%d" % number + b"x" * 5000 + b"\n")
         assert len(told) == 1
         assert "log cannot be written (No space left on device): the run continues" in told[0]
+        assert (disk / "log").read_bytes() == b"first\n"  # no part of a record, though a part would fit
         filler.unlink()
         journal.append(b"last\n")
         journal.close()
@@ -38,3 +41,24 @@ def test_a_folder_that_is_missing_is_made_and_a_torn_line_is_ended(tmp_path):
     again.append(b"two\n")
     again.close()
     assert path.read_bytes() == b'one\n{"half": \ntwo\n'
+
+
+def test_a_part_that_could_not_be_removed_is_removed_later(tmp_path, monkeypatch):
+    """A network disk that is away takes back nothing, either."""
+    path, told = tmp_path / "log", []
+    journal = Journal(path, lines=False, complain=told.append)
+    journal.append(b"first")
+
+    def away(*_):
+        raise OSError(5, "away")
+
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", away)
+        patched.setattr(os, "write", lambda file, data: write(file, data[:2]) if len(data) > 4 else away())
+        journal.append(b"second")
+    assert path.read_bytes() == b"firstse"
+    journal.append(b"third")
+    journal.close()
+    assert path.read_bytes() == b"firstsecondthird"
+    assert len(told) == 2
