@@ -59,6 +59,7 @@ _ESRGAN = (
 _FROZEN = "optimizer.frozen=('^sr/stage1/(?!conv_last)',)"
 # Real-ESRGAN's weights; a small discriminator and its rate as on the demo [ours].
 _ADVERSARIAL = (
+    "loss.sr=1.0",
     "adversarial.weight=0.1",
     "adversarial.feature_matching=1.0",
     "adversarial.start={half}",
@@ -89,7 +90,7 @@ ROWS = {
     "short-context": Row("control=joint", ("model.dilations=(1,1,1,1,1)",)),
     "sr-0.1": Row("control=joint", ("loss.sr=0.1",)),
     "sr-0.3": Row("control=joint", ("loss.sr=0.3",)),
-    "sr-3": Row("control=joint", ("loss.sr=3.0",)),
+    "sr-1": Row("control=joint", ("loss.sr=1.0",)),
     "sr-10": Row("control=joint", ("loss.sr=10.0",)),
     "class-balance": Row("control=joint", ("loss.class_balance=0.5",)),
     "boundary": Row("control=joint", ("loss.boundary=1.0",)),

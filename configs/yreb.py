@@ -87,6 +87,7 @@ def _with_network(config: ConfigDict, given: ConfigDict) -> ConfigDict:
     config.model.subpixel = False
     config.model.remat = "blocks"
     if given.control in ADVERSARIAL_CONTROLS:
+        config.loss.sr = 1.0  # the weights of the phase are relative to it
         phase = config.adversarial
         phase.weight = 0.1
         phase.vgg = given.vgg or None
