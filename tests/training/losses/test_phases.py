@@ -91,7 +91,7 @@ def test_the_adversarial_phase_moves_both_sides(state, batch, second):
         assert pair["u"].dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(pair["u"]), 1, rtol=1e-5)
     assert metrics["discriminator"] == pytest.approx(2 * np.log(2), rel=0.2)
-    parts = metrics["cross_entropy"] + metrics["dice"] + metrics["l1_stage1"]
+    parts = metrics["cross_entropy"] + metrics["dice"] + 3 * metrics["l1_stage1"]
     assert metrics["loss"] == pytest.approx(float(parts), rel=1e-5)
     _, late = second(state.replace(step=state.step + 4), batch)
     expected = parts + 0.1 * late["gan"] + 0.5 * late["feature_matching"]
@@ -188,7 +188,7 @@ def test_perceptual_loss_alone_needs_no_discriminator(config, batch, tmp_path):
     start = fresh_state(method, 0)
     assert "disc" not in start.params
     _, metrics = jax.jit(make_step(method, adversarial=True))(start.replace(step=start.step + 4), batch, vgg)
-    parts = metrics["cross_entropy"] + metrics["dice"] + metrics["l1_stage1"]
+    parts = metrics["cross_entropy"] + metrics["dice"] + 3 * metrics["l1_stage1"]
     assert metrics["perceptual"] > 0
     assert metrics["loss"] == pytest.approx(float(parts + metrics["perceptual"]), rel=1e-5)
 
