@@ -90,7 +90,12 @@ class Programs:
                 env=self._environment(),
             )
             self._running.add(process)
-            _, status, used = os.wait4(process.pid, 0)
+            try:
+                _, status, used = os.wait4(process.pid, 0)
+            except BaseException:  # a stop, in the main thread
+                process.terminate()
+                process.wait()
+                raise
             process.returncode = os.waitstatus_to_exitcode(status)
             self._running.discard(process)
         if costs:
