@@ -1,9 +1,7 @@
 """Programs of a study never outlive it."""
 
-import os
 import signal
 import subprocess
-import threading
 
 import pytest
 
@@ -21,10 +19,13 @@ def test_a_stop_in_the_main_thread_ends_the_program_that_it_waits_for(tmp_path, 
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             started.append(self)
-            threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(programs.sys, "executable", str(endless))
     monkeypatch.setattr(programs.subprocess, "Popen", Spied)
+    monkeypatch.setattr(programs.os, "wait4", stopped)
     with pytest.raises(KeyboardInterrupt):
         programs.Programs(2).call("prepare", log=tmp_path / "log")
     assert started[0].returncode == -signal.SIGTERM
