@@ -53,7 +53,6 @@ class Journal:
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-                self._end = os.fstat(self._descriptor).st_size
             if self._failing:
                 os.ftruncate(self._descriptor, self._end)
             written = 0
@@ -88,4 +87,5 @@ class Journal:
         size = os.fstat(descriptor).st_size
         if self._lines and size and os.pread(descriptor, 1, size - 1) != b"\n":
             self._waiting[:0] = b"\n"
+        self._end = size
         return descriptor

@@ -62,3 +62,19 @@ def test_a_part_that_could_not_be_removed_is_removed_later(tmp_path, monkeypatch
     journal.close()
     assert path.read_bytes() == b"firstsecondthird"
     assert len(told) == 2
+
+
+def test_a_file_whose_size_cannot_be_read_keeps_what_it_holds(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    path.write_bytes(b"earlier\n")
+    journal = Journal(path, lines=True, complain=lambda _: None)
+
+    def away(*_):
+        raise OSError(5, "away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", away)
+        journal.append(b"now\n")
+    assert path.read_bytes() == b"earlier\n"
+    journal.close()
+    assert path.read_bytes() == b"earlier\nnow\n"
